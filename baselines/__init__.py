@@ -1,0 +1,18 @@
+"""The GANs: one file per method, one per family of networks. They know nothing of Ray, MLflow or files.
+
+To add a method, write `baselines/<name>.py` with a subclass of `baselines.base.Method` and register it here.
+"""
+
+METHODS = {
+    "gan": "baselines.gan:GAN",
+    "ssgan": "baselines.ssgan:SSGAN",
+    "msgan": "baselines.msgan:MSGAN",
+    "dist_gan": "baselines.dist_gan:DistGAN",
+    "dist_gan_ss": "baselines.dist_gan:DistGANSS",
+    "dist_gan_ms": "baselines.dist_gan:DistGANMS",
+}
+
+NETWORKS = {
+    "mlp": "baselines.networks.mlp:MLP",
+    "msgan_stacked_mnist": "baselines.networks.msgan_stacked_mnist:MSGANStackedMNIST",
+}

@@ -1,0 +1,231 @@
+"""Dist-GAN, alone and with the rotation (SS) or the multi-class minimax (MS) task, as MSGAN released it.
+
+Tran et al., "Dist-GAN: An Improved GAN using Distance Constraints", ECCV 2018; Tran et al., "Self-supervised
+GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019. Every line follows
+tntrung/msgan at 8b8170f, msdistgan.py (line numbers below), not the papers' text where they differ: see the
+switches. Notation: s the logistic function, D the logit, f the flat features, C the class head, E the
+encoder, x real, z latent, x' = G(E(x)).
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, softplus
+
+from baselines import base, rotations
+from baselines.networks.base import Network
+
+
+class DistGANOptions(base.Options):
+    """Switches of MS-01 to MS-03 and weights; `released` follows what the code does for the chosen loss.
+
+    `loss`: `log` (:320-325), `hinge_sigmoid` (:333-336, MS-01) or `hinge_logit` (:329-332).
+    `penalty`: sign of the gradient penalty (MS-02); released: plus with log, minus with either hinge.
+    `penalty_norm`: `rms` over pixels as released (:262-270, MS-03) or the usual `l2`.
+    `reconstruction`: weight of x' against x (:311-317); released: 0.05 constant with log, decaying with hinge.
+    `encoder_updates_generator`: whether the encoder's loss moves G too (:380, :410-413, MS-17).
+    """
+
+    loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = "hinge_sigmoid"
+    penalty: Literal["released", "plus", "minus", "off"] = "released"
+    penalty_norm: Literal["rms", "l2"] = "rms"
+    reconstruction: Literal["released", "constant", "decaying"] = "released"
+    encoder_updates_generator: bool = Field(default=False, strict=True)
+    lambda_p: float = Field(default=0.5, strict=True, ge=0, allow_inf_nan=False)
+    lambda_r: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
+
+
+class TaskOptions(DistGANOptions):
+    """Weights of the self-supervised task for either player; they differ by dataset and network."""
+
+    weight_d: float = Field(strict=True, ge=0, allow_inf_nan=False)
+    weight_g: float = Field(strict=True, ge=0, allow_inf_nan=False)
+
+
+class DistGAN(base.Method):
+    """Encoder, discriminator, generator, in this order, each with its own batch (:435-455)."""
+
+    title = "Dist-GAN"
+    paper = "Tran et al., Dist-GAN: An Improved GAN using Distance Constraints"
+    year = 2018
+    about = "GAN with an encoder: distances between latents and features are kept, scores of x and G(z) matched"
+    Options: ClassVar[type[base.Options]] = DistGANOptions
+    players = ("encoder", "discriminator", "generator")
+    roles = frozenset({"generator", "discriminator", "encoder"})
+
+    def __init__(self, network: Network, distribution: str, options: Any) -> None:
+        super().__init__(network, distribution, options)
+        self.encoder = network.encoder()
+
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """The encoder's loss moves the generator too where the released code does so (MS-17)."""
+        if player == "encoder" and self.options.encoder_updates_generator:
+            return self.encoder, self.generator
+        return super().modules_of(player)
+
+    def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
+        """One player's loss on its own batch."""
+        latents = self.latents(len(turn.real), turn.rng)
+        fake = self.generator(latents)
+        if player == "encoder":
+            return self.encoder_loss(turn.real, latents, fake)
+        if player == "discriminator":
+            fake = fake.detach()
+            return self.discriminator_loss(turn, fake) | self.discriminator_task(turn.real, fake, turn.rng)
+        return self.generator_loss(turn.real, fake) | self.generator_task(turn.real, fake, turn.rng)
+
+    def encoder_loss(self, real: Tensor, latents: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """mean (f(x) - f(x'))^2 + l_r (mean(f(x') - f(G(z))) - l_w mean(E(x) - z))^2 (:305-308, :339).
+
+        All means are over whole tensors, so the distance term compares two scalars.
+        l_w = sqrt(latent dimension / feature dimension) (scripts).
+        """
+        encoded = self.encoder(real)
+        features = self.judge(self.generator(encoded)).features
+        lambda_w = (self.latent_dim / features.shape[1]) ** 0.5
+        in_features = (features - self.judge(fake).features).mean()
+        in_latents = (encoded - latents).mean()
+        return {
+            "reconstruction": (self.judge(real).features - features).square().mean(),
+            "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
+        }
+
+    def discriminator_loss(self, turn: base.Turn, fake: Tensor) -> dict[str, Tensor]:
+        """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336)."""
+        with torch.no_grad():
+            reconstructed = self.generator(self.encoder(turn.real))
+        w_real, w_rec = self.real_weights(turn.progress)
+        as_real, as_fake = SCORES[self.options.loss]
+        terms = {
+            "real": w_real * as_real(self.judge(turn.real).logit).mean(),
+            "reconstructed": w_rec * as_real(self.judge(reconstructed).logit).mean(),
+            "fake": as_fake(self.judge(fake).logit).mean(),
+        }
+        sign = self.penalty_sign
+        if sign:
+            terms["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(turn, fake)
+        return terms
+
+    def generator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """|mean(s(D(x)) - s(D(G(z))))| (:342)."""
+        return {"score": (self.judge(real).logit.sigmoid() - self.judge(fake).logit.sigmoid()).mean().abs()}
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Weighted terms that the self-supervised task adds to the discriminator's loss."""
+        del real, fake, rng
+        return {}
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Weighted terms that the self-supervised task adds to the generator's loss."""
+        del real, fake, rng
+        return {}
+
+    def real_weights(self, progress: float) -> tuple[float, float]:
+        """(w_real, w_rec): 0.95 and 0.05; when decaying, 1 and 0 from three quarters on (:311-317)."""
+        decaying = self.options.reconstruction == "decaying" or (
+            self.options.reconstruction == "released" and self.options.loss != "log"
+        )
+        shift = min(max(2 * (0.1 * progress - 0.05), 0.0), 0.05) if decaying else 0.0
+        return 0.95 + shift, 0.05 - shift
+
+    @property
+    def penalty_sign(self) -> int:
+        """+1, -1 or 0 (MS-02)."""
+        chosen = self.options.penalty
+        if chosen == "released":
+            return 1 if self.options.loss == "log" else -1
+        return {"plus": 1, "minus": -1, "off": 0}[chosen]
+
+    def gradient_penalty(self, turn: base.Turn, fake: Tensor) -> Tensor:
+        """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
+        share = torch.rand(len(fake), 1, 1, 1, generator=turn.rng, device=fake.device)
+        between = (turn.real + share * (fake - turn.real)).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.judge(between).logit.sum(), between, create_graph=True)
+        squares = gradient.square().flatten(1)
+        size = squares.mean(1) if self.options.penalty_norm == "rms" else squares.sum(1)
+        return (size.sqrt() - 1).square().mean()
+
+
+def _log_real(logit: Tensor) -> Tensor:
+    return softplus(-logit)
+
+
+def _log_fake(logit: Tensor) -> Tensor:
+    return softplus(logit)
+
+
+def _hinge_real(score: Tensor) -> Tensor:
+    return (1 - score).relu()
+
+
+def _hinge_fake(score: Tensor) -> Tensor:
+    return (1 + score).relu()
+
+
+# loss -> what one image costs when it should score as real, and when it should score as fake
+SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "log": (_log_real, _log_fake),
+    "hinge_logit": (_hinge_real, _hinge_fake),
+    "hinge_sigmoid": (lambda logit: _hinge_real(logit.sigmoid()), lambda logit: _hinge_fake(logit.sigmoid())),
+}
+
+
+class DistGANSS(DistGAN):
+    """Dist-GAN + rotation task: N of the 4N turned images (:273-286).
+
+    L_D += weight_d CE(C(turned real), r); L_G += weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|,
+    the same draw for real and fake. The scripts set weight_g = 0 everywhere (MS-06), so this is not SSGAN's
+    rotation task.
+    """
+
+    title = "Dist-GAN + SS"
+    paper = "Tran et al., Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game"
+    year = 2019
+    about = "Dist-GAN + rotation task, as in MSGAN's code"
+    Options = TaskOptions
+    classes = rotations.TURNS
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """weight_d CE(C(turned real), r)."""
+        del fake
+        turned, _ = rotations.draw(rotations.all_turns(real), len(real), rng)
+        return {"task": self.options.weight_d * self.class_error(turned)}
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
+        if self.options.weight_g == 0:
+            return {}
+        turned_fake, index = rotations.draw(rotations.all_turns(fake), len(fake), rng)
+        candidates = rotations.all_turns(real)
+        turned_real = rotations.Labelled(candidates.images[index], candidates.labels[index])
+        difference = self.class_error(turned_fake) - self.class_error(turned_real)
+        return {"task": self.options.weight_g * difference.abs()}
+
+    def class_error(self, turned: rotations.Labelled) -> Tensor:
+        """CE(C(images), labels)."""
+        return cross_entropy(self.judge(turned.images).classes, turned.labels)
+
+
+class DistGANMS(DistGANSS):
+    """Dist-GAN + multi-class minimax task: a fifth class, "fake" (:289-302, MS-05).
+
+    D names N images drawn from 4N turned real and N upright fake ones: 51.2 and 12.8 on average for N = 64.
+    G's term is that of the rotation task, on a five-way softmax.
+    """
+
+    title = "Dist-GAN + MS"
+    about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
+    classes = rotations.TURNS + 1
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """weight_d CE over N of the 4N turned real and N upright fake images."""
+        real_turns = rotations.all_turns(real)
+        fake_class = torch.full((len(fake),), rotations.TURNS, device=fake.device)
+        candidates = rotations.Labelled(
+            torch.cat([real_turns.images, fake]), torch.cat([real_turns.labels, fake_class])
+        )
+        mixed, _ = rotations.draw(candidates, len(real), rng)
+        return {"task": self.options.weight_d * self.class_error(mixed)}

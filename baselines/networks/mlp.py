@@ -1,0 +1,60 @@
+"""Small fully connected networks for the 8x8 digits of the quickstart. Ours; no paper uses them."""
+
+from math import prod
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from baselines.networks.base import Heads, Judgement, Network, NetworkOptions, Reshape, xavier_
+
+
+class MLPOptions(NetworkOptions):
+    """Width of the two hidden layers of each player."""
+
+    generator_width: int = Field(default=256, strict=True, ge=1, le=8192)
+    discriminator_width: int = Field(default=256, strict=True, ge=1, le=8192)
+
+
+class MLP(Network):
+    """Two hidden layers each: ReLU in the generator, leaky ReLU (0.2) in the discriminator."""
+
+    about = "two hidden layers, fully connected; the quickstart's network"
+    Options = MLPOptions
+    shapes = frozenset({(3, 8, 8)})
+    image_range = (0.0, 1.0)
+
+    def generator(self) -> nn.Module:
+        """(N, latent_dim) -> (N, C, H, W) in [0, 1]."""
+        width = self.options.generator_width
+        return xavier_(
+            nn.Sequential(
+                nn.Linear(self.latent_dim, width),
+                nn.ReLU(inplace=True),
+                nn.Linear(width, width),
+                nn.ReLU(inplace=True),
+                nn.Linear(width, prod(self.shape)),
+                nn.Sigmoid(),
+                Reshape(*self.shape),
+            )
+        )
+
+    def discriminator(self, classes: int) -> nn.Module:
+        """(N, C, H, W) -> Judgement with `discriminator_width` features."""
+        return xavier_(_Discriminator(prod(self.shape), self.options.discriminator_width, classes))
+
+
+class _Discriminator(nn.Module):
+    def __init__(self, pixels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(pixels, width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.heads = Heads(width, classes)
+
+    def forward(self, x: Tensor) -> Judgement:
+        judgement: Judgement = self.heads(self.body(x))
+        return judgement

@@ -1,0 +1,54 @@
+"""Rotated batches for the self-supervised tasks: the recipes of the released codes, by name (SS-01).
+
+Rotation r turns an image counter-clockwise by r times 90 degrees. All functions take (N, C, S, S) images.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+TURNS = 4
+BatchRecipe = Literal["subset", "quarters"]
+
+
+class Labelled(NamedTuple):
+    """(M, C, S, S) images and their (M,) integer labels."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def turned(images: Tensor, turns: int) -> Tensor:
+    """All images turned counter-clockwise by `turns` times 90 degrees."""
+    return torch.rot90(images, turns, dims=(2, 3))
+
+
+def all_turns(images: Tensor) -> Labelled:
+    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3."""
+    labels = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
+    return Labelled(torch.cat([turned(images, r) for r in range(TURNS)]), labels)
+
+
+def subset(images: Tensor) -> Labelled:
+    """The last N/4 images in all four turns: N images (compare_gan gans/ssgan.py:133-202, with R = N)."""
+    return all_turns(images[-(len(images) // TURNS) :])
+
+
+def quarters(images: Tensor) -> Labelled:
+    """Each image once, quarter r of the batch turned r times: N images.
+
+    mimicry nets/ssgan/ssgan_base.py:124-178; SSGAN-LA BigGAN.py:493-531, its "fast" batches.
+    """
+    size = len(images) // TURNS
+    parts = [turned(images[r * size : (r + 1) * size], r) for r in range(TURNS)]
+    return Labelled(torch.cat(parts), torch.arange(TURNS, device=images.device).repeat_interleave(size))
+
+
+def draw(candidates: Labelled, n: int, rng: torch.Generator) -> tuple[Labelled, Tensor]:
+    """n of the candidates at random without replacement, and which ones (msgan modules/imutils.py:74-200)."""
+    index = torch.randperm(len(candidates.labels), generator=rng, device=rng.device)[:n]
+    return Labelled(candidates.images[index], candidates.labels[index]), index
+
+
+RECIPES = {"subset": subset, "quarters": quarters}

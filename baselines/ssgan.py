@@ -1,0 +1,61 @@
+"""SSGAN: the discriminator also names the rotation of real images, and the generator helps it on fakes.
+
+Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019. Losses and weights from
+compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
+
+    L_D = game_D + 1.0 CE(rotation | real)        L_G = game_G + 0.2 CE(rotation | fake)
+
+The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
+the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
+recipe is a switch; the rotated batch is as large as the batch (R = N).
+"""
+
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from baselines import rotations
+from baselines.gan import GAN, GANOptions
+
+
+class SSGANOptions(GANOptions):
+    """`batches`: which images are turned (SS-01). Weights of the rotation task for either player."""
+
+    batches: rotations.BatchRecipe = "subset"
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
+    weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False)
+
+
+class SSGAN(GAN):
+    """GAN + rotation task with a four-way head."""
+
+    title = "SSGAN"
+    paper = "Chen et al., Self-Supervised GANs via Auxiliary Rotation Loss"
+    year = 2019
+    about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
+    Options = SSGANOptions
+    classes = rotations.TURNS
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+        """The batch must divide into the four turns."""
+        del options
+        if batch_size % rotations.TURNS:
+            return f"batch_size {batch_size} does not divide by {rotations.TURNS}, the number of turns"
+        return None
+
+    def rotation_error(self, images: Tensor) -> Tensor:
+        """CE(C(turned images), turn)."""
+        turned = rotations.RECIPES[self.options.batches](images)
+        return cross_entropy(self.judge(turned.images).classes, turned.labels)
+
+    def discriminator_task(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """weight_d CE(rotation | real)."""
+        del fake
+        return {"rotation": self.options.weight_d * self.rotation_error(real)}
+
+    def generator_task(self, fake: Tensor) -> dict[str, Tensor]:
+        """weight_g CE(rotation | fake)."""
+        return {"rotation": self.options.weight_g * self.rotation_error(fake)}

@@ -1,0 +1,46 @@
+"""Stacked-Digits: three of scikit-learn's 8x8 handwritten digits as three channels; 1,000 modes.
+
+The offline stand-in for Stacked-MNIST: real digits (UCI "Optical Recognition of Handwritten Digits", Alpaydin
+& Kaynak, 1998) that ship inside scikit-learn, 1,797 images with 17 grey levels.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.data.base import Arrays, Dataset
+
+HELD_OUT = 4  # every fourth image is held out
+
+
+class StackedDigits(Dataset):
+    """(3, 8, 8) images; the digits behind them are split into 1,348 for training and 449 held out."""
+
+    name = "stacked_digits"
+    about = "three 8x8 handwritten digits stacked as channels, 1,000 modes; ships with scikit-learn"
+    licence = "CC BY 4.0 (UCI Machine Learning Repository)"
+    source = "scikit-learn, sklearn.datasets.load_digits"
+    shape = (3, 8, 8)
+    stacked = 3
+
+    @classmethod
+    def missing(cls, data_dir: Path) -> str | None:
+        """Never: the digits are part of scikit-learn."""
+        del data_dir
+        return None
+
+    @classmethod
+    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+        """Grey levels 0..16 become 0..255."""
+        del data_dir
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+        labels = digits.target.astype(np.int64)
+        checksum = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+        held_out = np.arange(len(images)) % HELD_OUT == HELD_OUT - 1
+        train = Arrays(images[~held_out], labels[~held_out])
+        test = Arrays(images[held_out], labels[held_out])
+        return train, test, {"sklearn digits, as uint8": checksum}

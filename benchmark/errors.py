@@ -1,0 +1,24 @@
+"""Errors for people: what is wrong, where, and what to do about it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Bad input. The command line prints the message, changes nothing and exits with code 2."""
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known spelling nearest to `word`, or None when nothing is near."""
+    by_folded = {name.lower().replace("-", "_"): name for name in known}
+    hits = get_close_matches(str(word).lower().replace("-", "_"), by_folded, n=1, cutoff=0.5)
+    return by_folded[hits[0]] if hits else None
+
+
+def hint(word: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest spelling, else all that is known."""
+    names = sorted(known)
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    return f"known: {', '.join(names) if names else 'none'}"

@@ -1,0 +1,123 @@
+"""The digit classifier behind the modes metric, trained by the harness itself in seconds.
+
+The published tables used a MNIST network whose weights are not available (MSGAN
+support/classify_mnist_v2.py); ours reports its own accuracy on held-out digits.
+"""
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.data.base import Arrays, Prepared
+from benchmark.spec import digest
+
+EPOCHS = {8: 60, 28: 4}
+SEED = 0
+BATCH = 64
+
+
+class DigitClassifier(nn.Module):
+    """Two stride-2 3x3 convolutions and two linear layers; (N, 1, S, S) in [0, 1] -> (N, 10) logits."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        strides = (1, 2) if size <= 8 else (2, 2)
+        reduced = size // (strides[0] * strides[1])
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 3, strides[0], 1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, strides[1], 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * reduced * reduced, 128),
+            nn.ReLU(),
+            nn.Linear(128, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, S, S) in [0, 1] -> (N, 10)."""
+        logits: Tensor = self.body(x)
+        return logits
+
+
+def prepare_classifier(dataset: Prepared, cache: Path) -> Path:
+    """Train the classifier for a prepared dataset unless that was done before; returns its file.
+
+    One thread whatever the machine offers, and its own random stream: the same weights for every trial.
+    """
+    recipe = {"version": 1, "epochs": EPOCHS, "seed": SEED, "batch": BATCH, "data": dataset.manifest}
+    target = cache / f"digit-classifier-{digest({k: str(v) for k, v in recipe.items()})}.pt"
+    if target.is_file():
+        return target
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = train(dataset.train)
+        content = io.BytesIO()
+        saved = {"state": model.state_dict(), "accuracy": accuracy(model, dataset.test), "size": model.size}
+        torch.save(saved, content)
+    finally:
+        torch.set_num_threads(threads)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+        file.write(content.getvalue())
+    os.replace(file.name, target)
+    return target
+
+
+def load_classifier(path: Path, device: torch.device) -> tuple[DigitClassifier, float]:
+    """The trained classifier in evaluation mode, and its accuracy on held-out digits in [0, 1]."""
+    saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    model = DigitClassifier(int(saved["size"])).to(device).eval().requires_grad_(False)
+    model.load_state_dict(saved["state"])
+    return model, float(saved["accuracy"])
+
+
+def train(arrays: Arrays) -> DigitClassifier:
+    """Adam 1e-3 with a one-cycle schedule and shifts by up to one pixel (8x8) or two (28x28)."""
+    size = arrays.images.shape[-1]
+    rng = torch.Generator().manual_seed(SEED)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model = DigitClassifier(size)
+    images = torch.from_numpy(np.array(arrays.images))
+    labels = torch.from_numpy(arrays.labels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    steps = EPOCHS[size] * (len(images) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
+    for _ in range(steps):
+        index = torch.randint(len(images), (BATCH,), generator=rng)
+        batch = shifted(as_float(images[index]), 1 if size <= 8 else 2, rng)
+        loss = F.cross_entropy(model(batch), labels[index])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval()
+
+
+def accuracy(model: DigitClassifier, arrays: Arrays) -> float:
+    """Share of held-out digits that are named right."""
+    with torch.no_grad():
+        predicted = model(as_float(torch.from_numpy(np.array(arrays.images)))).argmax(1)
+    return float((predicted.numpy() == arrays.labels).mean())
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 in [0, 255] -> float32 in [0, 1]."""
+    return images.float() / 255
+
+
+def shifted(images: Tensor, reach: int, rng: torch.Generator) -> Tensor:
+    """The batch moved by one random offset of up to `reach` pixels either way, zeros coming in."""
+    size = images.shape[-1]
+    x, y = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
+    return F.pad(images, [reach] * 4)[:, :, y : y + size, x : x + size]

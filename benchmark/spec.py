@@ -1,0 +1,97 @@
+"""What a trial is: its fields, its canonical form, its identity.
+
+The identity is a hash of everything that can change a trial's numbers and of nothing else: no paths, no
+scheduling, no report options. Two suites that ask for the same training share its result.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Raised whenever a change of our code changes the numbers of an unchanged recipe.
+RECIPE_VERSION = 1
+
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class Frozen(BaseModel):
+    """Base of all schemas: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Latent(Frozen):
+    """The generator's prior: `uniform` on [-1, 1] or standard `normal`, in `dim` dimensions."""
+
+    dim: PositiveInt
+    distribution: Literal["uniform", "normal"]
+
+
+class Optimizer(Frozen):
+    """Adam for every player; `player_lr` gives single players a learning rate of their own."""
+
+    lr: PositiveFloat
+    betas: tuple[Beta, Beta]
+    eps: PositiveFloat = 1e-8
+    player_lr: dict[str, PositiveFloat] = Field(default_factory=dict)
+
+
+class Protocol(Frozen):
+    """How a trial is measured.
+
+    `n_fake` samples are generated in batches of `sample_batch` (which matters when `batch_norm` is
+    `batch`, that is when the generator normalises by the statistics of the batch that it is making), and
+    measured at `evaluations` evenly spaced steps, the last one included. The last one is the result.
+    """
+
+    metric: str
+    n_fake: PositiveInt
+    evaluations: PositiveInt = 10
+    sample_batch: PositiveInt = 64
+    batch_norm: Literal["batch", "moving_average"] = "moving_average"
+    codec: Literal["none"] = "none"
+
+
+class TrialSpec(Frozen):
+    """One training of one cell with one seed."""
+
+    method: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    network: str
+    network_options: dict[str, Any] = Field(default_factory=dict)
+    dataset: str
+    latent: Latent
+    steps: PositiveInt
+    batch_size: PositiveInt
+    discriminator_steps: PositiveInt = 1
+    optimizer: Optimizer
+    precision: Literal["float32"] = "float32"
+    protocol: Protocol
+    seed: Seed
+    version: int = RECIPE_VERSION
+
+    @property
+    def trial_id(self) -> str:
+        """Sixteen hexadecimal digits that name this training and its measurement everywhere."""
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def name(self) -> str:
+        """A short name for people; the trial id keeps it unique."""
+        return f"{self.method}-{self.network}-seed{self.seed}-{self.trial_id[:6]}"
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spare spaces: equal values give equal text, key order never matters."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """The first 64 bits, in hexadecimal, of the SHA-256 of a value's canonical form."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]

@@ -1,0 +1,158 @@
+"""The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.base import Method, Turn
+from benchmark.data.base import Images
+from benchmark.spec import TrialSpec
+
+Range = tuple[float, float]
+
+
+class Diverged(Exception):
+    """A loss or a weight is no longer a finite number."""
+
+
+def to_range(images: Tensor, image_range: Range) -> Tensor:
+    """uint8 in [0, 255] -> float32 in the network's range."""
+    low, high = image_range
+    return images.float().mul_((high - low) / 255).add_(low)
+
+
+def to_uint8(images: Tensor, image_range: Range) -> Tensor:
+    """Float images in the network's range -> uint8, by clamp and round."""
+    low, high = image_range
+    return images.sub(low).mul_(255 / (high - low)).clamp_(0, 255).round_().to(torch.uint8)
+
+
+@dataclass
+class Player:
+    """A group of parameters with its own optimiser, and how often it plays in one step."""
+
+    name: str
+    turns: int
+    parameters: list[torch.nn.Parameter]
+    optimizer: torch.optim.Optimizer
+
+
+@dataclass
+class Trainer:
+    """One method in training. `step` counts the generator's updates that are done."""
+
+    spec: TrialSpec
+    method: Method
+    images: Images
+    image_range: Range
+    device: torch.device
+    step: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    summed: int = 0
+
+    def __post_init__(self) -> None:
+        # The weights came from the seed itself; training draws from a stream of its own.
+        self.rng = torch.Generator(self.device).manual_seed(self.spec.seed + 2**32)
+        self.players = [self._player(name) for name in self.method.players]
+        self.method.train()
+
+    def _player(self, name: str) -> Player:
+        settings = self.spec.optimizer
+        parameters = [p for module in self.method.modules_of(name) for p in module.parameters()]
+        adam = torch.optim.Adam(
+            parameters,
+            lr=settings.player_lr.get(name, settings.lr),
+            betas=settings.betas,
+            eps=settings.eps,
+            fused=True,
+        )
+        turns = self.spec.discriminator_steps if name == "discriminator" else 1
+        return Player(name, turns, parameters, adam)
+
+    def train_until(self, step: int) -> Iterator[int]:
+        """Train up to a step, yielding after each one so that the caller can watch the clock."""
+        while self.step < step:
+            for player in self.players:
+                for _ in range(player.turns):
+                    self._play(player)
+            self.step += 1
+            self.summed += 1
+            yield self.step
+
+    def _play(self, player: Player) -> None:
+        real = to_range(self.images.draw(self.spec.batch_size, self.rng), self.image_range)
+        own = set(map(id, player.parameters))
+        for parameter in self.method.parameters():
+            parameter.requires_grad_(id(parameter) in own)
+        losses = self.method.loss(player.name, Turn(real, self.step / self.spec.steps, self.rng))
+        player.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        player.optimizer.step()
+        for term, value in losses.items():
+            key = f"{player.name}/{term}"
+            value = value.detach() / player.turns
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean of every loss term since the last call. Raises Diverged when one is not finite.
+
+        This is where the device is waited for: at measurements, never in a step.
+        """
+        means = {name: float(total) / max(self.summed, 1) for name, total in self.sums.items()}
+        self.sums, self.summed = {}, 0
+        broken = [name for name, mean in means.items() if not math.isfinite(mean)]
+        weights = torch.stack([p.detach().abs().max() for p in self.method.parameters()])
+        if broken or not bool(torch.isfinite(weights).all()):
+            raise Diverged(f"{broken[0] if broken else 'a weight'} was not finite by step {self.step}")
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the training depends on."""
+        return {
+            "trial_id": self.spec.trial_id,
+            "step": self.step,
+            "method": self.method.state_dict(),
+            "optimizers": [player.optimizer.state_dict() for player in self.players],
+            "rng": self.rng.get_state(),
+            "sums": self.sums,
+            "summed": self.summed,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state of the same trial."""
+        self.method.load_state_dict(state["method"])
+        for player, saved in zip(self.players, state["optimizers"], strict=True):
+            player.optimizer.load_state_dict(saved)
+        self.rng.set_state(state["rng"].cpu())
+        self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
+
+    @torch.no_grad()
+    def samples(self, n: int) -> Iterator[Tensor]:
+        """Exactly n images as uint8 batches, always from the same latents; training is not disturbed.
+
+        They are made in batches of `protocol.sample_batch`: with `batch_norm: batch` an image depends on the
+        batch that it is made in, so the last batch is made whole and cut.
+        """
+        protocol = self.spec.protocol
+        latents = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
+        kept = {name: buffer.clone() for name, buffer in self.method.generator.named_buffers()}
+        self.method.generator.train(protocol.batch_norm == "batch")
+        try:
+            for start in range(0, n, protocol.sample_batch):
+                images = self.method.generator(self.method.latents(protocol.sample_batch, latents))
+                yield to_uint8(images, self.image_range)[: n - start]
+        finally:
+            for name, buffer in self.method.generator.named_buffers():
+                buffer.copy_(kept[name])
+            self.method.generator.train()
+
+
+EVALUATION_SEED = 2020
+
+Clock = Callable[[], float]
+clock: Clock = time.perf_counter

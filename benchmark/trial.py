@@ -1,0 +1,233 @@
+"""One trial from start to stored result. Runs in a worker of any scheduler, or in this process."""
+
+import base64
+import io
+import resource
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark import checkpoint, environment, plugins
+from benchmark.data.base import Images, Prepared, open_prepared
+from benchmark.metrics.base import Metric
+from benchmark.spec import TrialSpec
+from benchmark.store import Cost, Measurement, TrialRecord
+from benchmark.training import Diverged, Trainer, clock
+
+PROGRESS_SECONDS = 1.0
+CHECKPOINT_SECONDS = 60.0
+SHEET = 64  # images on a contact sheet
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial, and where and on what it runs. Only `spec` may change its numbers."""
+
+    spec: TrialSpec
+    data: Path
+    instrument: Path
+    checkpoints: Path
+    cpus: int
+    gpus: float
+
+    @property
+    def device(self) -> torch.device:
+        """A GPU only when the trial was given a share of one."""
+        return torch.device("cuda" if self.gpus > 0 else "cpu")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a worker says while it trains: small, plain values."""
+
+    trial_id: str
+    step: int
+    steps_per_second: float
+    metrics: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the way between processes."""
+        return asdict(self)
+
+
+Report = Callable[[Progress], None]
+
+
+def run(job: Job, report: Report) -> TrialRecord:
+    """Train and measure one trial. A trial that raises becomes a `failed` record, never an exception."""
+    started = _now()
+    trial = None
+    try:
+        with _threads(job.cpus):
+            trial = _Trial(job)
+            trial.run(report)
+        status, error = "finished", ""
+    except Diverged as problem:
+        status, error = "diverged", str(problem)
+    except Exception as problem:
+        status, error = "failed", _told(problem)
+    return TrialRecord(
+        trial_id=job.spec.trial_id,
+        spec=job.spec,
+        status=status,  # type: ignore[arg-type]
+        error=error,
+        started=started,
+        finished=_now(),
+        environment=environment.describe(job.device.type, job.cpus),
+        **(trial.results() if trial else {}),
+    )
+
+
+@contextmanager
+def _threads(cpus: int) -> Any:
+    """As many threads as the trial was given CPUs, and no time lost on denormal numbers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cpus)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:
+    """The method with weights drawn from the trial's seed, ready to train."""
+    dataset = plugins.datasets[spec.dataset]
+    network_class, method_class = plugins.networks[spec.network], plugins.methods[spec.method]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)  # on the CPU, so that every device starts from the same weights
+        network = network_class(
+            dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
+        )
+        options = method_class.Options.model_validate(spec.options)
+        method = method_class(network, spec.latent.distribution, options).to(device)
+    images = Images(prepared.train.images, dataset.stacked, device)
+    return Trainer(spec, method, images, network_class.image_range, device)
+
+
+@dataclass
+class _Trial:
+    """The running trial and all that its record will hold."""
+
+    job: Job
+    history: list[Measurement] = field(default_factory=list)
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        spec, device = self.job.spec, self.job.device
+        self.prepared = open_prepared(self.job.data)
+        self.metric: Metric = plugins.metrics[spec.protocol.metric](self.job.instrument, device)
+        self.trainer = build(spec, self.prepared, device)
+        self.sheet: Tensor | None = None
+        self.path = self.job.checkpoints / f"{spec.trial_id}.pt"
+        self._resume()
+
+    def run(self, report: Report) -> None:
+        spec, trainer = self.job.spec, self.trainer
+        said = saved = mark = clock()
+        for goal in evaluation_steps(spec.steps, spec.protocol.evaluations):
+            if goal <= trainer.step:
+                continue
+            for step in trainer.train_until(goal):
+                now = clock()
+                if now - said >= PROGRESS_SECONDS:
+                    said = now
+                    speed = step / (self.train_seconds + now - mark)
+                    report(Progress(spec.trial_id, step, speed, self.metrics))
+                if now - saved >= CHECKPOINT_SECONDS and step < goal:
+                    self.train_seconds += now - mark
+                    self._save()
+                    saved = mark = clock()
+            losses = trainer.mean_losses()  # waits for the device, so it belongs to the training time
+            measuring = clock()
+            self.train_seconds += measuring - mark
+            self._measure(losses)
+            mark = clock()
+            self.evaluation_seconds += mark - measuring
+            speed = trainer.step / max(self.train_seconds, 1e-9)
+            report(Progress(spec.trial_id, trainer.step, speed, self.metrics))
+        checkpoint.save(self.path.with_suffix(".final.pt"), {"method": trainer.method.state_dict()})
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.history[-1].metrics if self.history else {}
+
+    def _measure(self, losses: dict[str, float]) -> None:
+        protocol = self.job.spec.protocol
+        batches = self.trainer.samples(protocol.n_fake)
+        metrics = self.metric.measure(batches)
+        self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
+        self.sheet = torch.cat(list(self.trainer.samples(SHEET)))
+
+    def _save(self) -> None:
+        state = self.trainer.state() | {
+            "history": [entry.model_dump() for entry in self.history],
+            "seconds": [self.train_seconds, self.evaluation_seconds],
+        }
+        checkpoint.save(self.path, state)
+
+    def _resume(self) -> None:
+        state = checkpoint.load(self.path, self.job.device)
+        if state and state.get("trial_id") == self.job.spec.trial_id:
+            self.trainer.restore(state)
+            self.history = [Measurement.model_validate(entry) for entry in state["history"]]
+            self.train_seconds, self.evaluation_seconds = state["seconds"]
+
+    def results(self) -> dict[str, Any]:
+        done = self.trainer.step * self.job.spec.batch_size
+        return {
+            "history": self.history,
+            "facts": self.metric.facts,
+            "data": self.prepared.manifest,
+            "samples_png": contact_sheet(self.sheet) if self.sheet is not None else "",
+            "cost": Cost(
+                train_seconds=round(self.train_seconds, 3),
+                evaluation_seconds=round(self.evaluation_seconds, 3),
+                images_per_second=round(done / max(self.train_seconds, 1e-9), 1),
+                peak_memory_mib=round(_peak_memory(self.job.device), 1),
+                cpus=self.job.cpus,
+                gpus=self.job.gpus,
+            ),
+        }
+
+
+def evaluation_steps(steps: int, evaluations: int) -> list[int]:
+    """Evenly spaced steps, the last one always included."""
+    return [round(steps * (index + 1) / evaluations) for index in range(evaluations)]
+
+
+def contact_sheet(images: Tensor, columns: int = 8) -> str:
+    """uint8 (N, C, H, W) images as one PNG, in base64, without gaps so that it can be cut again."""
+    from PIL import Image
+    from torchvision.utils import make_grid
+
+    grid = make_grid(images.cpu(), nrow=columns, padding=0)
+    content = io.BytesIO()
+    Image.fromarray(grid.permute(1, 2, 0).numpy()).save(content, format="PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def _peak_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _told(problem: Exception) -> str:
+    """One line for the report, and the innermost frames for whoever mends it."""
+    frames = traceback.extract_tb(problem.__traceback__)[-3:]
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    return f"{type(problem).__name__}: {problem} (at {where})"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
