@@ -79,3 +79,9 @@ class Method(nn.Module, ABC):
         """The discriminator's view of (N, C, H, W) images."""
         judgement: Judgement = self.discriminator(images)
         return judgement
+
+    def judge_each(self, *batches: Tensor) -> list[Judgement]:
+        """The discriminator's view of several batches, taken in one call on all of them."""
+        sizes = [len(batch) for batch in batches]
+        whole = self.judge(torch.cat(batches))
+        return [Judgement(*parts) for parts in zip(*(part.split(sizes) for part in whole), strict=True)]

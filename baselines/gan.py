@@ -4,10 +4,23 @@ Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014: the non-saturati
 hinge form of Miyato et al., "Spectral Normalization for GANs", ICLR 2018, eqs. 16-17.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from baselines import base, games
+
+
+class Task(NamedTuple):
+    """Batches for the class head, and what its logits on each of them cost, as named, weighted terms."""
+
+    images: tuple[Tensor, ...]
+    cost: Callable[..., dict[str, Tensor]]
+
+
+NO_TASK = Task((), dict)
 
 
 class GANOptions(base.Options):
@@ -31,19 +44,22 @@ class GAN(base.Method):
         if player == "discriminator":
             with torch.no_grad():
                 fake = self.generator(latents)
-            game = games.DISCRIMINATOR[self.options.game]
-            terms = {"game": game(self.judge(turn.real).logit, self.judge(fake).logit)}
-            return terms | self.discriminator_task(turn.real, fake)
-        fake = self.generator(latents)
-        terms = {"game": games.GENERATOR[self.options.game](self.judge(fake).logit)}
-        return terms | self.generator_task(fake)
+            task = self.discriminator_task(turn.real, fake)
+            real_view, fake_view, *task_views = self.judge_each(turn.real, fake, *task.images)
+            game = games.DISCRIMINATOR[self.options.game](real_view.logit, fake_view.logit)
+        else:
+            fake = self.generator(latents)
+            task = self.generator_task(fake)
+            fake_view, *task_views = self.judge_each(fake, *task.images)
+            game = games.GENERATOR[self.options.game](fake_view.logit)
+        return {"game": game} | task.cost(*(view.classes for view in task_views))
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Weighted terms that the self-supervised task adds to the discriminator's loss."""
+    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
+        """What the self-supervised task asks of the discriminator's class head in its own turn."""
         del real, fake
-        return {}
+        return NO_TASK
 
-    def generator_task(self, fake: Tensor) -> dict[str, Tensor]:
-        """Weighted terms that the self-supervised task adds to the generator's loss."""
+    def generator_task(self, fake: Tensor) -> Task:
+        """What the self-supervised task asks of the discriminator's class head in the generator's turn."""
         del fake
-        return {}
+        return NO_TASK

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines import rotations
+from baselines.gan import Task
 from baselines.ssgan import SSGAN, SSGANOptions
 
 FAKE = rotations.TURNS
@@ -37,22 +38,29 @@ class MSGAN(SSGAN):
     Options = MSGANOptions
     classes = rotations.TURNS + 1
 
-    def fake_error(self, images: Tensor) -> Tensor:
-        """CE(C(turned images), fifth class)."""
-        turned = rotations.RECIPES[self.options.batches](images)
-        return cross_entropy(self.judge(turned.images).classes, torch.full_like(turned.labels, FAKE))
-
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
         """weight_d (CE(turned real, r) + CE(turned fake, 5th class))."""
-        weight = self.options.weight_d
-        return {"rotation": weight * self.rotation_error(real), "fake_class": weight * self.fake_error(fake)}
+        weight, turned_real, turned_fake = self.options.weight_d, self.turned(real), self.turned(fake)
+        return Task(
+            (turned_real.images, turned_fake.images),
+            lambda of_real, of_fake: {
+                "rotation": weight * cross_entropy(of_real, turned_real.labels),
+                "fake_class": weight * fake_error(of_fake),
+            },
+        )
 
-    def generator_task(self, fake: Tensor) -> dict[str, Tensor]:
-        """weight_g (CE(turned fake, r) - CE(turned fake, 5th class)), from one look at the fakes."""
-        turned = rotations.RECIPES[self.options.batches](fake)
-        classes = self.judge(turned.images).classes
-        weight = self.options.weight_g
-        return {
-            "rotation": weight * cross_entropy(classes, turned.labels),
-            "fake_class": -weight * cross_entropy(classes, torch.full_like(turned.labels, FAKE)),
-        }
+    def generator_task(self, fake: Tensor) -> Task:
+        """weight_g (CE(turned fake, r) - CE(turned fake, 5th class))."""
+        weight, turned = self.options.weight_g, self.turned(fake)
+        return Task(
+            (turned.images,),
+            lambda classes: {
+                "rotation": weight * cross_entropy(classes, turned.labels),
+                "fake_class": -weight * fake_error(classes),
+            },
+        )
+
+
+def fake_error(classes: Tensor) -> Tensor:
+    """CE of (N, 5) logits with the fifth class."""
+    return cross_entropy(classes, torch.full((len(classes),), FAKE, device=classes.device))

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines import rotations
-from baselines.gan import GAN, GANOptions
+from baselines.gan import GAN, GANOptions, Task
 
 
 class SSGANOptions(GANOptions):
@@ -46,16 +46,22 @@ class SSGAN(GAN):
             return f"batch_size {batch_size} does not divide by {rotations.TURNS}, the number of turns"
         return None
 
-    def rotation_error(self, images: Tensor) -> Tensor:
-        """CE(C(turned images), turn)."""
-        turned = rotations.RECIPES[self.options.batches](images)
-        return cross_entropy(self.judge(turned.images).classes, turned.labels)
+    def turned(self, images: Tensor) -> rotations.Labelled:
+        """The images of the task, by the chosen batch recipe."""
+        return rotations.RECIPES[self.options.batches](images)
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def rotation_task(self, images: Tensor, weight: float) -> Task:
+        """weight CE(C(turned images), turn)."""
+        turned = self.turned(images)
+        return Task(
+            (turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)}
+        )
+
+    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
         del fake
-        return {"rotation": self.options.weight_d * self.rotation_error(real)}
+        return self.rotation_task(real, self.options.weight_d)
 
-    def generator_task(self, fake: Tensor) -> dict[str, Tensor]:
+    def generator_task(self, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
-        return {"rotation": self.options.weight_g * self.rotation_error(fake)}
+        return self.rotation_task(fake, self.options.weight_g)

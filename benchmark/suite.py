@@ -7,7 +7,7 @@ the file and key that it came from, so that a message can point there.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -19,6 +19,7 @@ from benchmark.validation import complaint, explain
 from benchmark.yaml_file import KeyPath, place, read_yaml
 
 Patch = dict[str, Any]
+RunnerName = Literal["ray", "inprocess"]
 
 
 class Resources(Frozen):
@@ -224,7 +225,7 @@ class _Builder:
                     )
                 cells.append(cell)
         if self.problems:
-            raise UserError("\n".join(dict.fromkeys(self.problems)))
+            raise UserError("\n".join(dict.fromkeys("\n".join(self.problems).splitlines())))
         return tuple(cells)
 
     def _cell(self, table: Table, index: int, label: str, raw: Patch, at: KeyPath) -> Cell:

@@ -188,7 +188,7 @@ class _Trial:
             "history": self.history,
             "facts": self.metric.facts,
             "data": self.prepared.manifest,
-            "samples_png": contact_sheet(self.sheet) if self.sheet is not None else "",
+            "samples_png": base64.b64encode(contact_sheet(self.sheet)).decode() if self.sheet is not None else "",
             "cost": Cost(
                 train_seconds=round(self.train_seconds, 3),
                 evaluation_seconds=round(self.evaluation_seconds, 3),
@@ -205,15 +205,15 @@ def evaluation_steps(steps: int, evaluations: int) -> list[int]:
     return [round(steps * (index + 1) / evaluations) for index in range(evaluations)]
 
 
-def contact_sheet(images: Tensor, columns: int = 8) -> str:
-    """uint8 (N, C, H, W) images as one PNG, in base64, without gaps so that it can be cut again."""
+def contact_sheet(images: Tensor, columns: int = 8) -> bytes:
+    """uint8 (N, C, H, W) images as one PNG, without gaps so that it can be cut again."""
     from PIL import Image
     from torchvision.utils import make_grid
 
     grid = make_grid(images.cpu(), nrow=columns, padding=0)
     content = io.BytesIO()
     Image.fromarray(grid.permute(1, 2, 0).numpy()).save(content, format="PNG")
-    return base64.b64encode(content.getvalue()).decode()
+    return content.getvalue()
 
 
 def _peak_memory(device: torch.device) -> float:

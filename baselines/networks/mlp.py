@@ -16,7 +16,7 @@ class MLPOptions(NetworkOptions):
 
 
 class MLP(Network):
-    """Two hidden layers each: ReLU in the generator, leaky ReLU (0.2) in the discriminator."""
+    """Two hidden layers each: batch norm and ReLU in the generator, leaky ReLU (0.2) in the discriminator."""
 
     about = "two hidden layers, fully connected; the quickstart's network"
     Options = MLPOptions
@@ -29,8 +29,10 @@ class MLP(Network):
         return xavier_(
             nn.Sequential(
                 nn.Linear(self.latent_dim, width),
+                nn.BatchNorm1d(width),
                 nn.ReLU(inplace=True),
                 nn.Linear(width, width),
+                nn.BatchNorm1d(width),
                 nn.ReLU(inplace=True),
                 nn.Linear(width, prod(self.shape)),
                 nn.Sigmoid(),

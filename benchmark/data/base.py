@@ -62,10 +62,20 @@ class Dataset(ABC):
         """
 
     @classmethod
+    def folder(cls, cache: Path) -> Path:
+        """Where the prepared arrays stand under `cache`."""
+        return cache / f"{cls.name}-{digest([cls.name, cls.variant])}"
+
+    @classmethod
+    def is_prepared(cls, cache: Path) -> bool:
+        """Whether `prepare` has done its work before."""
+        return (cls.folder(cache) / "manifest.json").is_file()
+
+    @classmethod
     def prepare(cls, data_dir: Path, cache: Path) -> Path:
         """Write the arrays and a manifest under `cache`, atomically, unless they are there. Returns the folder."""
-        target = cache / f"{cls.name}-{digest([cls.name, cls.variant])}"
-        if (target / "manifest.json").is_file():
+        target = cls.folder(cache)
+        if cls.is_prepared(cache):
             return target
         problem = cls.missing(data_dir)
         if problem:
@@ -89,7 +99,7 @@ class Dataset(ABC):
             try:
                 os.replace(folder, target)
             except OSError:  # another process was faster, or an unfinished folder is in the way
-                if not (target / "manifest.json").is_file():
+                if not cls.is_prepared(cache):
                     shutil.rmtree(target, ignore_errors=True)
                     os.replace(folder, target)
         return target

@@ -1,0 +1,120 @@
+"""What was found on this machine, and what is missing for which suite."""
+
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmark import environment, plugins
+from benchmark.errors import UserError
+from benchmark.plan import make_plan
+from benchmark.suite import load_suite
+from benchmark.workspace import Workspace
+
+# torch-fidelity's file of the 2015-12-05 Inception graph, which FID needs, in torch's cache
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `ok` says whether everything can work with it."""
+
+    what: str
+    found: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All findings, and per suite what is missing for it (nothing: it can run)."""
+
+    findings: list[Finding]
+    suites: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts: `doctor --json`."""
+        return {
+            "findings": {f.what: {"found": f.found, "ok": f.ok} for f in self.findings},
+            "suites": {name: {"ready": not missing, "missing": missing} for name, missing in self.suites.items()},
+        }
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in self.findings:
+            table.add_row(finding.what, "[green]ok[/]" if finding.ok else "[yellow]--[/]", finding.found)
+        for name, missing in self.suites.items():
+            table.add_row(f"suite {name}", "[yellow]--[/]" if missing else "[green]ok[/]", missing or "can run")
+        return table
+
+
+def examine(workspace: Workspace, data_dir: Path, suites: Path) -> Examination:
+    """Look at everything; change nothing."""
+    gpu = environment.gpu_name()
+    findings = [
+        Finding("Python", platform.python_version(), True),
+        *(_package(name) for name in ("torch", "torchvision", "ray", "mlflow")),
+        Finding("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
+        Finding("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
+        _disk(workspace.root),
+        _inception(),
+        *(
+            Finding(f"dataset {name}", state["state"], state["state"] != "missing")
+            for name, state in dataset_states(workspace, data_dir).items()
+        ),
+    ]
+    return Examination(findings, {path.stem: _missing(path, workspace, data_dir) for path in suite_files(suites)})
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """The suites in a folder, in alphabetical order."""
+    return sorted(folder.glob("*.yaml"))
+
+
+def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, Any]]:
+    """Every dataset with its state here: `prepared`, `raw files found` or `missing`."""
+    states = {}
+    for name in plugins.datasets:
+        dataset = plugins.datasets[name]
+        missing = dataset.missing(data_dir)
+        prepared = dataset.is_prepared(workspace.data)
+        states[name] = {
+            "about": dataset.about,
+            "shape": list(dataset.shape),
+            "licence": dataset.licence,
+            "source": dataset.source,
+            "state": "prepared" if prepared else "missing" if missing else "raw files found",
+            "how_to_get": "" if prepared else missing or "",
+        }
+    return states
+
+
+def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
+    try:
+        plan = make_plan(load_suite(path), workspace, data_dir)
+    except UserError as error:
+        return str(error)
+    return "; ".join(f"dataset {name}" for name in plan.missing_data)
+
+
+def _package(name: str) -> Finding:
+    version = environment.package_version(name)
+    return Finding(name, version, version != "missing")
+
+
+def _disk(root: Path) -> Finding:
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    return Finding("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
+
+
+def _inception() -> Finding:
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
+    if path.is_file():
+        return Finding("Inception weights", str(path), True)
+    return Finding("Inception weights", "not found; no suite of this version needs them (FID comes later)", False)

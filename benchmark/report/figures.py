@@ -1,0 +1,180 @@
+"""The pictures of the report: one look for all of them, and the same bytes from the same records."""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark import plugins
+from benchmark.report import text
+from benchmark.report.tables import Row, by_table
+from benchmark.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from benchmark.metrics.base import Output
+
+DPI = 200
+WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels wide
+LABEL = 28  # characters of a row's label that are drawn
+
+# Okabe & Ito, told apart with every kind of colour vision; yellow is left out because white swallows it.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "v", "P", "X", "D", "*")
+DASHES = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+INK, FAINT, GRID = "#222222", "#8A8A8A", "#E4E4E4"
+
+RC: Mapping[str, object] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that pictures are the same everywhere
+    "font.size": 9,
+    "text.parse_math": False,  # a label with dollar signs is not a formula
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn in every picture."""
+
+    colour: str
+    marker: str
+    dash: str | tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A value of a metric that readers should see in a picture, with words for it."""
+
+    value: float
+    words: str
+
+
+def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, bytes]:
+    """File name -> PNG. Pictures that would show nothing are left out."""
+    from benchmark.report import panels, samples
+
+    tables = by_table(suite, rows)
+    with _look():
+        figures = {
+            "leaderboard.png": panels.leaderboard(tables),
+            "curves.png": panels.curves(tables),
+            "samples.png": samples.sheets(tables, real),
+        }
+        return {name: _png(figure) for name, figure in figures.items() if figure is not None}
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    from matplotlib import style
+
+    with style.context(["default", dict(RC)]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label may be in any script
+        yield
+
+
+def new_figure(height: float) -> "Figure":
+    """An empty figure of the report's width and `height` inches, outside pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    return content.getvalue()
+
+
+def styles(tables: Mapping[str, list[Row]]) -> dict[tuple[str, str], Style]:
+    """(method, label) -> style. A method's colour is its place in the registry, so it is the same in all reports.
+
+    Rows that share a colour (variants of one method, or more methods than colours) differ in marker and dash.
+    """
+    order = list(plugins.methods)
+    chosen: dict[tuple[str, str], Style] = {}
+    used: dict[str, int] = {}
+    for row in (row for members in tables.values() for row in members):
+        key = (row.spec.method, row.label)
+        if key not in chosen:
+            place = order.index(row.spec.method)
+            colour = PALETTE[place % len(PALETTE)]
+            variant = used[colour] = used.get(colour, -1) + 1
+            marker = MARKERS[(place + variant) % len(MARKERS)]
+            chosen[key] = Style(colour, marker, DASHES[variant % len(DASHES)])
+    return chosen
+
+
+def style_of(row: Row, chosen: Mapping[tuple[str, str], Style]) -> Style:
+    """The style of a row."""
+    return chosen[row.spec.method, row.label]
+
+
+def label(row: Row) -> str:
+    """The row's name, short enough to be drawn. A leading underscore would hide it from a legend."""
+    name = text.clip(row.label, LABEL)
+    return f" {name}" if name.startswith("_") else name
+
+
+def axis_title(output: "Output") -> str:
+    """The metric's name with the arrow of the good direction."""
+    return f"{output.title} {text.ARROWS[output.better]}"
+
+
+def landmarks(key: str, members: list[Row]) -> list[Landmark]:
+    """The best that the metric can show: all modes covered, or the KL of a perfect generator's samples."""
+    from benchmark.metrics.modes import DIGITS, floor
+
+    counted = [row.spec.protocol.n_fake for row in members if row.spec.protocol.metric == "modes"]
+    if not counted:
+        return []
+    if key == "modes":
+        return [Landmark(DIGITS**3, f"all {DIGITS**3:,}")]
+    if key == "kl":
+        return [Landmark(floor(n), f"floor {floor(n):.3f}") for n in dict.fromkeys(counted)]
+    return []
+
+
+def draw_landmarks(axes: "Axes", key: str, members: list[Row], horizontal: bool) -> None:
+    """A dashed line with its words for every landmark of the metric."""
+    for mark in landmarks(key, members):
+        line = axes.axhline if horizontal else axes.axvline
+        line(mark.value, color=FAINT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
+        axes.annotate(
+            mark.words,
+            (1, mark.value) if horizontal else (mark.value, 1),
+            xycoords=axes.get_yaxis_transform() if horizontal else axes.get_xaxis_transform(),
+            xytext=(-2, 2) if horizontal else (0, 2),
+            textcoords="offset points",
+            ha="right" if horizontal else "center",
+            va="bottom",
+            color=FAINT,
+            fontsize=7.5,
+        )

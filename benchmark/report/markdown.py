@@ -1,0 +1,233 @@
+"""`leaderboard.md`: the report for people."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmark import plugins
+from benchmark.report import provenance, text
+from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
+from benchmark.report.text import escape, grid
+from benchmark.report.verdicts import MEANINGS, Verdict
+from benchmark.spec import Protocol
+from benchmark.suite import Suite
+
+SPREADS = {
+    "training_seeds": "spread over training seeds",
+    "sampling_seeds": "spread over sampling seeds of one training, which is smaller than over trainings",
+    "standard_error": "standard error of the mean",
+    "not_stated": "spread of a kind that the source does not state",
+    "none": "",
+}
+BATCH_NORM = {
+    "moving_average": "normalising by moving averages",
+    "batch": "normalising each batch by its own statistics",
+}
+MAX_ERROR = 400  # characters of an error that are shown; results.csv has all of it
+
+
+def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
+    """The whole document. `figures` are the names of the pictures that were drawn into `figures/`."""
+    tables = by_table(suite, rows)
+    blocks = [
+        f"# {escape(suite.title)}",
+        *(escape(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
+        "\n".join(_setting(suite, tables)),
+        *_figure("leaderboard.png", figures, "Every metric of every method", _main_caption(rows)),
+    ]
+    for title, members in tables.items():
+        blocks += [f"## {escape(title)}", *_table(suite.tables[title], members)]
+    blocks += [
+        "## How to read this",
+        "\n".join(_reading(rows)),
+        *_troubles(rows),
+        *_figure_section("## Learning curves", "curves.png", figures, "Metrics against step", _CURVES),
+        *_figure_section("## Samples", "samples.png", figures, "Real and generated images", _samples(rows)),
+        "## What was trained",
+        *provenance.recipes(tables),
+        "## Where it ran",
+        *provenance.environment(rows),
+        "## Run it again",
+        provenance.command(suite),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _setting(suite: Suite, tables: dict[str, list[Row]]) -> list[str]:
+    about = f" – {escape(suite.scale_about)}" if suite.scale_about else ""
+    meaning = (
+        "reduced: smaller than the published recipes, so nothing is judged against published values"
+        if suite.reduced
+        else "the full recipe"
+    )
+    rows = [row for members in tables.values() for row in members]
+    seeds = ", ".join(map(str, suite.seeds))
+    return [
+        f"- **Scale** {escape(suite.scale)}, {meaning}{about}",
+        f"- **Seeds** {seeds} – a seed is one training from scratch",
+        *_by_tables("Data", tables, {row.table: _dataset(row.spec.dataset) for row in rows}),
+        *_by_tables("Protocol", tables, {row.table: protocol_words(row.spec.protocol) for row in rows}),
+        f"- **Trials** {_progress(rows)}",
+    ]
+
+
+def _by_tables(name: str, tables: Iterable[str], words: dict[str, str]) -> list[str]:
+    """One line when all tables agree, else a line per wording that names its tables."""
+    if len(set(words.values())) == 1:
+        return [f"- **{name}** {next(iter(words.values()))}"]
+    users: dict[str, list[str]] = {}
+    for title in tables:
+        users.setdefault(words[title], []).append(escape(title))
+    return [f"- **{name}** ({', '.join(titles)}) {wording}" for wording, titles in users.items()]
+
+
+def _dataset(name: str) -> str:
+    return f"`{name}`: {escape(plugins.datasets[name].about)}"
+
+
+def protocol_words(protocol: Protocol) -> str:
+    """The protocol as a sentence."""
+    return (
+        f"{escape(plugins.metrics[protocol.metric].about)}; from {protocol.n_fake:,} generated images, made in"
+        f" batches of {protocol.sample_batch:,} by a generator {BATCH_NORM[protocol.batch_norm]};"
+        f" measured {protocol.evaluations} times in a training, the last one counts"
+        + ("" if protocol.codec == "none" else f"; images pass through {protocol.codec}")
+    )
+
+
+def _progress(rows: list[Row]) -> str:
+    status = {trial.spec.trial_id: trial.status for row in rows for trial in row.trials}
+    words = list(status.values())
+    rest = [f"{words.count(word)} {word}" for word in ("diverged", "failed", "not run") if word in words]
+    return "; ".join([f"{words.count('finished')} of {len(words)} finished", *rest])
+
+
+def _table(note: str, members: list[Row]) -> list[str]:
+    outputs, best, notes = outputs_of(members), best_keys(members), _Footnotes()
+    published = [o for o in outputs if any(r.results[o.key].published for r in members if o.key in r.results)]
+    header = ["Method", *(f"{escape(o.title)} {text.ARROWS[o.better]}" for o in outputs)]
+    header += [*(f"{escape(o.key)}, published" for o in published), "Verdict", "Seeds", "Cost"]
+    body = []
+    for row in members:
+        results = [row.results.get(output.key) for output in outputs]
+        theirs = [row.results.get(output.key) for output in published]
+        body.append(
+            [
+                escape(row.label) + notes.mark(*_row_notes(row)),
+                *(_measured(result, (row.label, o.key) in best) for result, o in zip(results, outputs, strict=True)),
+                *(text.published(result) if result else "" for result in theirs),
+                text.verdict_words(row.verdicts) + notes.mark(*_mismatches(row)),
+                str(row.counts),
+                ", ".join(part for part in (text.spent(row.cost), text.speed(row.cost)) if part) or "–",
+            ]
+        )
+    align = "l" + "r" * (len(outputs) + len(published)) + "lll"
+    below = [*notes.lines(), *_sources(members)]
+    return [escape(note), grid(header, body, align), "\n".join(below)]
+
+
+def _measured(result: Result | None, best: bool) -> str:
+    words = text.measured(result) if result else ""
+    return f"**{words}**" if best else words or "–"
+
+
+def _row_notes(row: Row) -> list[str]:
+    published = row.cell.published
+    theirs = published.table.rows[published.row].note if published else ""
+    return [note for note in (row.cell.note, f"published: {theirs}" if theirs else "") if note]
+
+
+def _mismatches(row: Row) -> list[str]:
+    found = {m for result in row.results.values() if result.reference for m in result.reference.mismatches}
+    return ["published under another protocol: " + "; ".join(sorted(found))] if found else []
+
+
+def _sources(members: list[Row]) -> list[str]:
+    """Where the published values of a table were read, and what is wrong with them."""
+    lines: dict[str, None] = {}
+    for row in members:
+        if (published := row.cell.published) is not None:
+            spread = SPREADS[published.table.spread_kind]
+            lines[
+                f"- Published: {escape(published.paper)}, {escape(published.table.title)}. Read in:"
+                f" {escape(published.table.source)}." + (f" ± there: {spread}." if spread else "")
+            ] = None
+            if published.table.note:
+                lines[f"- {escape(published.table.note)}"] = None
+    if any(r.published and r.reference and not r.reference.verified for m in members for r in m.results.values()):
+        lines[
+            f"- {text.UNVERIFIED} unverified: from memory or second-hand. Shown, but never judged against."
+        ] = None
+    return list(lines)
+
+
+@dataclass
+class _Footnotes:
+    """Numbers texts in the order of their first use; equal texts share a number."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def mark(self, *notes: str) -> str:
+        used = [self.numbers.setdefault(text.plain(note), len(self.numbers) + 1) for note in notes]
+        return f" <sup>{','.join(map(str, used))}</sup>" if used else ""
+
+    def lines(self) -> list[str]:
+        return [f"- <sup>{number}</sup> {escape(note)}" for note, number in self.numbers.items()]
+
+
+def _reading(rows: list[Row]) -> list[str]:
+    lines = [
+        "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at"
+        " the end of its training. One seed has no ±. The best mean of a table is **bold**; that alone does not"
+        " make a difference significant.",
+        "- **↑** higher is better, **↓** lower is better.",
+        "- **Seeds** counts the trainings behind a row; those that diverged, failed or were not run are named.",
+        "- **Cost** is the device time of all trials of the row, training and measuring; img/s is the mean"
+        " training speed.",
+    ]
+    used = {verdict for row in rows for verdict in row.verdicts.values()}
+    lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]
+    return lines + provenance.instruments(rows)
+
+
+def _troubles(rows: Sequence[Row]) -> list[str]:
+    """A line per trial that gave no result, with its error."""
+    lines = {
+        trial.spec.trial_id: f"- {escape(row.table)}, {escape(row.label)}, seed {trial.spec.seed}"
+        f" (`{trial.spec.trial_id}`) **{trial.status}**: {escape(text.clip(trial.record.error, MAX_ERROR))}"
+        for row in rows
+        for trial in row.trials
+        if trial.record and trial.status != "finished"
+    }
+    return ["## Trials without a result", "\n".join(lines.values())] if lines else []
+
+
+def _figure(name: str, drawn: Collection[str], alternative: str, caption: str) -> list[str]:
+    return [f"![{alternative}](figures/{name})", f"*{caption}*"] if name in drawn else []
+
+
+def _figure_section(heading: str, name: str, drawn: Collection[str], alternative: str, caption: str) -> list[str]:
+    figure = _figure(name, drawn, alternative, caption)
+    return [heading, *figure] if figure else []
+
+
+_CURVES = (
+    "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line that"
+    " ends in a cross is a training that diverged or failed."
+)
+
+
+def _main_caption(rows: list[Row]) -> str:
+    caption = "Large dot and bar: mean ± sample standard deviation over seeds. Small dots: single seeds."
+    if any(result.published for row in rows for result in row.results.values()):
+        caption += " Diamonds: published values, hollow when they are not verified or of another protocol."
+    if any(not math.isfinite(r.aggregate.mean) for row in rows for r in row.results.values() if r.aggregate):
+        caption += " Values that are not numbers are left out."
+    return caption
+
+
+def _samples(rows: list[Row]) -> str:
+    caption = "Real images, and images of each method from fixed latents at the end of the first seed's training."
+    if any(plugins.datasets[row.spec.dataset].stacked == 3 for row in rows):
+        caption += " The three digits of an image are its red, green and blue channels, so they overlap."
+    return caption

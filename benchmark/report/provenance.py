@@ -1,0 +1,141 @@
+"""What stands behind the numbers: recipes, instruments, machines, and the command that runs it again."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from benchmark.report import text
+from benchmark.report.tables import Row
+from benchmark.report.text import escape, grid
+from benchmark.spec import Optimizer, TrialSpec
+from benchmark.store import TrialRecord
+from benchmark.suite import Suite
+
+ACCURACY = "classifier_accuracy"
+FACTS = {ACCURACY: "digit classifier's accuracy on held-out digits"}
+HASH_DIGITS = 12
+
+
+def recipes(tables: dict[str, list[Row]]) -> list[str]:
+    """One line per cell: what exactly was trained, all switches written out."""
+    header = ["Row", "Method", "Options", "Network", "Latent", "Steps", "Batch", "D steps", "Optimiser"]
+    align = "lllllrrrl"
+    body = []
+    for title, members in tables.items():
+        for row in members:
+            label = escape(row.label) if len(tables) == 1 else f"{escape(title)}: {escape(row.label)}"
+            body.append([label, *_recipe(row.spec)])
+    return [grid(header, body, align)]
+
+
+def _recipe(spec: TrialSpec) -> list[str]:
+    network = f"{spec.network} ({_options(spec.network_options)})" if spec.network_options else spec.network
+    return [
+        escape(spec.method),
+        escape(_options(spec.options)) or "–",
+        escape(network),
+        f"{spec.latent.dim} {spec.latent.distribution}",
+        f"{spec.steps:,}",
+        f"{spec.batch_size:,}",
+        str(spec.discriminator_steps),
+        escape(_optimizer(spec.optimizer)),
+    ]
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in options.items())
+
+
+def _optimizer(optimizer: Optimizer) -> str:
+    rates = [f"lr {optimizer.lr:g}", *(f"{player} {lr:g}" for player, lr in optimizer.player_lr.items())]
+    return f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}"
+
+
+def instruments(rows: Iterable[Row]) -> list[str]:
+    """What a reader must know of the instruments: the floor of the KL, and the facts in the records."""
+    rows = list(rows)
+    lines = [
+        f"- **Floor of the KL**: counted over {n:,} samples, even a perfect uniform generator shows a KL of about"
+        f" {modes - 1}/(2 × {n:,}) = {least:.4f} nats."
+        for n, modes, least in dict.fromkeys(_counted(rows))
+    ]
+    for name, seen in _facts(rows).items():
+        values = " / ".join(_fact(name, value) for value in seen)
+        lines.append(f"- **Instrument**: {escape(FACTS.get(name, name.replace('_', ' ')))} {values}.")
+    return lines
+
+
+def _counted(rows: Iterable[Row]) -> Iterator[tuple[int, int, float]]:
+    """(samples, modes, floor in nats) of every row that counts modes."""
+    from benchmark.metrics.modes import DIGITS, floor
+
+    for row in rows:
+        if row.spec.protocol.metric == "modes":
+            n_fake = row.spec.protocol.n_fake
+            yield n_fake, DIGITS**3, floor(n_fake)
+
+
+def _facts(rows: Iterable[Row]) -> dict[str, list[float]]:
+    facts: dict[str, list[float]] = {}
+    for record in _records(rows):
+        for name, value in record.facts.items():
+            seen = facts.setdefault(name, [])
+            if value not in seen:
+                seen.append(value)
+    return facts
+
+
+def _fact(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name == ACCURACY else f"{value:g}"
+
+
+def _records(rows: Iterable[Row]) -> Iterator[TrialRecord]:
+    """Each record once, though two tables may share a trial."""
+    seen = {t.record.trial_id: t.record for row in rows for t in row.trials if t.record}
+    yield from seen.values()
+
+
+def environment(rows: Iterable[Row]) -> list[str]:
+    """Machine, versions, source and data of the records; where they disagree, each value with its trials."""
+    found: dict[str, dict[str, int]] = {}
+    for record in _records(rows):
+        for name, value in [*_flat(record.environment), *_data(record.data)]:
+            counts = found.setdefault(name, {})
+            counts[value] = counts.get(value, 0) + 1
+    if not found:
+        return ["Nothing has been run yet."]
+    return [grid(["", ""], [[escape(name), _told(counts)] for name, counts in found.items()], "ll")]
+
+
+def _flat(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in environment.items():
+        if isinstance(value, dict):
+            yield name, ", ".join(f"{key} {inner}" for key, inner in value.items())
+        elif value != "":
+            yield name, str(value)
+
+
+def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The dataset's arrays and the checksums of its sources."""
+    if not manifest:
+        return
+    shapes = [
+        f"{split} {' x '.join(map(str, manifest[split]))}" for split in ("train", "test") if split in manifest
+    ]
+    sums = [f"{name} {str(value)[:HASH_DIGITS]}…" for name, value in manifest.get("sources", {}).items()]
+    yield f"data {manifest.get('dataset', '')}", ", ".join([*shapes, *sums])
+
+
+def _told(counts: dict[str, int]) -> str:
+    if len(counts) == 1:
+        return escape(next(iter(counts)))
+    return "<br>".join(f"{escape(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
+
+
+def command(suite: Suite) -> str:
+    """The command that runs the suite again, as a block of shell."""
+    file, scale = f"suites/{text.plain(suite.name)}.yaml", text.plain(suite.scale)
+    line = shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale])
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence}sh\n{line}\n{fence}"

@@ -1,0 +1,68 @@
+"""The leaderboard on the terminal."""
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.report import text
+from benchmark.report.tables import Row, best_keys, by_table, outputs_of
+from benchmark.report.verdicts import Verdict
+from benchmark.suite import Suite
+
+STYLES = {
+    Verdict.REPRODUCED: "green",
+    Verdict.BETTER: "green",
+    Verdict.WORSE: "yellow",
+    Verdict.DIVERGED: "red",
+    Verdict.FAILED: "red",
+    Verdict.NOT_RUN: "dim",
+}
+
+
+def terminal_tables(suite: Suite, all_rows: list[Row]) -> list[Table]:
+    """One table per table of the suite, at most 100 columns wide on a terminal of that width."""
+    return [_table(title, members) for title, members in by_table(suite, all_rows).items()]
+
+
+def _table(title: str, members: list[Row]) -> Table:
+    outputs, best = outputs_of(members), best_keys(members)
+    table = Table(
+        title=Text(text.plain(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
+    )
+    table.add_column("Method", max_width=26, overflow="fold")
+    for output in outputs:
+        table.add_column(f"{output.key} {text.ARROWS[output.better]}", justify="right")
+    for name in ("Verdict", "Seeds", "Cost"):
+        table.add_column(name, overflow="fold")
+    for row in members:
+        cells = [_metric(row, output.key, (row.label, output.key) in best) for output in outputs]
+        table.add_row(Text(text.plain(row.label)), *cells, _verdict(row), str(row.counts), _cost(row))
+    if any(row.cell.published for row in members):
+        table.caption = f"second line: as published; {text.UNVERIFIED} unverified, never judged against"
+        table.caption_justify = "left"
+    return table
+
+
+def _metric(row: Row, key: str, best: bool) -> Text:
+    """Measured mean ± spread (n), and the published value under it."""
+    result = row.results.get(key)
+    if result is None:
+        return Text("")
+    cell = Text(text.measured(result) or "–", style="bold" if best else "")
+    if result.aggregate:
+        cell.append(f" ({result.aggregate.n})", style="dim not bold")
+    if result.published:
+        cell.append("\n" + text.published(result), style="dim not bold")
+    return cell
+
+
+def _verdict(row: Row) -> Text:
+    if len(set(row.verdicts.values())) == 1:
+        verdict = next(iter(row.verdicts.values()))
+        return Text(verdict.value, style=STYLES.get(verdict, ""))
+    lines = [Text(f"{key}: {word.value}", style=STYLES.get(word, "")) for key, word in row.verdicts.items()]
+    return Text("\n").join(lines)
+
+
+def _cost(row: Row) -> str:
+    return "\n".join(part for part in (text.spent(row.cost), text.speed(row.cost)) if part)

@@ -1,0 +1,96 @@
+"""Numbers and names as people read them, and text made safe for Markdown."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from benchmark.report.tables import Result, TotalCost
+from benchmark.report.verdicts import Verdict
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+UNVERIFIED = "†"
+
+_ACTIVE = re.compile(r"([\\`*_\[\]|~$])")
+_LEADING = re.compile(r"^(\d*)([#+>=.):-])")
+
+
+def plain(text: str) -> str:
+    """One line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def escape(text: str) -> str:
+    """Free text as inline Markdown that shows exactly this text, also inside a table cell."""
+    safe = _ACTIVE.sub(r"\\\1", plain(text))
+    safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _LEADING.sub(r"\1\\\2", safe)
+
+
+def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> str:
+    """A Markdown table of cells that are already Markdown; `align` has one of `l`, `r` per column."""
+    rule = [{"l": ":--", "r": "--:"}[side] for side in align]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
+
+
+def clip(text: str, length: int) -> str:
+    """One line of at most `length` characters."""
+    line = plain(text)
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def measured(result: Result) -> str:
+    """`mean ± sample standard deviation` in the metric's digits; empty when nothing was measured."""
+    if result.aggregate is None:
+        return ""
+    digits, spread = result.output.digits, result.aggregate.spread
+    if not math.isfinite(result.aggregate.mean):
+        return "not a number"
+    return f"{result.aggregate.mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+
+def published(result: Result) -> str:
+    """The published value and spread with as many decimals as the source gives, † when unverified."""
+    if result.published is None:
+        return ""
+    value, spread = result.published
+    decimals = max(_decimals(value), _decimals(spread or 0.0))
+    text = f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
+    return text + ("" if result.reference and result.reference.verified else UNVERIFIED)
+
+
+def _decimals(value: float) -> int:
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def verdict_words(verdicts: dict[str, Verdict]) -> str:
+    """One word when all metrics agree, else one per metric."""
+    if len(set(verdicts.values())) == 1:
+        return next(iter(verdicts.values())).value
+    return "; ".join(f"{key}: {verdict.value}" for key, verdict in verdicts.items())
+
+
+def duration(seconds: float, unit: str = "") -> str:
+    """`90 s`, `15 min`, `3.2 h`; with a unit `90 core-s`."""
+    lead = f"{unit}-" if unit else ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} {lead}s"
+    if seconds < 600:
+        return f"{seconds:.0f} {lead}s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} {lead}min"
+    return f"{seconds / 3600:,.1f} {lead}h"
+
+
+def spent(cost: TotalCost | None) -> str:
+    """Device time of all trials of a row: core time on CPUs, GPU time on GPUs."""
+    if cost is None:
+        return ""
+    parts = [(cost.gpu_seconds, "GPU"), (cost.core_seconds, "core")]
+    return " + ".join(duration(seconds, unit) for seconds, unit in parts if seconds) or duration(0, "core")
+
+
+def speed(cost: TotalCost | None) -> str:
+    """Training images per second."""
+    return f"{cost.images_per_second:,.0f} img/s" if cost and cost.images_per_second else ""

@@ -1,0 +1,143 @@
+"""One `run` from the plan to the report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmark import plugins, report
+from benchmark.data.base import Images, open_prepared
+from benchmark.errors import UserError
+from benchmark.plan import Plan, make_plan
+from benchmark.schedule import Listener, runner
+from benchmark.spec import TrialSpec
+from benchmark.store import Store, TrialRecord
+from benchmark.suite import RunnerName, Suite
+from benchmark.tracking import Mirror
+from benchmark.trial import SHEET, Job, Progress, contact_sheet
+from benchmark.view import View
+from benchmark.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Session:
+    """A suite, and where its data, results and report stand."""
+
+    suite: Suite
+    workspace: Workspace
+    data_dir: Path
+    report_dir: Path
+    console: Console
+
+    def plan(self) -> Plan:
+        """What is done and what is missing. Trains and writes nothing."""
+        return make_plan(self.suite, self.workspace, self.data_dir)
+
+    def run(self, runner_name: RunnerName, plan: Plan) -> dict[str, TrialRecord]:
+        """Train what is missing, keep every result, mirror it, and return all records of the suite.
+
+        Raises UserError, before anything is started or written, when data is missing, the runner is not
+        installed or the workspace cannot be written to.
+        """
+        if plan.missing_data:
+            raise UserError("\n\n".join(plan.missing_data.values()))
+        if runner_name == "ray" and plan.todo and find_spec("ray") is None:
+            raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
+        self.workspace.create()
+        mirror = None
+        if runner_name == "ray":  # the in-process runner imports neither Ray nor MLflow
+            mirror = Mirror(self.suite, self.workspace)
+        keeper = Keeper(Store(self.workspace.results), mirror, View(self.suite, list(plan.todo), self.console))
+        try:
+            if plan.todo:
+                jobs = self._jobs(list(plan.todo.values()))
+                with keeper.view.shown():
+                    runner(runner_name, self.workspace.ray).run(jobs, keeper)
+            records = self.records()
+            if mirror:
+                mirror.sync(records.values())
+        finally:
+            if mirror:
+                mirror.close()
+        self._tell_of(mirror)
+        return records
+
+    def records(self) -> dict[str, TrialRecord]:
+        """All records of the suite that exist by now."""
+        return Store(self.workspace.results).find(self.suite.specs)
+
+    def render(self, records: dict[str, TrialRecord]) -> Path:
+        """Write the report from what is stored."""
+        return report.render(self.suite, records, self.report_dir, self._real_samples())
+
+    def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
+        """Prepare data and instruments once, in the driver, and say what every trial gets."""
+        folders: dict[str, Path] = {}
+        instruments: dict[tuple[str, str], Path] = {}
+        jobs = []
+        gpus = self.suite.resources.gpus if torch.cuda.is_available() else 0.0
+        for spec in specs:
+            if spec.dataset not in folders:
+                self._say(f"preparing {spec.dataset}")
+                folders[spec.dataset] = plugins.datasets[spec.dataset].prepare(self.data_dir, self.workspace.data)
+            folder = folders[spec.dataset]
+            key = (spec.dataset, spec.protocol.metric)
+            if key not in instruments:
+                self._say(f"preparing the instruments of metric {spec.protocol.metric} for {spec.dataset}")
+                metric = plugins.metrics[spec.protocol.metric]
+                instruments[key] = metric.prepare(open_prepared(folder), self.workspace.instruments)
+            jobs.append(
+                Job(
+                    spec, folder, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus
+                )
+            )
+        return jobs
+
+    def _real_samples(self) -> dict[str, bytes]:
+        """A contact sheet of real images for every dataset of the suite that is prepared here."""
+        sheets = {}
+        for name in dict.fromkeys(spec.dataset for spec in self.suite.specs.values()):
+            dataset = plugins.datasets[name]
+            if dataset.is_prepared(self.workspace.data):
+                arrays = open_prepared(dataset.folder(self.workspace.data)).train
+                images = Images(arrays.images, dataset.stacked, torch.device("cpu"))
+                sheets[name] = contact_sheet(images.draw(SHEET, torch.Generator().manual_seed(0)))
+        return sheets
+
+    def _tell_of(self, mirror: Mirror | None) -> None:
+        if mirror is None:
+            self._say("MLflow: not mirrored by the in-process runner; the next run with --runner ray does it")
+        elif mirror.problem:
+            self._say(f"MLflow mirror incomplete: {mirror.problem}; the next run catches up")
+        else:
+            self._say(f"MLflow: {mirror.ui_command}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Keeper(Listener):
+    """Keeps every result the moment it arrives, then mirrors and shows it."""
+
+    store: Store
+    mirror: Mirror | None
+    view: View
+
+    def started(self, trial_id: str) -> None:
+        """Show it."""
+        self.view.started(trial_id)
+
+    def progressed(self, progress: Progress) -> None:
+        """Show it."""
+        self.view.progressed(progress)
+
+    def finished(self, record: TrialRecord) -> None:
+        """Store first: the record is the truth."""
+        self.store.put(record)
+        if self.mirror:
+            self.mirror.submit(record)
+        self.view.finished(record)

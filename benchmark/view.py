@@ -1,0 +1,141 @@
+"""The live view of all trials: a table on a terminal, plain lines in a file."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from benchmark.store import TrialRecord
+from benchmark.suite import Suite
+from benchmark.trial import Progress
+
+LINE_SECONDS = 10.0  # between two lines of one trial, in a file
+STYLES = {"finished": "green", "running": "cyan", "failed": "red", "diverged": "yellow", "waiting": "dim"}
+
+
+@dataclass
+class Line:
+    """One trial in the view."""
+
+    label: str
+    steps: int
+    state: str = "waiting"
+    step: int = 0
+    speed: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    said: float = 0.0
+
+    @property
+    def left(self) -> str:
+        """Time left, for a running trial."""
+        if self.state != "running" or self.speed <= 0:
+            return ""
+        return duration((self.steps - self.step) / self.speed)
+
+    @property
+    def numbers(self) -> str:
+        """The last measurement in short."""
+        return "  ".join(f"{key} {value:.4g}" for key, value in self.metrics.items())
+
+
+class View:
+    """Shows the trials of one run; a `Listener` of the runners."""
+
+    def __init__(self, suite: Suite, trial_ids: list[str], console: Console) -> None:
+        self.console = console
+        labels = {
+            spec.trial_id: f"{cell.row} · {cell.table} · seed {spec.seed}"
+            for cell in reversed(suite.cells)
+            for spec in cell.specs
+        }
+        self.lines = {i: Line(labels[i], suite.specs[i].steps) for i in trial_ids}
+        self.live: Live | None = None
+        self.start = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the table on the terminal while trials run; in a file, lines do."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(self, console=self.console, refresh_per_second=4) as self.live:
+            yield
+        self.live = None
+
+    def started(self, trial_id: str) -> None:
+        """A worker has taken up the trial."""
+        line = self.lines[trial_id]
+        line.state, line.said = "running", time.monotonic()
+        self._say(line, "started")
+
+    def progressed(self, progress: Progress) -> None:
+        """A worker said how far it is."""
+        line = self.lines[progress.trial_id]
+        line.step, line.speed, line.metrics = progress.step, progress.steps_per_second, progress.metrics
+        if time.monotonic() - line.said >= LINE_SECONDS:
+            line.said = time.monotonic()
+            share = 100 * line.step / line.steps
+            self._say(
+                line,
+                f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s"
+                f"  {line.left} left  {line.numbers}",
+            )
+
+    def finished(self, record: TrialRecord) -> None:
+        """The trial has ended, well or badly."""
+        line = self.lines[record.trial_id]
+        line.state, line.metrics = record.status, record.metrics
+        if record.history:
+            line.step = record.history[-1].step
+        if record.cost:
+            line.seconds = record.cost.train_seconds + record.cost.evaluation_seconds
+        self._say(line, f"{record.status}  {line.numbers}  {record.error}".rstrip())
+
+    def _say(self, line: Line, what: str) -> None:
+        if self.live is None:
+            clock = duration(time.monotonic() - self.start)
+            self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
+
+    def __rich__(self) -> Table:
+        ended = sum(line.state not in ("waiting", "running") for line in self.lines.values())
+        title = f"{ended} of {len(self.lines)} trials ended, {duration(time.monotonic() - self.start)}"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for column in ("trial", "state", "step", "steps/s", "left", "last measurement"):
+            table.add_column(column, justify="right" if column in ("step", "steps/s", "left") else "left")
+        for line in self._window():
+            style = STYLES.get(line.state, "")
+            table.add_row(
+                line.label,
+                f"[{style}]{line.state}[/]" if style else line.state,
+                f"{line.step}/{line.steps}",
+                f"{line.speed:.1f}" if line.speed else "",
+                line.left or (duration(line.seconds) if line.seconds else ""),
+                line.numbers,
+            )
+        return table
+
+    def _window(self) -> list[Line]:
+        """As many lines as the screen holds, running ones first when not all fit."""
+        room = max(self.console.size.height - 4, 5)
+        lines = list(self.lines.values())
+        if len(lines) <= room:
+            return lines
+        order = {"running": 0, "failed": 1, "waiting": 2}
+        return sorted(lines, key=lambda line: order.get(line.state, 3))[:room]
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3:07`, `2:03:00` or `4 d 3 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d}"
+    if whole < 48 * 3600:
+        return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

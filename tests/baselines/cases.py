@@ -1,0 +1,27 @@
+"""Which methods with which options the loss tests run over."""
+
+from itertools import product
+
+GAMES = ("non_saturating", "hinge")
+BATCHES = ("subset", "quarters")
+DIST_LOSSES = ("log", "hinge_sigmoid", "hinge_logit")
+PENALTIES = ("released", "plus", "minus", "off")
+NORMS = ("rms", "l2")
+WEIGHTS = {"weight_d": 0.7, "weight_g": 1.3}
+
+STANDARD = (
+    [("gan", {"game": game}) for game in GAMES]
+    + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
+    + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
+    + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]
+)
+TASKS = [(name, {"loss": loss} | WEIGHTS) for name in ("dist_gan_ss", "dist_gan_ms") for loss in DIST_LOSSES]
+PENALISED = [
+    ("dist_gan", {"loss": loss, "penalty": penalty, "penalty_norm": norm, "lambda_p": 0.5})
+    for loss, penalty, norm in product(DIST_LOSSES, PENALTIES, NORMS)
+]
+
+
+def called(case: tuple[str, dict[str, object]]) -> str:
+    name, options = case
+    return "-".join([name, *map(str, options.values())])

@@ -1,0 +1,246 @@
+"""Every loss again, in plain NumPy, float64 and as naively as possible.
+
+Written from the equations of research/papers.md (2.1 MSGAN and Dist-GAN, 2.2 SSGAN, 2.4 SSGAN-LA), not from
+our code: nothing of baselines is imported here. `Nets` holds closed forms of the networks in stub.py. Each
+loss is a function of the player, the networks, real images x, the random draws d and the share t of the
+training done, and returns the weighted terms by name.
+"""
+
+import numpy as np
+
+# --- networks -----------------------------------------------------------------------------------------
+
+
+class Nets:
+    """Linear generator and encoder, and a discriminator with one tanh layer, from arrays by name."""
+
+    def __init__(self, arrays, shape):
+        self.a = arrays
+        self.shape = shape
+
+    def linear(self, name, inputs):
+        return inputs @ self.a[f"{name}.weight"].T + self.a[f"{name}.bias"]
+
+    def generate(self, z):
+        return self.linear("generator.0", z).reshape(-1, *self.shape)
+
+    def encode(self, x):
+        return self.linear("encoder.1", x.reshape(len(x), -1))
+
+    def features(self, x):
+        return np.tanh(self.linear("discriminator.hidden", x.reshape(len(x), -1)))
+
+    def logit(self, x):
+        return self.linear("discriminator.heads.logit", self.features(x))[:, 0]
+
+    def classes(self, x):
+        return self.linear("discriminator.heads.classes", self.features(x))
+
+    def logit_gradient(self, x):
+        """d logit / d x of each image, flat: (1 - tanh^2) W2 W1."""
+        through_tanh = (1 - self.features(x) ** 2) * self.a["discriminator.heads.logit.weight"]
+        return through_tanh @ self.a["discriminator.hidden.weight"]
+
+
+# --- pieces -------------------------------------------------------------------------------------------
+
+
+def sigmoid(v):
+    return 1 / (1 + np.exp(-v))
+
+
+def cross_entropy(logits, labels):
+    """-mean log softmax(logits)[label]."""
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return -np.mean(np.log(softmax[np.arange(len(labels)), labels]))
+
+
+def turn(images, r):
+    """r times: transpose, then flip up-down; 90 degrees counter-clockwise (2.2)."""
+    for _ in range(r):
+        images = images.swapaxes(2, 3)[:, :, ::-1]
+    return images
+
+
+def all_turns(images):
+    labels = [r for r in range(4) for _ in images]
+    return np.concatenate([turn(images, r) for r in range(4)]), np.array(labels)
+
+
+def subset(images):
+    """The last R/4 of R images, upright and in the three other turns (2.2)."""
+    return all_turns(images[len(images) - len(images) // 4 :])
+
+
+def quarters(images):
+    """Image i of N in turn floor(4 i / N) (2.3, 2.4)."""
+    labels = [4 * i // len(images) for i in range(len(images))]
+    return np.stack([turn(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
+
+
+BATCHES = {"subset": subset, "quarters": quarters}
+
+
+# --- GAN, SSGAN, MSGAN on the standard base -----------------------------------------------------------
+
+
+def gan(player, nets, x, d, t, o):
+    fake = nets.logit(nets.generate(d["z"]))
+    real = nets.logit(x)
+    if o["game"] == "non_saturating":
+        if player == "generator":
+            return {"game": np.mean(-np.log(sigmoid(fake)))}
+        return {"game": np.mean(-np.log(sigmoid(real))) + np.mean(-np.log(1 - sigmoid(fake)))}
+    if player == "generator":
+        return {"game": -np.mean(fake)}
+    return {"game": np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake))}
+
+
+def ssgan(player, nets, x, d, t, o):
+    """L_D = game + w_d CE(rotation | real); L_G = game + w_g CE(rotation | fake)."""
+    turned = BATCHES[o["batches"]]
+    images, weight = (x, "weight_d") if player == "discriminator" else (nets.generate(d["z"]), "weight_g")
+    turned_images, labels = turned(images)
+    rotation = o[weight] * cross_entropy(nets.classes(turned_images), labels)
+    return gan(player, nets, x, d, t, o) | {"rotation": rotation}
+
+
+def msgan(player, nets, x, d, t, o):
+    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4)."""
+    turned = BATCHES[o["batches"]]
+    real, r_real = turned(x)
+    fake, r_fake = turned(nets.generate(d["z"]))
+    as_fifth = cross_entropy(nets.classes(fake), np.full(len(fake), 4))
+    if player == "discriminator":
+        task = {"rotation": o["weight_d"] * cross_entropy(nets.classes(real), r_real)}
+        task["fake_class"] = o["weight_d"] * as_fifth
+    else:
+        task = {"rotation": o["weight_g"] * cross_entropy(nets.classes(fake), r_fake)}
+        task["fake_class"] = -o["weight_g"] * as_fifth
+    return gan(player, nets, x, d, t, o) | task
+
+
+# --- Dist-GAN and its tasks, as MSGAN released them (2.1) ---------------------------------------------
+
+
+def dist_gan(player, nets, x, d, t, o):
+    fake = nets.generate(d["z"])
+    if player == "encoder":
+        return dist_gan_encoder(nets, x, d["z"], fake, o)
+    if player == "generator":
+        return {"score": abs(np.mean(sigmoid(nets.logit(x)) - sigmoid(nets.logit(fake))))}
+    return dist_gan_discriminator(nets, x, fake, d, t, o)
+
+
+def dist_gan_encoder(nets, x, z, fake, o):
+    """L_E = mean (f(x) - f(x'))^2 + l_r (mean(f(x') - f(G(z))) - l_w mean(E(x) - z))^2."""
+    f = nets.features
+    reconstructed = nets.generate(nets.encode(x))
+    lambda_w = np.sqrt(z.shape[1] / f(x).shape[1])
+    distance = np.mean(f(reconstructed) - f(fake)) - lambda_w * np.mean(nets.encode(x) - z)
+    return {
+        "reconstruction": np.mean((f(x) - f(reconstructed)) ** 2),
+        "distance": o["lambda_r"] * distance**2,
+    }
+
+
+def dist_gan_discriminator(nets, x, fake, d, t, o):
+    log = o["loss"] == "log"
+    real, rec, fooled = (nets.logit(v) for v in (x, nets.generate(nets.encode(x)), fake))
+    w_real, w_rec = reconstruction_weights(t, o)
+    if log:
+        terms = {
+            "real": w_real * np.mean(-np.log(sigmoid(real))),
+            "reconstructed": w_rec * np.mean(-np.log(sigmoid(rec))),
+            "fake": np.mean(-np.log(1 - sigmoid(fooled))),
+        }
+    else:
+        s = {"hinge_sigmoid": sigmoid, "hinge_logit": lambda v: v}[o["loss"]]
+        terms = {
+            "real": -w_real * np.mean(np.minimum(0, -1 + s(real))),
+            "reconstructed": -w_rec * np.mean(np.minimum(0, -1 + s(rec))),
+            "fake": -np.mean(np.minimum(0, -1 - s(fooled))),
+        }
+    penalty = {"released": "plus" if log else "minus"}.get(o["penalty"], o["penalty"])
+    if penalty != "off":
+        sign = {"plus": 1, "minus": -1}[penalty]
+        terms["penalty"] = sign * o["lambda_p"] * gradient_penalty(nets, x, fake, d["share"], o)
+    return terms
+
+
+def reconstruction_weights(t, o):
+    """mu = clip(2 (0.1 t - 0.05), 0, 0.05), or 0 where the code keeps the weights constant (log)."""
+    decaying = {"released": o["loss"] != "log", "constant": False, "decaying": True}[o["reconstruction"]]
+    mu = np.clip(2 * (0.1 * t - 0.05), 0, 0.05) if decaying else 0.0
+    return 0.95 + mu, 0.05 - mu
+
+
+def gradient_penalty(nets, x, fake, share, o):
+    """mean (slope - 1)^2 at share of the way from real to fake; slope by rms over pixels or L2 norm."""
+    gradient = nets.logit_gradient((1 - share) * x + share * fake)
+    squares = gradient**2
+    slope = np.sqrt(squares.mean(1) if o["penalty_norm"] == "rms" else squares.sum(1))
+    return np.mean((slope - 1) ** 2)
+
+
+def dist_gan_ss(player, nets, x, d, t, o):
+    """N of the 4N turned images; G matches the errors of fake and real, at the same N of 4N."""
+    terms = dist_gan(player, nets, x, d, t, o)
+    if player == "discriminator":
+        terms["task"] = o["weight_d"] * chosen_error(nets, *all_turns(x), d["order"])
+    return terms | matching(player, nets, x, d, o)
+
+
+def dist_gan_ms(player, nets, x, d, t, o):
+    """D's N of 5N candidates: 4N turned real images, N upright fake ones with class 4."""
+    terms = dist_gan(player, nets, x, d, t, o)
+    if player == "discriminator":
+        images, labels = all_turns(x)
+        fake = nets.generate(d["z"])
+        images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
+        terms["task"] = o["weight_d"] * chosen_error(nets, images, labels, d["order"])
+    return terms | matching(player, nets, x, d, o)
+
+
+def matching(player, nets, x, d, o):
+    if player != "generator" or o["weight_g"] == 0:
+        return {}
+    on_fake = chosen_error(nets, *all_turns(nets.generate(d["z"])), d["order"])
+    on_real = chosen_error(nets, *all_turns(x), d["order"])
+    return {"task": o["weight_g"] * abs(on_fake - on_real)}
+
+
+def chosen_error(nets, images, labels, order):
+    return cross_entropy(nets.classes(images[order]), labels[order])
+
+
+LOSSES = {
+    "gan": gan,
+    "ssgan": ssgan,
+    "msgan": msgan,
+    "dist_gan": dist_gan,
+    "dist_gan_ss": dist_gan_ss,
+    "dist_gan_ms": dist_gan_ms,
+}
+
+
+# --- TensorFlow's SAME padding ------------------------------------------------------------------------
+
+
+def same_conv(x, weight, bias, stride):
+    """Cross-correlation with TensorFlow's SAME padding as its documentation states it, pixel by pixel.
+
+    Total padding is max(k - s, 0) when s divides the size n, else max(k - n mod s, 0); the smaller half
+    comes first. x (N, C, n, n), weight (O, C, k, k), bias (O,).
+    """
+    n, k = x.shape[2], weight.shape[2]
+    total = max(k - (stride if n % stride == 0 else n % stride), 0)
+    before, after = total // 2, total - total // 2
+    padded = np.pad(x, [(0, 0), (0, 0), (before, after), (before, after)])
+    size = int(np.ceil(n / stride))
+    out = np.empty((len(x), len(weight), size, size))
+    for i in range(size):
+        for j in range(size):
+            patch = padded[:, :, i * stride : i * stride + k, j * stride : j * stride + k]
+            out[:, :, i, j] = np.tensordot(patch, weight, axes=([1, 2, 3], [1, 2, 3])) + bias
+    return out

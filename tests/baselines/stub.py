@@ -1,0 +1,123 @@
+"""Tiny smooth networks whose values and input gradients have closed forms (restatement.Nets), and a bench."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import restatement
+import torch
+from torch import Tensor, nn
+
+from baselines.base import Method, Turn
+from baselines.networks.base import Heads, Network, NetworkOptions, Reshape
+from benchmark import plugins
+
+SHAPE = (2, 3, 3)
+PIXELS, LATENT, FEATURES = 18, 4, 6
+BATCH = 8
+DRAWS = 11  # seed of a loss's random stream
+
+
+class Stub(Network):
+    """Linear generator and encoder; a discriminator with one tanh layer."""
+
+    about = "for tests"
+    shapes = frozenset({SHAPE})
+    roles = frozenset({"generator", "discriminator", "encoder"})
+    image_range = (0.0, 1.0)
+
+    def generator(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(LATENT, PIXELS), Reshape(*SHAPE))
+
+    def encoder(self) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, LATENT))
+
+    def discriminator(self, classes: int) -> nn.Module:
+        return StubDiscriminator(classes)
+
+
+class StubDiscriminator(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(PIXELS, FEATURES)
+        self.heads = Heads(FEATURES, classes)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.heads(torch.tanh(self.hidden(x.flatten(1))))
+
+
+def build(name: str, options: dict[str, Any], distribution: str = "uniform") -> Method:
+    """A method on the stub networks, in torch's default dtype, with large weights so that hinges clip."""
+    method_class = plugins.methods[name]
+    torch.manual_seed(5)
+    method = method_class(
+        Stub(SHAPE, LATENT, NetworkOptions()), distribution, method_class.Options.model_validate(options)
+    )
+    with torch.no_grad():
+        for parameter in method.discriminator.parameters():
+            parameter.mul_(3)
+        method.discriminator.heads.logit.weight.mul_(2)
+    return method
+
+
+def real_images() -> Tensor:
+    """BATCH fixed images in [0, 1], in torch's default dtype."""
+    return torch.from_numpy(np.random.default_rng(3).random((BATCH, *SHAPE))).to(torch.get_default_dtype())
+
+
+def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
+    """The random numbers of one loss, drawn again in the order in which the methods draw them.
+
+    1. latents, by every player; 2. interpolation shares, by Dist-GAN's discriminator when its penalty is
+    on; 3. the permutation of the candidates, by the tasks: 4N of them, or 5N for the MS discriminator.
+    """
+    rng = torch.Generator().manual_seed(DRAWS)
+    if distribution == "uniform":
+        found = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
+    else:
+        found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
+    if player == "discriminator" and getattr(options, "penalty", "off") != "off":
+        found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
+    if name in ("dist_gan_ss", "dist_gan_ms") and player != "encoder":
+        kinds = 5 if (name, player) == ("dist_gan_ms", "discriminator") else 4
+        found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
+    arrays = {key: value.numpy() for key, value in found.items()}
+    arrays = {k: v if k == "order" else v.astype(np.float64) for k, v in arrays.items()}
+    if "share" in arrays:
+        arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
+    return arrays
+
+
+@dataclass
+class Bench:
+    """One player's loss, by the code under test and by the restatement, on the same networks and draws."""
+
+    name: str
+    options: dict[str, Any]
+    player: str
+    progress: float = 0.0
+    distribution: str = "uniform"
+
+    @cached_property
+    def method(self) -> Method:
+        return build(self.name, self.options, self.distribution)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {k: p.detach().numpy().astype(np.float64) for k, p in self.method.named_parameters()}
+
+    def terms(self) -> dict[str, Tensor]:
+        turn = Turn(real_images(), self.progress, torch.Generator().manual_seed(DRAWS))
+        return self.method.loss(self.player, turn)
+
+    @cached_property
+    def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+        options = self.method.options
+        d = draws(self.name, self.player, options, self.distribution)
+        return real_images().numpy().astype(np.float64), d, options.model_dump()
+
+    def restated(self, arrays: dict[str, np.ndarray] | None = None) -> dict[str, float]:
+        nets = restatement.Nets(self.arrays if arrays is None else arrays, SHAPE)
+        x, d, options = self.constants
+        return restatement.LOSSES[self.name](self.player, nets, x, d, self.progress, options)
