@@ -84,4 +84,4 @@ class Method(nn.Module, ABC):
         """The discriminator's view of several batches, taken in one call on all of them."""
         sizes = [len(batch) for batch in batches]
         whole = self.judge(torch.cat(batches))
-        return [Judgement(*parts) for parts in zip(*(part.split(sizes) for part in whole), strict=True)]
+        return [Judgement(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)]

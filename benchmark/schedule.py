@@ -70,7 +70,9 @@ class RayTune:
                 tune.with_resources(_trainable, resources),
                 param_space={"job": tune.grid_search([_packed(job) for job in jobs])},
                 tune_config=tune.TuneConfig(
-                    metric=None,
+                    # A new process costs seconds of imports. On a GPU it is worth them: the memory of a trial
+                    # that has ended must be free before the next one starts.
+                    reuse_actors=jobs[0].gpus == 0,
                     trial_name_creator=lambda t: t.config["job"]["spec"]["method"] + "-" + t.trial_id,
                     trial_dirname_creator=lambda t: t.trial_id,
                 ),
@@ -143,6 +145,10 @@ def _callback(jobs: dict[str, Job], listener: Listener) -> Any:
     from ray.tune import Callback
 
     class Relay(Callback):
+        def __reduce__(self) -> tuple[Any, ...]:
+            """Tune pickles its callbacks for a restore that we never ask for; a listener may hold locks."""
+            return object, ()
+
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             del iteration, trials, info
             listener.started(_id_of(trial))

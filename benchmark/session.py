@@ -19,7 +19,7 @@ from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
 from benchmark.trial import SHEET, Job, Progress, contact_sheet
 from benchmark.view import View
-from benchmark.workspace import Workspace
+from benchmark.workspace import Workspace, require_writable
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Session:
             raise UserError("\n\n".join(plan.missing_data.values()))
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
+        require_writable(self.workspace.root, "--workspace")
+        require_writable(self.report_dir, "--report-dir")
         self.workspace.create()
         mirror = None
         if runner_name == "ray":  # the in-process runner imports neither Ray nor MLflow
@@ -71,6 +73,7 @@ class Session:
 
     def render(self, records: dict[str, TrialRecord]) -> Path:
         """Write the report from what is stored."""
+        require_writable(self.report_dir, "--report-dir")
         return report.render(self.suite, records, self.report_dir, self._real_samples())
 
     def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
@@ -113,7 +116,7 @@ class Session:
         elif mirror.problem:
             self._say(f"MLflow mirror incomplete: {mirror.problem}; the next run catches up")
         else:
-            self._say(f"MLflow: {mirror.ui_command}")
+            self._say(f"MLflow: {mirror.ui_command}" + (f"\n  then open {mirror.page}" if mirror.page else ""))
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

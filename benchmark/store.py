@@ -2,7 +2,7 @@
 
 import base64
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -100,15 +100,15 @@ class Store:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file all or nothing: scratch file, flush to disk, rename."""
+    """Write a file all or nothing: scratch file, flush to disk, rename. Its mode follows the user's umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with scratch.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
     except BaseException:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise

@@ -146,10 +146,10 @@ class _Layers:
                 self._note_leaves(value, source, at, path)
 
     def _note_leaves(self, value: Any, source: _Source, at: KeyPath, path: KeyPath) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                self.origins[(*path, key)] = source.at((*at, *path, key))
-                self._note_leaves(inner, source, at, (*path, key))
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, inner in items:
+            self.origins[(*path, key)] = source.at((*at, *path, key))
+            self._note_leaves(inner, source, at, (*path, key))
 
     def place_of(self, path: KeyPath, otherwise: str) -> str:
         for end in range(len(path), 0, -1):

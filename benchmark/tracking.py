@@ -7,7 +7,6 @@ the record, is set last: a run without it was interrupted, one with another is o
 """
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -19,9 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.spec import canonical, digest
 from benchmark.store import TrialRecord
 from benchmark.suite import Cell, Suite
-from benchmark.tracking_terms import milliseconds, params_of, points_of, tags_of
+from benchmark.tracking_terms import files_of, milliseconds, params_of, points_of, tags_of
 from benchmark.workspace import Workspace
 
 CLOSE_SECONDS = 60.0  # how long the end of a run waits for MLflow
@@ -90,11 +90,23 @@ class Mirror:
     @property
     def ui_command(self) -> str:
         """What shows the runs: a command for a database, the address of a server."""
-        uri = self._writer.uri
-        if uri.startswith(("http:", "https:")) or uri == "databricks":
-            return _without_password(uri)
-        shown = shlex.quote(uri) if _without_password(uri) == uri else '"$MLFLOW_TRACKING_URI"'
-        return f"mlflow ui --backend-store-uri {shown}"
+        uri = _without_password(self._writer.uri)
+        if not DATABASE.match(uri):
+            return uri
+        shown = shlex.quote(uri) if uri == self._writer.uri else '"$MLFLOW_TRACKING_URI"'
+        return f"mlflow ui --workers 1 --backend-store-uri {shown}"  # four workers take a minute to start
+
+    @property
+    def page(self) -> str | None:
+        """Where the suite's runs are then found; None before the first is written.
+
+        MLflow's own links lead past the runs, to pages about language models.
+        """
+        uri = _without_password(self._writer.uri)
+        if not self._writer.experiment or not (uri.startswith("http") or DATABASE.match(uri)):
+            return None
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/#/experiments/{self._writer.experiment}/runs?workflowType=machine_learning"
 
     def _work(self) -> None:
         while True:
@@ -120,24 +132,27 @@ class _Writer:
         self.folder = workspace.mlflow
         self.own = f"sqlite:///{workspace.mlflow / 'mlflow.db'}"
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self.own
+        self.experiment = ""
         self._client: Any = None
         self._cells: dict[str, list[Cell]] = defaultdict(list)
+        for cell in suite.cells:
+            for spec in cell.specs:
+                self._cells[spec.trial_id].append(cell)
 
     def write(self, records: Sequence[TrialRecord]) -> Iterator[tuple[str, Exception | None]]:
         """Yields every trial id with None when its run is there, else with what was in the way."""
         failures, trouble = 0, None
         runs: dict[str, list[Any]] = {}
-        experiment = ""
         try:
             self._connect()
-            experiment = self._experiment()
-            runs = self._runs(experiment, records)
+            self.experiment = self._experiment()
+            runs = self._runs(records)
         except Exception as problem:
             failures, trouble = GIVE_UP_AFTER, problem
         for record in records:
             if failures < GIVE_UP_AFTER:
                 try:
-                    self._write(experiment, record, runs.get(record.trial_id, []))
+                    self._write(record, runs.get(record.trial_id, []))
                     failures, trouble = 0, None
                 except Exception as problem:
                     failures, trouble = failures + 1, problem
@@ -146,9 +161,6 @@ class _Writer:
     def _connect(self) -> None:
         if self._client is not None:
             return
-        for cell in self.suite.cells:
-            for spec in cell.specs:
-                self._cells[spec.trial_id].append(cell)
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
@@ -174,46 +186,43 @@ class _Writer:
             self._client.rename_experiment(found.experiment_id, old)
             self._client.delete_experiment(found.experiment_id)
         tags = {
-            "mlflow.note.content": f"**{self.suite.title}**\n\n{self.suite.about}",
+            "mlflow.note.content": f"{self.suite.title}. {self.suite.about}",
             "mlflow.experimentKind": "custom_model_development",
         }
         return str(self._client.create_experiment(self.suite.name, location, tags))
 
-    def _runs(self, experiment: str, records: Sequence[TrialRecord]) -> dict[str, list[Any]]:
+    def _runs(self, records: Sequence[TrialRecord]) -> dict[str, list[Any]]:
         """Trial id -> its runs: of one trial by its tag, of many in one paged search over the experiment."""
         only = f"tags.trial_id = '{records[0].trial_id}'" if len(records) == 1 else ""
         runs, token = defaultdict(list), None
         while True:
-            page = self._client.search_runs([experiment], only, max_results=PAGE, page_token=token)
+            page = self._client.search_runs([self.experiment], only, max_results=PAGE, page_token=token)
             for run in page:
                 runs[run.data.tags.get("trial_id", "")].append(run)
             token = page.token
             if not token:
                 return runs
 
-    def _write(self, experiment: str, record: TrialRecord, old: Sequence[Any]) -> None:
+    def _write(self, record: TrialRecord, old: Sequence[Any]) -> None:
         """Leave exactly one run of this trial: the newest complete one."""
         mark = hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:16]
         start, end = milliseconds(record.started), milliseconds(record.finished)
+        done = [run for run in old if run.data.tags.get("mirrored")]
         # A newer run is someone else's result of the same trial on a shared server. It stays.
-        kept = [
-            run
-            for run in old
-            if (done := run.data.tags.get("mirrored")) and (done == mark or run.info.end_time > end)
-        ][:1]
+        kept = [run for run in done if run.data.tags["mirrored"] == mark or run.info.end_time > end][:1]
         for run in old:
             if run not in kept:
                 self._client.delete_run(run.info.run_id)
         if kept:
             return
         tags = tags_of(record, self.suite, self._cells[record.trial_id])
-        run_id = self._client.create_run(experiment, start, tags).info.run_id
+        run_id = self._client.create_run(self.experiment, start, tags).info.run_id
         self._log(run_id, record)
         self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
         self._client.set_tag(run_id, "mirrored", mark)
 
     def _log(self, run_id: str, record: TrialRecord) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Dataset, DatasetInput, Metric, Param
 
         params = [Param(key, value) for key, value in params_of(record).items()]
         metrics = [Metric(*point) for point in points_of(record)]
@@ -221,13 +230,12 @@ class _Writer:
             self._client.log_batch(run_id, params=params[start : start + PARAMS])
         for start in range(0, len(metrics), METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + METRICS])
+        if record.data:
+            data = Dataset(record.spec.dataset, digest(record.data)[:8], "local", canonical(record.data))
+            self._client.log_inputs(run_id, [DatasetInput(data, [])])
         with tempfile.TemporaryDirectory(prefix="mlflow-mirror-") as scratch:
-            folder = Path(scratch)
-            plain = record.model_dump(mode="json", exclude={"samples_png"})
-            (folder / "record.json").write_text(json.dumps(plain, indent=1) + "\n")
-            (folder / "environment.json").write_text(json.dumps(plain["environment"], indent=1) + "\n")
-            if record.samples_png:
-                (folder / "samples.png").write_bytes(record.samples)
+            for name, content in files_of(record).items():
+                (Path(scratch) / name).write_bytes(content)
             self._client.log_artifacts(run_id, scratch)
 
 

@@ -2,10 +2,11 @@
 
 import base64
 import io
+import math
 import resource
 import traceback
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,7 @@ def run(job: Job, report: Report) -> TrialRecord:
     trial = None
     try:
         with _threads(job.cpus):
+            _forget_peak_memory(job.device)
             trial = _Trial(job)
             trial.run(report)
         status, error = "finished", ""
@@ -76,7 +78,7 @@ def run(job: Job, report: Report) -> TrialRecord:
     return TrialRecord(
         trial_id=job.spec.trial_id,
         spec=job.spec,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         error=error,
         started=started,
         finished=_now(),
@@ -165,6 +167,8 @@ class _Trial:
         protocol = self.job.spec.protocol
         batches = self.trainer.samples(protocol.n_fake)
         metrics = self.metric.measure(batches)
+        if not all(map(math.isfinite, metrics.values())):
+            raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
         self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
         self.sheet = torch.cat(list(self.trainer.samples(SHEET)))
 
@@ -216,9 +220,21 @@ def contact_sheet(images: Tensor, columns: int = 8) -> bytes:
     return content.getvalue()
 
 
+def _forget_peak_memory(device: torch.device) -> None:
+    """Start counting anew: a process may train one trial after the other."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory(device: torch.device) -> float:
+    """MiB allocated on the GPU, or resident, at the most since the trial began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,5 +1,6 @@
 """Where things are kept: one folder with results, checkpoints, prepared data and the MLflow store."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,18 @@ class Workspace:
         return self.root / "ray"
 
     def create(self) -> None:
-        """Make the root and prove that it can be written to. Raises UserError otherwise."""
+        """Make the root. Raises UserError when that fails."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / ".writable"
-            probe.touch()
-            probe.unlink()
         except OSError as error:
-            raise UserError(
-                f"--workspace {self.root}: cannot be written to ({error.strerror}); choose another folder"
-            ) from None
+            raise UserError(f"--workspace {self.root}: cannot be made ({error.strerror})") from None
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Raise UserError when `folder` could not be made and written to. Touches nothing."""
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        why = "is not a folder" if not nearest.is_dir() else "is not writable"
+        raise UserError(f"{option} {folder}: cannot be written to, {nearest} {why}; choose another folder")

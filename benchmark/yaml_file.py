@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, nearest
 
 KeyPath = tuple[str | int, ...]
 
@@ -35,7 +35,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        beside = [sibling.name for sibling in path.parent.glob("*.yaml")]
+        near = nearest(path.name, beside)
+        raise UserError(f"{path}: no such file{f'; did you mean {path.parent / near}?' if near else ''}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text: {error}") from None
     try:

@@ -5,8 +5,6 @@ support/classify_mnist_v2.py); ours reports its own accuracy on held-out digits.
 """
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from torch.nn import functional as F
 
 from benchmark.data.base import Arrays, Prepared
 from benchmark.spec import digest
+from benchmark.store import write_atomically
 
 EPOCHS = {8: 60, 28: 4}
 SEED = 0
@@ -66,10 +65,7 @@ def prepare_classifier(dataset: Prepared, cache: Path) -> Path:
         torch.save(saved, content)
     finally:
         torch.set_num_threads(threads)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-        file.write(content.getvalue())
-    os.replace(file.name, target)
+    write_atomically(target, content.getvalue())
     return target
 
 
@@ -98,7 +94,7 @@ def train(arrays: Arrays) -> DigitClassifier:
         batch = shifted(as_float(images[index]), 1 if size <= 8 else 2, rng)
         loss = F.cross_entropy(model(batch), labels[index])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return model.eval()

@@ -13,13 +13,13 @@ from benchmark.store import TrialRecord, write_atomically
 from benchmark.suite import Suite
 
 if TYPE_CHECKING:
-    import rich.table
+    import rich.console
 
 __all__ = ["CSV_COLUMNS", "Row", "render", "rows", "summary_table"]
 
 
 def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
-    """Write `leaderboard.md`, `results.csv` and `figures/*.png` under `folder`; returns the leaderboard's path.
+    """Write `leaderboard.md`, `results.csv` and `figures/*.png` under `folder`; returns the first one's path.
 
     `records` maps trial id -> record of the trials that exist so far. `real` maps dataset name -> PNG of an
     8 x 8 contact sheet of real images. The same records give the same bytes. Pictures of earlier renders that
@@ -42,11 +42,13 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
     return path
 
 
-def summary_table(suite: Suite, records: Mapping[str, TrialRecord]) -> "list[rich.table.Table]":
-    """The leaderboard for the terminal, at most 100 columns wide: one table per table of the suite."""
+def summary_table(suite: Suite, records: Mapping[str, TrialRecord]) -> "rich.console.Group":
+    """The leaderboard for a terminal of at least 80 columns: one table per table of the suite."""
+    from rich.console import Group
+
     from benchmark.report.terminal import terminal_tables
 
-    return terminal_tables(suite, rows(suite, records))
+    return Group(*terminal_tables(suite, rows(suite, records)))
 
 
 def _utf8(content: str) -> bytes:

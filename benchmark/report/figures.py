@@ -1,11 +1,14 @@
 """The pictures of the report: one look for all of them, and the same bytes from the same records."""
 
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchmark import plugins
 from benchmark.report import text
@@ -14,18 +17,20 @@ from benchmark.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from benchmark.metrics.base import Output
 
 DPI = 200
 WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels wide
-LABEL = 28  # characters of a row's label that are drawn
+LABEL = 22  # characters in a line of a row's label
 
 # Okabe & Ito, told apart with every kind of colour vision; yellow is left out because white swallows it.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "v", "P", "X", "D", "*")
-DASHES = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+Dash = tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash | None, ...] = (None, (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 INK, FAINT, GRID = "#222222", "#8A8A8A", "#E4E4E4"
 
 RC: Mapping[str, object] = {
@@ -63,7 +68,7 @@ class Style:
 
     colour: str
     marker: str
-    dash: str | tuple[int, tuple[int, ...]]
+    dash: Dash | None
 
 
 @dataclass(frozen=True)
@@ -99,22 +104,25 @@ def _look() -> Iterator[None]:
 
 def new_figure(height: float) -> "Figure":
     """An empty figure of the report's width and `height` inches, outside pyplot's global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
 def _png(figure: "Figure") -> bytes:
+    """Drawn once, where savefig would draw twice, and without metadata that changes between machines."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas: Any = FigureCanvasAgg(figure)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(content, format="PNG")
     return content.getvalue()
 
 
 def styles(tables: Mapping[str, list[Row]]) -> dict[tuple[str, str], Style]:
-    """(method, label) -> style. A method's colour is its place in the registry, so it is the same in all reports.
+    """(method, label) -> style. The place in the registry gives the colour, so it is the same in all reports.
 
     Rows that share a colour (variants of one method, or more methods than colours) differ in marker and dash.
     """
@@ -138,14 +146,27 @@ def style_of(row: Row, chosen: Mapping[tuple[str, str], Style]) -> Style:
 
 
 def label(row: Row) -> str:
-    """The row's name, short enough to be drawn. A leading underscore would hide it from a legend."""
-    name = text.clip(row.label, LABEL)
+    """The row's name in at most two short lines. A leading underscore would hide it from a legend."""
+    lines = textwrap.wrap(text.plain(row.label), LABEL, max_lines=2, placeholder=" …")
+    name = "\n".join(lines) or "(no name)"
     return f" {name}" if name.startswith("_") else name
 
 
 def axis_title(output: "Output") -> str:
     """The metric's name with the arrow of the good direction."""
     return f"{output.title} {text.ARROWS[output.better]}"
+
+
+def plain_ticks(axis: "Axis") -> None:
+    """Few ticks, labelled as 0.05 and 1,000; on a logarithmic axis at 1, 2 and 5."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    log = axis.get_scale() == "log"
+    axis.set_major_locator(
+        LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+    )
+    axis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def landmarks(key: str, members: list[Row]) -> list[Landmark]:
@@ -164,7 +185,10 @@ def landmarks(key: str, members: list[Row]) -> list[Landmark]:
 
 def draw_landmarks(axes: "Axes", key: str, members: list[Row], horizontal: bool) -> None:
     """A dashed line with its words for every landmark of the metric."""
+    nearest = min(axes.dataLim.intervaly) / 10
     for mark in landmarks(key, members):
+        if horizontal and axes.get_yscale() == "log" and mark.value < nearest:
+            continue  # it would press all curves into a corner
         line = axes.axhline if horizontal else axes.axvline
         line(mark.value, color=FAINT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
         axes.annotate(

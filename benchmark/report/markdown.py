@@ -8,7 +8,7 @@ from benchmark import plugins
 from benchmark.report import provenance, text
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
 from benchmark.report.text import escape, grid
-from benchmark.report.verdicts import MEANINGS, Verdict
+from benchmark.report.verdicts import MEANINGS
 from benchmark.spec import Protocol
 from benchmark.suite import Suite
 
@@ -20,8 +20,8 @@ SPREADS = {
     "none": "",
 }
 BATCH_NORM = {
-    "moving_average": "normalising by moving averages",
-    "batch": "normalising each batch by its own statistics",
+    "moving_average": "moving averages",
+    "batch": "the statistics of the batch that it is making, {batch:,} images",
 }
 MAX_ERROR = 400  # characters of an error that are shown; results.csv has all of it
 
@@ -39,10 +39,10 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         blocks += [f"## {escape(title)}", *_table(suite.tables[title], members)]
     blocks += [
         "## How to read this",
-        "\n".join(_reading(rows)),
-        *_troubles(rows),
-        *_figure_section("## Learning curves", "curves.png", figures, "Metrics against step", _CURVES),
-        *_figure_section("## Samples", "samples.png", figures, "Real and generated images", _samples(rows)),
+        "\n".join(_reading(suite, rows)),
+        *_section("## Trials without a result", _troubles(rows)),
+        *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _CURVES)),
+        *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
         "## What was trained",
         *provenance.recipes(tables),
         "## Where it ran",
@@ -88,9 +88,9 @@ def _dataset(name: str) -> str:
 def protocol_words(protocol: Protocol) -> str:
     """The protocol as a sentence."""
     return (
-        f"{escape(plugins.metrics[protocol.metric].about)}; from {protocol.n_fake:,} generated images, made in"
-        f" batches of {protocol.sample_batch:,} by a generator {BATCH_NORM[protocol.batch_norm]};"
-        f" measured {protocol.evaluations} times in a training, the last one counts"
+        f"{escape(plugins.metrics[protocol.metric].about)}; over {protocol.n_fake:,} generated images; the"
+        f" generator normalises by {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)};"
+        f" measured at {protocol.evaluations} evenly spaced steps of a training, the last of which counts"
         + ("" if protocol.codec == "none" else f"; images pass through {protocol.codec}")
     )
 
@@ -114,7 +114,10 @@ def _table(note: str, members: list[Row]) -> list[str]:
         body.append(
             [
                 escape(row.label) + notes.mark(*_row_notes(row)),
-                *(_measured(result, (row.label, o.key) in best) for result, o in zip(results, outputs, strict=True)),
+                *(
+                    _measured(result, (row.label, o.key) in best)
+                    for result, o in zip(results, outputs, strict=True)
+                ),
                 *(text.published(result) if result else "" for result in theirs),
                 text.verdict_words(row.verdicts) + notes.mark(*_mismatches(row)),
                 str(row.counts),
@@ -154,10 +157,11 @@ def _sources(members: list[Row]) -> list[str]:
             ] = None
             if published.table.note:
                 lines[f"- {escape(published.table.note)}"] = None
-    if any(r.published and r.reference and not r.reference.verified for m in members for r in m.results.values()):
-        lines[
-            f"- {text.UNVERIFIED} unverified: from memory or second-hand. Shown, but never judged against."
-        ] = None
+    references = [result.reference for row in members for result in row.results.values() if result.reference]
+    if not all(reference.verified for reference in references):
+        lines[f"- {text.UNVERIFIED} unverified: from memory or second-hand; shown, never judged against."] = (
+            None
+        )
     return list(lines)
 
 
@@ -175,16 +179,25 @@ class _Footnotes:
         return [f"- <sup>{number}</sup> {escape(note)}" for note, number in self.numbers.items()]
 
 
-def _reading(rows: list[Row]) -> list[str]:
+def _tolerance(suite: Suite, rows: list[Row]) -> list[str]:
+    keys = {key for row in rows for key, result in row.results.items() if result.published}
+    stated = [
+        f"{escape(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())
+    ]
+    return [f"- **Tolerance** around the published values: {', '.join(stated)}."] if stated else []
+
+
+def _reading(suite: Suite, rows: list[Row]) -> list[str]:
     lines = [
         "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at"
-        " the end of its training. One seed has no ±. The best mean of a table is **bold**; that alone does not"
-        " make a difference significant.",
+        " the end of its training. One seed has no ±. The best mean of a table is **bold**; that alone does"
+        " not make the difference significant.",
         "- **↑** higher is better, **↓** lower is better.",
-        "- **Seeds** counts the trainings behind a row; those that diverged, failed or were not run are named.",
+        "- **Seeds** counts the trainings behind a row; those that gave no result are named.",
         "- **Cost** is the device time of all trials of the row, training and measuring; img/s is the mean"
         " training speed.",
     ]
+    lines += _tolerance(suite, rows)
     used = {verdict for row in rows for verdict in row.verdicts.values()}
     lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]
     return lines + provenance.instruments(rows)
@@ -199,21 +212,20 @@ def _troubles(rows: Sequence[Row]) -> list[str]:
         for trial in row.trials
         if trial.record and trial.status != "finished"
     }
-    return ["## Trials without a result", "\n".join(lines.values())] if lines else []
+    return ["\n".join(lines.values())] if lines else []
 
 
 def _figure(name: str, drawn: Collection[str], alternative: str, caption: str) -> list[str]:
     return [f"![{alternative}](figures/{name})", f"*{caption}*"] if name in drawn else []
 
 
-def _figure_section(heading: str, name: str, drawn: Collection[str], alternative: str, caption: str) -> list[str]:
-    figure = _figure(name, drawn, alternative, caption)
-    return [heading, *figure] if figure else []
+def _section(heading: str, body: list[str]) -> list[str]:
+    return [heading, *body] if body else []
 
 
 _CURVES = (
-    "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line that"
-    " ends in a cross is a training that diverged or failed."
+    "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line"
+    " that ends in a cross is a training that diverged or failed."
 )
 
 
@@ -227,7 +239,7 @@ def _main_caption(rows: list[Row]) -> str:
 
 
 def _samples(rows: list[Row]) -> str:
-    caption = "Real images, and images of each method from fixed latents at the end of the first seed's training."
+    caption = "Real images, and each method's images from fixed latents at the end of its first training."
     if any(plugins.datasets[row.spec.dataset].stacked == 3 for row in rows):
         caption += " The three digits of an image are its red, green and blue channels, so they overlap."
     return caption

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from benchmark.metrics.base import Output
 
 Tables = Mapping[str, list[Row]]
-ROW_HEIGHT = 0.36  # inches per method in the main figure
+ROW_HEIGHT = 0.4  # inches per method in the main figure
 CURVE_HEIGHT = 2.3  # inches per table in the learning curves
-DECADES = 1.0  # a lower-is-better metric that spans more than these is drawn on a logarithmic axis
-SEED_LANE, PUBLISHED_LANE = 0.24, -0.26  # below and above the mean, in rows
+DECADES = 0.7  # a lower-is-better metric that spans more than these is drawn on a logarithmic axis
+SEED_LANE, PUBLISHED_LANE = 0.27, -0.29  # below and above the mean, in rows
 
 
 def leaderboard(tables: Tables) -> "Figure":
@@ -42,7 +42,9 @@ def leaderboard(tables: Tables) -> "Figure":
     return figure
 
 
-def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
+def _dots(
+    axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]
+) -> None:
     for place, row in enumerate(members):
         result = row.results.get(output.key)
         if result is None:
@@ -50,6 +52,8 @@ def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tu
         _published(axes, result, place)
         _measured(axes, result, place, style_of(row, chosen))
         words = text.measured(result) or result.verdict.value
+        if result.aggregate and not row.counts.complete:
+            words += f"\n{row.counts.finished} of {row.counts.total} seeds"
         axes.annotate(
             words,
             (1, place),
@@ -66,6 +70,7 @@ def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tu
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.06)
+    figures.plain_ticks(axes.xaxis)
     if not any(result.aggregate for row in members if (result := row.results.get(output.key))):
         axes.set_xticks([])
 
@@ -74,16 +79,18 @@ def _measured(axes: "Axes", result: Result, place: int, style: Style) -> None:
     if result.aggregate is None:
         return
     finite = [value for value in result.aggregate.values.values() if math.isfinite(value)]
-    axes.scatter(finite, [place + SEED_LANE] * len(finite), s=9, color=style.colour, alpha=0.65, linewidths=0, zorder=3)
+    lane = [place + SEED_LANE] * len(finite)
+    axes.scatter(finite, lane, s=9, color=style.colour, alpha=0.65, linewidths=0, zorder=3)
     if math.isfinite(result.aggregate.mean):
         axes.errorbar(
             result.aggregate.mean,
             place,
             xerr=result.aggregate.spread,
-            fmt=style.marker,
+            fmt="o",
             color=style.colour,
-            markersize=7,
+            markersize=6.5,
             elinewidth=2,
+            capsize=3,
             zorder=4,
         )
 
@@ -110,14 +117,21 @@ def _legend(figure: "Figure", tables: Tables) -> None:
     """What the signs mean; only those that occur."""
     from matplotlib.lines import Line2D
 
-    def sign(marker: str, size: float, name: str, face: str = FAINT, line: str = "none") -> Line2D:
+    def sign(marker: str, size: float, name: str, face: str = FAINT, bar: bool = False) -> Line2D:
         edge = INK if marker == "D" else FAINT
         return Line2D(
-            [], [], marker=marker, markersize=size, color=edge, markerfacecolor=face, linestyle=line, label=name
+            [],
+            [],
+            marker=marker,
+            markersize=size,
+            color=edge,
+            markerfacecolor=face,
+            linestyle="solid" if bar else "none",
+            label=name,
         )
 
     results = [result for members in tables.values() for row in members for result in row.results.values()]
-    handles = [sign("o", 7, "mean ± s.d. over seeds", line="solid"), sign("o", 3, "one seed")]
+    handles = [sign("o", 6.5, "mean ± s.d. over seeds", bar=True), sign("o", 3, "one seed")]
     references = [result.reference for result in results if result.reference]
     judged = [reference.verified and not reference.mismatches for reference in references]
     if any(judged):
@@ -128,7 +142,7 @@ def _legend(figure: "Figure", tables: Tables) -> None:
 
 
 def curves(tables: Tables) -> "Figure | None":
-    """Every metric against training step: one row per table, one column per metric; None without any curve."""
+    """Every metric against training step: a row per table, a column per metric; None without any curve."""
     shown = {title: members for title, members in tables.items() if any(_histories(row) for row in members)}
     if not shown:
         return None
@@ -142,7 +156,7 @@ def curves(tables: Tables) -> "Figure | None":
             _curves(axes, output, members, chosen)
         for axes in line[len(outputs) :]:
             axes.set_visible(False)
-        line[0].set_title(text.clip(title, 70))
+        line[0].set_title(text.clip(title, 70), pad=14)
         _methods(line[len(outputs) - 1], members, chosen)
     return figure
 
@@ -151,7 +165,9 @@ def _histories(row: Row) -> list[Trial]:
     return [trial for trial in row.trials if trial.record and trial.record.history]
 
 
-def _curves(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
+def _curves(
+    axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]
+) -> None:
     for row in members:
         style = style_of(row, chosen)
         finished = [_curve(trial, output.key) for trial in _histories(row) if trial.status == "finished"]
@@ -165,8 +181,8 @@ def _curves(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[
                 [mean(values) for values in columns],
                 color=style.colour,
                 marker=style.marker,
-                linestyle=style.dash,
-                markersize=3.5,
+                linestyle=style.dash or "solid",
+                markersize=3,
                 linewidth=1.5,
             )
             low, high = [min(values) for values in columns], [max(values) for values in columns]
@@ -177,9 +193,11 @@ def _curves(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[
     _scale(axes, output)
     figures.draw_landmarks(axes, output.key, members, horizontal=True)
     axes.set_xlabel("training step")
-    axes.set_ylabel(axis_title(output))
+    axes.set_ylabel(axis_title(output), fontsize=8)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    figures.plain_ticks(axes.xaxis)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")
+    figures.plain_ticks(axes.yaxis)
 
 
 def _curve(trial: Trial, key: str) -> dict[int, float]:
@@ -191,12 +209,9 @@ def _curve(trial: Trial, key: str) -> dict[int, float]:
 
 def _scale(axes: "Axes", output: "Output") -> None:
     """A logarithmic axis where the curves of a lower-is-better metric span more than a decade."""
-    values = [value for line in axes.lines for value in line.get_ydata()]
-    if output.better == "lower" and values and min(values) > 0:
-        if math.log10(max(values) / min(values)) > DECADES:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.yaxis.set_minor_formatter(lambda *_: "")
+    low, high = axes.dataLim.intervaly
+    if output.better == "lower" and low > 0 and math.log10(high / low) > DECADES:
+        axes.set_yscale("log")
 
 
 def _methods(axes: "Axes", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
@@ -208,7 +223,7 @@ def _methods(axes: "Axes", members: list[Row], chosen: Mapping[tuple[str, str], 
             [],
             color=style.colour,
             marker=style.marker,
-            linestyle=style.dash,
+            linestyle=style.dash or "solid",
             markersize=4,
             label=label(row),
         )
@@ -216,4 +231,6 @@ def _methods(axes: "Axes", members: list[Row], chosen: Mapping[tuple[str, str], 
         if _histories(row)
         for style in [style_of(row, chosen)]
     ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.2)
+    axes.legend(
+        handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.2, handlelength=3
+    )

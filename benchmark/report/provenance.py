@@ -18,33 +18,45 @@ HASH_DIGITS = 12
 
 
 def recipes(tables: dict[str, list[Row]]) -> list[str]:
-    """One line per cell: what exactly was trained, all switches written out."""
-    header = ["Row", "Method", "Options", "Network", "Latent", "Steps", "Batch", "D steps", "Optimiser"]
-    align = "lllllrrrl"
-    body = []
-    for title, members in tables.items():
-        for row in members:
-            label = escape(row.label) if len(tables) == 1 else f"{escape(title)}: {escape(row.label)}"
-            body.append([label, *_recipe(row.spec)])
-    return [grid(header, body, align)]
-
-
-def _recipe(spec: TrialSpec) -> list[str]:
-    network = f"{spec.network} ({_options(spec.network_options)})" if spec.network_options else spec.network
-    return [
-        escape(spec.method),
-        escape(_options(spec.options)) or "–",
-        escape(network),
-        f"{spec.latent.dim} {spec.latent.distribution}",
-        f"{spec.steps:,}",
-        f"{spec.batch_size:,}",
-        str(spec.discriminator_steps),
-        escape(_optimizer(spec.optimizer)),
+    """What exactly was trained, all switches written out: first what all rows share, then a line per cell."""
+    labelled = [
+        (
+            escape(row.label) if len(tables) == 1 else f"{escape(title)}: {escape(row.label)}",
+            _recipe(row.spec),
+        )
+        for title, members in tables.items()
+        for row in members
     ]
+    shared = [
+        name for name, value in labelled[0][1].items() if all(recipe[name] == value for _, recipe in labelled)
+    ]
+    blocks = []
+    if len(labelled) > 1 and shared:
+        words = "; ".join(f"{name.lower()} {labelled[0][1][name]}" for name in shared)
+        blocks.append(f"The same for all rows: {words}.")
+    names = [name for name in labelled[0][1] if len(labelled) == 1 or name not in shared]
+    body = [[label, *(recipe[name] for name in names)] for label, recipe in labelled]
+    return [*blocks, grid(["Row", *names], body, "l" * (1 + len(names)))]
+
+
+def _recipe(spec: TrialSpec) -> dict[str, str]:
+    network = f"{spec.network} ({_options(spec.network_options)})" if spec.network_options else spec.network
+    return {
+        "Method": escape(spec.method),
+        "Options": escape(_options(spec.options)) or "–",
+        "Dataset": escape(spec.dataset),
+        "Network": escape(network),
+        "Latent": f"{spec.latent.dim} {spec.latent.distribution}",
+        "Steps": f"{spec.steps:,}",
+        "Batch": f"{spec.batch_size:,}",
+        "Discriminator steps": str(spec.discriminator_steps),
+        "Optimiser": escape(_optimizer(spec.optimizer)),
+        "Precision": spec.precision,
+    }
 
 
 def _options(options: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in options.items())
+    return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
 def _optimizer(optimizer: Optimizer) -> str:
@@ -56,8 +68,8 @@ def instruments(rows: Iterable[Row]) -> list[str]:
     """What a reader must know of the instruments: the floor of the KL, and the facts in the records."""
     rows = list(rows)
     lines = [
-        f"- **Floor of the KL**: counted over {n:,} samples, even a perfect uniform generator shows a KL of about"
-        f" {modes - 1}/(2 × {n:,}) = {least:.4f} nats."
+        f"- **Floor of the KL**: counted over {n:,} samples, even a perfect uniform generator shows a KL of"
+        f" about {modes - 1}/(2 × {n:,}) = {least:.4f} nats."
         for n, modes, least in dict.fromkeys(_counted(rows))
     ]
     for name, seen in _facts(rows).items():

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmark.report import figures, text
 from benchmark.report.figures import INK, WIDTH
 from benchmark.report.tables import Row
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 SIDE = 8  # images along each side of a sheet in a record
 SHOWN = 5  # images along each side that are drawn, so that one can look at them
+GAP = 6  # screen pixels between them
 COLUMNS = 5
 
 
@@ -44,7 +47,7 @@ def sheets(tables: Mapping[str, list[Row]], real: Mapping[str, bytes]) -> "Figur
         return None
     columns = max(min(COLUMNS, len(band)) for band in bands.values())
     lines = [ceil(len(band) / columns) for band in bands.values()]
-    figure = figures.new_figure(sum(lines) * (WIDTH / columns + 0.12) + 0.3 * len(bands))
+    figure = figures.new_figure(sum(lines) * (WIDTH / columns + 0.16) + 0.3 * len(bands) * (len(tables) > 1))
     parts = figure.subfigures(len(bands), 1, height_ratios=lines, squeeze=False)[:, 0]
     for part, (title, band), count in zip(parts, bands.items(), lines, strict=True):
         if len(tables) > 1:
@@ -76,21 +79,27 @@ def _generated(members: list[Row], chosen: Mapping[tuple[str, str], figures.Styl
 
 
 def _opened(content: bytes) -> "Image | None":
-    """The first SHOWN x SHOWN images of a sheet as RGB; None when there is none."""
+    """The first SHOWN x SHOWN images of a sheet, set apart and enlarged; None when there is none."""
     if not content:
         return None
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as sheet:
-        width, height = sheet.width * SHOWN // SIDE, sheet.height * SHOWN // SIDE
-        return sheet.convert("RGB").crop((0, 0, width, height))
+        wide, high = sheet.width // SIDE, sheet.height // SIDE
+        # whole multiples with nearest neighbour, so that every pixel of a sample stays a sharp square
+        factor = max(1, round(WIDTH / COLUMNS * figures.DPI / (SHOWN * wide)))
+        step = wide * factor + GAP, high * factor + GAP
+        shown = Image.new("RGB", (SHOWN * step[0] - GAP, SHOWN * step[1] - GAP), "white")
+        for index in range(SHOWN**2):
+            line, column = divmod(index, SHOWN)
+            image = sheet.crop((column * wide, line * high, (column + 1) * wide, (line + 1) * high))
+            large = image.convert("RGB").resize((wide * factor, high * factor), Image.Resampling.NEAREST)
+            shown.paste(large, (column * step[0], line * step[1]))
+        return shown
 
 
 def _draw(axes: "Axes", sheet: Sheet) -> None:
-    # whole multiples with nearest neighbour, so that every pixel of a sample stays a sharp square
-    factor = max(1, round(WIDTH / COLUMNS * figures.DPI / sheet.image.width))
-    image = sheet.image.resize((sheet.image.width * factor, sheet.image.height * factor), resample=0)
-    axes.imshow(image, interpolation="nearest" if factor > 1 else "auto")
+    axes.imshow(np.asarray(sheet.image))
     axes.set_title(sheet.title, fontsize=8.5, fontweight="normal", pad=4)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -29,7 +29,7 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one cell. `published` is (value, spread or None); `aggregate` is None before any seed ended."""
+    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results."""
 
     output: "Output"
     aggregate: Aggregate | None
@@ -91,7 +91,7 @@ class Row:
 
 
 def rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[Row]:
-    """The leaderboard's rows in the order of the suite. `records` maps trial id -> record, and may be partial."""
+    """The leaderboard's rows, in the suite's order. `records` maps trial id -> record and may be partial."""
     return [_row(suite, cell, records) for cell in suite.cells]
 
 
@@ -141,9 +141,7 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
     )
 
 
-def _result(
-    suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts
-) -> Result:
+def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts) -> Result:
     values = {
         trial.spec.seed: trial.record.metrics[output.key]
         for trial in trials

@@ -20,27 +20,36 @@ STYLES = {
 
 
 def terminal_tables(suite: Suite, all_rows: list[Row]) -> list[Table]:
-    """One table per table of the suite, at most 100 columns wide on a terminal of that width."""
+    """One table per table of the suite; nothing is cut on a terminal of 80 columns or more."""
     return [_table(title, members) for title, members in by_table(suite, all_rows).items()]
 
 
 def _table(title: str, members: list[Row]) -> Table:
     outputs, best = outputs_of(members), best_keys(members)
     table = Table(
-        title=Text(text.plain(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
+        title=Text(text.plain(title)),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
     )
     table.add_column("Method", max_width=26, overflow="fold")
     for output in outputs:
         table.add_column(f"{output.key} {text.ARROWS[output.better]}", justify="right")
-    for name in ("Verdict", "Seeds", "Cost"):
+    for name in ("Verdict", "Cost"):
         table.add_column(name, overflow="fold")
     for row in members:
         cells = [_metric(row, output.key, (row.label, output.key) in best) for output in outputs]
-        table.add_row(Text(text.plain(row.label)), *cells, _verdict(row), str(row.counts), _cost(row))
-    if any(row.cell.published for row in members):
-        table.caption = f"second line: as published; {text.UNVERIFIED} unverified, never judged against"
-        table.caption_justify = "left"
+        table.add_row(Text(text.plain(row.label)), *cells, _verdict(row), _cost(row))
+    table.caption, table.caption_justify = _caption(members), "left"
     return table
+
+
+def _caption(members: list[Row]) -> str:
+    caption = "mean ± standard deviation over training seeds (how many)"
+    if any(row.cell.published for row in members):
+        caption += f"; below: as published ({text.UNVERIFIED} unverified, never judged against)"
+    return caption
 
 
 def _metric(row: Row, key: str, best: bool) -> Text:
@@ -57,10 +66,15 @@ def _metric(row: Row, key: str, best: bool) -> Text:
 
 
 def _verdict(row: Row) -> Text:
-    if len(set(row.verdicts.values())) == 1:
-        verdict = next(iter(row.verdicts.values()))
-        return Text(verdict.value, style=STYLES.get(verdict, ""))
-    lines = [Text(f"{key}: {word.value}", style=STYLES.get(word, "")) for key, word in row.verdicts.items()]
+    """The verdict, per metric where they differ, and below it the seeds when some of them gave no result."""
+    verdicts = row.verdicts
+    agreed = len(set(verdicts.values())) == 1
+    lines = [
+        Text(word.value if agreed else f"{key}: {word.value}", style=STYLES.get(word, ""))
+        for key, word in list(verdicts.items())[: 1 if agreed else None]
+    ]
+    if row.counts.finished < row.counts.total != row.counts.not_run:
+        lines.append(Text(str(row.counts), style="dim"))
     return Text("\n").join(lines)
 
 

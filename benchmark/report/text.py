@@ -12,7 +12,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
 
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$])")
-_LEADING = re.compile(r"^(\d*)([#+>=.):-])")
+_LEADING = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[#+=-]))")
 
 
 def plain(text: str) -> str:
@@ -24,7 +24,7 @@ def escape(text: str) -> str:
     """Free text as inline Markdown that shows exactly this text, also inside a table cell."""
     safe = _ACTIVE.sub(r"\\\1", plain(text))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _LEADING.sub(r"\1\\\2", safe)
+    return _LEADING.sub(r"\1\\", safe)
 
 
 def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> str:

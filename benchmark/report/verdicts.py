@@ -32,8 +32,10 @@ class Verdict(StrEnum):
 MEANINGS = {
     Verdict.REPRODUCED: "the 95 % t-interval of the measured mean lies within the tolerance around the"
     " published value, and every seed finished",
-    Verdict.BETTER: "that interval lies wholly beyond the tolerance on the good side, and every seed finished",
-    Verdict.WORSE: "that interval lies wholly beyond the tolerance on the bad side",
+    Verdict.BETTER: "the 95 % t-interval of the measured mean lies beyond the tolerance around the published"
+    " value, on the good side, and every seed finished",
+    Verdict.WORSE: "the 95 % t-interval of the measured mean lies beyond the tolerance around the published"
+    " value, on the bad side",
     Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval that reaches across the edge of the"
     " tolerance, no stated tolerance, or a seed that is missing from a result that would otherwise be good",
     Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified or was"
@@ -76,7 +78,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published value, and what speaks against comparing with it. `tolerance` is relative; None: not stated."""
+    """A published value, and what speaks against comparing with it. `tolerance` is relative, if stated."""
 
     value: float
     verified: bool

@@ -1,0 +1,236 @@
+"""Cases with a known answer: tasks switched off, penalties off, weights before and after their schedule."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from cases import BATCHES, DIST_LOSSES, GAMES
+from stub import BATCH, FEATURES, LATENT, PIXELS, SHAPE, Bench, Stub, build, real_images
+from torch import nn
+
+from baselines import dist_gan
+from baselines.base import Turn
+from baselines.networks.base import NetworkOptions
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+
+OFF = {"weight_d": 0.0, "weight_g": 0.0}
+
+
+def total_and_gradients(bench):
+    total = sum(bench.terms().values())
+    parameters = dict(bench.method.named_parameters())
+    shared = [p for name, p in parameters.items() if "classes" not in name]
+    return total.item(), torch.autograd.grad(total, shared, allow_unused=True)
+
+
+def assert_same_game(with_task, base):
+    """The value and the gradient of every parameter that both have, to the last digits.
+
+    Not to the bit: images of the task may share a pass with those of the game, which may round otherwise.
+    """
+    base.method.load_state_dict(with_task.method.state_dict(), strict=False)
+    value, gradients = total_and_gradients(with_task)
+    expected, expected_gradients = total_and_gradients(base)
+    assert value == pytest.approx(expected, rel=1e-13)
+    assert len(gradients) == len(expected_gradients)
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("batches", BATCHES)
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("name", ["ssgan", "msgan"])
+def test_without_task_weights_ssgan_and_msgan_are_gan(name, game, batches, player):
+    task = Bench(name, {"game": game, "batches": batches} | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+@pytest.mark.parametrize("player", ["encoder", "discriminator", "generator"])
+@pytest.mark.parametrize("loss", DIST_LOSSES)
+@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
+def test_without_task_weights_the_tasks_of_dist_gan_are_dist_gan(name, loss, player):
+    """With the same draws: within one loss the task draws last, so latents and shares stay the same."""
+    assert_same_game(Bench(name, {"loss": loss} | OFF, player), Bench("dist_gan", {"loss": loss}, player))
+
+
+@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
+def test_a_generator_without_task_weight_draws_nothing_for_the_task(name):
+    used = []
+    for case, options in ((name, OFF), ("dist_gan", {})):
+        rng = torch.Generator().manual_seed(0)
+        build(case, options).loss("generator", Turn(real_images(), 0.0, rng))
+        used.append(rng.get_state())
+    assert torch.equal(*used)
+
+
+@pytest.mark.parametrize("name", ["ssgan", "msgan", "dist_gan_ss", "dist_gan_ms"])
+def test_task_terms_grow_linearly_with_their_weights(name):
+    for player in ("discriminator", "generator"):
+        once = Bench(name, {"weight_d": 0.5, "weight_g": 0.25}, player).terms()
+        twice = Bench(name, {"weight_d": 1.0, "weight_g": 0.5}, player).terms()
+        task_terms = once.keys() - {"game", "real", "reconstructed", "fake", "penalty", "score"}
+        assert task_terms
+        for term in task_terms:
+            assert twice[term].item() == pytest.approx(2 * once[term].item(), rel=1e-12)
+            assert once[term].item() != 0
+
+
+@pytest.mark.parametrize("loss", DIST_LOSSES)
+def test_penalty_off_leaves_every_other_term_alone(loss):
+    off = Bench("dist_gan", {"loss": loss, "penalty": "off"}, "discriminator").terms()
+    on = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()
+    assert on.keys() - off.keys() == {"penalty"}
+    assert all(off[term].item() == on[term].item() for term in off)
+
+
+@pytest.mark.parametrize(("loss", "sign"), [("log", 1), ("hinge_sigmoid", -1), ("hinge_logit", -1)])
+def test_the_released_penalty_is_added_with_log_and_subtracted_with_hinge(loss, sign):
+    """MS-02."""
+    released = Bench("dist_gan", {"loss": loss}, "discriminator").terms()["penalty"].item()
+    plus = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()["penalty"].item()
+    minus = Bench("dist_gan", {"loss": loss, "penalty": "minus"}, "discriminator").terms()["penalty"].item()
+    assert plus > 0
+    assert minus == -plus
+    assert released == sign * plus
+
+
+@pytest.mark.parametrize(("norm", "length"), [("rms", math.sqrt(PIXELS)), ("l2", 1.0)])
+def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
+    """MS-03: slope 1 by rms is an L2 norm of the square root of the number of pixels."""
+    method = build("dist_gan", {"loss": "log", "penalty_norm": norm})
+    direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
+    method.discriminator = LinearDiscriminator(direction * length / direction.norm())
+    rng = torch.Generator().manual_seed(0)
+    assert method.loss("discriminator", Turn(real_images(), 0.0, rng))["penalty"].item() < 1e-20
+
+
+class LinearDiscriminator(nn.Module):
+    def __init__(self, direction):
+        super().__init__()
+        self.direction = nn.Parameter(direction)
+
+    def forward(self, x):
+        logit = x.flatten(1) @ self.direction
+        return dist_gan.base.Judgement(logit, logit.new_zeros(len(x), 0), x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("progress", "w_real", "w_rec"),
+    [(0.0, 0.95, 0.05), (0.5, 0.95, 0.05), (0.625, 0.975, 0.025), (0.75, 1.0, 0.0), (0.999, 1.0, 0.0)],
+)
+def test_reconstructions_count_for_half_of_training_and_not_after_three_quarters(progress, w_real, w_rec):
+    """Measured on the terms: each is its weight times what the same term is with another weight."""
+    for loss in ("hinge_sigmoid", "hinge_logit"):
+        now = Bench("dist_gan", {"loss": loss}, "discriminator", progress).terms()
+        constant = {"loss": loss, "reconstruction": "constant"}
+        start = Bench("dist_gan", constant, "discriminator", progress).terms()
+        assert now["real"].item() == pytest.approx(w_real / 0.95 * start["real"].item(), rel=1e-9)
+        assert now["reconstructed"].item() == pytest.approx(
+            w_rec / 0.05 * start["reconstructed"].item(), rel=1e-9, abs=1e-12
+        )
+        assert start["reconstructed"].item() > 0
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.6, 0.9])
+def test_with_log_loss_the_released_weights_stay_constant(progress):
+    method = build("dist_gan", {"loss": "log"})
+    assert method.real_weights(progress) == (0.95, 0.05)
+
+
+def test_the_hinge_on_the_sigmoid_never_clips():
+    """MS-01: it equals w_real (1 - mean s(x)) + w_rec (1 - mean s(x')) + 1 + mean s(G(z))."""
+    bench = Bench("dist_gan", {"loss": "hinge_sigmoid", "penalty": "off"}, "discriminator")
+    method, x = bench.method, real_images()
+    with torch.no_grad():
+        z = method.latents(BATCH, torch.Generator().manual_seed(11))
+        real, rec, fake = (
+            method.judge(images).logit.sigmoid().mean().item()
+            for images in (x, method.generator(method.encoder(x)), method.generator(z))
+        )
+    total = sum(bench.terms().values()).item()
+    assert total == pytest.approx(0.95 * (1 - real) + 0.05 * (1 - rec) + 1 + fake, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "player", "expected"),
+    [
+        ("gan", "discriminator", {"game": 2 * math.log(2)}),
+        ("gan", "generator", {"game": math.log(2)}),
+        ("ssgan", "discriminator", {"game": 2 * math.log(2), "rotation": math.log(4)}),
+        ("ssgan", "generator", {"game": math.log(2), "rotation": 0.2 * math.log(4)}),
+        (
+            "msgan",
+            "discriminator",
+            {"game": 2 * math.log(2), "rotation": math.log(5), "fake_class": math.log(5)},
+        ),
+        (
+            "msgan",
+            "generator",
+            {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
+        ),
+        ("dist_gan", "generator", {"score": 0.0}),
+        # s = 1/2, so w_real (1 - 1/2) and so on; slope 0, so -0.5 (0 - 1)^2
+        ("dist_gan", "discriminator", {"real": 0.475, "reconstructed": 0.025, "fake": 1.5, "penalty": -0.5}),
+    ],
+)
+def test_an_indifferent_discriminator_costs_what_paper_and_pencil_say(name, player, expected):
+    method = build(name, {})
+    with torch.no_grad():
+        for parameter in method.discriminator.parameters():
+            parameter.zero_()
+    terms = method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(0)))
+    assert {term: value.item() for term, value in terms.items()} == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
+    """With G(E(x)) = x on the images that G can make."""
+    method = build("dist_gan", {})
+    weight = method.generator[0].weight
+    with torch.no_grad():
+        inverse = torch.linalg.pinv(weight)
+        method.encoder[1].weight.copy_(inverse)
+        method.encoder[1].bias.copy_(-inverse @ method.generator[0].bias)
+        images = method.generator(torch.randn(BATCH, LATENT, generator=torch.Generator().manual_seed(1)))
+    terms = method.loss("encoder", Turn(images, 0.0, torch.Generator().manual_seed(0)))
+    assert terms["reconstruction"].item() < 1e-20
+    assert terms["distance"].item() > 1e-6
+
+
+def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
+    """The turn's stream alone: from the same state the same loss, and the global stream stays unused."""
+    for name in ("gan", "ssgan", "msgan", "dist_gan", "dist_gan_ss", "dist_gan_ms"):
+        options = {"weight_d": 1.0, "weight_g": 1.0} if name.startswith("dist_gan_") else {}
+        method = build(name, options)
+        before = torch.get_rng_state()
+        for player in method.players:
+            losses = [
+                sum(method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(1))).values())
+                for _ in range(2)
+            ]
+            assert losses[0].item() == losses[1].item()
+        assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("distribution", "mean", "std"), [("uniform", 0, 1 / math.sqrt(3)), ("normal", 0, 1)]
+)
+def test_latents_have_the_moments_of_their_prior(distribution, mean, std):
+    latents = build("gan", {}, distribution).latents(50_000, torch.Generator().manual_seed(0)).numpy()
+    assert latents.shape == (50_000, LATENT)
+    np.testing.assert_allclose(latents.mean(0), mean, atol=0.02)
+    np.testing.assert_allclose(latents.std(0), std, atol=0.02)
+    if distribution == "uniform":
+        assert -1 <= latents.min() < -0.999
+        assert 0.999 < latents.max() <= 1
+
+
+def test_the_stub_networks_are_what_the_restatement_takes_them_for():
+    network = Stub(SHAPE, LATENT, NetworkOptions())
+    judgement = network.discriminator(5)(real_images())
+    assert judgement.features.shape == (BATCH, FEATURES)
+    assert judgement.classes.shape == (BATCH, 5)
+    assert judgement.logit.shape == (BATCH,)

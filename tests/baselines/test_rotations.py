@@ -1,0 +1,255 @@
+"""Turns, batch recipes, and which images each self-supervised task looks at."""
+
+from collections import Counter
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stub import build
+from torch import nn
+
+from baselines import rotations
+from baselines.base import Turn
+from benchmark import plugins
+
+
+def marked(n, first=0, size=2):
+    """(n, 1, size, size) images whose pixels tell image, row and column; every turn of each is another."""
+    pixels = torch.arange(n * size * size, dtype=torch.float32) + first * size * size
+    return pixels.view(n, 1, size, size)
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [(0, [[1, 2], [3, 4]]), (1, [[2, 4], [1, 3]]), (2, [[4, 3], [2, 1]]), (3, [[3, 1], [4, 2]])],
+)
+def test_turns_of_two_by_two_pixels_by_hand(turns, expected):
+    """Counter-clockwise: the right column becomes the top row."""
+    image = torch.tensor([[[[1, 2], [3, 4]]]])
+    assert rotations.turned(image, turns).tolist() == [[expected]]
+
+
+@given(
+    n=st.integers(1, 5),
+    channels=st.integers(1, 3),
+    size=st.integers(1, 6),
+    turns=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_turns_equal_numpys(n, channels, size, turns, seed):
+    images = np.random.default_rng(seed).random((n, channels, size, size))
+    found = rotations.turned(torch.from_numpy(images), turns).numpy()
+    np.testing.assert_array_equal(found, np.rot90(images, turns, axes=(2, 3)))
+
+
+@given(turns=st.lists(st.integers(0, 3), max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_turns_add_up_modulo_four(turns):
+    image = marked(2, size=3)
+    found = image
+    for r in turns:
+        found = rotations.turned(found, r)
+    assert torch.equal(found, rotations.turned(image, sum(turns) % 4))
+
+
+def upright(batch):
+    """Every image of a batch turned back by its label."""
+    return torch.stack([torch.rot90(i, -int(r), dims=(1, 2)) for i, r in zip(*batch, strict=True)])
+
+
+def test_all_turns_are_every_image_in_every_turn_with_its_label():
+    images = marked(3)
+    batch = rotations.all_turns(images)
+    assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert torch.equal(upright(batch), images.repeat(4, 1, 1, 1))
+    assert len({str(image.tolist()) for image in batch.images}) == 12
+
+
+@pytest.mark.parametrize("n", [4, 8, 64])
+def test_subset_is_the_last_quarter_in_all_four_turns(n):
+    images = marked(n)
+    batch = rotations.subset(images)
+    assert len(batch.images) == len(batch.labels) == n
+    assert batch.labels.tolist() == sorted([0, 1, 2, 3] * (n // 4))
+    assert torch.equal(upright(batch), images[3 * n // 4 :].repeat(4, 1, 1, 1))
+
+
+@pytest.mark.parametrize("n", [4, 8, 64])
+def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
+    images = marked(n)
+    batch = rotations.quarters(images)
+    assert batch.labels.tolist() == [4 * i // n for i in range(n)]
+    assert torch.equal(upright(batch), images)
+
+
+def test_every_recipe_name_has_its_function():
+    for name in get_args(rotations.BatchRecipe):
+        assert rotations.RECIPES[name].__name__ == name
+
+
+@given(total=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_draw_is_without_replacement_and_keeps_labels_with_their_images(total, share, seed):
+    n = round(total * share)
+    candidates = rotations.Labelled(marked(total), torch.arange(total) % 5)
+    drawn, index = rotations.draw(candidates, n, torch.Generator().manual_seed(seed))
+    assert len(index) == len(set(index.tolist())) == n
+    assert torch.equal(drawn.images, marked(total)[index])
+    assert torch.equal(drawn.labels, index % 5)
+
+
+@pytest.mark.parametrize("name", ["ssgan", "msgan"])
+@pytest.mark.parametrize(("batch_size", "fits"), [(4, True), (64, True), (1, False), (6, False), (63, False)])
+def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_size, fits):
+    problem = plugins.methods[name].problem({}, batch_size)
+    assert (problem is None) == fits
+    assert fits or (str(batch_size) in problem and "4" in problem)
+
+
+# --- which images the tasks show to the discriminator ----------------------------------------------------
+
+
+class Always(nn.Module):
+    """A generator that makes the same images whatever the latents."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def forward(self, latents):
+        return self.images[: len(latents)]
+
+
+def pictures(n, first):
+    """n images in the stub's shape, each and each turn of it unlike all others."""
+    return torch.arange(n * 18, dtype=torch.float32).add(first).view(n, 2, 3, 3)
+
+
+REAL, FAKE = pictures(8, 0), pictures(8, 1000)
+
+
+def shown(name, options, player, rng=None):
+    """All images that a loss shows to the discriminator."""
+    method = build(name, options)
+    method.generator = Always(FAKE)
+    batches = []
+    method.discriminator.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
+    method.loss(player, Turn(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
+    return torch.cat(batches)
+
+
+def beyond(images, *known):
+    """What is left of the images when the known ones, in any order, are taken away."""
+    by_text = {str(image.tolist()): image for image in images}
+    left = Counter(str(image.tolist()) for image in images)
+    taken = Counter(str(image.tolist()) for image in torch.cat(known))
+    assert taken <= left
+    return [by_text[text] for text in (left - taken).elements()]
+
+
+def same(images, expected):
+    return Counter(str(i.tolist()) for i in images) == Counter(str(i.tolist()) for i in expected)
+
+
+def source_of(image, originals):
+    """(index, turn) of a turned image among the originals, None when it is none of them."""
+    for index, original in enumerate(originals):
+        for turns in range(4):
+            if torch.equal(torch.rot90(original, turns, dims=(1, 2)), image):
+                return index, turns
+    return None
+
+
+@pytest.mark.parametrize("batches", ["subset", "quarters"])
+def test_ssgan_shows_turned_real_images_in_d_s_turn_and_turned_fakes_in_g_s(batches):
+    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    in_d = shown("ssgan", options, "discriminator")
+    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no turned fakes"
+    in_g = shown("ssgan", options, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+
+
+@pytest.mark.parametrize("batches", ["subset", "quarters"])
+def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
+    """MS-05: SSGAN-LA's form of the task turns the fakes of the fifth class."""
+    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    in_d = shown("msgan", options, "discriminator")
+    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
+    in_g = shown("msgan", options, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+
+
+def test_default_batches_are_those_of_each_methods_source():
+    """compare_gan turns the last quarter four ways (2.2), SSGAN-LA turns by quarters (2.4)."""
+    assert build("ssgan", {}).options.batches == "subset"
+    assert build("msgan", {}).options.batches == "quarters"
+
+
+TASK = {"weight_d": 1.0, "weight_g": 1.0, "penalty": "off"}
+
+
+def test_ss_shows_d_n_of_the_4n_turned_real_images_and_no_turned_fakes():
+    batch = beyond(shown("dist_gan_ss", TASK, "discriminator"), REAL, FAKE, FAKE)  # x, G(z), G(E(x))
+    sources = [source_of(image, REAL) for image in batch]
+    assert len(batch) == 8
+    assert None not in sources
+    assert len(set(sources)) == 8, "drawn without replacement"
+
+
+@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
+def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name):
+    images = shown(name, TASK, "generator")
+    images = beyond(images, REAL, FAKE)
+    of_real = {source_of(image, REAL) for image in images} - {None}
+    of_fake = {source_of(image, FAKE) for image in images} - {None}
+    assert len(images) == 16
+    assert len(of_real) == 8
+    assert of_real == of_fake
+
+
+def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(monkeypatch):
+    found = []
+    draw = rotations.draw
+    monkeypatch.setattr(rotations, "draw", lambda c, n, rng: (found.append((c, n)), draw(c, n, rng))[1])
+    shown("dist_gan_ms", TASK, "discriminator")
+    ((candidates, n),) = found
+    assert n == 8
+    assert len(candidates.images) == len(candidates.labels) == 40
+    of_real = candidates.labels < 4
+    sources = [source_of(image, REAL) for image in candidates.images[of_real]]
+    assert len(set(sources)) == 32
+    assert [turns for _, turns in sources] == candidates.labels[of_real].tolist()
+    assert torch.equal(candidates.images[~of_real], FAKE), "the fakes are upright"
+    assert set(candidates.labels[~of_real].tolist()) == {4}
+
+
+def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monkeypatch):
+    """51.2 and 12.8 (2.1), 12.8 of each turn; over 200 draws a mean has a standard error of 0.2."""
+    labels = []
+    draw = rotations.draw
+
+    def spy(candidates, n, rng):
+        drawn, index = draw(candidates, n, rng)
+        labels.append(drawn.labels)
+        return drawn, index
+
+    monkeypatch.setattr(rotations, "draw", spy)
+    method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(200):
+            method.loss("discriminator", Turn(torch.zeros(64, 2, 3, 3), 0.0, rng))
+    counts = torch.stack([torch.bincount(batch, minlength=5) for batch in labels]).double()
+    assert len(counts) == 200
+    assert (counts.sum(1) == 64).all()
+    torch.testing.assert_close(counts.mean(0), torch.full((5,), 12.8).double(), atol=0.5, rtol=0)
+    assert counts[:, 4].std() > 2, "the shares are left to chance in every batch"
+
+
+def test_class_heads_have_four_classes_or_five_with_the_fake_one():
+    classes = {name: plugins.methods[name].classes for name in plugins.methods}
+    assert classes == classes | {"gan": 0, "ssgan": 4, "msgan": 5}
+    assert classes == classes | {"dist_gan": 0, "dist_gan_ss": 4, "dist_gan_ms": 5}

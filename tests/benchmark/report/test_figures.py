@@ -1,0 +1,61 @@
+import io
+
+import pytest
+from PIL import Image
+
+from benchmark import plugins
+from benchmark.report import figures, rows
+from benchmark.report.tables import by_table
+
+
+@pytest.fixture(scope="module")
+def drawn(suite, mixed, real):
+    return figures.draw(suite, rows(suite, mixed)[:3], real)
+
+
+def test_three_pictures_of_one_width_without_metadata(drawn):
+    assert list(drawn) == ["leaderboard.png", "curves.png", "samples.png"]
+    for content in drawn.values():
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.width == figures.WIDTH * figures.DPI
+            assert picture.info == {}
+
+
+def test_nothing_touches_the_edge_of_a_picture(drawn):
+    for content in drawn.values():
+        with Image.open(io.BytesIO(content)) as picture:
+            width, height = picture.size
+            frame = [
+                (0, 0, width, 1),
+                (0, height - 1, width, height),
+                (0, 0, 1, height),
+                (width - 1, 0, width, height),
+            ]
+            assert all(picture.crop(side).convert("L").getextrema()[0] > 250 for side in frame)
+
+
+def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
+    chosen = figures.styles(by_table(suite, rows(suite, {})))
+    gan, hinge = chosen["gan", "GAN"], chosen["gan", "Hinge GAN"]
+    assert gan.colour == hinge.colour == figures.PALETTE[list(plugins.methods).index("gan")]
+    assert (gan.marker, gan.dash) != (hinge.marker, hinge.dash)
+    assert len({style.colour for style in chosen.values()}) == 3
+
+
+def test_colours_do_not_depend_on_the_other_rows(suite):
+    tables = by_table(suite, rows(suite, {}))
+    alone = figures.styles({"Own": tables["Own"]})
+    assert alone["msgan", "MSGAN"] == figures.styles(tables)["msgan", "MSGAN"]
+
+
+def test_any_label_can_be_drawn(small_suite, all_finished, recwarn):
+    suite = small_suite("_hidden", "$x$", "a\nb", "数字 🎲", "", "x" * 200, "%s {}", title="$\\frac $")
+    figures.draw(suite, rows(suite, all_finished(suite)), {})
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_landmarks_are_of_the_metric_that_counts_modes(suite):
+    found = rows(suite, {})
+    assert [mark.value for mark in figures.landmarks("modes", found)] == [1000]
+    assert [mark.value for mark in figures.landmarks("kl", found)] == [pytest.approx(999 / 51200)]
+    assert figures.landmarks("fid", found) == []

@@ -1,0 +1,124 @@
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from benchmark.report import rows
+from benchmark.report.markdown import leaderboard
+from benchmark.report.verdicts import Verdict
+
+PICTURES = ("leaderboard.png", "curves.png", "samples.png")
+
+
+def written(suite, records, pictures=PICTURES):
+    return leaderboard(suite, rows(suite, records), pictures)
+
+
+@pytest.fixture(scope="module")
+def document(suite, mixed):
+    return written(suite, mixed)
+
+
+def line_of(document, start):
+    return next(line for line in document.splitlines() if line.startswith(start))
+
+
+def test_the_story_is_told_in_order(document):
+    headings = re.findall(r"^#+ (.*)$", document, re.M)
+    assert headings == [
+        "A suite",
+        "Checked",
+        "Remembered",
+        "Own",
+        "How to read this",
+        "Trials without a result",
+        "Learning curves",
+        "Samples",
+        "What was trained",
+        "Where it ran",
+        "Run it again",
+    ]
+    assert document.index("leaderboard.png") < document.index("## Checked")
+    assert "In two paragraphs." in document
+
+
+def test_the_setting_names_scale_seeds_data_and_protocol(document, quick, all_finished):
+    assert "**Scale** paper, the full recipe" in document
+    assert "**Seeds** 0, 1, 2" in document
+    assert "`stacked_digits`" in document
+    assert "25,600 generated images" in line_of(document, "- **Protocol**")
+    assert "13 of 21 finished; 1 diverged; 4 failed; 3 not run" in document
+    reduced = line_of(written(quick, all_finished(quick)), "- **Scale**")
+    assert "reduced" in reduced
+    assert "a tenth" in reduced
+
+
+def test_tables_lay_measured_beside_published(document):
+    assert "| Method | modes covered (of 1,000) ↑ |" in document
+    row = line_of(document, "| MSGAN <sup>1</sup>")
+    assert "926.75 ± 32.65" in row
+    assert "0.78 ± 0.13" in row
+    assert "**" in row
+    assert "2 of 3; 1 failed" in line_of(document, "| GAN |")
+    own = document[document.index("## Own") :]
+    assert "published" not in own[: own.index("## How")]
+
+
+def test_footnotes_tell_source_mismatch_and_doubt(document):
+    assert "99†" in document
+    assert "† unverified: from memory or second-hand" in document
+    assert "published under another protocol: n\\_fake: published 26000, here 25600" in document
+    assert "the PDF, page 7" in document
+    assert "<sup>1</sup> published: the authors' own run" in document
+
+
+def test_only_verdicts_that_occur_are_explained(document, suite, mixed):
+    used = {word for row in rows(suite, mixed) for word in row.verdicts.values()}
+    for verdict in Verdict:
+        assert (f"- **{verdict.value}**:" in document) == (verdict in used)
+
+
+def test_the_instrument_and_the_floor_are_told(document):
+    assert "digit classifier's accuracy on held-out digits 98.2 %" in document
+    assert "999/(2 × 25,600) = 0.0195 nats" in document
+    assert "modes ± 5 %" in document
+
+
+def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
+    section = document[document.index("## Trials without") : document.index("## Learning")]
+    lines = [line for line in section.splitlines() if line.startswith("- ")]
+    assert len(lines) == 5
+    assert "ValueError: a \\| b # c \\`d\\` &lt;script&gt;" in lines[0]
+
+
+def test_pictures_that_were_not_drawn_are_not_shown(suite):
+    document = written(suite, {}, pictures=("leaderboard.png",))
+    assert "curves.png" not in document
+    assert "## Samples" not in document
+    assert "Nothing has been run yet." in document
+
+
+HOSTILE = ["a|b", "`x", "<b>", "*s*", "_u_", "$x$", "[l](u)", "![i](u)", "1. x", "# h", "\\", "a\nb", "&lt;"]
+
+
+@pytest.mark.parametrize("title", ["a|b `c", "# h", "<b> *s* \\"])
+def test_no_label_breaks_a_table(small_suite, title, all_finished):
+    suite = small_suite(*HOSTILE, title=title)
+    tokens = MarkdownIt("commonmark").enable("table").parse(written(suite, all_finished(suite)))
+    shown = [[child.content for child in token.children] for token in tokens if token.type == "inline"]
+    for label in HOSTILE:  # in the leaderboard and under What was trained
+        assert sum("".join(parts) == " ".join(label.split()) for parts in shown) >= 2
+    assert sum(token.type == "table_open" for token in tokens) == 3
+    assert sum(token.type == "heading_open" for token in tokens) == 8
+
+
+def test_two_tables_with_two_protocols_are_told_apart(suite_file, tmp_path, all_finished):
+    from benchmark.suite import load_suite
+
+    changed = suite_file.read_text().replace("{steps: 200}", "{steps: 200, protocol: {batch_norm: batch}}")
+    path = tmp_path / "other.yaml"
+    path.write_text(changed)
+    (tmp_path / "papers").symlink_to(suite_file.parent / "papers")
+    document = written(load_suite(path), {})
+    assert "- **Protocol** (Checked, Remembered)" in document
+    assert "- **Protocol** (Own)" in document

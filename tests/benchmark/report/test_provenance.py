@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+from benchmark.report import provenance, rows
+from benchmark.report.tables import by_table
+
+
+def test_what_all_rows_share_is_told_once(suite):
+    shared, table = provenance.recipes(by_table(suite, rows(suite, {})))
+    assert "network mlp (generator\\_width=256, discriminator\\_width=256)" in shared
+    assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
+    header, _, *lines = table.splitlines()
+    assert header == "| Row | Method | Options | Steps |"
+    assert lines[0] == "| Checked: GAN | gan | game=non\\_saturating | 1,000 |"
+    assert len(lines) == len(suite.cells)
+
+
+def test_a_single_row_tells_everything(small_suite):
+    suite = small_suite("GAN")
+    (table,) = provenance.recipes(by_table(suite, rows(suite, {})))
+    assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
+
+
+def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
+    specs = specs_of(suite, "Own", "GAN")
+    machines = ["A CPU", "A CPU", "B | CPU"]
+    records = {
+        spec.trial_id: make_record(spec, environment={"cpu": cpu, "device": "cpu"}, facts={"other_fact": 2.5})
+        for spec, cpu in zip(specs, machines, strict=True)
+    }
+    (table,) = provenance.environment(rows(suite, records))
+    assert "| cpu | A CPU (2 trials)<br>B \\| CPU (1 trial) |" in table
+    assert "| device | cpu |" in table
+    assert "train 1348 x 1 x 8 x 8, digits 0123456789ab…" in table
+    assert provenance.instruments(rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
+
+
+def test_the_command_is_safe_to_paste(suite):
+    assert provenance.command(suite).splitlines()[1] == (
+        "python -m benchmark run suites/a_suite.yaml --scale paper"
+    )
+    odd = replace(suite, name="a b`$(x)", scale="```")
+    fence, line, end = provenance.command(odd).splitlines()
+    assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
+    assert fence == "````sh"
+    assert end == "````"

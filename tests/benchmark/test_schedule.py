@@ -1,0 +1,71 @@
+"""Ray Tune for real, once: the same numbers as in this process, and dead workers as rows."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from benchmark.data.base import open_prepared
+from benchmark.data.stacked_digits import StackedDigits
+from benchmark.metrics.digits import DigitClassifier
+from benchmark.schedule import InProcess, RayTune
+from benchmark.suite import load_suite
+from benchmark.trial import Job
+
+root = Path(sys.argv[1])
+data = StackedDigits.prepare(root, root / "data")
+torch.manual_seed(0)
+torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
+specs = list(load_suite(Path(sys.argv[2])).specs.values())
+jobs = [Job(spec, data, root / "c.pt", root / "checkpoints", 1, 0.0) for spec in specs]
+
+class Listener:
+    def __init__(self):
+        self.records, self.begun, self.heard = {}, [], []
+    def started(self, trial_id):
+        self.begun.append(trial_id)
+    def progressed(self, progress):
+        self.heard.append(progress.step)
+    def finished(self, record):
+        self.records[record.trial_id] = record
+
+here, there = Listener(), Listener()
+InProcess().run(jobs, here)
+lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", root / "c.pt",
+                         root / "checkpoints", 1, 0.0)
+RayTune(root / "ray").run([*jobs, lost], there)
+assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
+assert 6 in there.heard
+failed = there.records.pop(lost.spec.trial_id)
+assert failed.status == "failed" and "FileNotFoundError" in failed.error, failed
+for trial_id, record in here.records.items():
+    other = there.records[trial_id]
+    assert record.status == other.status == "finished", other.error
+    assert record.history == other.history and record.samples_png == other.samples_png
+    assert other.environment["threads"] == 1
+print("same numbers")
+"""
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_numbers_as_this_process(tmp_path, small_suite):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    suite = small_suite(seeds=[0])
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "ws"), str(suite)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=Path.cwd(),
+        env={**__import__("os").environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.stdout.strip().endswith("same numbers"), done.stdout + done.stderr
+    noise = [line for line in (done.stdout + done.stderr).splitlines() if "Ray" in line or "ray" in line]
+    assert not noise, noise  # Ray's own boxes and warnings do not drown our view

@@ -1,0 +1,190 @@
+"""A suite is read as a whole; every mistake is named with file, line, key, value and the nearest spelling."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import UserError
+from benchmark.suite import load_suite
+from tests.conftest import SMALL
+
+SUITES = sorted(Path("suites").glob("*.yaml"))
+
+
+def message(path: Path, **options) -> str:
+    with pytest.raises(UserError) as raised:
+        load_suite(path, **options)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_shipped_suite_is_valid_at_every_scale(path):
+    for scale in yaml.safe_load(path.read_text())["scales"]:
+        suite = load_suite(path, scale)
+        assert suite.specs
+        assert suite.reduced == (scale != "paper")
+
+
+def test_the_same_cell_in_two_suites_is_one_trial():
+    one = load_suite(Path("suites/stacked_mnist.yaml"))
+    other = load_suite(Path("suites/neurips2019.yaml"))
+    assert set(other.specs) < set(one.specs)
+
+
+def test_layers_win_in_order(tmp_path, small_suite):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "wide.yaml").write_text("{steps: 10, batch_size: 12, optimizer: {lr: 0.5}}")
+    table = {
+        "title": "T",
+        "recipe": "wide",
+        "defaults": {"batch_size": 16},
+        "rows": {"A": {"method": "gan"}, "B": {"method": "gan", "batch_size": 20, "steps": 11}},
+    }
+    suite = load_suite(small_suite(tables=[table], scales={"quick": {}, "tiny": {"cell": {"steps": 2}}}))
+    a, b = (cell.specs[0] for cell in suite.cells)
+    assert (a.steps, a.batch_size, a.optimizer.lr, a.optimizer.betas) == (10, 16, 0.5, (0.0, 0.9))
+    assert (b.steps, b.batch_size) == (11, 20)
+    tiny = load_suite(suite.path, "tiny")
+    assert {spec.steps for spec in tiny.specs.values()} == {2}
+
+
+def test_seeds_can_be_counted_from_outside(small_suite):
+    suite = load_suite(small_suite(), seeds=3)
+    assert suite.seeds == (0, 1, 2)
+    assert len(suite.specs) == 6
+
+
+def test_first_seeds_are_trained_first(small_suite):
+    assert [spec.seed for spec in load_suite(small_suite()).specs.values()] == [0, 0, 1, 1]
+
+
+def test_growing_a_suite_keeps_the_identity_of_what_was_there(small_suite):
+    before = load_suite(small_suite())
+    rows = SMALL["tables"][0]["rows"] | {"MSGAN": {"method": "msgan"}}
+    after = load_suite(small_suite("grown", tables=[{"title": "Digits", "rows": rows}], seeds=[0, 1, 2]))
+    assert set(before.specs) < set(after.specs)
+
+
+def with_default(**changes):
+    return {"defaults": {**SMALL["defaults"], **changes}}
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        (with_default(batch_sise=8), ["small.yaml:", "defaults.batch_sise", "'batch_size'"]),
+        (with_default(steps=-3), ["defaults.steps", "-3", "greater than 0"]),
+        (with_default(steps="many"), ["defaults.steps", "'many'", "whole number"]),
+        (with_default(steps=True), ["defaults.steps", "True", "whole number"]),
+        (with_default(steps=1.5), ["defaults.steps", "1.5", "whole number"]),
+        (with_default(dataset="staked_digits"), ["defaults.dataset", "'staked_digits'", "'stacked_digits'"]),
+        (with_default(network="mpl"), ["defaults.network", "'mpl'", "'mlp'"]),
+        (with_default(network="msgan_stacked_mnist", network_options={"k": 4}), ["3x8x8", "fitting: mlp"]),
+        (with_default(network_options={"width": 3}), ["network_options.width", "generator_width"]),
+        (with_default(latent={"dim": 4, "distribution": "gauss"}), ["latent.distribution", "'gauss'", "normal"]),
+        (with_default(latent={"dim": 4}), ["'distribution' is required"]),
+        (with_default(optimizer={"lr": "fast", "betas": [0, 0.9]}), ["optimizer.lr", "'fast'", "number"]),
+        (with_default(optimizer={"lr": 1e-3, "betas": [0, 1.5]}), ["optimizer.betas[1]", "1.5", "less than 1"]),
+        (
+            with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "player_lr": {"encoder": 1e-4}}),
+            ["player_lr.encoder", "unknown player 'encoder'"],
+        ),
+        (with_default(batch_size=6), ["batch_size 6 does not divide by 4"]),
+        (with_default(options={"gmae": "hinge"}), ["defaults.options.gmae", "'game'"]),
+        (with_default(options={"game": "hing"}), ["defaults.options.game", "'hing'", "'hinge'"]),
+        (with_default(protocol={"metric": "mods", "n_fake": 10}), ["protocol.metric", "'mods'", "'modes'"]),
+        (
+            with_default(protocol={"metric": "modes", "n_fake": 10, "evaluations": 7}),
+            ["protocol.evaluations", "7 evaluations do not fit in 6 steps"],
+        ),
+        ({"tabels": []}, ["tabels: unknown key 'tabels'; did you mean 'tables'?"]),
+        ({"tables": []}, ["tables", "at least 1"]),
+        ({"tables": [{"title": "T", "rows": {}}]}, ["tables[0].rows", "at least 1"]),
+        ({"tables": [{"title": "T", "rows": {"A": {"method": "gna"}}}]}, ["tables[0].rows.A.method", "'gan'"]),
+        ({"tables": [{"title": "T", "rows": {"A": 3}}]}, ["tables[0].rows.A", "keys and values"]),
+        (
+            {"tables": [{"title": "T", "rows": {"A": {"method": "gan"}, "B": {"method": "gan"}}}]},
+            ["tables[0].rows.B", "the same cell as row 'A'"],
+        ),
+        (
+            {"tables": [SMALL["tables"][0], SMALL["tables"][0]]},
+            ["two tables have the same title"],
+        ),
+        ({"seeds": [1, 1]}, ["a seed stands twice"]),
+        ({"seeds": []}, ["seeds", "at least 1"]),
+        ({"seeds": [-1]}, ["seeds[0]", "-1"]),
+        ({"recipe": "none_such"}, ["recipe", "unknown recipe 'none_such'"]),
+        ({"resources": {"cpus": 0}}, ["resources.cpus", "0", "greater than 0"]),
+        (
+            {"tables": [{"title": "T", "published": "nips/x", "rows": {"A": {"method": "gan"}}}]},
+            ["tables[0].published", "unknown paper 'nips'"],
+        ),
+    ],
+)
+def test_every_mistake_is_named(small_suite, changes, expected):
+    text = message(small_suite(**changes))
+    for part in expected:
+        assert part in text
+
+
+def test_all_mistakes_are_told_at_once_and_each_once(small_suite):
+    text = message(small_suite(**with_default(steps=-3, dataset=5)))
+    assert text.count("defaults.steps") == 1  # not once per row
+    assert "defaults.dataset" in text
+
+
+def test_unknown_scale_names_the_known_ones(small_suite):
+    assert "did you mean 'quick'?" in message(small_suite(), scale="quik")
+
+
+def test_a_message_points_to_the_line(small_suite):
+    path = small_suite(**with_default(steps=-3))
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "steps:" in text)
+    assert f"{path}:{line}: defaults.steps" in message(path)
+
+
+def test_a_mistake_in_a_recipe_points_into_the_recipe(tmp_path, small_suite):
+    (tmp_path / "recipes").mkdir()
+    recipe = tmp_path / "recipes" / "odd.yaml"
+    recipe.write_text("batch_size: 16\nsteps: 0\n")
+    assert f"{recipe}:2: steps: is 0" in message(small_suite(recipe="odd"))
+
+
+def test_published_rows_are_found_by_name_or_refused(tmp_path, small_suite):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "p.yaml").write_text(
+        "{title: P, authors: A, venue: V, year: 2019, url: u, tables: {t: {title: T, dataset: d,"
+        " status: verified, source: page 3, spread_kind: none, protocol: {},"
+        " rows: {GAN: {values: {modes: [5, null]}}, SS: {values: {modes: [6.5, 0.5]}}}}}}"
+    )
+    rows = {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan", "published": "SS"}}
+    table = {"title": "T", "published": "p/t", "rows": rows}
+    gan, ssgan = load_suite(small_suite(tables=[table])).cells
+    assert gan.published.values == {"modes": (5.0, None)}
+    assert ssgan.published.values == {"modes": (6.5, 0.5)}
+    rows["SSGAN"]["published"] = "SSS"
+    assert "p/t has no row 'SSS'; did you mean 'SS'?" in message(small_suite(tables=[table]))
+    rows["SSGAN"]["published"] = "none"
+    assert load_suite(small_suite(tables=[table])).cells[1].published is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=st.sampled_from([*SMALL, *SMALL["defaults"]]), value=JSON)
+def test_any_value_anywhere_is_read_or_refused_with_a_message(tmp_path, key, value):
+    data = {**SMALL, key: value} if key in SMALL else {**SMALL, **with_default(**{key: value})}
+    path = tmp_path / "fuzzed.yaml"
+    path.write_text(yaml.safe_dump(data))
+    try:
+        load_suite(path)
+    except UserError as error:
+        assert str(path) in str(error)

@@ -1,0 +1,129 @@
+"""The command that a run prints, started for real, and its pages in headless Chromium."""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from test_tracking import Room
+
+from benchmark.tracking import Mirror
+
+pytestmark = pytest.mark.slow
+
+BROWSER = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1600,2400",
+    "--dump-dom",
+]
+
+BUDGETS = (20, 60, 180)  # seconds of the page's own clock, which runs ahead: one look may come too early
+
+Page = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    return Room(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="module")
+def mirror(room: Room) -> Mirror:
+    if BROWSER is None:
+        pytest.skip("no chromium on PATH (on Debian: apt-get install chromium)")
+    return room.sync(*room.records)
+
+
+@pytest.fixture(scope="module")
+def server(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the server that the printed command starts; its whole process group ends afterwards."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", *shlex.split(mirror.ui_command), "--port", str(port)]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(f"{address}/health", process, log)
+        yield address
+        assert [path.name for path in folder.iterdir()] == ["log"]  # the command leaves no litter
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        try:
+            urlopen(url, timeout=5).close()
+        except (URLError, OSError):
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail(log.read_text())
+
+
+@pytest.fixture
+def page(server: str, tmp_path: Path) -> Page:
+    """Fragment of an address -> what a browser makes of it, once all of `wanted` can be seen."""
+
+    def rendered(fragment: str, *wanted: str) -> str:
+        assert BROWSER is not None
+        command = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"{server}/{fragment}"]
+        missing, seen = list(wanted), ""
+        for budget in BUDGETS:
+            timed = [*command[:1], f"--virtual-time-budget={1000 * budget}", *command[1:]]
+            seen = subprocess.run(timed, capture_output=True, text=True, timeout=120, check=True).stdout
+            missing = [text for text in wanted if text not in seen]
+            if not missing:
+                break
+        assert not missing
+        return seen
+
+    return rendered
+
+
+def test_the_page_that_is_named_lists_every_run(room: Room, mirror: Mirror, page: Page) -> None:
+    assert mirror.page is not None
+    names = {run.info.run_name for run in room.runs().values()}
+    assert len(names) == 4
+    page(mirror.page.removeprefix("http://127.0.0.1:5000/"), *names, "stacked_digits")
+
+
+def test_a_run_shows_its_numbers_curves_and_samples(room: Room, page: Page) -> None:
+    run = room.runs()[room.records[0].trial_id]
+    at = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    page(at, run.info.run_name, "evaluation/modes", "usage/train_seconds", "optimizer.lr", "0.0002")
+    sections = [f">{section}<" for section in ("evaluation", "loss/discriminator", "loss/generator", "usage")]
+    curves = page(f"{at}/model-metrics", *sections, "js-plotly-plot")
+    assert sorted(sections, key=curves.index) == sections  # results first, costs last
+    page(f"{at}/artifacts/samples.png", "record.json", "environment.json", 'src="blob:')

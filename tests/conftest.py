@@ -1,0 +1,39 @@
+"""What all tests share: one thread, and small suites in scratch folders."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "title": "Small",
+    "seeds": [0, 1],
+    "defaults": {
+        "dataset": "stacked_digits",
+        "network": "mlp",
+        "network_options": {"generator_width": 16, "discriminator_width": 8},
+        "latent": {"dim": 4, "distribution": "normal"},
+        "steps": 6,
+        "batch_size": 8,
+        "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
+        "protocol": {"metric": "modes", "n_fake": 100, "evaluations": 2, "sample_batch": 64},
+    },
+    "tables": [{"title": "Digits", "rows": {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan"}}}],
+    "scales": {"quick": {}},
+}
+
+
+@pytest.fixture
+def small_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small, valid suite into the test's folder; keywords replace its top-level keys."""
+
+    def write(name: str = "small", **changes: object) -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
+        return path
+
+    return write

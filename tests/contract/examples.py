@@ -1,0 +1,125 @@
+"""Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import plugins, trial
+from benchmark.data import stacked_mnist
+from benchmark.data.base import Arrays, Prepared
+from benchmark.spec import TrialSpec
+from benchmark.training import Trainer
+
+CPU = torch.device("cpu")
+BATCH = 4
+
+
+def smallest_options(model: Any) -> dict[str, Any]:
+    """A value for every option that has no default."""
+    values = {}
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            if get_origin(field.annotation) is Literal:
+                values[name] = get_args(field.annotation)[-1]
+            else:
+                values[name] = {float: 0.5, int: 4}[field.annotation]
+    return values
+
+
+def combinations() -> list[tuple[str, str, str]]:
+    """Every (method, network, dataset) whose roles and image shapes fit."""
+    return [
+        (method, network, dataset)
+        for method in plugins.methods
+        for network in plugins.networks
+        for dataset in plugins.datasets
+        if plugins.methods[method].roles <= plugins.networks[network].roles
+        and plugins.datasets[dataset].shape in plugins.networks[network].shapes
+    ]
+
+
+def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpec:
+    fields = {
+        "method": method,
+        "options": smallest_options(plugins.methods[method].Options),
+        "network": network,
+        "network_options": smallest_options(plugins.networks[network].Options),
+        "dataset": dataset,
+        "latent": {"dim": 12, "distribution": "uniform"},
+        "steps": 8,
+        "batch_size": BATCH,
+        "optimizer": {"lr": 2e-3, "betas": [0.5, 0.9]},
+        "protocol": {"metric": "modes", "n_fake": 16, "sample_batch": 4},
+        "seed": 3,
+    }
+    return TrialSpec.model_validate(fields | changes)
+
+
+def random_images(dataset: str, n: int = 40) -> Prepared:
+    """A prepared dataset of the right shape, held in memory, with random pixels."""
+    source = plugins.datasets[dataset]
+    shape = (n, source.shape[0] // source.stacked, *source.shape[1:])
+    rng = np.random.default_rng(0)
+    arrays = Arrays(rng.integers(0, 256, shape, dtype=np.uint8), np.arange(n) % 10)
+    return Prepared(Path(), arrays, arrays, {})
+
+
+def trainer_of(spec: TrialSpec) -> Trainer:
+    return trial.build(spec, random_images(spec.dataset), CPU)
+
+
+def advance(trainer: Trainer, steps: int) -> Trainer:
+    for _ in trainer.train_until(trainer.step + steps):
+        pass
+    return trainer
+
+
+def assert_equal(ours: Any, theirs: Any) -> None:
+    """Equal to the bit, through dictionaries and lists of tensors."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, torch.Tensor):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+    elif isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert_equal(ours[key], theirs[key])
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert_equal(one, other)
+    else:
+        assert ours == theirs
+
+
+def differs(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> set[str]:
+    """The names under which two states differ."""
+    return {name for name in ours if not torch.equal(ours[name], theirs[name])}
+
+
+# --- raw files of datasets that need them --------------------------------------------------------------
+
+
+def idx(array: np.ndarray) -> bytes:
+    """uint8 array -> IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four small IDX files that take the place of MNIST's: 40 and 20 digits, 5 of the 40 set aside."""
+    rng = np.random.default_rng(1)
+    monkeypatch.setattr(stacked_mnist, "ASIDE", 5)
+    for name in list(stacked_mnist.FILES):
+        n = 40 if name.startswith("train") else 20
+        shape = (n, 28, 28) if "images" in name else (n,)
+        content = idx(rng.integers(0, 10 if "labels" in name else 256, shape, dtype=np.uint8))
+        (folder / name).write_bytes(content)
+        monkeypatch.setitem(stacked_mnist.FILES, name, hashlib.md5(content).hexdigest())
+
+
+# dataset -> what writes small raw files for it
+RAW_FILES = {"stacked_mnist": small_mnist}

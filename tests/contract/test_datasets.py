@@ -1,0 +1,126 @@
+"""What every registered dataset must do."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import plugins
+from benchmark.data.base import Images, open_prepared
+from benchmark.errors import UserError
+
+from .examples import CPU, RAW_FILES
+
+
+@pytest.fixture(params=list(plugins.datasets))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def dataset(name):
+    return plugins.datasets[name]
+
+
+@pytest.fixture
+def data_dir(name, dataset, tmp_path, monkeypatch):
+    """A folder with the raw files that the dataset needs, made small."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    if dataset.missing(folder) is not None:
+        assert name in RAW_FILES, "teach contract/examples.py to write small raw files for this dataset"
+        RAW_FILES[name](folder, monkeypatch)
+    return folder
+
+
+def test_it_says_what_it_is(name, dataset):
+    assert dataset.name == name
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+    for field in (dataset.about, dataset.licence, dataset.source, dataset.variant):
+        assert field.strip()
+    channels, height, width = dataset.shape
+    assert channels in (1, 3)
+    assert height == width > 0
+    assert channels % dataset.stacked == 0
+
+
+def test_some_network_makes_its_images(dataset):
+    assert any(dataset.shape in plugins.networks[network].shapes for network in plugins.networks)
+
+
+def test_prepared_arrays_are_bytes_with_labels_and_a_manifest(dataset, data_dir, tmp_path):
+    path = dataset.prepare(data_dir, tmp_path / "cache")
+    prepared = open_prepared(path)
+    single = (dataset.shape[0] // dataset.stacked, *dataset.shape[1:])
+    for arrays in (prepared.train, prepared.test):
+        assert arrays.images.dtype == np.uint8
+        assert arrays.images.shape == (len(arrays.labels), *single)
+        assert arrays.labels.dtype == np.int64
+        assert len(arrays.labels) > 0
+        assert arrays.images.max() > 200, "the whole range of a byte is used"
+    assert isinstance(prepared.train.images, np.memmap)
+    assert prepared.path == path
+    assert prepared.manifest["dataset"] == dataset.name
+    assert prepared.manifest["variant"] == dataset.variant
+    assert prepared.manifest["train"] == list(prepared.train.images.shape)
+    assert prepared.manifest["test"] == list(prepared.test.images.shape)
+    sources = prepared.manifest["sources"]
+    assert sources
+    assert all(re.fullmatch("[0-9a-f]{32,64}", checksum) for checksum in sources.values())
+
+
+def test_preparing_again_changes_nothing_and_needs_no_raw_files(dataset, data_dir, tmp_path):
+    cache = tmp_path / "cache"
+    first = dataset.prepare(data_dir, cache)
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in first.iterdir()}
+    for file in data_dir.iterdir():
+        file.unlink()
+    assert dataset.prepare(data_dir, cache) == first
+    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in first.iterdir()} == before
+    assert list(cache.iterdir()) == [first], "no scratch is left"
+
+
+def test_preparing_elsewhere_gives_the_same_bytes(dataset, data_dir, tmp_path):
+    one, other = (dataset.prepare(data_dir, tmp_path / cache) for cache in ("one", "other"))
+    assert one.name == other.name
+    assert {p.name: p.read_bytes() for p in one.iterdir()} == {
+        p.name: p.read_bytes() for p in other.iterdir()
+    }
+
+
+def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(dataset, data_dir, tmp_path):
+    prepared = open_prepared(dataset.prepare(data_dir, tmp_path / "cache"))
+    images = Images(prepared.train.images, dataset.stacked, CPU)
+    one, same, other = (images.draw(7, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert one.shape == (7, *dataset.shape)
+    assert one.dtype is torch.uint8
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_missing_files_are_named_with_a_way_to_get_them(name, dataset, tmp_path):
+    problem = dataset.missing(tmp_path)
+    if problem is None:
+        assert name not in RAW_FILES
+        dataset.prepare(tmp_path, tmp_path / "cache")  # it needs no files, as it says
+        return
+    assert name in problem
+    assert str(tmp_path) in problem
+    assert "--data-dir" in problem
+    with pytest.raises(UserError) as raised:
+        dataset.prepare(tmp_path, tmp_path / "cache")
+    assert str(raised.value) == problem
+    assert not (tmp_path / "cache").exists(), "nothing was started"
+
+
+def test_each_missing_file_is_named_and_no_other(dataset, data_dir):
+    for file in sorted(data_dir.iterdir()):
+        content = file.read_bytes()
+        file.unlink()
+        others = [other.name for other in data_dir.iterdir()]
+        problem = dataset.missing(data_dir)
+        assert file.name in problem
+        assert not any(other in problem for other in others)
+        file.write_bytes(content)
+    assert dataset.missing(data_dir) is None

@@ -1,0 +1,290 @@
+"""What every registered method must do on every registered network that has its roles."""
+
+import json
+import math
+import re
+from itertools import pairwise
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from baselines.base import Turn
+from benchmark import checkpoint, plugins
+from benchmark.training import to_range
+
+from .examples import (
+    BATCH,
+    CPU,
+    advance,
+    assert_equal,
+    combinations,
+    differs,
+    smallest_options,
+    spec_of,
+    trainer_of,
+)
+
+COMBINATIONS = combinations()
+
+
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
+def spec(request):
+    return spec_of(*request.param)
+
+
+def only(trainer, name):
+    """A trainer in which one player plays alone."""
+    trainer.players = [player for player in trainer.players if player.name == name]
+    return trainer
+
+
+def weights(module):
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def test_every_method_and_every_network_is_tried():
+    assert {method for method, _, _ in COMBINATIONS} == set(plugins.methods)
+    assert {network for _, network, _ in COMBINATIONS} == set(plugins.networks)
+
+
+# --- metadata and options ------------------------------------------------------------------------------
+
+
+def test_a_method_says_what_it_is(method_name):
+    method = plugins.methods[method_name]
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", method_name)
+    assert method.title.strip()
+    assert method.about.strip()
+    assert " et al., " in method.paper
+    assert 2014 <= method.year <= 2100
+    assert len(set(method.players)) == len(method.players) >= 2
+    assert {"generator", "discriminator"} <= method.roles
+    assert method.classes >= 0
+
+
+def test_titles_and_abouts_are_a_methods_own():
+    for field in ("title", "about"):
+        assert len({getattr(plugins.methods[name], field) for name in plugins.methods}) == len(
+            list(plugins.methods)
+        )
+
+
+def test_options_survive_json(method_name):
+    model = plugins.methods[method_name].Options
+    options = model.model_validate(smallest_options(model))
+    dumped = options.model_dump(mode="json")
+    assert model.model_validate(json.loads(json.dumps(dumped))) == options
+    assert set(dumped) == set(model.model_fields), "every option is written out"
+
+
+def test_options_are_frozen_and_unknown_ones_are_refused(method_name):
+    model = plugins.methods[method_name].Options
+    options = smallest_options(model)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        model.model_validate(options | {"no_such_option": 1})
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(model.model_validate(options), next(iter(model.model_fields)), 0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, "much", True])
+def test_numeric_options_refuse_what_is_no_weight(method_name, value):
+    model = plugins.methods[method_name].Options
+    for name, field in model.model_fields.items():
+        if field.annotation is float:
+            with pytest.raises(ValidationError):
+                model.model_validate(smallest_options(model) | {name: value})
+
+
+@pytest.mark.parametrize("network_name", list(plugins.networks))
+def test_a_network_says_what_it_is(network_name):
+    network = plugins.networks[network_name]
+    assert network.about.strip()
+    assert network.shapes
+    assert all(len(shape) == 3 and min(shape) > 0 for shape in network.shapes)
+    assert {"generator", "discriminator"} <= network.roles
+    low, high = network.image_range
+    assert low < high
+    model = network.Options
+    options = model.model_validate(smallest_options(model))
+    assert model.model_validate(json.loads(json.dumps(options.model_dump(mode="json")))) == options
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        model.model_validate(smallest_options(model) | {"no_such_option": 1})
+
+
+def test_a_network_without_encoder_says_so():
+    lacking = [n for n in plugins.networks if "encoder" not in plugins.networks[n].roles]
+    for name in lacking:
+        network = plugins.networks[name]
+        options = network.Options.model_validate(smallest_options(network.Options))
+        with pytest.raises(NotImplementedError, match="no encoder"):
+            network(next(iter(network.shapes)), 12, options).encoder()
+
+
+# --- playing -------------------------------------------------------------------------------------------
+
+
+def test_every_player_steps_with_finite_losses(spec):
+    trainer = advance(trainer_of(spec), 2)
+    losses = trainer.mean_losses()
+    assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
+    assert all(math.isfinite(value) for value in losses.values())
+
+
+def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
+    trainer = trainer_of(spec)
+    real = to_range(trainer.images.draw(BATCH, trainer.rng), trainer.image_range)
+    for player in trainer.players:
+        terms = trainer.method.loss(player.name, Turn(real, 0.5, trainer.rng))
+        assert terms
+        assert all(term.shape == () and torch.isfinite(term) for term in terms.values())
+        gradients = torch.autograd.grad(sum(terms.values()), player.parameters, allow_unused=True)
+        assert any(g is not None and g.any() for g in gradients)
+
+
+def test_a_player_moves_its_own_parameters_and_no_others(spec):
+    for name in plugins.methods[spec.method].players:
+        trainer = only(trainer_of(spec), name)
+        own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
+        before = weights(trainer.method)
+        advance(trainer, 1)
+        moved = differs(before, weights(trainer.method))
+        parameters = dict(trainer.method.named_parameters())
+        assert {n for n in moved if n in parameters and id(parameters[n]) not in own} == set()
+        assert any(n in moved for n in parameters)
+
+
+def test_every_parameter_of_a_player_gets_a_gradient(spec):
+    """With non-zero weights, nothing is exempt from having one, and only biases whose effect a batch norm
+    takes away may have a zero one."""
+    for name in plugins.methods[spec.method].players:
+        trainer = only(trainer_of(spec), name)
+        advance(trainer, 1)
+        exempt = biases_before_batch_norm(trainer.method)
+        for module in trainer.method.modules_of(name):
+            for parameter_name, parameter in module.named_parameters():
+                where = f"{name}: {parameter_name}"
+                assert parameter.grad is not None, where
+                assert torch.isfinite(parameter.grad).all(), where
+                assert parameter.grad.any() or id(parameter) in exempt, where
+
+
+def biases_before_batch_norm(method):
+    found = set()
+    for module in method.modules():
+        if isinstance(module, nn.Sequential):
+            with_weights = [m for m in module if list(m.parameters(recurse=False))]
+            for layer, following in pairwise(with_weights):
+                if isinstance(following, nn.modules.batchnorm._BatchNorm) and layer.bias is not None:
+                    found.add(id(layer.bias))
+    return found
+
+
+def test_players_cover_every_parameter_of_the_method(spec):
+    method = trainer_of(spec).method
+    covered = {
+        id(p) for name in method.players for module in method.modules_of(name) for p in module.parameters()
+    }
+    assert covered == {id(p) for p in method.parameters()}
+
+
+def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
+    trainer = trainer_of(spec)
+    shape = plugins.datasets[spec.dataset].shape
+    latents = trainer.method.latents(BATCH, trainer.rng)
+    images = trainer.method.generator(latents)
+    low, high = trainer.image_range
+    assert latents.shape == (BATCH, spec.latent.dim)
+    assert images.shape == (BATCH, *shape)
+    assert low <= images.min()
+    assert images.max() <= high
+
+
+# --- to the bit ----------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_bits(spec):
+    one, other = (advance(trainer_of(spec), 2) for _ in range(2))
+    assert_equal(one.state(), other.state())
+    assert_equal(one.mean_losses(), other.mean_losses())
+
+
+def test_another_seed_other_weights_and_other_draws(spec):
+    other_spec = spec.model_copy(update={"seed": spec.seed + 1})
+    one, other = trainer_of(spec), trainer_of(other_spec)
+    assert differs(weights(one.method.generator), weights(other.method.generator))
+    assert differs(weights(one.method.discriminator), weights(other.method.discriminator))
+    other.method.load_state_dict(one.method.state_dict())
+    advance(one, 1)
+    advance(other, 1)
+    assert differs(weights(one.method), weights(other.method))
+
+
+def test_building_and_training_leave_the_global_stream_alone(spec):
+    before = torch.get_rng_state()
+    advance(trainer_of(spec), 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_saved_training_continues_as_if_never_interrupted(spec, tmp_path):
+    whole = advance(trainer_of(spec), 6)
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, advance(trainer_of(spec), 3).state())
+    resumed = trainer_of(spec)
+    with torch.no_grad():
+        for tensor in resumed.method.state_dict().values():
+            tensor.zero_()  # all must come from the file
+    resumed.restore(checkpoint.load(path, CPU))
+    assert resumed.step == 3
+    advance(resumed, 3)
+    assert_equal(resumed.state(), whole.state())
+    assert_equal(resumed.mean_losses(), whole.mean_losses())
+
+
+# --- sampling ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["batch", "moving_average"])
+def sampling_spec(spec, request):
+    protocol = spec.protocol.model_copy(update={"batch_norm": request.param})
+    return spec.model_copy(update={"protocol": protocol})
+
+
+def sampled(trainer, n):
+    return torch.cat(list(trainer.samples(n)))
+
+
+def test_samples_are_n_bytes_images_and_the_same_each_time(sampling_spec):
+    trainer = advance(trainer_of(sampling_spec), 1)
+    shape = plugins.datasets[sampling_spec.dataset].shape
+    for n in (1, 4, 6):
+        images = sampled(trainer, n)
+        assert images.dtype is torch.uint8
+        assert images.shape == (n, *shape)
+        assert torch.equal(images, sampled(trainer, n))
+    assert len({str(image.tolist()) for image in images}) > 1
+
+
+def test_the_first_samples_do_not_depend_on_how_many_are_made(sampling_spec):
+    trainer = advance(trainer_of(sampling_spec), 1)
+    many = sampled(trainer, 9)
+    for n in (1, 3, 4, 5):
+        assert torch.equal(sampled(trainer, n), many[:n])
+
+
+def test_sampling_does_not_disturb_training(sampling_spec):
+    undisturbed = advance(trainer_of(sampling_spec), 2)
+    trainer = advance(trainer_of(sampling_spec), 1)
+    sampled(trainer, 6)
+    next(trainer.samples(20))  # left in the middle
+    assert all(module.training for module in trainer.method.modules())
+    advance(trainer, 1)
+    assert_equal(trainer.state(), undisturbed.state())
+
+
+def test_samples_follow_the_training(sampling_spec):
+    trainer = trainer_of(sampling_spec)
+    before = sampled(trainer, 4)
+    advance(trainer, 2)
+    assert not torch.equal(before, sampled(trainer, 4))
