@@ -80,11 +80,13 @@ class Store:
         path = self.path(trial_id)
         try:
             record = TrialRecord.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValidationError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise UserError(f"{path}: damaged record: {first}; delete the file to train it again") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise UserError(f"{path}: damaged record: {problem}; delete the file to train it again") from None
         if record.trial_id != trial_id or record.spec.trial_id != trial_id:
             raise UserError(f"{path}: holds another trial than its name says; delete it to train it again")
         return record

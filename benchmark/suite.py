@@ -5,6 +5,7 @@ the suite's `defaults`, the named `recipe`, the table's `defaults`, the row, the
 the file and key that it came from, so that a message can point there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,6 +94,7 @@ class Suite:
     scale: str
     scale_about: str
     seeds: tuple[int, ...]
+    counted_seeds: int | None  # how many were asked for from outside, in place of the file's
     resources: Resources
     tolerance: dict[str, float]
     tables: dict[str, str]  # title -> note, in the order of the file
@@ -190,6 +192,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         scale=chosen,
         scale_about=file.scales[chosen].about,
         seeds=used_seeds,
+        counted_seeds=seeds,
         resources=file.resources,
         tolerance=dict(file.tolerance),
         tables={table.title: table.note for table in file.tables},
@@ -224,9 +227,17 @@ class _Builder:
                         f"{self.source.at(at)}: the same cell as row '{twin}'; remove one or change its recipe"
                     )
                 cells.append(cell)
+        self._check_tolerance(cells)
         if self.problems:
             raise UserError("\n".join(dict.fromkeys("\n".join(self.problems).splitlines())))
         return tuple(cells)
+
+    def _check_tolerance(self, cells: list[Cell]) -> None:
+        known = outputs_of(cell.specs[0].protocol.metric for cell in cells)
+        for key in self.file.tolerance if cells else ():
+            if key not in known:
+                where = self.source.at(("tolerance", key))
+                self.problems.append(f"{where}: no cell of this suite measures '{key}'; {hint(key, known)}")
 
     def _cell(self, table: Table, index: int, label: str, raw: Patch, at: KeyPath) -> Cell:
         own = {key: value for key, value in raw.items() if key in ("published", "note", "recipe")}
@@ -252,8 +263,24 @@ class _Builder:
         layers.overlay(table.defaults, self.source, ("tables", index, "defaults"))
         layers.overlay(patch, self.source, at)
         layers.overlay(self.file.scales[self.scale].cell, self.source, ("scales", self.scale, "cell"))
+        specs = self._specs(layers, self.source.at(at))
         published = self._published(table, index, label, row, at)
-        return Cell(table.title, label, published, row.note, self._specs(layers, self.source.at(at)))
+        self._check_published(published, specs[0], ("tables", index, "published"))
+        return Cell(table.title, label, published, row.note, specs)
+
+    def _check_published(self, published: Published | None, spec: TrialSpec, at: KeyPath) -> None:
+        """A published value must be about the cell's dataset, and of a metric that there is."""
+        if published is None:
+            return
+        if published.table.dataset != spec.dataset:
+            raise UserError(
+                f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
+            )
+        known = outputs_of(plugins.metrics)
+        for key in published.values:
+            if key not in known:
+                where = f"{self.source.at(at)}: row '{published.row}'"
+                raise UserError(f"{where}: no metric gives '{key}'; {hint(key, known)}")
 
     def _recipe(self, name: str, key: KeyPath) -> _Source:
         folder = self.source.path.parent / "recipes"
@@ -363,6 +390,11 @@ def _validated(
                 for e in error.errors()
             )
         ) from None
+
+
+def outputs_of(metrics: Iterable[str]) -> set[str]:
+    """The keys of all numbers that these metrics give."""
+    return {output.key for metric in metrics for output in plugins.metrics[metric].outputs}
 
 
 class _at:  # noqa: N801 - reads as a preposition

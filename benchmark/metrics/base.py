@@ -22,12 +22,38 @@ class Output:
     digits: int
 
 
+@dataclass(frozen=True)
+class Landmark:
+    """The best that an output can show: its value, and a word or two for a figure."""
+
+    value: float
+    words: str
+
+
 class Metric(ABC):
-    """Measures generated images against what was prepared for a dataset."""
+    """Measures generated images against what was prepared for a dataset.
+
+    `extractor` names what turns images into what is counted or compared; `fact_titles` gives the names, for
+    people, of shares in [0, 1] that `facts` tells.
+    """
 
     name: ClassVar[str]
     about: ClassVar[str]
+    extractor: ClassVar[str]
     outputs: ClassVar[tuple[Output, ...]]
+    fact_titles: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def landmarks(cls, n_fake: int) -> dict[str, Landmark]:
+        """Output key -> the best that it can show with this many samples, where that is known."""
+        del n_fake
+        return {}
+
+    @classmethod
+    def notes(cls, n_fake: int) -> dict[str, str]:
+        """What a reader of the report must know to read the outputs: a title, and a sentence for each."""
+        del n_fake
+        return {}
 
     @classmethod
     @abstractmethod

@@ -7,6 +7,7 @@ Every channel is named by a digit classifier; the three digits of an image are i
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from scipy.special import rel_entr
 from torch import Tensor
 
 from benchmark.data.base import Dataset, Prepared
-from benchmark.metrics.base import Metric, Output
+from benchmark.metrics.base import Landmark, Metric, Output
 from benchmark.metrics.digits import as_float, load_classifier, prepare_classifier
 
 DIGITS = 10
+MODES = DIGITS**3
 
 
 class Modes(Metric):
@@ -25,10 +27,29 @@ class Modes(Metric):
 
     name = "modes"
     about = "modes covered of 1,000 and KL(generated || uniform) in nats, by a digit classifier of the harness"
+    extractor = "harness digit classifier"
     outputs = (
         Output("modes", "modes covered (of 1,000)", "higher", 1),
         Output("kl", "KL(generated ‖ uniform), nats", "lower", 3),
     )
+
+    fact_titles: ClassVar[dict[str, str]] = {
+        "classifier_accuracy": "digit classifier's accuracy on held-out digits"
+    }
+
+    @classmethod
+    def landmarks(cls, n_fake: int) -> dict[str, Landmark]:
+        """All modes covered, and the KL of a perfect generator's samples."""
+        least = floor(n_fake)
+        return {"modes": Landmark(MODES, f"all {MODES:,}"), "kl": Landmark(least, f"floor {least:.3f}")}
+
+    @classmethod
+    def notes(cls, n_fake: int) -> dict[str, str]:
+        """The floor of the KL."""
+        return {
+            "Floor of the KL": f"counted over {n_fake:,} samples, even a perfect uniform generator shows a KL of"
+            f" about {MODES - 1}/(2 × {n_fake:,}) = {floor(n_fake):.4f} nats."
+        }
 
     @classmethod
     def fits(cls, dataset: type[Dataset]) -> bool:
@@ -51,7 +72,7 @@ class Modes(Metric):
 
     def measure(self, batches: Iterable[Tensor]) -> dict[str, float]:
         """Modes and KL over all images of the batches."""
-        counts = np.zeros(DIGITS**3, dtype=np.int64)
+        counts = np.zeros(MODES, dtype=np.int64)
         for images in batches:
             counts += np.bincount(self.labels(images), minlength=len(counts))
         return statistics(counts)
@@ -78,6 +99,6 @@ def statistics(counts: np.ndarray) -> dict[str, float]:
     return {"modes": float((counts > 0).sum()), "kl": float(kl)}
 
 
-def floor(n_fake: int, modes: int = DIGITS**3) -> float:
+def floor(n_fake: int, modes: int = MODES) -> float:
     """Expected KL in nats of n_fake samples from a perfectly uniform generator, to first order (X-04)."""
     return (modes - 1) / (2 * n_fake)

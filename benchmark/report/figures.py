@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from benchmark.metrics.base import Output
+    from benchmark.metrics.base import Landmark, Output
 
 DPI = 200
 WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels wide
@@ -69,14 +69,6 @@ class Style:
     colour: str
     marker: str
     dash: Dash | None
-
-
-@dataclass(frozen=True)
-class Landmark:
-    """A value of a metric that readers should see in a picture, with words for it."""
-
-    value: float
-    words: str
 
 
 def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -163,24 +155,17 @@ def plain_ticks(axis: "Axis") -> None:
 
     log = axis.get_scale() == "log"
     axis.set_major_locator(
-        LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+        LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10])
     )
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
     axis.set_minor_locator(NullLocator())
 
 
-def landmarks(key: str, members: list[Row]) -> list[Landmark]:
-    """The best that the metric can show: all modes covered, or the KL of a perfect generator's samples."""
-    from benchmark.metrics.modes import DIGITS, floor
-
-    counted = [row.spec.protocol.n_fake for row in members if row.spec.protocol.metric == "modes"]
-    if not counted:
-        return []
-    if key == "modes":
-        return [Landmark(DIGITS**3, f"all {DIGITS**3:,}")]
-    if key == "kl":
-        return [Landmark(floor(n), f"floor {floor(n):.3f}") for n in dict.fromkeys(counted)]
-    return []
+def landmarks(key: str, members: list[Row]) -> list["Landmark"]:
+    """The best that the metric can show, once for every sample size among the rows."""
+    protocols = dict.fromkeys((row.spec.protocol.metric, row.spec.protocol.n_fake) for row in members)
+    marks = (plugins.metrics[metric].landmarks(n_fake).get(key) for metric, n_fake in protocols)
+    return list(dict.fromkeys(mark for mark in marks if mark is not None))
 
 
 def draw_landmarks(axes: "Axes", key: str, members: list[Row], horizontal: bool) -> None:

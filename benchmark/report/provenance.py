@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from benchmark import plugins
 from benchmark.report import text
 from benchmark.report.tables import Row
 from benchmark.report.text import escape, grid
@@ -12,8 +13,6 @@ from benchmark.spec import Optimizer, TrialSpec
 from benchmark.store import TrialRecord
 from benchmark.suite import Suite
 
-ACCURACY = "classifier_accuracy"
-FACTS = {ACCURACY: "digit classifier's accuracy on held-out digits"}
 HASH_DIGITS = 12
 
 
@@ -65,27 +64,18 @@ def _optimizer(optimizer: Optimizer) -> str:
 
 
 def instruments(rows: Iterable[Row]) -> list[str]:
-    """What a reader must know of the instruments: the floor of the KL, and the facts in the records."""
+    """What a reader must know of the instruments: notes of the metrics, and the facts in the records."""
     rows = list(rows)
-    lines = [
-        f"- **Floor of the KL**: counted over {n:,} samples, even a perfect uniform generator shows a KL of"
-        f" about {modes - 1}/(2 × {n:,}) = {least:.4f} nats."
-        for n, modes, least in dict.fromkeys(_counted(rows))
-    ]
+    protocols = dict.fromkeys((row.spec.protocol.metric, row.spec.protocol.n_fake) for row in rows)
+    notes = dict.fromkeys(
+        note for metric, n_fake in protocols for note in plugins.metrics[metric].notes(n_fake).items()
+    )
+    lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
+    titles = {k: v for metric, _ in protocols for k, v in plugins.metrics[metric].fact_titles.items()}
     for name, seen in _facts(rows).items():
-        values = " / ".join(_fact(name, value) for value in seen)
-        lines.append(f"- **Instrument**: {escape(FACTS.get(name, name.replace('_', ' ')))} {values}.")
+        values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
+        lines.append(f"- **Instrument**: {escape(titles.get(name, name.replace('_', ' ')))} {values}.")
     return lines
-
-
-def _counted(rows: Iterable[Row]) -> Iterator[tuple[int, int, float]]:
-    """(samples, modes, floor in nats) of every row that counts modes."""
-    from benchmark.metrics.modes import DIGITS, floor
-
-    for row in rows:
-        if row.spec.protocol.metric == "modes":
-            n_fake = row.spec.protocol.n_fake
-            yield n_fake, DIGITS**3, floor(n_fake)
 
 
 def _facts(rows: Iterable[Row]) -> dict[str, list[float]]:
@@ -96,10 +86,6 @@ def _facts(rows: Iterable[Row]) -> dict[str, list[float]]:
             if value not in seen:
                 seen.append(value)
     return facts
-
-
-def _fact(name: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if name == ACCURACY else f"{value:g}"
 
 
 def _records(rows: Iterable[Row]) -> Iterator[TrialRecord]:
@@ -148,6 +134,7 @@ def _told(counts: dict[str, int]) -> str:
 def command(suite: Suite) -> str:
     """The command that runs the suite again, as a block of shell."""
     file, scale = f"suites/{text.plain(suite.name)}.yaml", text.plain(suite.scale)
-    line = shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale])
+    counted = ["--seeds", str(suite.counted_seeds)] if suite.counted_seeds else []
+    line = shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted])
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}sh\n{line}\n{fence}"

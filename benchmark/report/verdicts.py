@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from benchmark import plugins
 from benchmark.papers import Published
 from benchmark.report.statistics import Interval
 from benchmark.spec import TrialSpec
 
 MIN_SEEDS = 3
 
-# What turns images into what is counted or compared, by metric.
-EXTRACTORS = {"modes": "harness digit classifier"}
 CHECKPOINT = "last"
 
 
@@ -153,7 +152,7 @@ def protocol_mismatches(published: Published, spec: TrialSpec) -> tuple[str, ...
         ("n_fake", stated.n_fake, protocol.n_fake),
         ("codec", stated.codec, protocol.codec),
         ("batch_norm", stated.batch_norm, protocol.batch_norm),
-        ("feature_extractor", stated.feature_extractor, EXTRACTORS.get(protocol.metric, protocol.metric)),
+        ("feature_extractor", stated.feature_extractor, plugins.metrics[protocol.metric].extractor),
         ("checkpoint", stated.checkpoint, CHECKPOINT),
     )
     return tuple(

@@ -116,6 +116,7 @@ def with_default(**changes):
         ({"seeds": [1, 1]}, ["a seed stands twice"]),
         ({"seeds": []}, ["seeds", "at least 1"]),
         ({"seeds": [-1]}, ["seeds[0]", "-1"]),
+        ({"tolerance": {"KL": 0.1}}, ["tolerance.KL", "did you mean 'kl'?"]),
         ({"recipe": "none_such"}, ["recipe", "unknown recipe 'none_such'"]),
         ({"resources": {"cpus": 0}}, ["resources.cpus", "0", "greater than 0"]),
         (
@@ -156,7 +157,7 @@ def test_a_mistake_in_a_recipe_points_into_the_recipe(tmp_path, small_suite):
 def test_published_rows_are_found_by_name_or_refused(tmp_path, small_suite):
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "p.yaml").write_text(
-        "{title: P, authors: A, venue: V, year: 2019, url: u, tables: {t: {title: T, dataset: d,"
+        "{title: P, authors: A, venue: V, year: 2019, url: u, tables: {t: {title: T, dataset: stacked_digits,"
         " status: verified, source: page 3, spread_kind: none, protocol: {},"
         " rows: {GAN: {values: {modes: [5, null]}}, SS: {values: {modes: [6.5, 0.5]}}}}}}"
     )
@@ -187,4 +188,7 @@ def test_any_value_anywhere_is_read_or_refused_with_a_message(tmp_path, key, val
     try:
         load_suite(path)
     except UserError as error:
-        assert str(path) in str(error)
+        said = str(error)
+    else:
+        return
+    assert str(path) in said
