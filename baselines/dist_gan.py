@@ -5,6 +5,10 @@ GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019. Ever
 tntrung/msgan at 8b8170f, msdistgan.py (line numbers below), not the papers' text where they differ: see the
 switches. Notation: s the logistic function, D the logit, f the flat features, C the class head, E the
 encoder, x real, z latent, x' = G(E(x)).
+
+The defaults are those of the ResNet nets; other nets take theirs from the suite's recipe. tntrung/gan, the code of
+the ECCV paper, differs: lambda_p 1.0, and with `log` the reconstruction weight decays. Rotations are exact turns,
+where the release resampled with nearest neighbours and may differ at the border.
 """
 
 from collections.abc import Callable

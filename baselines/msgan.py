@@ -7,8 +7,8 @@ in the code of SSGAN-LA (houliangict/ssgan-la at 43c307e, train_fns.py:45-64 and
     L_D = game_D + weight_d (CE(turned real, r) + CE(turned fake, 5th class))
     L_G = game_G + weight_g (CE(turned fake, r) - CE(turned fake, 5th class))
 
-The authors' own release, on Dist-GAN, trains the fifth class on upright fakes and gives G another loss
-(MS-05); it is `dist_gan_ms`.
+That code plays the hinge game; `game` is a switch, as everywhere. The authors' own release, on Dist-GAN, trains
+the fifth class on upright fakes and gives G another loss (MS-05); it is `dist_gan_ms`.
 """
 
 import torch

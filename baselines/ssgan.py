@@ -7,7 +7,9 @@ compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
 
 The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
 the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
-recipe is a switch; the rotated batch is as large as the batch (R = N).
+recipe is a switch; the rotated batch is as large as the batch (R = N). The nearest configuration that ships is
+non-saturating, the settings quoted for the paper are hinge: `game` is a switch. compare_gan passes all images
+through D at once; we pass those that a loss uses, which is the same while D has no batch norm.
 """
 
 from typing import Any
@@ -53,9 +55,7 @@ class SSGAN(GAN):
     def rotation_task(self, images: Tensor, weight: float) -> Task:
         """weight CE(C(turned images), turn)."""
         turned = self.turned(images)
-        return Task(
-            (turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)}
-        )
+        return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
 
     def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""

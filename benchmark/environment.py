@@ -71,7 +71,5 @@ def source_revision() -> str:
 
 
 def _git(root: Path, *command: str) -> str:
-    answer = subprocess.run(
-        ["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True
-    )
+    answer = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
     return answer.stdout.strip()

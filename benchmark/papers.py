@@ -87,7 +87,5 @@ def load_table(folder: Path, reference: str) -> tuple[str, PublishedTable]:
         raise UserError(f"unknown paper '{paper_name}'; {hint(paper_name, known)}")
     paper = load_paper(folder / f"{paper_name}.yaml")
     if table_name not in paper.tables:
-        raise UserError(
-            f"{folder / paper_name}.yaml has no table '{table_name}'; {hint(table_name, paper.tables)}"
-        )
+        raise UserError(f"{folder / paper_name}.yaml has no table '{table_name}'; {hint(table_name, paper.tables)}")
     return f"{paper.title} ({paper.venue} {paper.year})", paper.tables[table_name]

@@ -134,9 +134,7 @@ def _trainable(config: dict[str, Any]) -> None:
     """Runs in the worker: small dictionaries on the way, the whole record at the end."""
     from ray import tune
 
-    record = trial.run(
-        _unpacked(config["job"]), lambda progress: tune.report({"progress": progress.as_dict()})
-    )
+    record = trial.run(_unpacked(config["job"]), lambda progress: tune.report({"progress": progress.as_dict()}))
     tune.report({"record": record.model_dump_json()})
 
 
@@ -156,7 +154,7 @@ def _callback(jobs: dict[str, Job], listener: Listener) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            del iteration, trials, info
+            del iteration, trials, trial, info
             if "record" in result:
                 listener.finished(TrialRecord.model_validate_json(result["record"]))
             elif "progress" in result:

@@ -93,9 +93,7 @@ class Session:
                 metric = plugins.metrics[spec.protocol.metric]
                 instruments[key] = metric.prepare(open_prepared(folder), self.workspace.instruments)
             jobs.append(
-                Job(
-                    spec, folder, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus
-                )
+                Job(spec, folder, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
             )
         return jobs
 

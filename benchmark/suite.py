@@ -245,9 +245,7 @@ class _Builder:
             row = Row.model_validate(own)
         except ValidationError as error:
             raise UserError(
-                "\n".join(
-                    f"{self.source.at((*at, *e['loc']))}: {complaint(e, Row)}" for e in error.errors()
-                )
+                "\n".join(f"{self.source.at((*at, *e['loc']))}: {complaint(e, Row)}" for e in error.errors())
             ) from None
         patch = {key: value for key, value in raw.items() if key not in own}
         layers = _Layers()
@@ -309,6 +307,10 @@ class _Builder:
         return Published(paper=paper, table=published, row=name)
 
     def _specs(self, layers: _Layers, cell_place: str) -> tuple[TrialSpec, ...]:
+        for key in ("seed", "version"):  # fields of a trial that are not the suite's to set
+            if key in layers.values:
+                where = layers.place_of((key,), cell_place)
+                raise UserError(f"{where}: '{key}' cannot be set here" + ("; use 'seeds'" if key == "seed" else ""))
         try:
             spec = TrialSpec.model_validate({**layers.values, "seed": self.seeds[0]})
         except ValidationError as error:
@@ -338,9 +340,7 @@ class _Builder:
             raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
         method, network = plugins.methods[spec.method], plugins.networks[spec.network]
         options = _validated(method.Options, spec.options, ("options",), layers, cell_place)
-        network_options = _validated(
-            network.Options, spec.network_options, ("network_options",), layers, cell_place
-        )
+        network_options = _validated(network.Options, spec.network_options, ("network_options",), layers, cell_place)
         spec = spec.model_copy(update={"options": options, "network_options": network_options})
         self._check_fit(spec, layers, cell_place)
         return spec
@@ -378,17 +378,12 @@ class _Builder:
             )
 
 
-def _validated(
-    model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: _Layers, cell_place: str
-) -> Patch:
+def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: _Layers, cell_place: str) -> Patch:
     try:
         return dict(model.model_validate(values).model_dump(mode="json"))
     except ValidationError as error:
         raise UserError(
-            "\n".join(
-                f"{layers.place_of((*at, *e['loc']), cell_place)}: {complaint(e, model)}"
-                for e in error.errors()
-            )
+            "\n".join(f"{layers.place_of((*at, *e['loc']), cell_place)}: {complaint(e, model)}" for e in error.errors())
         ) from None
 
 

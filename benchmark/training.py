@@ -16,7 +16,7 @@ from benchmark.spec import TrialSpec
 Range = tuple[float, float]
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - a result, not an error
     """A loss or a weight is no longer a finite number."""
 
 

@@ -97,6 +97,7 @@ def _threads(cpus: int) -> Any:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(False)  # a setting of the whole processor state: leave it as others expect it
 
 
 def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:

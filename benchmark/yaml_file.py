@@ -9,6 +9,7 @@ import yaml
 from benchmark.errors import UserError, nearest
 
 KeyPath = tuple[str | int, ...]
+MAX_KEYS = 200_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,8 +44,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         node = yaml.compose(text, Loader=_Loader)
         lines = _lines(node, path)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
@@ -59,6 +60,8 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
     lines: dict[KeyPath, int] = {}
 
     def visit(node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> None:
+        if len(lines) > MAX_KEYS:  # aliases of aliases grow without end from a few lines
+            raise UserError(f"{file}: holds more than {MAX_KEYS:,} keys, aliases written out; split it")
         if id(node) in parents:
             raise UserError(f"{file}:{node.start_mark.line + 1}: an alias (*) refers to itself")
         if isinstance(node, yaml.SequenceNode):
@@ -69,7 +72,7 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
             for key_node, value_node in node.value:
                 line = key_node.start_mark.line + 1
                 key = key_node.value
-                if key_node.tag != "tag:yaml.org,2002:str":
+                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
                     raise UserError(f"{file}:{line}: the key '{key}' is not text; put it in quotes")
                 if (*path, key) in lines:
                     raise UserError(

@@ -1,7 +1,6 @@
 """The dataset contract, and how a dataset is prepared once and opened many times."""
 
 import json
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -97,20 +96,18 @@ class Dataset(ABC):
             }
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
             try:
-                os.replace(folder, target)
+                folder.replace(target)
             except OSError:  # another process was faster, or an unfinished folder is in the way
                 if not cls.is_prepared(cache):
                     shutil.rmtree(target, ignore_errors=True)
-                    os.replace(folder, target)
+                    folder.replace(target)
         return target
 
 
 def open_prepared(path: Path) -> Prepared:
     """Map a prepared dataset into memory: no copy, pages shared by all trials of the machine."""
     splits = {
-        split: Arrays(
-            np.load(path / f"{split}_images.npy", mmap_mode="r"), np.load(path / f"{split}_labels.npy")
-        )
+        split: Arrays(np.load(path / f"{split}_images.npy", mmap_mode="r"), np.load(path / f"{split}_labels.npy"))
         for split in ("train", "test")
     }
     return Prepared(path, splits["train"], splits["test"], json.loads((path / "manifest.json").read_text()))

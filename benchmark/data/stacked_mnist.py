@@ -6,6 +6,7 @@ MSGAN draws three independent uniform indices into the 55,000 training images of
 
 import gzip
 import hashlib
+import math
 import zlib
 from pathlib import Path
 
@@ -92,7 +93,9 @@ def parse_idx(content: bytes, path: Path) -> np.ndarray:
     if len(content) < 8 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 4:
         raise UserError(f"{path}: is not an IDX file of bytes; get the file again")
     header = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").astype(int))
-    if len(content) - header != np.prod(shape):
+    if len(content) < header:
+        raise UserError(f"{path}: ends inside its header; get it again")
+    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
+    if len(content) - header != math.prod(shape):
         raise UserError(f"{path}: holds {len(content) - header} bytes where its header says {shape}; get it again")
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)

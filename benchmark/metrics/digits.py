@@ -72,7 +72,8 @@ def prepare_classifier(dataset: Prepared, cache: Path) -> Path:
 def load_classifier(path: Path, device: torch.device) -> tuple[DigitClassifier, float]:
     """The trained classifier in evaluation mode, and its accuracy on held-out digits in [0, 1]."""
     saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    model = DigitClassifier(int(saved["size"])).to(device).eval().requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, only to be replaced
+        model = DigitClassifier(int(saved["size"])).to(device).eval().requires_grad_(False)
     model.load_state_dict(saved["state"])
     return model, float(saved["accuracy"])
 

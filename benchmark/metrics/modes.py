@@ -33,9 +33,7 @@ class Modes(Metric):
         Output("kl", "KL(generated ‖ uniform), nats", "lower", 3),
     )
 
-    fact_titles: ClassVar[dict[str, str]] = {
-        "classifier_accuracy": "digit classifier's accuracy on held-out digits"
-    }
+    fact_titles: ClassVar[dict[str, str]] = {"classifier_accuracy": "digit classifier's accuracy on held-out digits"}
 
     @classmethod
     def landmarks(cls, n_fake: int) -> dict[str, Landmark]:

@@ -154,9 +154,7 @@ def plain_ticks(axis: "Axis") -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     log = axis.get_scale() == "log"
-    axis.set_major_locator(
-        LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10])
-    )
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
     axis.set_minor_locator(NullLocator())
 

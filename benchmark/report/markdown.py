@@ -55,11 +55,12 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
 
 def _setting(suite: Suite, tables: dict[str, list[Row]]) -> list[str]:
     about = f" – {escape(suite.scale_about)}" if suite.scale_about else ""
-    meaning = (
-        "reduced: smaller than the published recipes, so nothing is judged against published values"
-        if suite.reduced
-        else "the full recipe"
-    )
+    if not any(cell.published for cell in suite.cells):
+        meaning = "no published value is known for these tables"
+    elif suite.reduced:
+        meaning = "reduced: smaller than the published recipes, so nothing is judged against published values"
+    else:
+        meaning = "the full recipe"
     rows = [row for members in tables.values() for row in members]
     seeds = ", ".join(map(str, suite.seeds))
     return [
@@ -114,10 +115,7 @@ def _table(note: str, members: list[Row]) -> list[str]:
         body.append(
             [
                 escape(row.label) + notes.mark(*_row_notes(row)),
-                *(
-                    _measured(result, (row.label, o.key) in best)
-                    for result, o in zip(results, outputs, strict=True)
-                ),
+                *(_measured(result, (row.label, o.key) in best) for result, o in zip(results, outputs, strict=True)),
                 *(text.published(result) if result else "" for result in theirs),
                 text.verdict_words(row.verdicts) + notes.mark(*_mismatches(row)),
                 str(row.counts),
@@ -159,9 +157,7 @@ def _sources(members: list[Row]) -> list[str]:
                 lines[f"- {escape(published.table.note)}"] = None
     references = [result.reference for row in members for result in row.results.values() if result.reference]
     if not all(reference.verified for reference in references):
-        lines[f"- {text.UNVERIFIED} unverified: from memory or second-hand; shown, never judged against."] = (
-            None
-        )
+        lines[f"- {text.UNVERIFIED} unverified: from memory or second-hand; shown, never judged against."] = None
     return list(lines)
 
 
@@ -181,9 +177,7 @@ class _Footnotes:
 
 def _tolerance(suite: Suite, rows: list[Row]) -> list[str]:
     keys = {key for row in rows for key, result in row.results.items() if result.published}
-    stated = [
-        f"{escape(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())
-    ]
+    stated = [f"{escape(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())]
     return [f"- **Tolerance** around the published values: {', '.join(stated)}."] if stated else []
 
 

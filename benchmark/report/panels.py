@@ -42,9 +42,7 @@ def leaderboard(tables: Tables) -> "Figure":
     return figure
 
 
-def _dots(
-    axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]
-) -> None:
+def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
     for place, row in enumerate(members):
         result = row.results.get(output.key)
         if result is None:
@@ -165,9 +163,7 @@ def _histories(row: Row) -> list[Trial]:
     return [trial for trial in row.trials if trial.record and trial.record.history]
 
 
-def _curves(
-    axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]
-) -> None:
+def _curves(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
     for row in members:
         style = style_of(row, chosen)
         finished = [_curve(trial, output.key) for trial in _histories(row) if trial.status == "finished"]
@@ -231,6 +227,4 @@ def _methods(axes: "Axes", members: list[Row], chosen: Mapping[tuple[str, str], 
         if _histories(row)
         for style in [style_of(row, chosen)]
     ]
-    axes.legend(
-        handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.2, handlelength=3
-    )
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.2, handlelength=3)

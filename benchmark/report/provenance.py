@@ -26,9 +26,7 @@ def recipes(tables: dict[str, list[Row]]) -> list[str]:
         for title, members in tables.items()
         for row in members
     ]
-    shared = [
-        name for name, value in labelled[0][1].items() if all(recipe[name] == value for _, recipe in labelled)
-    ]
+    shared = [name for name, value in labelled[0][1].items() if all(recipe[name] == value for _, recipe in labelled)]
     blocks = []
     if len(labelled) > 1 and shared:
         words = "; ".join(f"{name.lower()} {labelled[0][1][name]}" for name in shared)
@@ -118,9 +116,7 @@ def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The dataset's arrays and the checksums of its sources."""
     if not manifest:
         return
-    shapes = [
-        f"{split} {' x '.join(map(str, manifest[split]))}" for split in ("train", "test") if split in manifest
-    ]
+    shapes = [f"{split} {' x '.join(map(str, manifest[split]))}" for split in ("train", "test") if split in manifest]
     sums = [f"{name} {str(value)[:HASH_DIGITS]}…" for name, value in manifest.get("sources", {}).items()]
     yield f"data {manifest.get('dataset', '')}", ", ".join([*shapes, *sums])
 

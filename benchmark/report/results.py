@@ -39,9 +39,7 @@ def csv_columns(all_rows: Iterable[Row]) -> list[str]:
     """The columns of the file: `CSV_COLUMNS` with the suite's metric outputs written out."""
     keys = [output.key for output in outputs_of(all_rows)]
     return [
-        column.replace("<metric>", key)
-        for column in CSV_COLUMNS
-        for key in (keys if "<metric>" in column else [""])
+        column.replace("<metric>", key) for column in CSV_COLUMNS for key in (keys if "<metric>" in column else [""])
     ]
 
 

@@ -70,9 +70,7 @@ class Counts:
         if self.complete:
             return str(self.total)
         rest = ((self.diverged, "diverged"), (self.failed, "failed"), (self.not_run, "not run"))
-        return "; ".join(
-            [f"{self.finished} of {self.total}", *(f"{count} {word}" for count, word in rest if count)]
-        )
+        return "; ".join([f"{self.finished} of {self.total}", *(f"{count} {word}" for count, word in rest if count)])
 
 
 @dataclass(frozen=True)
@@ -127,9 +125,7 @@ def judge(
     return _compared(interval, reference, better, counts.complete)
 
 
-def _compared(
-    interval: Interval, reference: Reference, better: Literal["higher", "lower"], complete: bool
-) -> Verdict:
+def _compared(interval: Interval, reference: Reference, better: Literal["higher", "lower"], complete: bool) -> Verdict:
     (low, high), (floor, ceiling) = interval, reference.band
     above, below = low > ceiling, high < floor
     good, bad = (above, below) if better == "higher" else (below, above)

@@ -215,9 +215,7 @@ def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
         assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(
-    ("distribution", "mean", "std"), [("uniform", 0, 1 / math.sqrt(3)), ("normal", 0, 1)]
-)
+@pytest.mark.parametrize(("distribution", "mean", "std"), [("uniform", 0, 1 / math.sqrt(3)), ("normal", 0, 1)])
 def test_latents_have_the_moments_of_their_prior(distribution, mean, std):
     latents = build("gan", {}, distribution).latents(50_000, torch.Generator().manual_seed(0)).numpy()
     assert latents.shape == (50_000, LATENT)

@@ -195,8 +195,7 @@ def test_plain_and_gzipped_mnist_prepare_to_the_same_arrays(mnist, tmp_path):
     write(mnist, tmp_path / "plain")
     write(mnist, tmp_path / "gz", packed=True)
     plain, packed = (
-        open_prepared(StackedMNIST.prepare(tmp_path / kind, tmp_path / f"cache-{kind}"))
-        for kind in ("plain", "gz")
+        open_prepared(StackedMNIST.prepare(tmp_path / kind, tmp_path / f"cache-{kind}")) for kind in ("plain", "gz")
     )
     assert np.array_equal(plain.train.images, packed.train.images)
     assert np.array_equal(plain.test.labels, packed.test.labels)
@@ -229,9 +228,7 @@ def test_a_plain_file_is_taken_before_its_archive(mnist, tmp_path):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return open_prepared(
-        StackedDigits.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data"))
-    )
+    return open_prepared(StackedDigits.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data")))
 
 
 def test_digits_are_scikit_learns_every_fourth_held_out(digits):

@@ -78,6 +78,13 @@ def test_the_floor_of_25600_samples_is_a_fiftieth_nat_and_what_uniform_samples_g
     assert np.mean(kls) == pytest.approx(floor(25_600), abs=6e-4)
 
 
+def test_landmarks_are_all_modes_and_the_floor_of_the_kl():
+    landmarks = Modes.landmarks(25_600)
+    assert landmarks["modes"].value == 1000
+    assert landmarks["kl"].value == floor(25_600)
+    assert "0.0195" in " ".join(Modes.notes(25_600).values())
+
+
 # --- labels --------------------------------------------------------------------------------------------
 
 
@@ -119,9 +126,7 @@ def test_measuring_counts_the_modes_of_all_batches(size):
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
-    return open_prepared(
-        StackedDigits.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data"))
-    )
+    return open_prepared(StackedDigits.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture(scope="session")

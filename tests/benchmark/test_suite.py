@@ -100,6 +100,8 @@ def with_default(**changes):
             with_default(protocol={"metric": "modes", "n_fake": 10, "evaluations": 7}),
             ["protocol.evaluations", "7 evaluations do not fit in 6 steps"],
         ),
+        (with_default(seed=3), ["defaults.seed", "'seed' cannot be set here; use 'seeds'"]),
+        (with_default(version=7), ["defaults.version", "cannot be set here"]),
         ({"tabels": []}, ["tabels: unknown key 'tabels'; did you mean 'tables'?"]),
         ({"tables": []}, ["tables", "at least 1"]),
         ({"tables": [{"title": "T", "rows": {}}]}, ["tables[0].rows", "at least 1"]),

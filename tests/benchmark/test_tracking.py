@@ -144,9 +144,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 def test_importing_it_does_not_import_mlflow() -> None:
     code = "import sys, benchmark.tracking; print(sorted({'mlflow', 'torch', 'ray'} & set(sys.modules)))"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 
 
@@ -311,9 +309,7 @@ def test_long_and_odd_values_and_many_points_are_taken(room: Room) -> None:
     odd = {"a": "x" * 9000, "k" * 300: 1, "what? (%)": None, "../up//": [1], "ключ": "ü\n", "": ""}
     spec = spec.model_copy(update={"options": odd | {f"option{index}": index for index in range(120)}})
     history = [
-        Measurement(
-            step=step, metrics={"modes": float(step), "modes?": NAN if step % 2 else 1.0, "../kl": INF}
-        )
+        Measurement(step=step, metrics={"modes": float(step), "modes?": NAN if step % 2 else 1.0, "../kl": INF})
         for step in range(1200)
     ]
     room.sync(make_record(spec, history=history, error="e" * 9000, facts={"f": -INF}), suite=suite)
@@ -386,16 +382,13 @@ def test_a_tracking_uri_of_the_user_is_honoured(room: Room, monkeypatch: pytest.
 def test_the_command_shows_the_store_but_no_password(room: Room) -> None:
     mirror = Mirror(room.suite, room.workspace)
     assert (
-        mirror.ui_command
-        == f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{room.workspace.mlflow}/mlflow.db'"
+        mirror.ui_command == f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{room.workspace.mlflow}/mlflow.db'"
     )
     secret = Mirror(room.suite, room.workspace, "postgresql://me:secret@host/db")
     assert secret.ui_command == 'mlflow ui --workers 1 --backend-store-uri "$MLFLOW_TRACKING_URI"'
 
 
-def test_closing_ends_the_thread_and_never_waits_longer_than_told(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     idle = Mirror(room.suite, room.workspace)
     idle.sync([])
     idle.close()

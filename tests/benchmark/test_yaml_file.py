@@ -155,16 +155,12 @@ def test_an_empty_file_is_refused(refused, text):
     assert "empty" in refused(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"), [("[1, 2]", "list"), ("just text", "str"), ("3", "int"), ("yes", "bool")]
-)
+@pytest.mark.parametrize(("text", "kind"), [("[1, 2]", "list"), ("just text", "str"), ("3", "int"), ("yes", "bool")])
 def test_what_is_no_mapping_is_refused(refused, text, kind):
     assert f"holds a {kind}" in refused(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["a: [1, 2", "a: 'open", "a: b: c", "\t- x", "a: *nobody", "a: 1\n---\nb: 2", "%"]
-)
+@pytest.mark.parametrize("text", ["a: [1, 2", "a: 'open", "a: b: c", "\t- x", "a: *nobody", "a: 1\n---\nb: 2", "%"])
 def test_what_is_not_yaml_is_refused(refused, text):
     assert "not valid YAML" in refused(text)
 
@@ -173,9 +169,7 @@ def test_a_syntax_error_names_its_line(refused):
     assert "suite.yaml:3:" in refused("a: 1\nb: 2\nc: ]\n")
 
 
-@pytest.mark.parametrize(
-    "tag", ["!!python/object/apply:os.getcwd []", "!!python/name:os.system", "!own x", "!!nope x"]
-)
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.getcwd []", "!!python/name:os.system", "!own x", "!!nope x"])
 def test_tags_that_would_make_objects_are_refused(refused, tag):
     assert "not valid YAML" in refused(f"a: {tag}")
 
@@ -227,9 +221,7 @@ def test_a_missing_file_a_folder_and_an_unreadable_one_are_refused(tmp_path):
 # YAML's own punctuation and tags, so that random text is often nearly valid
 TAGS = ["str", "int", "bool", "float", "null", "set", "omap", "binary", "timestamp", "map", "seq"]
 PIECES = [*"ab1:-[]{},?'|>#%@~=\"é\t\n ", "2e-4", "&x", "*x", "<<", "0x", "1:2", "---", ": ", "- ", "\n  "]
-yaml_like = st.lists(
-    st.sampled_from(PIECES) | st.sampled_from([f"!!{tag} " for tag in TAGS]), max_size=14
-).map("".join)
+yaml_like = st.lists(st.sampled_from(PIECES) | st.sampled_from([f"!!{tag} " for tag in TAGS]), max_size=14).map("".join)
 
 
 @given(text=st.text(max_size=60) | yaml_like)

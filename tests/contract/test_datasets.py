@@ -84,9 +84,7 @@ def test_preparing_again_changes_nothing_and_needs_no_raw_files(dataset, data_di
 def test_preparing_elsewhere_gives_the_same_bytes(dataset, data_dir, tmp_path):
     one, other = (dataset.prepare(data_dir, tmp_path / cache) for cache in ("one", "other"))
     assert one.name == other.name
-    assert {p.name: p.read_bytes() for p in one.iterdir()} == {
-        p.name: p.read_bytes() for p in other.iterdir()
-    }
+    assert {p.name: p.read_bytes() for p in one.iterdir()} == {p.name: p.read_bytes() for p in other.iterdir()}
 
 
 def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(dataset, data_dir, tmp_path):

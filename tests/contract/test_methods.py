@@ -66,9 +66,7 @@ def test_a_method_says_what_it_is(method_name):
 
 def test_titles_and_abouts_are_a_methods_own():
     for field in ("title", "about"):
-        assert len({getattr(plugins.methods[name], field) for name in plugins.methods}) == len(
-            list(plugins.methods)
-        )
+        assert len({getattr(plugins.methods[name], field) for name in plugins.methods}) == len(list(plugins.methods))
 
 
 def test_options_survive_json(method_name):
@@ -183,9 +181,7 @@ def biases_before_batch_norm(method):
 
 def test_players_cover_every_parameter_of_the_method(spec):
     method = trainer_of(spec).method
-    covered = {
-        id(p) for name in method.players for module in method.modules_of(name) for p in module.parameters()
-    }
+    covered = {id(p) for name in method.players for module in method.modules_of(name) for p in module.parameters()}
     assert covered == {id(p) for p in method.parameters()}
 
 

@@ -57,6 +57,7 @@ def images(dataset):
 def test_it_says_what_it_measures(metric_class):
     assert plugins.metrics[metric_class.name] is metric_class
     assert metric_class.about.strip()
+    assert metric_class.extractor.strip()
     keys = [output.key for output in metric_class.outputs]
     assert len(set(keys)) == len(keys) > 0
     for output in metric_class.outputs:
@@ -67,10 +68,10 @@ def test_it_says_what_it_measures(metric_class):
 
 
 def test_preparing_again_does_nothing(metric_class, prepared, instrument, instruments):
-    before = instrument.stat().st_mtime_ns
+    before = {path: path.stat().st_mtime_ns for path in instruments.rglob("*")}
+    assert instrument in before
     assert metric_class.prepare(prepared, instruments) == instrument
-    assert instrument.stat().st_mtime_ns == before
-    assert list(instruments.iterdir()) == [instrument], "no scratch is left"
+    assert {path: path.stat().st_mtime_ns for path in instruments.rglob("*")} == before
 
 
 def test_it_gives_its_outputs_and_nothing_else(metric_class, metric, images):
@@ -79,8 +80,21 @@ def test_it_gives_its_outputs_and_nothing_else(metric_class, metric, images):
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
 
 
-def test_its_facts_are_finite_numbers(metric):
+def test_its_facts_are_finite_numbers_and_those_with_titles_are_shares(metric):
     assert all(type(v) is float and math.isfinite(v) for v in metric.facts.values())
+    assert set(metric.fact_titles) <= set(metric.facts)
+    for key, title in metric.fact_titles.items():
+        assert title.strip()
+        assert 0 <= metric.facts[key] <= 1
+
+
+def test_its_landmarks_are_finite_values_of_its_own_outputs(metric_class):
+    landmarks = metric_class.landmarks(25_600)
+    assert set(landmarks) <= {output.key for output in metric_class.outputs}
+    for landmark in landmarks.values():
+        assert math.isfinite(landmark.value)
+        assert landmark.words.strip()
+    assert all(title.strip() and note.strip() for title, note in metric_class.notes(25_600).items())
 
 
 def test_it_is_deterministic_and_leaves_images_and_streams_alone(metric, images):

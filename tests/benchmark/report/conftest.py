@@ -117,9 +117,7 @@ def small_suite(tmp_path_factory):
 
     def load(*labels, title="T"):
         head = SUITE[: SUITE.index("tables:")]
-        lines = [
-            f"      {json.dumps(label)}: {{method: gan, steps: {5 + n}}}" for n, label in enumerate(labels)
-        ]
+        lines = [f"      {json.dumps(label)}: {{method: gan, steps: {5 + n}}}" for n, label in enumerate(labels)]
         table = [f"  - title: {json.dumps(title)}", "    rows:", *lines]
         text = "\n".join([head, "tables:", *table, "scales: {paper: {}}", ""])
         return load_suite(write_suite(tmp_path_factory.mktemp("suite"), text), seeds=1)
@@ -147,8 +145,7 @@ def made_up(spec, status="finished", error="", metrics=None, **changes):
     modes, kl = modes + rng.gauss(0, 8), kl * (1 + rng.gauss(0, 0.05))
     parts = [(index + 1) / spec.protocol.evaluations for index in range(spec.protocol.evaluations)]
     history = [
-        Measurement(step=round(spec.steps * part), metrics={"modes": modes * part, "kl": kl / part})
-        for part in parts
+        Measurement(step=round(spec.steps * part), metrics={"modes": modes * part, "kl": kl / part}) for part in parts
     ]
     if metrics is not None:
         history[-1] = Measurement(step=spec.steps, metrics=metrics)

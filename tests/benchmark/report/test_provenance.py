@@ -35,9 +35,7 @@ def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
 
 
 def test_the_command_is_safe_to_paste(suite):
-    assert provenance.command(suite).splitlines()[1] == (
-        "python -m benchmark run suites/a_suite.yaml --scale paper"
-    )
+    assert provenance.command(suite).splitlines()[1] == ("python -m benchmark run suites/a_suite.yaml --scale paper")
     odd = replace(suite, name="a b`$(x)", scale="```")
     fence, line, end = provenance.command(odd).splitlines()
     assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"

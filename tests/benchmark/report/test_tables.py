@@ -52,11 +52,7 @@ def test_verdicts_use_the_direction_and_tolerance_of_each_metric(
 
 
 def test_a_reduced_scale_is_never_judged(quick, all_finished):
-    words = {
-        (row.table, row.label, word)
-        for row in rows(quick, all_finished(quick))
-        for word in row.verdicts.values()
-    }
+    words = {(row.table, row.label, word) for row in rows(quick, all_finished(quick)) for word in row.verdicts.values()}
     assert ("Checked", "MSGAN", "reduced scale") in words
     assert ("Own", "MSGAN", "no matched reference") in words
     assert {word for _, _, word in words} == {"reduced scale", "no matched reference"}

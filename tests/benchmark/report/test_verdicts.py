@@ -61,9 +61,7 @@ PRAISE = {Verdict.REPRODUCED, Verdict.BETTER}
 
 
 @given(counts, intervals, references, directions, st.booleans())
-def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(
-    counts, interval, reference, better, reduced
-):
+def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(counts, interval, reference, better, reduced):
     verdict = judge(counts, interval, reference, better, reduced)
     assert verdict in MEANINGS
     if verdict in PRAISE:
@@ -89,13 +87,9 @@ def test_a_better_measurement_never_gets_a_worse_verdict(low, width, lift, publi
 
 @given(counts, intervals, references)
 def test_the_direction_only_swaps_better_and_worse(counts, interval, reference):
-    mirrored = reference and Reference(
-        -reference.value, reference.verified, reference.mismatches, reference.tolerance
-    )
+    mirrored = reference and Reference(-reference.value, reference.verified, reference.mismatches, reference.tolerance)
     turned = interval and (-interval[1], -interval[0])
-    assert judge(counts, interval, reference, "higher", False) == judge(
-        counts, turned, mirrored, "lower", False
-    )
+    assert judge(counts, interval, reference, "higher", False) == judge(counts, turned, mirrored, "lower", False)
 
 
 @given(counts)
