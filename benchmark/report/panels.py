@@ -31,9 +31,11 @@ def leaderboard(tables: Tables) -> "Figure":
     columns = max(len(outputs_of(members)) for members in tables.values())
     grid = GridSpec(len(tables), columns, figure=figure, height_ratios=heights)
     chosen = figures.styles(tables)
+    shared: dict[str, Axes] = {}  # one scale per metric, so that tables can be compared by eye
     for line, (title, members) in enumerate(tables.items()):
         for column, output in enumerate(outputs_of(members)):
-            axes = figure.add_subplot(grid[line, column])
+            axes = figure.add_subplot(grid[line, column], sharex=shared.get(output.key))
+            shared.setdefault(output.key, axes)
             _dots(axes, output, members, chosen)
             axes.set_yticks(range(len(members)), [label(row) if column == 0 else "" for row in members])
             if column == 0:
@@ -70,7 +72,7 @@ def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tu
     axes.margins(x=0.06)
     figures.plain_ticks(axes.xaxis)
     if not any(result.aggregate for row in members if (result := row.results.get(output.key))):
-        axes.set_xticks([])
+        axes.tick_params(axis="x", labelbottom=False)
 
 
 def _measured(axes: "Axes", result: Result, place: int, style: Style) -> None:
