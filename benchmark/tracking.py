@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.cells import Cell
 from benchmark.spec import canonical, digest
 from benchmark.store import TrialRecord
-from benchmark.suite import Cell, Suite
+from benchmark.suite import Suite
 from benchmark.tracking_terms import files_of, milliseconds, params_of, points_of, tags_of
 from benchmark.workspace import Workspace
 

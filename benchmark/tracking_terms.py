@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from benchmark.cells import Cell
 from benchmark.spec import digest
 from benchmark.store import TrialRecord
-from benchmark.suite import Cell, Suite
+from benchmark.suite import Suite
 
 KEY, VALUE = 250, 5000  # characters; MLflow's limits are 250, and 6,000 or 8,000
 SIDE = 512

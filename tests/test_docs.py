@@ -11,7 +11,7 @@ from benchmark.report import CSV_COLUMNS
 from benchmark.report.verdicts import Verdict
 from benchmark.spec import TrialSpec
 
-DOCUMENTS = [*Path(".").glob("*.md"), *Path("docs").glob("*.md"), *Path("reports").rglob("*.md")]
+DOCUMENTS = [*Path().glob("*.md"), *Path("docs").glob("*.md"), *Path("reports").rglob("*.md")]
 
 
 def test_every_column_of_the_csv_is_documented():

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark import plugins
+from benchmark.cells import Cell
 from benchmark.report.statistics import Aggregate
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, TrialRecord
-from benchmark.suite import Cell, Suite
+from benchmark.suite import Suite
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.metrics.base import Output

@@ -1,0 +1,242 @@
+"""The cells of a suite: layers merged, names checked, trials written out in full."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark import plugins
+from benchmark.errors import UserError, hint
+from benchmark.layers import Layers, Source
+from benchmark.papers import Published, PublishedTable, load_table
+from benchmark.spec import Frozen, TrialSpec
+from benchmark.suite_file import Patch, Row, SuiteFile, Table
+from benchmark.validation import complaint
+from benchmark.yaml_file import KeyPath, read_yaml
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place in a table: what is trained for it, and what was published there (None: nothing known)."""
+
+    table: str
+    row: str
+    published: Published | None
+    note: str
+    specs: tuple[TrialSpec, ...]
+
+
+@dataclass
+class Builder:
+    """Builds the cells of one suite, collecting problems so that all can be mended at once."""
+
+    source: Source
+    file: SuiteFile
+    scale: str
+    seeds: tuple[int, ...]
+    problems: list[str] = field(default_factory=list)
+    recipes: dict[str, Source] = field(default_factory=dict)  # files already read
+    published: dict[str, tuple[str, PublishedTable]] = field(default_factory=dict)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells in the order of the file. Raises UserError with every problem found, each once."""
+        cells = []
+        for index, table in enumerate(self.file.tables):
+            seen: dict[str, str] = {}
+            for label, raw in table.rows.items():
+                at: KeyPath = ("tables", index, "rows", label)
+                try:
+                    cell = self._cell(table, index, label, raw, at)
+                except UserError as error:
+                    self.problems.append(str(error))
+                    continue
+                twin = seen.setdefault(cell.specs[0].trial_id, label)
+                if twin != label:
+                    self.problems.append(
+                        f"{self.source.at(at)}: the same cell as row '{twin}'; remove one or change its recipe"
+                    )
+                cells.append(cell)
+        self._check_tolerance(cells)
+        if self.problems:
+            raise UserError("\n".join(dict.fromkeys("\n".join(self.problems).splitlines())))
+        return tuple(cells)
+
+    def _check_tolerance(self, cells: list[Cell]) -> None:
+        known = outputs_of(cell.specs[0].protocol.metric for cell in cells)
+        for key in self.file.tolerance if cells else ():
+            if key not in known:
+                where = self.source.at(("tolerance", key))
+                self.problems.append(f"{where}: no cell of this suite measures '{key}'; {hint(key, known)}")
+
+    def _cell(self, table: Table, index: int, label: str, raw: Patch, at: KeyPath) -> Cell:
+        own = {key: value for key, value in raw.items() if key in ("published", "note", "recipe")}
+        try:
+            row = Row.model_validate(own)
+        except ValidationError as error:
+            raise UserError(
+                "\n".join(f"{self.source.at((*at, *e['loc']))}: {complaint(e, Row)}" for e in error.errors())
+            ) from None
+        patch = {key: value for key, value in raw.items() if key not in own}
+        layers = Layers()
+        layers.overlay(self.file.defaults, self.source, ("defaults",))
+        for recipe, key in (
+            (self.file.recipe, ("recipe",)),
+            (table.recipe, ("tables", index, "recipe")),
+            (row.recipe, (*at, "recipe")),
+        ):
+            if recipe is not None:
+                recipe_source = self._recipe(recipe, key)
+                layers.overlay(recipe_source.data, recipe_source, ())
+        layers.overlay(table.defaults, self.source, ("tables", index, "defaults"))
+        layers.overlay(patch, self.source, at)
+        layers.overlay(self.file.scales[self.scale].cell, self.source, ("scales", self.scale, "cell"))
+        specs = self._specs(layers, self.source.at(at))
+        published = self._published(table, index, label, row, at)
+        self._check_published(published, specs[0], ("tables", index, "published"))
+        return Cell(table.title, label, published, row.note, specs)
+
+    def _check_published(self, published: Published | None, spec: TrialSpec, at: KeyPath) -> None:
+        """A published value must be about the cell's dataset, and of a metric that there is."""
+        if published is None:
+            return
+        if published.table.dataset != spec.dataset:
+            raise UserError(
+                f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
+            )
+        known = outputs_of(plugins.metrics)
+        for key in published.values:
+            if key not in known:
+                where = f"{self.source.at(at)}: row '{published.row}'"
+                raise UserError(f"{where}: no metric gives '{key}'; {hint(key, known)}")
+
+    def _recipe(self, name: str, key: KeyPath) -> Source:
+        if name in self.recipes:
+            return self.recipes[name]
+        folder = self.source.path.parent / "recipes"
+        known = [path.stem for path in folder.glob("*.yaml")]
+        if name not in known:
+            raise UserError(f"{self.source.at(key)}: unknown recipe '{name}'; {hint(name, known)}")
+        path = folder / f"{name}.yaml"
+        self.recipes[name] = Source(path, *read_yaml(path))
+        return self.recipes[name]
+
+    def _published(self, table: Table, index: int, label: str, row: Row, at: KeyPath) -> Published | None:
+        if table.published is None:
+            return None
+        try:
+            if table.published not in self.published:
+                found = load_table(self.source.path.parent / "papers", table.published)
+                self.published[table.published] = found
+            paper, published = self.published[table.published]
+        except UserError as error:
+            raise UserError(f"{self.source.at(('tables', index, 'published'))}: {error}") from None
+        name = row.published or label
+        if name == "none":
+            return None
+        if name not in published.rows:
+            key = (*at, "published") if row.published else at
+            raise UserError(
+                f"{self.source.at(key)}: {table.published} has no row '{name}'; {hint(name, published.rows)};"
+                " write 'published: none' when no value is known"
+            )
+        return Published(paper=paper, table=published, row=name)
+
+    def _specs(self, layers: Layers, cell_place: str) -> tuple[TrialSpec, ...]:
+        for key in ("seed", "version"):  # fields of a trial that are not the suite's to set
+            if key in layers.values:
+                where = layers.place_of((key,), cell_place)
+                raise UserError(f"{where}: '{key}' cannot be set here" + ("; use 'seeds'" if key == "seed" else ""))
+        try:
+            spec = TrialSpec.model_validate({**layers.values, "seed": self.seeds[0]})
+        except ValidationError as error:
+            raise UserError(
+                "\n".join(
+                    f"{layers.place_of(e['loc'], cell_place)}: "
+                    + (f"'{e['loc'][-1]}' is required" if e["type"] == "missing" else complaint(e, TrialSpec))
+                    for e in error.errors()
+                )
+            ) from None
+        spec = self._resolved(spec, layers, cell_place)
+        return tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
+
+    def _resolved(self, spec: TrialSpec, layers: Layers, cell_place: str) -> TrialSpec:
+        """The trial with every option of its method and network written out, and all names checked."""
+        for kind, registry in (
+            ("method", plugins.methods),
+            ("network", plugins.networks),
+            ("dataset", plugins.datasets),
+        ):
+            with _at(layers.place_of((kind,), cell_place)):
+                registry.check(getattr(spec, kind))
+        with _at(layers.place_of(("protocol", "metric"), cell_place)):
+            plugins.metrics.check(spec.protocol.metric)
+        if spec.protocol.evaluations > spec.steps:
+            where = layers.place_of(("protocol", "evaluations"), cell_place)
+            raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
+        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
+        options = _validated(method.Options, spec.options, ("options",), layers, cell_place)
+        network_options = _validated(network.Options, spec.network_options, ("network_options",), layers, cell_place)
+        spec = spec.model_copy(update={"options": options, "network_options": network_options})
+        self._check_fit(spec, layers, cell_place)
+        return spec
+
+    def _check_fit(self, spec: TrialSpec, layers: Layers, cell_place: str) -> None:
+        """Refuse combinations that could not train, before anything is started."""
+        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
+        dataset = plugins.datasets[spec.dataset]
+        if dataset.shape not in network.shapes:
+            fits = sorted(name for name in plugins.networks if dataset.shape in plugins.networks[name].shapes)
+            raise UserError(
+                f"{layers.place_of(('network',), cell_place)}: network '{spec.network}' does not make"
+                f" {'x'.join(map(str, dataset.shape))} images of {spec.dataset}; fitting: {', '.join(fits)}"
+            )
+        lacking = method.roles - network.roles
+        if lacking:
+            fits = sorted(n for n in plugins.networks if method.roles <= plugins.networks[n].roles)
+            raise UserError(
+                f"{layers.place_of(('network',), cell_place)}: method '{spec.method}' needs"
+                f" {' and '.join(sorted(lacking))}, which network '{spec.network}' lacks; fitting: {', '.join(fits)}"
+            )
+        for player in spec.optimizer.player_lr:
+            if player not in method.players:
+                where = layers.place_of(("optimizer", "player_lr", player), cell_place)
+                raise UserError(f"{where}: unknown player '{player}'; {hint(player, method.players)}")
+        with _at(layers.place_of(("options",), cell_place)):
+            problem = method.problem(spec.options, spec.batch_size)
+            if problem:
+                raise UserError(problem)
+        metric = plugins.metrics[spec.protocol.metric]
+        if not metric.fits(dataset):
+            raise UserError(
+                f"{layers.place_of(('protocol', 'metric'), cell_place)}: metric '{spec.protocol.metric}'"
+                f" cannot be measured on {spec.dataset}"
+            )
+
+
+def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: Layers, cell_place: str) -> Patch:
+    try:
+        return dict(model.model_validate(values).model_dump(mode="json"))
+    except ValidationError as error:
+        raise UserError(
+            "\n".join(f"{layers.place_of((*at, *e['loc']), cell_place)}: {complaint(e, model)}" for e in error.errors())
+        ) from None
+
+
+def outputs_of(metrics: Iterable[str]) -> set[str]:
+    """The keys of all numbers that these metrics give."""
+    return {output.key for metric in metrics for output in plugins.metrics[metric].outputs}
+
+
+class _at:  # noqa: N801 - reads as a preposition
+    """Puts the place in front of a UserError raised inside."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UserError):
+            raise UserError(f"{self.where}: {error}") from None

@@ -1,0 +1,58 @@
+"""The schema of a suite file."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from benchmark.spec import Frozen, PositiveFloat, PositiveInt, Seed
+
+Patch = dict[str, Any]
+
+
+class Resources(Frozen):
+    """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU."""
+
+    cpus: PositiveInt = 1
+    gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
+
+
+class Row(Frozen):
+    """One method of a table. `published` names the row of the published table when the labels differ."""
+
+    published: str | None = None
+    note: str = ""
+    recipe: str | None = None
+    cell: Patch = Field(default_factory=dict)
+
+
+class Table(Frozen):
+    """A table to reproduce. `published` is `paper/table`; without it no published value is known."""
+
+    title: str
+    published: str | None = None
+    note: str = ""
+    recipe: str | None = None
+    defaults: Patch = Field(default_factory=dict)
+    rows: Annotated[dict[str, Patch], Field(min_length=1)]
+
+
+class Scale(Frozen):
+    """A named reduction of every cell, or the full recipe when it is empty and called `paper`."""
+
+    about: str = ""
+    seeds: list[Seed] | None = None
+    cell: Patch = Field(default_factory=dict)
+
+
+class SuiteFile(Frozen):
+    """The schema of a suite file."""
+
+    title: str
+    about: str = ""
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    resources: Resources = Resources()
+    tolerance: Annotated[dict[str, PositiveFloat], Field(default_factory=dict)]
+    defaults: Patch = Field(default_factory=dict)
+    recipe: str | None = None
+    tables: Annotated[list[Table], Field(min_length=1)]
+    scales: Annotated[dict[str, Scale], Field(min_length=1)]
