@@ -56,7 +56,11 @@ def run(
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
     plan = session.plan()
     _print_plan(plan)
-    records = session.run(runner, plan)
+    try:
+        records = session.run(runner, plan)
+    except KeyboardInterrupt:
+        _complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
+        raise typer.Exit(130) from None
     page = session.render(records)
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
@@ -221,15 +225,12 @@ def _complain(text: str) -> None:
 
 
 def main() -> None:
-    """Entry point: user errors become one message and exit code 2, Ctrl-C exits with 130."""
+    """Entry point: user errors become one message and exit code 2."""
     try:
         app()
     except UserError as error:
         _complain(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("stopped; the same command continues with what is missing")
-        sys.exit(130)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

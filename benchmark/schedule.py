@@ -104,6 +104,7 @@ def _quiet_ray() -> None:
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost trial is told once, by us
 
 
 def _packed(job: Job) -> dict[str, Any]:
@@ -175,12 +176,13 @@ def _id_of(tune_trial: Any) -> str:
 def _lost(job: Job, error_file: str | None) -> TrialRecord:
     """The record of a trial whose worker died, out of memory or killed."""
     lines = Path(error_file).read_text().strip().splitlines() if error_file else []
+    reason = lines[-1].partition("Some common causes")[0].strip() if lines else "no reason was given"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return TrialRecord(
         trial_id=job.spec.trial_id,
         spec=job.spec,
         status="failed",
-        error=f"the worker died: {lines[-1] if lines else 'no reason was given'}",
+        error=f"the worker died: {reason}",
         started=now,
         finished=now,
         environment=environment.describe(job.device.type, job.cpus),

@@ -274,6 +274,17 @@ def test_a_failed_trial_makes_the_exit_code_1(monkeypatch, capsys, tmp_path, sma
     assert "4 of 4 trials failed" in said
 
 
+def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys, tmp_path, small_suite):
+    def interrupted(self, player, turn):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GAN, "loss", interrupted)
+    places = ("--workspace", str(tmp_path / "ws"), "--report-dir", str(tmp_path / "report"))
+    code, _, said = main(monkeypatch, capsys, "run", str(small_suite()), *places, "--runner", "inprocess")
+    assert code == 130
+    assert "the same command continues" in said
+
+
 @pytest.mark.parametrize("name", ["methods", "datasets", "doctor"])
 def test_lists_as_text_and_json(monkeypatch, capsys, name):
     code, said, _ = main(monkeypatch, capsys, name)
