@@ -31,11 +31,11 @@ class Line:
     said: float = 0.0
 
     @property
-    def left(self) -> str:
-        """Time left, for a running trial."""
-        if self.state != "running" or self.speed <= 0:
-            return ""
-        return duration((self.steps - self.step) / self.speed)
+    def time(self) -> str:
+        """How long a running trial will still take, or how long an ended one took."""
+        if self.state == "running" and self.speed > 0:
+            return f"{duration((self.steps - self.step) / self.speed)} left"
+        return duration(self.seconds) if self.seconds else ""
 
     @property
     def numbers(self) -> str:
@@ -83,7 +83,7 @@ class View:
             self._say(
                 line,
                 f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s"
-                f"  {line.left} left  {line.numbers}",
+                f"  {line.time}  {line.numbers}",
             )
 
     def finished(self, record: TrialRecord) -> None:
@@ -105,8 +105,8 @@ class View:
         ended = sum(line.state not in ("waiting", "running") for line in self.lines.values())
         title = f"{ended} of {len(self.lines)} trials ended, {duration(time.monotonic() - self.start)}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for column in ("trial", "state", "step", "steps/s", "left", "last measurement"):
-            table.add_column(column, justify="right" if column in ("step", "steps/s", "left") else "left")
+        for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
+            table.add_column(column, justify="right" if column in ("step", "steps/s", "time") else "left")
         for line in self._window():
             style = STYLES.get(line.state, "")
             table.add_row(
@@ -114,7 +114,7 @@ class View:
                 f"[{style}]{line.state}[/]" if style else line.state,
                 f"{line.step}/{line.steps}",
                 f"{line.speed:.1f}" if line.speed else "",
-                line.left or (duration(line.seconds) if line.seconds else ""),
+                line.time,
                 line.numbers,
             )
         return table
