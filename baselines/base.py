@@ -45,6 +45,7 @@ class Method(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     classes: ClassVar[int] = 0
+    uses_logit: ClassVar[bool] = True  # False where no loss looks at the real/fake head: it stays as it began
 
     def __init__(self, network: Network, distribution: str, options: Any) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines import rotations
+from baselines import base, rotations
 from baselines.gan import Task
 from baselines.ssgan import SSGAN, SSGANOptions
 
@@ -38,9 +38,10 @@ class MSGAN(SSGAN):
     Options = MSGANOptions
     classes = rotations.TURNS + 1
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_d (CE(turned real, r) + CE(turned fake, 5th class))."""
-        weight, turned_real, turned_fake = self.options.weight_d, self.turned(real), self.turned(fake)
+        weight = self.options.weight_d
+        turned_real, turned_fake = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
         return Task(
             (turned_real.images, turned_fake.images),
             lambda of_real, of_fake: {
@@ -49,9 +50,9 @@ class MSGAN(SSGAN):
             },
         )
 
-    def generator_task(self, fake: Tensor) -> Task:
+    def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_g (CE(turned fake, r) - CE(turned fake, 5th class))."""
-        weight, turned = self.options.weight_g, self.turned(fake)
+        weight, turned = self.options.weight_g, self.turned(fake, turn.rng)
         return Task(
             (turned.images,),
             lambda classes: {

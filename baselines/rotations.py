@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 TURNS = 4
-BatchRecipe = Literal["subset", "quarters"]
+BatchRecipe = Literal["subset", "quarters", "all_turns", "random"]
 
 
 class Labelled(NamedTuple):
@@ -25,7 +25,10 @@ def turned(images: Tensor, turns: int) -> Tensor:
 
 
 def all_turns(images: Tensor) -> Labelled:
-    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3."""
+    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3.
+
+    SSGAN-LA BigGAN.py:562-590, its `--all_T` batches.
+    """
     labels = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
     return Labelled(torch.cat([turned(images, r) for r in range(TURNS)]), labels)
 
@@ -51,4 +54,18 @@ def draw(candidates: Labelled, n: int, rng: torch.Generator) -> tuple[Labelled, 
     return Labelled(candidates.images[index], candidates.labels[index]), index
 
 
-RECIPES = {"subset": subset, "quarters": quarters}
+RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
+
+
+def batch(recipe: str, images: Tensor, rng: torch.Generator) -> Labelled:
+    """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
+    if recipe == "random":
+        return draw(all_turns(images), len(images), rng)[0]
+    return RECIPES[recipe](images)
+
+
+def problem(recipe: str, batch_size: int) -> str | None:
+    """Why a batch of this size cannot be turned by this recipe, or None."""
+    if recipe in ("subset", "quarters") and batch_size % TURNS:
+        return f"batch_size {batch_size} does not divide by {TURNS}, the number of turns (batches: {recipe})"
+    return None

@@ -70,7 +70,8 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     """The random numbers of one loss, drawn again in the order in which the methods draw them.
 
     1. latents, by every player; 2. interpolation shares, by Dist-GAN's discriminator when its penalty is
-    on; 3. the permutation of the candidates, by the tasks: 4N of them, or 5N for the MS discriminator.
+    on; 3. the permutation of the candidates, by Dist-GAN's tasks and by `random` batches: 4N of them, or 5N
+    for the MS discriminator; MSGAN's discriminator with `random` batches draws one for reals and one for fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
     if distribution == "uniform":
@@ -82,8 +83,12 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     if name in ("dist_gan_ss", "dist_gan_ms") and player != "encoder":
         kinds = 5 if (name, player) == ("dist_gan_ms", "discriminator") else 4
         found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
+    if getattr(options, "batches", None) == "random":
+        found["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+        if (name, player) == ("msgan", "discriminator"):
+            found["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
     arrays = {key: value.numpy() for key, value in found.items()}
-    arrays = {k: v if k == "order" else v.astype(np.float64) for k, v in arrays.items()}
+    arrays = {k: v if k.endswith("order") else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:
         arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
     return arrays
