@@ -16,7 +16,11 @@ from baselines.networks.base import Judgement, Network
 
 
 class Options(BaseModel):
-    """A method's named switches and weights; every field is part of the trial's identity."""
+    """A method's named switches and weights; every field is part of the trial's identity.
+
+    A switch that came when results were already stored has a default that does what was done before, and is left
+    out of the identity while it has that value (`exclude_if`), so that those results stay found.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

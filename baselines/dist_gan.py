@@ -202,9 +202,7 @@ class DistGANSS(DistGAN):
         """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
         if self.options.weight_g == 0:
             return {}
-        turned_fake, index = rotations.draw(rotations.all_turns(fake), len(fake), rng)
-        candidates = rotations.all_turns(real)
-        turned_real = rotations.Labelled(candidates.images[index], candidates.labels[index])
+        turned_real, turned_fake = rotations.draw_alike(real, fake, rng)
         difference = self.class_error(turned_fake) - self.class_error(turned_real)
         return {"task": self.options.weight_g * difference.abs()}
 
@@ -226,10 +224,4 @@ class DistGANMS(DistGANSS):
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """weight_d CE over N of the 4N turned real and N upright fake images."""
-        real_turns = rotations.all_turns(real)
-        fake_class = torch.full((len(fake),), rotations.TURNS, device=fake.device)
-        candidates = rotations.Labelled(
-            torch.cat([real_turns.images, fake]), torch.cat([real_turns.labels, fake_class])
-        )
-        mixed, _ = rotations.draw(candidates, len(real), rng)
-        return {"task": self.options.weight_d * self.class_error(mixed)}
+        return {"task": self.options.weight_d * self.class_error(rotations.draw_mixed(real, fake, rng))}

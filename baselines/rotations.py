@@ -54,6 +54,21 @@ def draw(candidates: Labelled, n: int, rng: torch.Generator) -> tuple[Labelled, 
     return Labelled(candidates.images[index], candidates.labels[index]), index
 
 
+def draw_alike(real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[Labelled, Labelled]:
+    """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
+    turned_fake, index = draw(all_turns(fake), len(fake), rng)
+    turned_real = all_turns(real)
+    return Labelled(turned_real.images[index], turned_real.labels[index]), turned_fake
+
+
+def draw_mixed(real: Tensor, fake: Tensor, rng: torch.Generator) -> Labelled:
+    """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
+    turned_real = all_turns(real)
+    fake_class = torch.full((len(fake),), TURNS, device=fake.device)
+    candidates = Labelled(torch.cat([turned_real.images, fake]), torch.cat([turned_real.labels, fake_class]))
+    return draw(candidates, len(real), rng)[0]
+
+
 RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
 
 

@@ -16,6 +16,7 @@ STANDARD = (
     + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]
+    + [("msgan", {"game": game, "variant": "released"} | WEIGHTS) for game in GAMES]
     + [(name, {"game": game, "batches": b}) for name, game, b in product(("dagan", "dagan_md"), GAMES, JOINT_BATCHES)]
     + [("ssgan_la", {"form": form, "batches": b}) for form, b in product(FORMS, JOINT_BATCHES)]
     + [("ssgan_la_plus", {"form": form, "batches": b} | WEIGHTS) for form, b in product(FORMS, JOINT_BATCHES)]

@@ -115,7 +115,13 @@ def ssgan(player, nets, x, d, t, o):
 
 
 def msgan(player, nets, x, d, t, o):
-    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4)."""
+    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4).
+
+    Released: the task of Dist-GAN + MS (2.1) on the plain game.
+    """
+    if o["variant"] == "released":
+        terms = gan(player, nets, x, d, t, o)
+        return terms | (mixture(nets, x, d, o) if player == "discriminator" else matching(player, nets, x, d, o))
     real, r_real = batch(x, o, d.get("order"))
     fake, r_fake = batch(nets.generate(d["z"]), o, d.get("second_order", d.get("order")))
     as_fifth = cross_entropy(nets.classes(fake), np.full(len(fake), 4))
@@ -256,11 +262,15 @@ def dist_gan_ms(player, nets, x, d, t, o):
     """D's N of 5N candidates: 4N turned real images, N upright fake ones with class 4."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
-        images, labels = all_turns(x)
-        fake = nets.generate(d["z"])
-        images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
-        terms["task"] = o["weight_d"] * chosen_error(nets, images, labels, d["order"])
+        terms |= mixture(nets, x, d, o)
     return terms | matching(player, nets, x, d, o)
+
+
+def mixture(nets, x, d, o):
+    images, labels = all_turns(x)
+    fake = nets.generate(d["z"])
+    images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
+    return {"task": o["weight_d"] * chosen_error(nets, images, labels, d["order"])}
 
 
 def matching(player, nets, x, d, o):

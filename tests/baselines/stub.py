@@ -80,8 +80,9 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
         found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
     if player == "discriminator" and getattr(options, "penalty", "off") != "off":
         found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
-    if name in ("dist_gan_ss", "dist_gan_ms") and player != "encoder":
-        kinds = 5 if (name, player) == ("dist_gan_ms", "discriminator") else 4
+    released = getattr(options, "variant", None) == "released"
+    if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":
+        kinds = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
         found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
     if getattr(options, "batches", None) == "random":
         found["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
@@ -120,7 +121,7 @@ class Bench:
     def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
         options = self.method.options
         d = draws(self.name, self.player, options, self.distribution)
-        return real_images().numpy().astype(np.float64), d, options.model_dump()
+        return real_images().numpy().astype(np.float64), d, dict(options)
 
     def restated(self, arrays: dict[str, np.ndarray] | None = None) -> dict[str, float]:
         nets = restatement.Nets(self.arrays if arrays is None else arrays, SHAPE)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES
+from cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, WEIGHTS
 from stub import BATCH, FEATURES, LATENT, PIXELS, SHAPE, Bench, Stub, build, real_images
 from torch import nn
 
@@ -16,6 +16,11 @@ from benchmark import plugins
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
+RANDOM_TASKS = [
+    ("ssgan", {"batches": "random"}),
+    ("msgan", {"batches": "random"}),
+    ("msgan", {"variant": "released"}),
+]
 OFF = {"weight_d": 0.0, "weight_g": 0.0}
 
 
@@ -48,6 +53,32 @@ def assert_same_game(with_task, base):
 def test_without_task_weights_ssgan_and_msgan_are_gan(name, game, batches, player):
     task = Bench(name, {"game": game, "batches": batches} | OFF, player)
     assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", GAMES)
+def test_without_task_weights_the_released_msgan_is_gan(game, player):
+    task = Bench("msgan", {"game": game, "variant": "released"} | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+def test_msgan_as_released_has_the_task_of_dist_gan_ms():
+    """The same networks and draws, without a penalty that draws: the same task term for either player."""
+    for player in ("discriminator", "generator"):
+        plain = Bench("msgan", {"variant": "released"} | WEIGHTS, player)
+        dist = Bench("dist_gan_ms", {"penalty": "off"} | WEIGHTS, player)
+        plain.method.load_state_dict(dist.method.state_dict(), strict=False)
+        assert plain.terms()["task"].item() == pytest.approx(dist.terms()["task"].item(), rel=1e-13)
+
+
+def test_msgans_variant_is_no_part_of_the_identity_until_it_is_chosen():
+    """Results that were stored before the switch came stay found."""
+    model = plugins.methods["msgan"].Options
+    before = {"game": "non_saturating", "batches": "quarters", "weight_d": 1.0, "weight_g": 0.2}
+    assert model().model_dump(mode="json") == before
+    assert model(variant="ssgan_la").model_dump(mode="json") == before
+    assert model(variant="released").model_dump(mode="json") == before | {"variant": "released"}
+    assert model.model_validate(before) == model()
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
@@ -261,7 +292,7 @@ def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
     """The turn's stream alone: from the same state the same loss, and the global stream stays unused."""
     fields = {name: plugins.methods[name].Options.model_fields for name in plugins.methods}
     cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
-    for name, options in [*cases, ("ssgan", {"batches": "random"}), ("msgan", {"batches": "random"})]:
+    for name, options in [*cases, *RANDOM_TASKS]:
         method = build(name, options)
         before = torch.get_rng_state()
         for player in method.players:

@@ -144,6 +144,12 @@ def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_siz
     assert method.problem({}, batch_size) == method.problem({"batches": default}, batch_size)
 
 
+def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
+    problem = plugins.methods["msgan"].problem
+    assert problem({"variant": "released", "batches": "quarters"}, 6) is None
+    assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
+
+
 # --- which images the tasks show to the discriminator ----------------------------------------------------
 
 
@@ -256,10 +262,16 @@ def test_ss_shows_d_n_of_the_4n_turned_real_images_and_no_turned_fakes():
     assert len(set(sources)) == 8, "drawn without replacement"
 
 
-@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
-def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name):
-    images = shown(name, TASK, "generator")
-    images = beyond(images, REAL, FAKE)
+RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "upright"),
+    [("dist_gan_ss", TASK, [REAL, FAKE]), ("dist_gan_ms", TASK, [REAL, FAKE]), ("msgan", RELEASED, [FAKE])],
+)
+def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, upright):
+    images = shown(name, options, "generator")
+    images = beyond(images, *upright)
     of_real = {source_of(image, REAL) for image in images} - {None}
     of_fake = {source_of(image, FAKE) for image in images} - {None}
     assert len(images) == 16
@@ -267,11 +279,12 @@ def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name):
     assert of_real == of_fake
 
 
-def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(monkeypatch):
+@pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
+def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
     found = []
     draw = rotations.draw
     monkeypatch.setattr(rotations, "draw", lambda c, n, rng: (found.append((c, n)), draw(c, n, rng))[1])
-    shown("dist_gan_ms", TASK, "discriminator")
+    shown(name, options, "discriminator")
     ((candidates, n),) = found
     assert n == 8
     assert len(candidates.images) == len(candidates.labels) == 40
