@@ -5,6 +5,7 @@ To add a method, write `baselines/<name>.py` with a subclass of `baselines.base.
 
 METHODS = {
     "gan": "baselines.gan:GAN",
+    "wgan_gp": "baselines.wgan_gp:WGANGP",
     "ssgan": "baselines.ssgan:SSGAN",
     "msgan": "baselines.msgan:MSGAN",
     "dagan": "baselines.dagan:DAGAN",

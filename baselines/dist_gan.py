@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
-from baselines import base, rotations
+from baselines import base, games, rotations
 from baselines.networks.base import Network
 
 
@@ -145,12 +145,8 @@ class DistGAN(base.Method):
 
     def gradient_penalty(self, turn: base.Turn, fake: Tensor) -> Tensor:
         """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
-        share = torch.rand(len(fake), 1, 1, 1, generator=turn.rng, device=fake.device)
-        between = (turn.real + share * (fake - turn.real)).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.judge(between).logit.sum(), between, create_graph=True)
-        squares = gradient.square().flatten(1)
-        size = squares.mean(1) if self.options.penalty_norm == "rms" else squares.sum(1)
-        return (size.sqrt() - 1).square().mean()
+        slopes = games.slopes(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
+        return (slopes - 1).square().mean()
 
 
 def _log_real(logit: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ WEIGHTS = {"weight_d": 0.7, "weight_g": 1.3}
 
 STANDARD = (
     [("gan", {"game": game}) for game in GAMES]
+    + [("wgan_gp", {}), ("wgan_gp", {"lambda_gp": 0.3})]
     + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]

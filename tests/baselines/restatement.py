@@ -106,6 +106,17 @@ def game_value(player, real, fake, o):
     return np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake))
 
 
+def wgan_gp(player, nets, x, d, t, o):
+    """mean D(G(z)) - mean D(x) + lambda mean (|grad|_2 - 1)^2; -mean D(G(z))."""
+    fake = nets.generate(d["z"])
+    if player == "generator":
+        return {"game": -np.mean(nets.logit(fake))}
+    gradient = nets.logit_gradient(x + d["share"] * (fake - x))
+    slope = np.linalg.norm(gradient, axis=1)
+    game = np.mean(nets.logit(fake)) - np.mean(nets.logit(x))
+    return {"game": game, "penalty": o["lambda_gp"] * np.mean((slope - 1) ** 2)}
+
+
 def ssgan(player, nets, x, d, t, o):
     """L_D = game + w_d CE(rotation | real); L_G = game + w_g CE(rotation | fake)."""
     images, weight = (x, "weight_d") if player == "discriminator" else (nets.generate(d["z"]), "weight_g")
@@ -287,6 +298,7 @@ def chosen_error(nets, images, labels, order):
 
 LOSSES = {
     "gan": gan,
+    "wgan_gp": wgan_gp,
     "ssgan": ssgan,
     "msgan": msgan,
     "dagan": dagan,

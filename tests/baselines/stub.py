@@ -69,16 +69,17 @@ def real_images() -> Tensor:
 def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
     """The random numbers of one loss, drawn again in the order in which the methods draw them.
 
-    1. latents, by every player; 2. interpolation shares, by Dist-GAN's discriminator when its penalty is
-    on; 3. the permutation of the candidates, by Dist-GAN's tasks and by `random` batches: 4N of them, or 5N
-    for the MS discriminator; MSGAN's discriminator with `random` batches draws one for reals and one for fakes.
+    1. latents, by every player; 2. interpolation shares, by WGAN-GP's discriminator, and by Dist-GAN's when
+    its penalty is on; 3. the permutation of the candidates, by Dist-GAN's tasks, the released MSGAN and `random`
+    batches: 4N of them, or 5N for the MS discriminator; MSGAN's discriminator with `random` batches draws one
+    for reals and then one for fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
     if distribution == "uniform":
         found = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
     else:
         found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
-    if player == "discriminator" and getattr(options, "penalty", "off") != "off":
+    if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
         found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
     released = getattr(options, "variant", None) == "released"
     if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":

@@ -186,6 +186,30 @@ def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
     assert method.loss("discriminator", Turn(real_images(), 0.0, rng))["penalty"].item() < 1e-20
 
 
+def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
+    """10 (length - 1)^2 wherever between real and fake, and the game is the difference of the mean images."""
+    direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
+    for length in (0.5, 1.0, 3.0):
+        method = build("wgan_gp", {})
+        critic = direction * length / direction.norm()
+        method.discriminator = LinearDiscriminator(critic)
+        terms = method.loss("discriminator", Turn(real_images(), 0.0, torch.Generator().manual_seed(5)))
+        assert terms["penalty"].item() == pytest.approx(10 * (length - 1) ** 2, rel=1e-12, abs=1e-20)
+        latents = method.latents(BATCH, torch.Generator().manual_seed(5))
+        difference = method.generator(latents).mean(0) - real_images().mean(0)
+        assert terms["game"].item() == pytest.approx((difference.flatten() @ critic).item(), rel=1e-10)
+
+
+def test_wgan_gp_without_penalty_weight_is_the_plain_wasserstein_game():
+    bench = Bench("wgan_gp", {"lambda_gp": 0.0}, "discriminator")
+    terms = bench.terms()
+    assert terms["penalty"].item() == 0
+    assert terms["game"].item() == Bench("wgan_gp", {}, "discriminator").terms()["game"].item()
+    with torch.no_grad():
+        bench.method.discriminator.heads.logit.bias.add_(7)
+    assert bench.terms()["game"].item() == pytest.approx(terms["game"].item(), rel=1e-12)
+
+
 class LinearDiscriminator(nn.Module):
     def __init__(self, direction):
         super().__init__()
@@ -250,6 +274,8 @@ def test_the_hinge_on_the_sigmoid_never_clips():
             "generator",
             {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
         ),
+        # slope 0 costs 10 (0 - 1)^2; but a slope of exactly 0 has no gradient, so only the value is looked at
+        ("wgan_gp", "discriminator", {"game": 0.0, "penalty": 10.0}),
         # equal scores: the hinges cost 1 each, a margin nothing
         ("dagan", "discriminator", {"game": 2.0}),
         ("dagan_md", "generator", {"game": 0.0}),
