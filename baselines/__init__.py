@@ -5,8 +5,13 @@ To add a method, write `baselines/<name>.py` with a subclass of `baselines.base.
 
 METHODS = {
     "gan": "baselines.gan:GAN",
+    "wgan_gp": "baselines.wgan_gp:WGANGP",
     "ssgan": "baselines.ssgan:SSGAN",
     "msgan": "baselines.msgan:MSGAN",
+    "dagan": "baselines.dagan:DAGAN",
+    "dagan_md": "baselines.dagan:DAGANMD",
+    "ssgan_la": "baselines.ssgan_la:SSGANLA",
+    "ssgan_la_plus": "baselines.ssgan_la:SSGANLAPlus",
     "dist_gan": "baselines.dist_gan:DistGAN",
     "dist_gan_ss": "baselines.dist_gan:DistGANSS",
     "dist_gan_ms": "baselines.dist_gan:DistGANMS",

@@ -16,7 +16,11 @@ from baselines.networks.base import Judgement, Network
 
 
 class Options(BaseModel):
-    """A method's named switches and weights; every field is part of the trial's identity."""
+    """A method's named switches and weights; every field is part of the trial's identity.
+
+    A switch that came when results were already stored has a default that does what was done before, and is left
+    out of the identity while it has that value (`exclude_if`), so that those results stay found.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +49,7 @@ class Method(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     classes: ClassVar[int] = 0
+    uses_logit: ClassVar[bool] = True  # False where no loss looks at the real/fake head: it stays as it began
 
     def __init__(self, network: Network, distribution: str, options: Any) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
-from baselines import base, rotations
+from baselines import base, games, rotations
 from baselines.networks.base import Network
 
 
@@ -145,12 +145,8 @@ class DistGAN(base.Method):
 
     def gradient_penalty(self, turn: base.Turn, fake: Tensor) -> Tensor:
         """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
-        share = torch.rand(len(fake), 1, 1, 1, generator=turn.rng, device=fake.device)
-        between = (turn.real + share * (fake - turn.real)).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.judge(between).logit.sum(), between, create_graph=True)
-        squares = gradient.square().flatten(1)
-        size = squares.mean(1) if self.options.penalty_norm == "rms" else squares.sum(1)
-        return (size.sqrt() - 1).square().mean()
+        slopes = games.slopes(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
+        return (slopes - 1).square().mean()
 
 
 def _log_real(logit: Tensor) -> Tensor:
@@ -202,9 +198,7 @@ class DistGANSS(DistGAN):
         """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
         if self.options.weight_g == 0:
             return {}
-        turned_fake, index = rotations.draw(rotations.all_turns(fake), len(fake), rng)
-        candidates = rotations.all_turns(real)
-        turned_real = rotations.Labelled(candidates.images[index], candidates.labels[index])
+        turned_real, turned_fake = rotations.draw_alike(real, fake, rng)
         difference = self.class_error(turned_fake) - self.class_error(turned_real)
         return {"task": self.options.weight_g * difference.abs()}
 
@@ -226,10 +220,4 @@ class DistGANMS(DistGANSS):
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """weight_d CE over N of the 4N turned real and N upright fake images."""
-        real_turns = rotations.all_turns(real)
-        fake_class = torch.full((len(fake),), rotations.TURNS, device=fake.device)
-        candidates = rotations.Labelled(
-            torch.cat([real_turns.images, fake]), torch.cat([real_turns.labels, fake_class])
-        )
-        mixed, _ = rotations.draw(candidates, len(real), rng)
-        return {"task": self.options.weight_d * self.class_error(mixed)}
+        return {"task": self.options.weight_d * self.class_error(rotations.draw_mixed(real, fake, rng))}

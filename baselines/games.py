@@ -1,13 +1,17 @@
 """The real/fake games: what the discriminator and the generator minimise on logits.
 
-Discriminator losses take (N,) logits of real and (M,) of fake images; generator losses (M,) of fake.
+Discriminator losses take (N,) logits of real and (M,) of fake images; generator losses (M,) of fake. `slopes` is
+what gradient penalties are made of.
 """
 
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
+
+from baselines.networks.base import Judgement
 
 GameName = Literal["non_saturating", "hinge"]
 
@@ -30,6 +34,20 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def hinge_generator(fake: Tensor) -> Tensor:
     """mean -fake (Miyato et al. 2018, eq. 17)."""
     return -fake.mean()
+
+
+def slopes(
+    judge: Callable[[Tensor], Judgement], real: Tensor, fake: Tensor, rng: torch.Generator, norm: str = "l2"
+) -> Tensor:
+    """(N,) sizes of the logit's gradient at a random share of the way from each real to a fake image.
+
+    `l2`: the Euclidean norm (Gulrajani et al. 2017, eq. 3); `rms`: the root of the mean over pixels.
+    """
+    share = torch.rand(len(fake), 1, 1, 1, generator=rng, device=fake.device)
+    between = (real + share * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(judge(between).logit.sum(), between, create_graph=True)
+    squares = gradient.square().flatten(1)
+    return (squares.mean(1) if norm == "rms" else squares.sum(1)).sqrt()
 
 
 DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

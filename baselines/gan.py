@@ -44,22 +44,22 @@ class GAN(base.Method):
         if player == "discriminator":
             with torch.no_grad():
                 fake = self.generator(latents)
-            task = self.discriminator_task(turn.real, fake)
+            task = self.discriminator_task(turn, fake)
             real_view, fake_view, *task_views = self.judge_each(turn.real, fake, *task.images)
             game = games.DISCRIMINATOR[self.options.game](real_view.logit, fake_view.logit)
         else:
             fake = self.generator(latents)
-            task = self.generator_task(fake)
+            task = self.generator_task(turn, fake)
             fake_view, *task_views = self.judge_each(fake, *task.images)
             game = games.GENERATOR[self.options.game](fake_view.logit)
         return {"game": game} | task.cost(*(view.classes for view in task_views))
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in its own turn."""
-        del real, fake
+        del turn, fake
         return NO_TASK
 
-    def generator_task(self, fake: Tensor) -> Task:
+    def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in the generator's turn."""
-        del fake
+        del turn, fake
         return NO_TASK

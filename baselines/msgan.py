@@ -1,21 +1,30 @@
 """MSGAN on the standard base: rotation becomes a minimax game with a fifth class, "fake".
 
 Tran et al., "Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019.
-The authors never released this task on the standard GAN (MS-16). What is released is its re-implementation
-in the code of SSGAN-LA (houliangict/ssgan-la at 43c307e, train_fns.py:45-64 and :109-120), followed here:
+The authors never released this task on the standard GAN (MS-16). `variant: ssgan_la` is its re-implementation
+in the code of SSGAN-LA (houliangict/ssgan-la at 43c307e, train_fns.py:45-64 and :109-120):
 
     L_D = game_D + weight_d (CE(turned real, r) + CE(turned fake, 5th class))
     L_G = game_G + weight_g (CE(turned fake, r) - CE(turned fake, 5th class))
 
-That code plays the hinge game; `game` is a switch, as everywhere. The authors' own release, on Dist-GAN, trains
-the fifth class on upright fakes and gives G another loss (MS-05); it is `dist_gan_ms`.
+`variant: released` is the task as the authors released it on Dist-GAN (tntrung/msgan at 8b8170f,
+msdistgan.py:289-302, MS-05), here on the plain game; on Dist-GAN itself it is `dist_gan_ms`:
+
+    L_D = game_D + weight_d CE(mixed, class)        mixed: N of 4N turned real and N upright fake images
+    L_G = game_G + weight_g |CE(turned fake, r) - CE(turned real, r)|        the same N of 4N for either
+
+SSGAN-LA's code plays the hinge game; `game` is a switch, as everywhere. The weights are those of its scripts; the
+authors' own, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93-122 and so on).
 """
 
+from typing import Any, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines import rotations
+from baselines import base, rotations
 from baselines.gan import Task
 from baselines.ssgan import SSGAN, SSGANOptions
 
@@ -23,9 +32,13 @@ FAKE = rotations.TURNS
 
 
 class MSGANOptions(SSGANOptions):
-    """As SSGAN's; the released batches are quarters (SSGAN-LA scripts/*.sh: d 1.0, g 0.2, no all_T)."""
+    """As SSGAN's; the batches of `ssgan_la` are quarters (SSGAN-LA scripts/*.sh: d 1.0, g 0.2, no all_T).
+
+    `variant`: whose task (MS-05). `released` draws its own batches.
+    """
 
     batches: rotations.BatchRecipe = "quarters"
+    variant: Literal["ssgan_la", "released"] = Field(default="ssgan_la", exclude_if=lambda value: value == "ssgan_la")
 
 
 class MSGAN(SSGAN):
@@ -38,9 +51,22 @@ class MSGAN(SSGAN):
     Options = MSGANOptions
     classes = rotations.TURNS + 1
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
-        """weight_d (CE(turned real, r) + CE(turned fake, 5th class))."""
-        weight, turned_real, turned_fake = self.options.weight_d, self.turned(real), self.turned(fake)
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+        """`released` draws N of all candidates, so it takes any batch size and no batch recipe."""
+        if options.get("variant") != "released":
+            return super().problem(options, batch_size)
+        if options.get("batches", "quarters") != "quarters":
+            return f"variant 'released' draws its own batches; leave out batches: {options['batches']}"
+        return None
+
+    def discriminator_task(self, turn: base.Turn, fake: Tensor) -> Task:
+        """weight_d (CE(turned real, r) + CE(turned fake, 5th class)); released: weight_d CE(mixed, class)."""
+        weight = self.options.weight_d
+        if self.options.variant == "released":
+            mixed = rotations.draw_mixed(turn.real, fake, turn.rng)
+            return Task((mixed.images,), lambda classes: {"task": weight * cross_entropy(classes, mixed.labels)})
+        turned_real, turned_fake = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
         return Task(
             (turned_real.images, turned_fake.images),
             lambda of_real, of_fake: {
@@ -49,9 +75,19 @@ class MSGAN(SSGAN):
             },
         )
 
-    def generator_task(self, fake: Tensor) -> Task:
-        """weight_g (CE(turned fake, r) - CE(turned fake, 5th class))."""
-        weight, turned = self.options.weight_g, self.turned(fake)
+    def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
+        """weight_g (CE(turned fake, r) - CE(turned fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
+        weight = self.options.weight_g
+        if self.options.variant == "released":
+            turned_real, turned_fake = rotations.draw_alike(turn.real, fake, turn.rng)
+            labels = turned_real.labels
+            return Task(
+                (turned_fake.images, turned_real.images),
+                lambda of_fake, of_real: {
+                    "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
+                },
+            )
+        turned = self.turned(fake, turn.rng)
         return Task(
             (turned.images,),
             lambda classes: {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 TURNS = 4
-BatchRecipe = Literal["subset", "quarters"]
+BatchRecipe = Literal["subset", "quarters", "all_turns", "random"]
 
 
 class Labelled(NamedTuple):
@@ -25,7 +25,10 @@ def turned(images: Tensor, turns: int) -> Tensor:
 
 
 def all_turns(images: Tensor) -> Labelled:
-    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3."""
+    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3.
+
+    SSGAN-LA BigGAN.py:562-590, its `--all_T` batches.
+    """
     labels = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
     return Labelled(torch.cat([turned(images, r) for r in range(TURNS)]), labels)
 
@@ -51,4 +54,33 @@ def draw(candidates: Labelled, n: int, rng: torch.Generator) -> tuple[Labelled, 
     return Labelled(candidates.images[index], candidates.labels[index]), index
 
 
-RECIPES = {"subset": subset, "quarters": quarters}
+def draw_alike(real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[Labelled, Labelled]:
+    """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
+    turned_fake, index = draw(all_turns(fake), len(fake), rng)
+    turned_real = all_turns(real)
+    return Labelled(turned_real.images[index], turned_real.labels[index]), turned_fake
+
+
+def draw_mixed(real: Tensor, fake: Tensor, rng: torch.Generator) -> Labelled:
+    """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
+    turned_real = all_turns(real)
+    fake_class = torch.full((len(fake),), TURNS, device=fake.device)
+    candidates = Labelled(torch.cat([turned_real.images, fake]), torch.cat([turned_real.labels, fake_class]))
+    return draw(candidates, len(real), rng)[0]
+
+
+RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
+
+
+def batch(recipe: str, images: Tensor, rng: torch.Generator) -> Labelled:
+    """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
+    if recipe == "random":
+        return draw(all_turns(images), len(images), rng)[0]
+    return RECIPES[recipe](images)
+
+
+def problem(recipe: str, batch_size: int) -> str | None:
+    """Why a batch of this size cannot be turned by this recipe, or None."""
+    if recipe in ("subset", "quarters") and batch_size % TURNS:
+        return f"batch_size {batch_size} does not divide by {TURNS}, the number of turns (batches: {recipe})"
+    return None

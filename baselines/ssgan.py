@@ -7,18 +7,20 @@ compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
 
 The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
 the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
-recipe is a switch; the rotated batch is as large as the batch (R = N). The nearest configuration that ships is
-non-saturating, the settings quoted for the paper are hinge: `game` is a switch. compare_gan passes all images
-through D at once; we pass those that a loss uses, which is the same while D has no batch norm.
+recipe is a switch; there are as many turned images as the batch is large (R = N), four times as many with
+`all_turns`. The nearest configuration that ships is non-saturating, the settings quoted for the paper are hinge:
+`game` is a switch. compare_gan passes all images through D at once; we pass those that a loss uses, which is the
+same while D has no batch norm.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines import rotations
+from baselines import base, rotations
 from baselines.gan import GAN, GANOptions, Task
 
 
@@ -37,31 +39,27 @@ class SSGAN(GAN):
     paper = "Chen et al., Self-Supervised GANs via Auxiliary Rotation Loss"
     year = 2019
     about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
-    Options = SSGANOptions
+    Options: ClassVar[type[GANOptions]] = SSGANOptions
     classes = rotations.TURNS
 
     @classmethod
     def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
-        """The batch must divide into the four turns."""
-        del options
-        if batch_size % rotations.TURNS:
-            return f"batch_size {batch_size} does not divide by {rotations.TURNS}, the number of turns"
-        return None
+        """Some recipes divide the batch by the four turns."""
+        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
-    def turned(self, images: Tensor) -> rotations.Labelled:
+    def turned(self, images: Tensor, rng: torch.Generator) -> rotations.Labelled:
         """The images of the task, by the chosen batch recipe."""
-        return rotations.RECIPES[self.options.batches](images)
+        return rotations.batch(self.options.batches, images, rng)
 
-    def rotation_task(self, images: Tensor, weight: float) -> Task:
+    def rotation_task(self, turned: rotations.Labelled, weight: float) -> Task:
         """weight CE(C(turned images), turn)."""
-        turned = self.turned(images)
         return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
 
-    def discriminator_task(self, real: Tensor, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
         del fake
-        return self.rotation_task(real, self.options.weight_d)
+        return self.rotation_task(self.turned(turn.real, turn.rng), self.options.weight_d)
 
-    def generator_task(self, fake: Tensor) -> Task:
+    def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
-        return self.rotation_task(fake, self.options.weight_g)
+        return self.rotation_task(self.turned(fake, turn.rng), self.options.weight_g)

@@ -3,7 +3,9 @@
 from itertools import product
 
 GAMES = ("non_saturating", "hinge")
-BATCHES = ("subset", "quarters")
+BATCHES = ("subset", "quarters", "all_turns", "random")
+JOINT_BATCHES = ("quarters", "all_turns")
+FORMS = ("multi_hinge", "cross_entropy")
 DIST_LOSSES = ("log", "hinge_sigmoid", "hinge_logit")
 PENALTIES = ("released", "plus", "minus", "off")
 NORMS = ("rms", "l2")
@@ -11,9 +13,15 @@ WEIGHTS = {"weight_d": 0.7, "weight_g": 1.3}
 
 STANDARD = (
     [("gan", {"game": game}) for game in GAMES]
+    + [("wgan_gp", {}), ("wgan_gp", {"lambda_gp": 0.3})]
     + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]
+    + [("msgan", {"game": game, "variant": "released"} | WEIGHTS) for game in GAMES]
+    + [(name, {"game": game, "batches": b}) for name, game, b in product(("dagan", "dagan_md"), GAMES, JOINT_BATCHES)]
+    + [("ssgan_la", {"form": form, "batches": b}) for form, b in product(FORMS, JOINT_BATCHES)]
+    + [("ssgan_la_plus", {"form": form, "batches": b} | WEIGHTS) for form, b in product(FORMS, JOINT_BATCHES)]
+    + [("ssgan_la_plus", {"game": "non_saturating"})]
 )
 TASKS = [(name, {"loss": loss} | WEIGHTS) for name in ("dist_gan_ss", "dist_gan_ms") for loss in DIST_LOSSES]
 PENALISED = [

@@ -78,38 +78,63 @@ def quarters(images):
     return np.stack([turn(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
 
 
-BATCHES = {"subset": subset, "quarters": quarters}
+BATCHES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
+
+
+def batch(images, o, order=None):
+    """By the recipe's name; `random` is the given N of the 4N turned images (2.1)."""
+    if o["batches"] != "random":
+        return BATCHES[o["batches"]](images)
+    turned, labels = all_turns(images)
+    return turned[order], labels[order]
 
 
 # --- GAN, SSGAN, MSGAN on the standard base -----------------------------------------------------------
 
 
 def gan(player, nets, x, d, t, o):
-    fake = nets.logit(nets.generate(d["z"]))
-    real = nets.logit(x)
+    return {"game": game_value(player, nets.logit(x), nets.logit(nets.generate(d["z"])), o)}
+
+
+def game_value(player, real, fake, o):
     if o["game"] == "non_saturating":
         if player == "generator":
-            return {"game": np.mean(-np.log(sigmoid(fake)))}
-        return {"game": np.mean(-np.log(sigmoid(real))) + np.mean(-np.log(1 - sigmoid(fake)))}
+            return np.mean(-np.log(sigmoid(fake)))
+        return np.mean(-np.log(sigmoid(real))) + np.mean(-np.log(1 - sigmoid(fake)))
     if player == "generator":
-        return {"game": -np.mean(fake)}
-    return {"game": np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake))}
+        return -np.mean(fake)
+    return np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake))
+
+
+def wgan_gp(player, nets, x, d, t, o):
+    """mean D(G(z)) - mean D(x) + lambda mean (|grad|_2 - 1)^2; -mean D(G(z))."""
+    fake = nets.generate(d["z"])
+    if player == "generator":
+        return {"game": -np.mean(nets.logit(fake))}
+    gradient = nets.logit_gradient(x + d["share"] * (fake - x))
+    slope = np.linalg.norm(gradient, axis=1)
+    game = np.mean(nets.logit(fake)) - np.mean(nets.logit(x))
+    return {"game": game, "penalty": o["lambda_gp"] * np.mean((slope - 1) ** 2)}
 
 
 def ssgan(player, nets, x, d, t, o):
     """L_D = game + w_d CE(rotation | real); L_G = game + w_g CE(rotation | fake)."""
-    turned = BATCHES[o["batches"]]
     images, weight = (x, "weight_d") if player == "discriminator" else (nets.generate(d["z"]), "weight_g")
-    turned_images, labels = turned(images)
+    turned_images, labels = batch(images, o, d.get("order"))
     rotation = o[weight] * cross_entropy(nets.classes(turned_images), labels)
     return gan(player, nets, x, d, t, o) | {"rotation": rotation}
 
 
 def msgan(player, nets, x, d, t, o):
-    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4)."""
-    turned = BATCHES[o["batches"]]
-    real, r_real = turned(x)
-    fake, r_fake = turned(nets.generate(d["z"]))
+    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4).
+
+    Released: the task of Dist-GAN + MS (2.1) on the plain game.
+    """
+    if o["variant"] == "released":
+        terms = gan(player, nets, x, d, t, o)
+        return terms | (mixture(nets, x, d, o) if player == "discriminator" else matching(player, nets, x, d, o))
+    real, r_real = batch(x, o, d.get("order"))
+    fake, r_fake = batch(nets.generate(d["z"]), o, d.get("second_order", d.get("order")))
     as_fifth = cross_entropy(nets.classes(fake), np.full(len(fake), 4))
     if player == "discriminator":
         task = {"rotation": o["weight_d"] * cross_entropy(nets.classes(real), r_real)}
@@ -117,6 +142,59 @@ def msgan(player, nets, x, d, t, o):
     else:
         task = {"rotation": o["weight_g"] * cross_entropy(nets.classes(fake), r_fake)}
         task["fake_class"] = -o["weight_g"] * as_fifth
+    return gan(player, nets, x, d, t, o) | task
+
+
+# --- SSGAN-LA and its rivals (2.4) --------------------------------------------------------------------
+
+
+def dagan(player, nets, x, d, t, o):
+    """The game on turned images, by one real/fake logit."""
+    return turned_game(player, lambda images, labels: nets.logit(images), nets, x, d, o)
+
+
+def dagan_md(player, nets, x, d, t, o):
+    """The game on turned images, by logit r of an image turned r times."""
+    return turned_game(player, lambda images, labels: nets.classes(images)[range(len(labels)), labels], nets, x, d, o)
+
+
+def turned_game(player, score, nets, x, d, o):
+    real = score(*batch(x, o))
+    fake = score(*batch(nets.generate(d["z"]), o))
+    return {"game": game_value(player, real, fake, o)}
+
+
+def multi_hinge(scores, labels):
+    """mean_{j != y} max(0, 1 - s_y + s_j), then the mean over images."""
+    return np.mean(
+        [[max(0, 1 - s[y] + s[j]) for j in range(len(s)) if j != y] for s, y in zip(scores, labels, strict=True)]
+    )
+
+
+def margin(scores, labels):
+    """mean_{j != y} (s_j - s_y), then the mean over images."""
+    return np.mean([[s[j] - s[y] for j in range(len(s)) if j != y] for s, y in zip(scores, labels, strict=True)])
+
+
+def joint_labels(player, nets, x, d, o):
+    """D: real 2r, fake 2r + 1. G: error(fake, 2r) - error(fake, 2r + 1)."""
+    hinge = {"discriminator": multi_hinge, "generator": margin}[player]
+    error = {"multi_hinge": hinge, "cross_entropy": cross_entropy}[o["form"]]
+    fake, r_fake = batch(nets.generate(d["z"]), o)
+    of_fake = nets.classes(fake)
+    if player == "generator":
+        return {"joint_real": error(of_fake, 2 * r_fake), "joint_fake": -error(of_fake, 2 * r_fake + 1)}
+    real, r_real = batch(x, o)
+    return {"joint_real": error(nets.classes(real), 2 * r_real), "joint_fake": error(of_fake, 2 * r_fake + 1)}
+
+
+def ssgan_la(player, nets, x, d, t, o):
+    return joint_labels(player, nets, x, d, o)
+
+
+def ssgan_la_plus(player, nets, x, d, t, o):
+    weight = {"discriminator": o["weight_d"], "generator": o["weight_g"]}[player]
+    task = {name: weight * term for name, term in joint_labels(player, nets, x, d, o).items()}
     return gan(player, nets, x, d, t, o) | task
 
 
@@ -195,11 +273,15 @@ def dist_gan_ms(player, nets, x, d, t, o):
     """D's N of 5N candidates: 4N turned real images, N upright fake ones with class 4."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
-        images, labels = all_turns(x)
-        fake = nets.generate(d["z"])
-        images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
-        terms["task"] = o["weight_d"] * chosen_error(nets, images, labels, d["order"])
+        terms |= mixture(nets, x, d, o)
     return terms | matching(player, nets, x, d, o)
+
+
+def mixture(nets, x, d, o):
+    images, labels = all_turns(x)
+    fake = nets.generate(d["z"])
+    images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
+    return {"task": o["weight_d"] * chosen_error(nets, images, labels, d["order"])}
 
 
 def matching(player, nets, x, d, o):
@@ -216,8 +298,13 @@ def chosen_error(nets, images, labels, order):
 
 LOSSES = {
     "gan": gan,
+    "wgan_gp": wgan_gp,
     "ssgan": ssgan,
     "msgan": msgan,
+    "dagan": dagan,
+    "dagan_md": dagan_md,
+    "ssgan_la": ssgan_la,
+    "ssgan_la_plus": ssgan_la_plus,
     "dist_gan": dist_gan,
     "dist_gan_ss": dist_gan_ss,
     "dist_gan_ms": dist_gan_ms,

@@ -69,21 +69,28 @@ def real_images() -> Tensor:
 def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
     """The random numbers of one loss, drawn again in the order in which the methods draw them.
 
-    1. latents, by every player; 2. interpolation shares, by Dist-GAN's discriminator when its penalty is
-    on; 3. the permutation of the candidates, by the tasks: 4N of them, or 5N for the MS discriminator.
+    1. latents, by every player; 2. interpolation shares, by WGAN-GP's discriminator, and by Dist-GAN's when
+    its penalty is on; 3. the permutation of the candidates, by Dist-GAN's tasks, the released MSGAN and `random`
+    batches: 4N of them, or 5N for the MS discriminator; MSGAN's discriminator with `random` batches draws one
+    for reals and then one for fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
     if distribution == "uniform":
         found = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
     else:
         found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
-    if player == "discriminator" and getattr(options, "penalty", "off") != "off":
+    if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
         found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
-    if name in ("dist_gan_ss", "dist_gan_ms") and player != "encoder":
-        kinds = 5 if (name, player) == ("dist_gan_ms", "discriminator") else 4
+    released = getattr(options, "variant", None) == "released"
+    if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":
+        kinds = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
         found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
+    if getattr(options, "batches", None) == "random":
+        found["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+        if (name, player) == ("msgan", "discriminator"):
+            found["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
     arrays = {key: value.numpy() for key, value in found.items()}
-    arrays = {k: v if k == "order" else v.astype(np.float64) for k, v in arrays.items()}
+    arrays = {k: v if k.endswith("order") else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:
         arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
     return arrays
@@ -115,7 +122,7 @@ class Bench:
     def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
         options = self.method.options
         d = draws(self.name, self.player, options, self.distribution)
-        return real_images().numpy().astype(np.float64), d, options.model_dump()
+        return real_images().numpy().astype(np.float64), d, dict(options)
 
     def restated(self, arrays: dict[str, np.ndarray] | None = None) -> dict[str, float]:
         nets = restatement.Nets(self.arrays if arrays is None else arrays, SHAPE)

@@ -5,16 +5,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import BATCHES, DIST_LOSSES, GAMES
+from cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, WEIGHTS
 from stub import BATCH, FEATURES, LATENT, PIXELS, SHAPE, Bench, Stub, build, real_images
 from torch import nn
 
-from baselines import dist_gan
+from baselines import dist_gan, games, rotations, ssgan_la
 from baselines.base import Turn
 from baselines.networks.base import NetworkOptions
+from benchmark import plugins
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
+RANDOM_TASKS = [
+    ("ssgan", {"batches": "random"}),
+    ("msgan", {"batches": "random"}),
+    ("msgan", {"variant": "released"}),
+]
 OFF = {"weight_d": 0.0, "weight_g": 0.0}
 
 
@@ -49,6 +55,78 @@ def test_without_task_weights_ssgan_and_msgan_are_gan(name, game, batches, playe
     assert_same_game(task, Bench("gan", {"game": game}, player))
 
 
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", GAMES)
+def test_without_task_weights_the_released_msgan_is_gan(game, player):
+    task = Bench("msgan", {"game": game, "variant": "released"} | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+def test_msgan_as_released_has_the_task_of_dist_gan_ms():
+    """The same networks and draws, without a penalty that draws: the same task term for either player."""
+    for player in ("discriminator", "generator"):
+        plain = Bench("msgan", {"variant": "released"} | WEIGHTS, player)
+        dist = Bench("dist_gan_ms", {"penalty": "off"} | WEIGHTS, player)
+        plain.method.load_state_dict(dist.method.state_dict(), strict=False)
+        assert plain.terms()["task"].item() == pytest.approx(dist.terms()["task"].item(), rel=1e-13)
+
+
+def test_msgans_variant_is_no_part_of_the_identity_until_it_is_chosen():
+    """Results that were stored before the switch came stay found."""
+    model = plugins.methods["msgan"].Options
+    before = {"game": "non_saturating", "batches": "quarters", "weight_d": 1.0, "weight_g": 0.2}
+    assert model().model_dump(mode="json") == before
+    assert model(variant="ssgan_la").model_dump(mode="json") == before
+    assert model(variant="released").model_dump(mode="json") == before | {"variant": "released"}
+    assert model.model_validate(before) == model()
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("game", [None, "hinge", "non_saturating"])
+def test_without_task_weights_ssgan_la_plus_is_gan_hinge_by_default(game, form, player):
+    task = Bench("ssgan_la_plus", {"form": form} | ({"game": game} if game else {}) | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game or "hinge"}, player))
+
+
+def one_turn_scores():
+    """(7, 2) scores of real and of fake images, and what they mean for two classes: s_0 - s_1."""
+    scores = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(2)).mul(2).requires_grad_()
+    upright = torch.zeros(7, dtype=torch.long)
+    return scores, [rotations.Labelled(torch.empty(0), upright)] * 2, scores[..., 0] - scores[..., 1]
+
+
+@pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])
+def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
+    """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
+    scores, turned, (real, fake) = one_turn_scores()
+    task = ssgan_la.discriminator_task(form, 1.0, *turned)
+    assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.DISCRIMINATOR[game](real, fake), scores)
+    task = ssgan_la.generator_task(form, 1.0, turned[1])
+    sides = {"multi_hinge": 2, "cross_entropy": 1}[form]
+    expected = sides * games.GENERATOR["hinge"](fake)
+    assert_same_value_and_gradient(sum(task.cost(scores[1]).values()), expected, scores)
+
+
+def assert_same_value_and_gradient(found, expected, inputs):
+    assert found.item() == pytest.approx(expected.item(), rel=1e-13)
+    gradients = (torch.autograd.grad(total, inputs, retain_graph=True)[0] for total in (found, expected))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("batches", JOINT_BATCHES)
+def test_dagan_md_with_equal_logits_for_all_turns_is_dagan(batches, player):
+    several = Bench("dagan_md", {"batches": batches}, player)
+    single = Bench("dagan", {"batches": batches}, player)
+    heads = several.method.discriminator.heads
+    with torch.no_grad():
+        heads.classes.weight.copy_(heads.logit.weight.expand(4, -1))
+        heads.classes.bias.copy_(heads.logit.bias.expand(4))
+    single.method.load_state_dict(several.method.state_dict(), strict=False)
+    assert several.terms()["game"].item() == pytest.approx(single.terms()["game"].item(), rel=1e-13)
+
+
 @pytest.mark.parametrize("player", ["encoder", "discriminator", "generator"])
 @pytest.mark.parametrize("loss", DIST_LOSSES)
 @pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
@@ -67,7 +145,7 @@ def test_a_generator_without_task_weight_draws_nothing_for_the_task(name):
     assert torch.equal(*used)
 
 
-@pytest.mark.parametrize("name", ["ssgan", "msgan", "dist_gan_ss", "dist_gan_ms"])
+@pytest.mark.parametrize("name", ["ssgan", "msgan", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"])
 def test_task_terms_grow_linearly_with_their_weights(name):
     for player in ("discriminator", "generator"):
         once = Bench(name, {"weight_d": 0.5, "weight_g": 0.25}, player).terms()
@@ -106,6 +184,30 @@ def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
     method.discriminator = LinearDiscriminator(direction * length / direction.norm())
     rng = torch.Generator().manual_seed(0)
     assert method.loss("discriminator", Turn(real_images(), 0.0, rng))["penalty"].item() < 1e-20
+
+
+def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
+    """10 (length - 1)^2 wherever between real and fake, and the game is the difference of the mean images."""
+    direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
+    for length in (0.5, 1.0, 3.0):
+        method = build("wgan_gp", {})
+        critic = direction * length / direction.norm()
+        method.discriminator = LinearDiscriminator(critic)
+        terms = method.loss("discriminator", Turn(real_images(), 0.0, torch.Generator().manual_seed(5)))
+        assert terms["penalty"].item() == pytest.approx(10 * (length - 1) ** 2, rel=1e-12, abs=1e-20)
+        latents = method.latents(BATCH, torch.Generator().manual_seed(5))
+        difference = method.generator(latents).mean(0) - real_images().mean(0)
+        assert terms["game"].item() == pytest.approx((difference.flatten() @ critic).item(), rel=1e-10)
+
+
+def test_wgan_gp_without_penalty_weight_is_the_plain_wasserstein_game():
+    bench = Bench("wgan_gp", {"lambda_gp": 0.0}, "discriminator")
+    terms = bench.terms()
+    assert terms["penalty"].item() == 0
+    assert terms["game"].item() == Bench("wgan_gp", {}, "discriminator").terms()["game"].item()
+    with torch.no_grad():
+        bench.method.discriminator.heads.logit.bias.add_(7)
+    assert bench.terms()["game"].item() == pytest.approx(terms["game"].item(), rel=1e-12)
 
 
 class LinearDiscriminator(nn.Module):
@@ -172,6 +274,18 @@ def test_the_hinge_on_the_sigmoid_never_clips():
             "generator",
             {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
         ),
+        # slope 0 costs 10 (0 - 1)^2; but a slope of exactly 0 has no gradient, so only the value is looked at
+        ("wgan_gp", "discriminator", {"game": 0.0, "penalty": 10.0}),
+        # equal scores: the hinges cost 1 each, a margin nothing
+        ("dagan", "discriminator", {"game": 2.0}),
+        ("dagan_md", "generator", {"game": 0.0}),
+        ("ssgan_la", "discriminator", {"joint_real": 1.0, "joint_fake": 1.0}),
+        ("ssgan_la", "generator", {"joint_real": 0.0, "joint_fake": 0.0}),
+        (
+            "ssgan_la_plus",
+            "discriminator",
+            {"game": 2.0, "joint_real": math.log(8), "joint_fake": math.log(8)},
+        ),
         ("dist_gan", "generator", {"score": 0.0}),
         # s = 1/2, so w_real (1 - 1/2) and so on; slope 0, so -0.5 (0 - 1)^2
         ("dist_gan", "discriminator", {"real": 0.475, "reconstructed": 0.025, "fake": 1.5, "penalty": -0.5}),
@@ -202,8 +316,9 @@ def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
 
 def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
     """The turn's stream alone: from the same state the same loss, and the global stream stays unused."""
-    for name in ("gan", "ssgan", "msgan", "dist_gan", "dist_gan_ss", "dist_gan_ms"):
-        options = {"weight_d": 1.0, "weight_g": 1.0} if name.startswith("dist_gan_") else {}
+    fields = {name: plugins.methods[name].Options.model_fields for name in plugins.methods}
+    cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
+    for name, options in [*cases, *RANDOM_TASKS]:
         method = build(name, options)
         before = torch.get_rng_state()
         for player in method.players:

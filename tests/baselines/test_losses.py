@@ -83,3 +83,23 @@ def test_the_fixed_logits_reach_both_sides_of_the_hinge():
     for margin in (1 - nets.logit(real_images().numpy()), 1 + nets.logit(fake)):
         assert (margin > 0).any()
         assert (margin < 0).any()
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("name", ["ssgan_la", "ssgan_la_plus"])
+def test_the_joint_scores_reach_both_sides_of_the_multi_hinge_and_stay_off_its_kinks(name):
+    """So that central differences, with steps of 1e-5, see no kink."""
+    import restatement
+    from stub import SHAPE, draws, real_images
+
+    bench = Bench(name, {"form": "multi_hinge"}, "discriminator")
+    nets = restatement.Nets(bench.arrays, SHAPE)
+    fake = nets.generate(draws(name, "discriminator", bench.method.options, "uniform")["z"])
+    for images, origin in ((real_images().numpy(), 0), (fake, 1)):
+        turned, turns = restatement.all_turns(images)
+        scores, own = nets.classes(turned), 2 * turns + origin
+        others = np.arange(8) != own[:, None]
+        margins = (1 - scores[range(len(own)), own][:, None] + scores)[others]
+        assert (margins > 0).any()
+        assert (margins < 0).any()
+        assert np.abs(margins).min() > 1e-4

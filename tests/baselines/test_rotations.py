@@ -87,8 +87,30 @@ def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
 
 
 def test_every_recipe_name_has_its_function():
+    assert set(get_args(rotations.BatchRecipe)) == {*rotations.RECIPES, "random"}
+    for name, recipe in rotations.RECIPES.items():
+        assert recipe.__name__ == name
+        found, expected = rotations.batch(name, marked(8), torch.Generator()), recipe(marked(8))
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+
+
+def test_a_random_batch_is_n_of_the_4n_turned_images_and_another_each_time():
+    images, rng = marked(8), torch.Generator().manual_seed(0)
+    batches = [rotations.batch("random", images, rng) for _ in range(20)]
+    for batch in batches:
+        sources = [source_of(image, images) for image in batch.images]
+        assert len(set(sources)) == len(batch.labels) == 8
+        assert [turns for _, turns in sources] == batch.labels.tolist()
+    assert len({str(batch.labels.tolist()) for batch in batches}) > 15
+
+
+def test_only_random_batches_draw_from_the_stream():
     for name in get_args(rotations.BatchRecipe):
-        assert rotations.RECIPES[name].__name__ == name
+        rng = torch.Generator().manual_seed(0)
+        before = rng.get_state()
+        rotations.batch(name, marked(8), rng)
+        assert torch.equal(rng.get_state(), before) == (name != "random")
 
 
 @given(total=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 99))
@@ -102,12 +124,30 @@ def test_a_draw_is_without_replacement_and_keeps_labels_with_their_images(total,
     assert torch.equal(drawn.labels, index % 5)
 
 
-@pytest.mark.parametrize("name", ["ssgan", "msgan"])
+ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
 @pytest.mark.parametrize(("batch_size", "fits"), [(4, True), (64, True), (1, False), (6, False), (63, False)])
 def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_size, fits):
-    problem = plugins.methods[name].problem({}, batch_size)
-    assert (problem is None) == fits
-    assert fits or (str(batch_size) in problem and "4" in problem)
+    method = plugins.methods[name]
+    recipes = get_args(method.Options.model_fields["batches"].annotation)
+    assert {"quarters", "all_turns"} <= set(recipes)
+    for recipe in recipes:
+        problem = method.problem({"batches": recipe}, batch_size)
+        if recipe in ("all_turns", "random"):
+            assert problem is None, "they divide nothing"
+        else:
+            assert (problem is None) == fits
+            assert fits or (str(batch_size) in problem and "4" in problem and recipe in problem)
+    default = method.Options.model_fields["batches"].default
+    assert method.problem({}, batch_size) == method.problem({"batches": default}, batch_size)
+
+
+def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
+    problem = plugins.methods["msgan"].problem
+    assert problem({"variant": "released", "batches": "quarters"}, 6) is None
+    assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
 
 
 # --- which images the tasks show to the discriminator ----------------------------------------------------
@@ -164,7 +204,7 @@ def source_of(image, originals):
     return None
 
 
-@pytest.mark.parametrize("batches", ["subset", "quarters"])
+@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
 def test_ssgan_shows_turned_real_images_in_d_s_turn_and_turned_fakes_in_g_s(batches):
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
     in_d = shown("ssgan", options, "discriminator")
@@ -173,7 +213,7 @@ def test_ssgan_shows_turned_real_images_in_d_s_turn_and_turned_fakes_in_g_s(batc
     assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
-@pytest.mark.parametrize("batches", ["subset", "quarters"])
+@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
 def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
     """MS-05: SSGAN-LA's form of the task turns the fakes of the fifth class."""
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
@@ -183,10 +223,32 @@ def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
     assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
+@pytest.mark.parametrize("batches", ["quarters", "all_turns"])
+@pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
+def test_label_augmentation_and_its_rivals_turn_reals_and_fakes_alike(name, batches):
+    """Only SSGAN-LA+, which keeps the plain game, shows upright images beside them."""
+    recipe, upright = rotations.RECIPES[batches], name == "ssgan_la_plus"
+    in_d = shown(name, {"batches": batches}, "discriminator")
+    turned = torch.cat([recipe(REAL).images, recipe(FAKE).images])
+    assert same(in_d, torch.cat([REAL, FAKE, turned]) if upright else turned)
+    in_g = shown(name, {"batches": batches}, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
+    if batches == "all_turns" and not upright:
+        counts = Counter(source_of(image, REAL)[0] for image in in_d if source_of(image, REAL))
+        assert counts == dict.fromkeys(range(8), 4), "each image four times"
+
+
 def test_default_batches_are_those_of_each_methods_source():
-    """compare_gan turns the last quarter four ways (2.2), SSGAN-LA turns by quarters (2.4)."""
-    assert build("ssgan", {}).options.batches == "subset"
-    assert build("msgan", {}).options.batches == "quarters"
+    """compare_gan turns the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
+    defaults = {name: build(name, {}).options.batches for name in ON_BATCHES}
+    assert defaults == {
+        "ssgan": "subset",
+        "msgan": "quarters",
+        "dagan": "all_turns",
+        "dagan_md": "all_turns",
+        "ssgan_la": "all_turns",
+        "ssgan_la_plus": "quarters",
+    }
 
 
 TASK = {"weight_d": 1.0, "weight_g": 1.0, "penalty": "off"}
@@ -200,10 +262,16 @@ def test_ss_shows_d_n_of_the_4n_turned_real_images_and_no_turned_fakes():
     assert len(set(sources)) == 8, "drawn without replacement"
 
 
-@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
-def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name):
-    images = shown(name, TASK, "generator")
-    images = beyond(images, REAL, FAKE)
+RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "upright"),
+    [("dist_gan_ss", TASK, [REAL, FAKE]), ("dist_gan_ms", TASK, [REAL, FAKE]), ("msgan", RELEASED, [FAKE])],
+)
+def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, upright):
+    images = shown(name, options, "generator")
+    images = beyond(images, *upright)
     of_real = {source_of(image, REAL) for image in images} - {None}
     of_fake = {source_of(image, FAKE) for image in images} - {None}
     assert len(images) == 16
@@ -211,11 +279,12 @@ def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name):
     assert of_real == of_fake
 
 
-def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(monkeypatch):
+@pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
+def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
     found = []
     draw = rotations.draw
     monkeypatch.setattr(rotations, "draw", lambda c, n, rng: (found.append((c, n)), draw(c, n, rng))[1])
-    shown("dist_gan_ms", TASK, "discriminator")
+    shown(name, options, "discriminator")
     ((candidates, n),) = found
     assert n == 8
     assert len(candidates.images) == len(candidates.labels) == 40
@@ -252,4 +321,5 @@ def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monk
 def test_class_heads_have_four_classes_or_five_with_the_fake_one():
     classes = {name: plugins.methods[name].classes for name in plugins.methods}
     assert classes == classes | {"gan": 0, "ssgan": 4, "msgan": 5}
+    assert classes == classes | {"dagan": 0, "dagan_md": 4, "ssgan_la": 8, "ssgan_la_plus": 8}
     assert classes == classes | {"dist_gan": 0, "dist_gan_ss": 4, "dist_gan_ms": 5}
