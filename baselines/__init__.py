@@ -15,4 +15,5 @@ METHODS = {
 NETWORKS = {
     "mlp": "baselines.networks.mlp:MLP",
     "msgan_stacked_mnist": "baselines.networks.msgan_stacked_mnist:MSGANStackedMNIST",
+    "pacgan_stacked_mnist": "baselines.networks.pacgan_stacked_mnist:PacGANStackedMNIST",
 }
