@@ -16,4 +16,6 @@ NETWORKS = {
     "mlp": "baselines.networks.mlp:MLP",
     "msgan_stacked_mnist": "baselines.networks.msgan_stacked_mnist:MSGANStackedMNIST",
     "pacgan_stacked_mnist": "baselines.networks.pacgan_stacked_mnist:PacGANStackedMNIST",
+    "sngan_resnet": "baselines.networks.sngan_resnet:SNGANResNet",
+    "msgan_resnet": "baselines.networks.msgan_resnet:MSGANResNet",
 }
