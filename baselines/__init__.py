@@ -18,4 +18,6 @@ NETWORKS = {
     "pacgan_stacked_mnist": "baselines.networks.pacgan_stacked_mnist:PacGANStackedMNIST",
     "sngan_resnet": "baselines.networks.sngan_resnet:SNGANResNet",
     "msgan_resnet": "baselines.networks.msgan_resnet:MSGANResNet",
+    "sngan_cnn": "baselines.networks.sngan_cnn:SNGANCNN",
+    "dcgan": "baselines.networks.dcgan:DCGAN",
 }
