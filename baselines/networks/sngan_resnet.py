@@ -1,19 +1,20 @@
 """The residual networks of SN-GAN, in the shape that mimicry trains: spectral norm in the discriminator.
 
 Miyato et al., "Spectral Normalization for GANs", ICLR 2018. Source: kwotsin/mimicry, torch_mimicry:
-nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py and modules/resblocks.py; papers.md 2.3. Discriminator:
-spectral norm in every layer, heads included; average pooling; inner maps of a block as many as its inputs; heads
-linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside blocks and 1
-elsewhere; biases as torch draws them; batch norm as torch's defaults (resblocks.py, classes GBlock and DBlock).
+nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py (3f60827) and modules/resblocks.py (9f01eec); papers.md
+2.3. Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
+its inputs; heads linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside
+blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defaults (GBlock, DBlock).
 
-Two lines of that code that the paper's own does not have, as switches whose default follows mimicry:
+Two lines of that code are switches whose default follows it:
 
-- `upsampling`: bilinear (GBlock._upsample_conv); the original, in Chainer, unpools, which is `nearest`.
+- `upsampling`: bilinear, by its own words instead of nearest (GBlock._upsample_conv).
 - `rectified_shortcut`: DBlock._residual applies an in-place ReLU to the block's input before _shortcut reads it,
-  so the shortcuts of all blocks but the first see the rectified maps. False is the block of the paper.
+  so the shortcuts of all blocks but the first see the rectified maps. False: they see the maps themselves.
 
-Readings: mean pooling (`pooling`, SS-02) is that of compare_gan (resnet_cifar.py:156-167), the rest of its net is
-not; the singular vectors start from 15 power iterations (torch) where mimicry starts from noise.
+Readings: the class head for 48x48 is that for 32x32; mean pooling (`pooling`, SS-02) is that of compare_gan
+(resnet_cifar.py:156-167), the rest of its net is not; the singular vectors start from 15 power iterations (torch)
+where mimicry starts from noise.
 """
 
 from itertools import pairwise

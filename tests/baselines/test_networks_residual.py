@@ -179,6 +179,15 @@ def test_msgan_goes_down_by_keeping_every_second_pixel_of_a_1x1_convolution():
     assert (body[0].shortcut[0].in_channels, body[0].shortcut[0].out_channels) == (3, 3)
 
 
+@pytest.mark.parametrize(("shape", "maps"), [(CIFAR, (4, 8, 8)), (STL, (32, 3, 3))])
+def test_msgans_heads_see_sums_over_pixels_and_all_pixels(shape, maps):
+    discriminator = msgan(shape, **SMALL).discriminator(5)
+    judgement = discriminator(torch.rand(3, *shape))
+    sums = judgement.features.view(3, *maps).sum((2, 3))
+    torch.testing.assert_close(judgement.logit, discriminator.heads.logit(sums).squeeze(1))
+    torch.testing.assert_close(judgement.classes, discriminator.heads.classes(judgement.features))
+
+
 def test_rectified_shortcuts_see_no_negative_maps():
     x = torch.randn(2, 4, 8, 8)
     rectified = sngan(CIFAR, spectral_norm=False, **SMALL).discriminator(0).body[2]
@@ -202,6 +211,12 @@ def test_upsampling_is_the_option(mode):
     layers = [m for m in sngan(CIFAR, upsampling=mode, **SMALL).generator().modules() if isinstance(m, nn.Upsample)]
     assert len(layers) == 6
     assert {m.mode for m in layers} == {mode}
+
+
+def test_msgan_upsamples_by_nearest_neighbours():
+    layers = [m for m in msgan(CIFAR, **SMALL).generator().modules() if isinstance(m, nn.Upsample)]
+    assert len(layers) == 6
+    assert {m.mode for m in layers} == {"nearest"}
 
 
 # --- spectral norm -------------------------------------------------------------------------------------
