@@ -20,4 +20,9 @@ METHODS = {
 NETWORKS = {
     "mlp": "baselines.networks.mlp:MLP",
     "msgan_stacked_mnist": "baselines.networks.msgan_stacked_mnist:MSGANStackedMNIST",
+    "pacgan_stacked_mnist": "baselines.networks.pacgan_stacked_mnist:PacGANStackedMNIST",
+    "sngan_resnet": "baselines.networks.sngan_resnet:SNGANResNet",
+    "msgan_resnet": "baselines.networks.msgan_resnet:MSGANResNet",
+    "sngan_cnn": "baselines.networks.sngan_cnn:SNGANCNN",
+    "dcgan": "baselines.networks.dcgan:DCGAN",
 }

@@ -82,8 +82,7 @@ class View:
             share = 100 * line.step / line.steps
             self._say(
                 line,
-                f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s"
-                f"  {line.time}  {line.numbers}",
+                f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s  {line.time}  {line.numbers}",
             )
 
     def finished(self, record: TrialRecord) -> None:

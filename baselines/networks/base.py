@@ -1,12 +1,13 @@
 """The network contract, and the layers that several families share."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 Shape = tuple[int, int, int]
 
@@ -27,6 +28,22 @@ class NetworkOptions(BaseModel):
     """A family's named switches; every field is part of the trial's identity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Width = Annotated[int, Field(strict=True, ge=1, le=1024)]
+
+
+class Widths(NetworkOptions):
+    """The unit in which each player's channels are counted; 64 is as published."""
+
+    generator_width: Width = 64
+    discriminator_width: Width = 64
+
+
+class EncoderWidths(Widths):
+    """Three players."""
+
+    encoder_width: Width = 64
 
 
 class Network(ABC):
@@ -57,17 +74,20 @@ class Network(ABC):
 
 
 class Heads(nn.Module):
-    """The real/fake head and, with `classes` > 0, the class head, both linear on flat features."""
+    """The real/fake head and, with `classes` > 0, the class head, both linear on flat features.
 
-    def __init__(self, features: int, classes: int) -> None:
+    `judged`: the width of what the real/fake head looks at, where that is something else, pooled maps say.
+    """
+
+    def __init__(self, features: int, classes: int, judged: int | None = None) -> None:
         super().__init__()
-        self.logit = nn.Linear(features, 1)
+        self.logit = nn.Linear(features if judged is None else judged, 1)
         self.classes = nn.Linear(features, classes) if classes else None
 
-    def forward(self, features: Tensor) -> Judgement:
-        """(N, F) features -> Judgement."""
+    def forward(self, features: Tensor, judged: Tensor | None = None) -> Judgement:
+        """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement."""
         classes = self.classes(features) if self.classes else features.new_zeros(len(features), 0)
-        return Judgement(self.logit(features).squeeze(1), classes, features)
+        return Judgement(self.logit(features if judged is None else judged).squeeze(1), classes, features)
 
 
 def xavier_(module: nn.Module) -> nn.Module:
@@ -80,11 +100,25 @@ def xavier_(module: nn.Module) -> nn.Module:
     return module
 
 
+def spectral_norm_(module: nn.Module) -> nn.Module:
+    """Divides the weights of every linear and convolutional layer by their largest singular value, in place.
+
+    Call it on initialised weights. One power iteration per pass in training mode, none in evaluation. It is the
+    parametrisation, not the older hook of `torch.nn.utils`: there the weight itself is a parameter and both
+    singular vectors are buffers, so that optimiser, state and exact resume need to know nothing of it, and the
+    vectors are copied for each pass, so that several passes may come before one backward pass.
+    """
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            parametrizations.spectral_norm(layer)
+    return module
+
+
 class SameConv(nn.Conv2d):
     """Convolution padded as TensorFlow's SAME: output ceil(size / stride), odd padding at the far end."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride)
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))."""
@@ -99,8 +133,8 @@ class SameConv(nn.Conv2d):
 class SameDeconv(nn.ConvTranspose2d):
     """Stride-2 transposed convolution that doubles the size: the transpose of TensorFlow's SAME."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__(inputs, outputs, kernel, stride=2, padding=(kernel - 2) // 2)
+    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride=2, padding=(kernel - 2) // 2, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, outputs, 2H, 2W)."""

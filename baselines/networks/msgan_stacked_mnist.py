@@ -1,11 +1,9 @@
 """The tiny networks of MSGAN for Stacked-MNIST, K/1, K/2 and K/4.
 
-Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:170-233. 5x5 kernels, SAME padding, Glorot
-initialisation, batch norm (decay 0.9, epsilon 1e-5) in the generator only, leak 0.2. K divides the width of
-the discriminator: first layer 8/K maps. The PacGAN variant of "K/4" is another network (X-02).
-
-Two readings where the layer list is silent: the first batch norm acts per channel, after the reshape; and
-the third transposed convolution is followed by batch norm and ReLU as the first two are.
+Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:170-233 and modules/ops.py. 5x5 kernels, SAME padding, Glorot
+initialisation, batch norm (decay 0.9, epsilon 1e-5) in the generator only, after layers without bias, the first one
+over the 1,024 units before they become a picture; leak 0.2. K divides the width of the discriminator: first layer
+8/K maps. The PacGAN variant of "K/4" is another network (X-02).
 """
 
 from typing import Literal
@@ -43,15 +41,16 @@ class MSGANStackedMNIST(Network):
         """(N, latent_dim) -> (N, 3, 28, 28) in [0, 1]."""
         return xavier_(
             nn.Sequential(
-                nn.Linear(self.latent_dim, 4 * 4 * 64),
+                nn.Linear(self.latent_dim, 4 * 4 * 64, bias=False),
+                nn.BatchNorm1d(4 * 4 * 64, eps=1e-5, momentum=0.1),
+                nn.ReLU(inplace=True),
                 Reshape(64, 4, 4),
-                *_normalised(64),
-                SameDeconv(64, 32, 5),
+                SameDeconv(64, 32, 5, bias=False),
                 *_normalised(32),
                 _Crop(7),
-                SameDeconv(32, 16, 5),
+                SameDeconv(32, 16, 5, bias=False),
                 *_normalised(16),
-                SameDeconv(16, 8, 5),
+                SameDeconv(16, 8, 5, bias=False),
                 *_normalised(8),
                 SameConv(8, 3, 5),
                 nn.Sigmoid(),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.networks.base import Widths
 from benchmark import plugins, trial
-from benchmark.data import stacked_mnist
-from benchmark.data.base import Arrays, Prepared
+from benchmark.data import DATASETS, stacked_mnist
+from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer
 
@@ -30,8 +31,61 @@ def smallest_options(model: Any) -> dict[str, Any]:
     return values
 
 
+class Images32(Dataset):
+    """Stands in for datasets of this shape while none is registered; so do those below."""
+
+    name, shape = "images_32", (3, 32, 32)
+
+
+class Images48(Dataset):
+    name, shape = "images_48", (3, 48, 48)
+
+
+class Images64(Dataset):
+    name, shape = "images_64", (3, 64, 64)
+
+
+STAND_INS = (Images32, Images48, Images64)
+
+
+def register_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one test. The registry loads a class by the name of its module."""
+    for dataset in STAND_INS:
+        monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
+
+
+def small_options(network: str) -> dict[str, Any]:
+    """Of a network: what has no default, and widths for a test."""
+    model = plugins.networks[network].Options
+    widths = dict.fromkeys((f for f in model.model_fields if f.endswith("_width")), 2)
+    return smallest_options(model) | (widths if issubclass(model, Widths) else {})
+
+
 def combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit."""
+    """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
+    return registered_combinations() + stand_in_combinations()
+
+
+def stand_in_combinations() -> list[tuple[str, str, str]]:
+    """For every network a few pairs that reach each set of roles that it serves and each shape of a stand-in.
+
+    The largest set meets the smallest shape. Of the methods with a set of roles it is the one with the most
+    classes, so that every head is trained.
+    """
+    known = {plugins.datasets[name].shape for name in plugins.datasets}
+    by_classes = sorted(plugins.methods, key=lambda name: plugins.methods[name].classes)
+    chosen = {plugins.methods[name].roles: name for name in by_classes}  # the last one stays
+    found = []
+    for network in plugins.networks:
+        roles, shapes = plugins.networks[network].roles, plugins.networks[network].shapes
+        methods = [chosen[needed] for needed in sorted(chosen, key=len, reverse=True) if needed <= roles]
+        datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes - known]
+        pairs = max(len(methods), len(datasets)) if datasets else 0
+        found += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
+    return found
+
+
+def registered_combinations() -> list[tuple[str, str, str]]:
     return [
         (method, network, dataset)
         for method in plugins.methods
@@ -47,7 +101,7 @@ def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpe
         "method": method,
         "options": smallest_options(plugins.methods[method].Options),
         "network": network,
-        "network_options": smallest_options(plugins.networks[network].Options),
+        "network_options": small_options(network),
         "dataset": dataset,
         "latent": {"dim": 12, "distribution": "uniform"},
         "steps": 8,

@@ -1,0 +1,98 @@
+"""The DCGAN networks of MSGAN and Dist-GAN for CIFAR (32x32) and CelebA (64x64), with encoder.
+
+Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:93-161 (32x32) and :240-301 (64x64), layers in
+modules/ops.py; papers.md 2.1. 5x5 kernels with stride 2 and SAME padding, Glorot-uniform weights, leak 0.2, batch
+norm with decay 0.9 and epsilon 1e-5 in all three players but in their first and last layers (the generator's first
+has it too). A layer before a batch norm has no bias, and the generator's first batch norm acts on the units of the
+linear layer, not per channel (`fc_bn_relu`). All heads see the flat features.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from baselines.networks.base import (
+    EncoderWidths,
+    Heads,
+    Judgement,
+    Network,
+    Reshape,
+    SameConv,
+    SameDeconv,
+    xavier_,
+)
+
+EPSILON, MOMENTUM = 1e-5, 0.1
+
+
+class DCGANOptions(EncoderWidths):
+    """Widths: 64 gives D and E 64-128-256-512 and G 512-256-128-64 channels."""
+
+
+class DCGAN(Network):
+    """Convolutional, 32x32x3 and 64x64x3, images in [0, 1]."""
+
+    about = "MSGAN's DCGAN for 32x32 and 64x64: four 5x5 layers with stride 2, batch norm everywhere, encoder"
+    Options = DCGANOptions
+    shapes = frozenset({(3, 32, 32), (3, 64, 64)})
+    roles = frozenset({"generator", "discriminator", "encoder"})
+    image_range = (0.0, 1.0)
+
+    def generator(self) -> nn.Module:
+        """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
+        width, side = self.options.generator_width, self.shape[1] // 16
+        units = 8 * width * side**2
+        layers: list[nn.Module] = [
+            nn.Linear(self.latent_dim, units, bias=False),
+            nn.BatchNorm1d(units, eps=EPSILON, momentum=MOMENTUM),
+            nn.ReLU(inplace=True),
+            Reshape(8 * width, side, side),
+        ]
+        for inputs, outputs in pairwise((8 * width, 4 * width, 2 * width, width)):
+            layers += doubled(inputs, outputs, 5)
+        return xavier_(nn.Sequential(*layers, SameDeconv(width, 3, 5), nn.Sigmoid()))
+
+    def discriminator(self, classes: int) -> nn.Module:
+        """(N, 3, H, W) -> Judgement with 2048 (32x32) or 8192 (64x64) features at width 64."""
+        return xavier_(_Discriminator(self.options.discriminator_width, self.shape[1] // 16, classes))
+
+    def encoder(self) -> nn.Module:
+        """(N, 3, H, W) -> (N, latent_dim)."""
+        return encoder(self.options.encoder_width, self.shape[1], self.latent_dim)
+
+
+def doubled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """`dconv_bn_relu`: transposed convolution to twice the side, batch norm, ReLU."""
+    return (
+        SameDeconv(inputs, outputs, kernel, bias=False),
+        nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM),
+        nn.ReLU(inplace=True),
+    )
+
+
+def encoder(width: int, side: int, latent_dim: int) -> nn.Module:
+    """The discriminator's layers and a linear one; MSGAN's CNN for 32x32 uses it too (MS-11)."""
+    return xavier_(nn.Sequential(*_halvings(width), nn.Linear(8 * width * (side // 16) ** 2, latent_dim)))
+
+
+def _halvings(width: int) -> list[nn.Module]:
+    """Four halvings of the side and a flattening; the first has no batch norm, and so a bias."""
+    layers: list[nn.Module] = [SameConv(3, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
+    for inputs, outputs in pairwise((width, 2 * width, 4 * width, 8 * width)):
+        layers += [
+            SameConv(inputs, outputs, 5, stride=2, bias=False),
+            nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+    return [*layers, nn.Flatten()]
+
+
+class _Discriminator(nn.Module):
+    def __init__(self, width: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_halvings(width))
+        self.heads = Heads(8 * width * side**2, classes)
+
+    def forward(self, x: Tensor) -> Judgement:
+        judgement: Judgement = self.heads(self.body(x))
+        return judgement

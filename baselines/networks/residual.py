@@ -1,0 +1,81 @@
+"""What the residual families share: the maps of each player at each image size, and the generator's frame."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from baselines.networks.base import Reshape
+
+
+class Plan(NamedTuple):
+    """Channels of each player's maps, in units of its width.
+
+    `start`: side of the generator's first and the encoder's last maps. `downs`: how many of the discriminator's
+    blocks, from the first one on, halve the side.
+    """
+
+    start: int
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    downs: int
+    encoder: tuple[int, ...]
+
+
+# papers.md 2.1 "ResNet 32x32" and "ResNet 48x48 STL"; mimicry's sngan_32.py and sngan_48.py have the same maps
+PLANS = {
+    32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
+    48: Plan(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
+}
+
+
+class Residual(nn.Module):
+    """The sum of two paths. Neither may change its input in place."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """body(x) + shortcut(x)."""
+        total: Tensor = self.body(x) + self.shortcut(x)
+        return total
+
+
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3x3, same size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def generator(
+    latent_dim: int,
+    plan: Plan,
+    width: int,
+    upsampling: str,
+    norm: Callable[[int], nn.Module],
+    end: nn.Module,
+) -> nn.Sequential:
+    """Linear, blocks that double the side, norm-ReLU-conv3 and `end`.
+
+    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut up-conv1.
+    """
+    maps = [width * units for units in plan.generator]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, maps[0] * plan.start**2),
+        Reshape(maps[0], plan.start, plan.start),
+    ]
+    for inputs, outputs in pairwise(maps):
+        body = nn.Sequential(
+            norm(inputs),
+            nn.ReLU(inplace=True),
+            nn.Upsample(scale_factor=2, mode=upsampling),
+            conv3(inputs, outputs),
+            norm(outputs),
+            nn.ReLU(inplace=True),
+            conv3(outputs, outputs),
+        )
+        shortcut = nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(inputs, outputs, 1))
+        layers.append(Residual(body, shortcut))
+    return nn.Sequential(*layers, norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], 3), end)

@@ -1,0 +1,103 @@
+"""The residual networks of SN-GAN, in the shape that mimicry trains: spectral norm in the discriminator.
+
+Miyato et al., "Spectral Normalization for GANs", ICLR 2018. Source: kwotsin/mimicry, torch_mimicry:
+nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py (3f60827) and modules/resblocks.py (9f01eec); papers.md
+2.3. Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
+its inputs; heads linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside
+blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defaults (GBlock, DBlock).
+
+Two lines of that code are switches whose default follows it:
+
+- `upsampling`: bilinear, by its own words instead of nearest (GBlock._upsample_conv).
+- `rectified_shortcut`: DBlock._residual applies an in-place ReLU to the block's input before _shortcut reads it,
+  so the shortcuts of all blocks but the first see the rectified maps. False: they see the maps themselves.
+
+Readings: the class head for 48x48 is that for 32x32; mean pooling (`pooling`, SS-02) is that of compare_gan
+(resnet_cifar.py:156-167), the rest of its net is not; the singular vectors start from 15 power iterations (torch)
+where mimicry starts from noise.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from baselines.networks.base import Heads, Judgement, Network, Widths, spectral_norm_
+from baselines.networks.residual import PLANS, Plan, Residual, conv3, generator
+
+
+class SNGANResNetOptions(Widths):
+    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48."""
+
+    spectral_norm: bool = Field(default=True, strict=True)
+    pooling: Literal["sum", "mean"] = "sum"
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    rectified_shortcut: bool = Field(default=True, strict=True)
+
+
+class SNGANResNet(Network):
+    """Residual, 32x32x3 and 48x48x3, images in [-1, 1]."""
+
+    about = "SN-GAN's residual nets for 32x32 and 48x48 as in mimicry: spectral norm, sum pooling, no encoder"
+    Options = SNGANResNetOptions
+    shapes = frozenset({(3, 32, 32), (3, 48, 48)})
+    image_range = (-1.0, 1.0)
+
+    def generator(self) -> nn.Module:
+        """(N, latent_dim) -> (N, 3, H, W) in [-1, 1]."""
+        options = self.options
+        plan = PLANS[self.shape[1]]
+        return _initialised(
+            generator(self.latent_dim, plan, options.generator_width, options.upsampling, nn.BatchNorm2d, nn.Tanh())
+        )
+
+    def discriminator(self, classes: int) -> nn.Module:
+        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 (48x48) times `discriminator_width` pooled features."""
+        found = _initialised(_Discriminator(PLANS[self.shape[1]], self.options, classes))
+        return spectral_norm_(found) if self.options.spectral_norm else found
+
+
+class _Discriminator(nn.Module):
+    def __init__(self, plan: Plan, options: SNGANResNetOptions, classes: int) -> None:
+        super().__init__()
+        maps = [options.discriminator_width * units for units in plan.discriminator]
+        blocks = [_first_block(maps[0])]
+        for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
+            blocks.append(_block(inputs, outputs, index < plan.downs, options.rectified_shortcut))
+        self.body = nn.Sequential(*blocks, nn.ReLU())
+        self.heads = Heads(maps[-1], classes)
+        self.pooling = options.pooling
+
+    def forward(self, x: Tensor) -> Judgement:
+        maps = self.body(x)
+        pooled = maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
+        judgement: Judgement = self.heads(pooled)
+        return judgement
+
+
+def _first_block(outputs: int) -> Residual:
+    return Residual(
+        nn.Sequential(conv3(3, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
+        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, outputs, 1)),
+    )
+
+
+def _block(inputs: int, outputs: int, down: bool, rectified: bool) -> Residual:
+    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, inputs), nn.ReLU(inplace=True), conv3(inputs, outputs)]
+    shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
+    if down or inputs != outputs:
+        shortcut.append(nn.Conv2d(inputs, outputs, 1))
+    if down:
+        body.append(nn.AvgPool2d(2))
+        shortcut.append(nn.AvgPool2d(2))
+    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
+
+
+def _initialised(network: nn.Module) -> nn.Module:
+    blocks = [module for module in network.modules() if isinstance(module, Residual)]
+    inner = {layer for block in blocks for layer in block.body.modules()}
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, gain=2**0.5 if layer in inner else 1.0)
+    return network
