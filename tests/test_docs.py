@@ -50,3 +50,13 @@ def test_every_link_leads_somewhere(path):
 @pytest.mark.parametrize("path", sorted(Path("suites").glob("*.yaml")), ids=str)
 def test_every_suite_fits_on_a_screen(path):
     assert len(path.read_text().splitlines()) <= 60
+
+
+def test_every_discrepancy_id_in_use_is_explained():
+    files = [path for folder in ("baselines", "benchmark", "suites") for path in Path(folder).rglob("*.[py][ya]*")]
+    used = {name for path in files for name in re.findall(r"\b(?:MS|SS|LA|X)-\d\d\b", path.read_text())}
+    explained = set(
+        re.findall(r"^\| ((?:MS|SS|LA|X)-\d\d) \|", Path("docs/discrepancies.md").read_text(), re.MULTILINE)
+    )
+    assert used
+    assert used <= explained

@@ -1,7 +1,7 @@
 """The DCGAN networks of MSGAN and Dist-GAN for CIFAR (32x32) and CelebA (64x64), with encoder.
 
 Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:93-161 (32x32) and :240-301 (64x64), layers in
-modules/ops.py; papers.md 2.1. 5x5 kernels with stride 2 and SAME padding, Glorot-uniform weights, leak 0.2, batch
+modules/ops.py. 5x5 kernels with stride 2 and SAME padding, Glorot-uniform weights, leak 0.2, batch
 norm with decay 0.9 and epsilon 1e-5 in all three players but in their first and last layers (the generator's first
 has it too). A layer before a batch norm has no bias, and the generator's first batch norm acts on the units of the
 linear layer, not per channel (`fc_bn_relu`). All heads see the flat features.

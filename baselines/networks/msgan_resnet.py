@@ -1,7 +1,7 @@
 """The residual networks of MSGAN and Dist-GAN, with encoder and without spectral norm.
 
 Source: tntrung/msgan at 8b8170f, modules/net_resnet.py:268-334 (32x32) and :343-410 (48x48), layers in
-modules/ops_resnet.py; papers.md 2.1. Glorot-uniform weights, zero biases; batch norm (decay 0.999, epsilon 1e-5)
+modules/ops_resnet.py. Glorot-uniform weights, zero biases; batch norm (decay 0.999, epsilon 1e-5)
 in generator and encoder. The discriminator goes down by a 1x1 convolution with stride 2 (`dsample_conv`, :58-61),
 on both paths; its real/fake head sees the sum-pooled maps, its class head, and Dist-GAN's feature distance, the
 flattened ones. The encoder's blocks average.

@@ -1,8 +1,8 @@
 """The tiny networks of Unrolled GAN for Stacked-MNIST as PacGAN re-implements them, K/1, K/2 and K/4.
 
 Lin et al., "PacGAN: The power of two samples in generative adversarial networks", NeurIPS 2018. Source:
-fjxmlzn/PacGAN, stacked_MNIST_experiments/unrolled_GAN_experiment/D=0.25G/model.py:275-310 and D=0.5G/model.py;
-papers.md 2.7. 3x3 kernels, SAME padding, batch norm in every layer of both players but the last, leak 0.3, tanh.
+fjxmlzn/PacGAN, stacked_MNIST_experiments/unrolled_GAN_experiment/D=0.25G/model.py:275-310 and D=0.5G/model.py.
+3x3 kernels, SAME padding, batch norm in every layer of both players but the last, leak 0.3, tanh.
 MSGAN's network of the same name is another one (X-02).
 
 Readings. The two folders hold K/4 (2-4-8 maps) and K/2 (4-8-16); K/1 continues them (8-16-32). The folders' ops.py

@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     encoder: tuple[int, ...]
 
 
-# papers.md 2.1 "ResNet 32x32" and "ResNet 48x48 STL"; mimicry's sngan_32.py and sngan_48.py have the same maps
+# MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps
 PLANS = {
     32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
     48: Plan(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),

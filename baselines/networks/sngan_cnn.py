@@ -1,6 +1,6 @@
 """The CNN of SN-GAN for 32x32 as MSGAN and Dist-GAN use it: without spectral norm, with the DCGAN's encoder.
 
-Source: tntrung/msgan at 8b8170f, modules/net_sngan.py:16-81, layers in modules/ops.py; papers.md 2.1. SAME padding,
+Source: tntrung/msgan at 8b8170f, modules/net_sngan.py:16-81, layers in modules/ops.py. SAME padding,
 Glorot-uniform weights, leak 0.2; batch norm (decay 0.9, epsilon 1e-5) in the generator's transposed convolutions
 only, which have no bias. The encoder at run time is the DCGAN's (msdistgan.py:189-190, MS-11), not the one that the
 file defines. tntrung/gan has leak 0.1 (models_sngan.py:14), which is not offered. MSGAN names an STL-10 variant

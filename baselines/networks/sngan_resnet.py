@@ -1,8 +1,8 @@
 """The residual networks of SN-GAN, in the shape that mimicry trains: spectral norm in the discriminator.
 
 Miyato et al., "Spectral Normalization for GANs", ICLR 2018. Source: kwotsin/mimicry, torch_mimicry:
-nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py (3f60827) and modules/resblocks.py (9f01eec); papers.md
-2.3. Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
+nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py (3f60827) and modules/resblocks.py (9f01eec).
+Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
 its inputs; heads linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside
 blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defaults (GBlock, DBlock).
 

@@ -1,6 +1,6 @@
 """Every loss again, in plain NumPy, float64 and as naively as possible.
 
-Written from the equations of research/papers.md (2.1 MSGAN and Dist-GAN, 2.2 SSGAN, 2.4 SSGAN-LA), not from
+Written from the equations of the papers and their released code, not from
 our code: nothing of baselines is imported here. `Nets` holds closed forms of the networks in stub.py. Each
 loss is a function of the player, the networks, real images x, the random draws d and the share t of the
 training done, and returns the weighted terms by name.

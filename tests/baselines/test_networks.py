@@ -29,7 +29,7 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-# --- MSGAN's networks for Stacked-MNIST: papers.md 2.1, "Stacked-MNIST 28x28x3", 5x5 kernels ------------
+# --- MSGAN's networks for Stacked-MNIST, 28x28x3, 5x5 kernels ------------
 
 
 def conv(inputs, outputs):

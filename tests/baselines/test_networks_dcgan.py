@@ -1,4 +1,4 @@
-"""MSGAN's DCGAN for 32x32 and 64x64 and its SN-GAN CNN for 32x32: papers.md 2.1."""
+"""MSGAN's DCGAN for 32x32 and 64x64 and its SN-GAN CNN for 32x32, counted by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""PacGAN's networks for Stacked-MNIST: papers.md 2.7, 3x3 kernels, batch norm in both players (X-02)."""
+"""PacGAN's networks for Stacked-MNIST: 3x3 kernels, batch norm in both players (X-02)."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The residual networks with (mimicry) and without (MSGAN) spectral norm: papers.md 2.1 and 2.3."""
+"""The residual networks with (mimicry) and without (MSGAN) spectral norm, counted by hand."""
 
 import copy
 import math
@@ -46,7 +46,7 @@ def test_generators_have_the_parameters_of_the_table(family):
     """32: linear 528,384; three blocks of 512 + 590,080 + 512 + 590,080 + 65,792; BN 512; conv 6,915."""
     assert up_block(256, 256) == 1_246_976
     by_hand = generator_by_hand(4, (256, 256, 256, 256))
-    assert by_hand == 528_384 + 3 * 1_246_976 + 512 + 6_915 == 4_276_739  # anchors.md: 4.28 M
+    assert by_hand == 528_384 + 3 * 1_246_976 + 512 + 6_915 == 4_276_739
     assert parameters(without_memory(family(CIFAR).generator)) == by_hand
     # 48: linear 2,377,728; blocks 1,903,360, 476,544 and 119,488... each as above; BN 128; conv 1,731
     by_hand = generator_by_hand(6, (512, 256, 128, 64))
@@ -60,7 +60,7 @@ def test_sngan_discriminator_has_the_parameters_of_the_table():
     first = conv(3, 3, 128) + conv(3, 128, 128) + conv(1, 3, 128)
     second = 2 * conv(3, 128, 128) + conv(1, 128, 128)
     by_hand = first + second + 4 * conv(3, 128, 128) + fc(128, 1)
-    assert by_hand == 151_680 + 311_680 + 590_336 + 129 == 1_053_825  # anchors.md: 1.05 M
+    assert by_hand == 151_680 + 311_680 + 590_336 + 129 == 1_053_825
     assert parameters(without_memory(lambda: sngan(CIFAR).discriminator(0))) == by_hand
     assert parameters(without_memory(lambda: sngan(CIFAR).discriminator(4))) == by_hand + 4 * 129
     # 48: a block's inner maps are as many as its inputs
