@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,5 +154,4 @@ class Trainer:
 
 EVALUATION_SEED = 2020
 
-Clock = Callable[[], float]
-clock: Clock = time.perf_counter
+clock = time.perf_counter

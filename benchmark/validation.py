@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import hint
-from benchmark.yaml_file import KeyPath, dotted, place
+from benchmark.yaml_file import KeyPath, place
 
 WORDS = {
     "missing": "is required",
@@ -91,6 +91,3 @@ def _plain(loc: KeyPath) -> KeyPath:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-__all__ = ["complaint", "dotted", "explain", "fields_at", "literals_at"]
