@@ -16,6 +16,9 @@ METHODS = {
     "dist_gan": "baselines.dist_gan:DistGAN",
     "dist_gan_ss": "baselines.dist_gan:DistGANSS",
     "dist_gan_ms": "baselines.dist_gan:DistGANMS",
+    "conditional_gan": "baselines.conditional_gan:ConditionalGAN",
+    "self_labelling": "baselines.self_labelling:SelfLabelling",
+    "pacgan": "baselines.pacgan:PacGAN",
 }
 
 NETWORKS = {

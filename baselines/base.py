@@ -5,7 +5,7 @@ loss, step that player. A reader of a method's file should recognise the paper's
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -18,8 +18,7 @@ from baselines.networks.base import Judgement, Network
 class Options(BaseModel):
     """A method's named switches and weights; every field is part of the trial's identity.
 
-    A switch that came when results were already stored has a default that does what was done before, and is left
-    out of the identity while it has that value (`exclude_if`), so that those results stay found.
+    The description of a field says where its default stands: an equation, or a line of code.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,12 +29,22 @@ class Turn:
     """What a player may draw on in its turn.
 
     `real`: (N, C, H, W) images in the network's range. `progress`: share of the training done, in [0, 1).
-    `rng`: the trial's random stream; every random number of a loss must come from it.
+    `rng`: the trial's random stream; every random number of a loss must come from it. `labels`: (N,) manual labels of
+    `real`, -1 where none is given; None for methods that use none. Into `watched` a loss may put scalars that are to
+    be recorded beside its terms; they must need no gradient.
     """
 
     real: Tensor
     progress: float
     rng: torch.Generator
+    labels: Tensor | None = None
+    watched: dict[str, Tensor] = field(default_factory=dict)
+
+    def given_labels(self) -> Tensor:
+        """The labels, for methods that use them."""
+        if self.labels is None:
+            raise ValueError("this method needs labels, and the turn has none")
+        return self.labels
 
 
 class Method(nn.Module, ABC):
@@ -49,21 +58,46 @@ class Method(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     classes: ClassVar[int] = 0
-    uses_logit: ClassVar[bool] = True  # False where no loss looks at the real/fake head: it stays as it began
+    basis: ClassVar[str] = "official-code"  # what the implementation follows; a tag of every run
 
-    def __init__(self, network: Network, distribution: str, options: Any) -> None:
+    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
+        """`distribution`: of the latents. `labels`: how many manual classes the dataset has."""
         super().__init__()
         self.options = options
+        self.labels = labels
         self.latent_dim = network.latent_dim
         self.distribution = distribution
-        self.generator = network.generator()
-        self.discriminator = network.discriminator(self.classes)
+        self.generator = network.generator(self.conditions)
+        self.discriminator = self.judging(network)
+
+    @property
+    def conditions(self) -> int:
+        """Of how many conditions the players are told one; 0: of none."""
+        return 0
+
+    def judging(self, network: Network) -> nn.Module:
+        """The discriminator that this method plays with."""
+        return network.discriminator(self.classes, self.conditions)
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
-        """Why these options cannot train with this batch size, or None."""
-        del options, batch_size
+    def labelled(cls, options: dict[str, Any]) -> float:
+        """The share of real images whose manual label these options use, in [0, 1]."""
+        del options
+        return 0.0
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+        """Why these options cannot train with this batch size and so many manual classes, or None."""
+        del options, batch_size, labels
         return None
+
+    def turns(self, player: str, discriminator_steps: int) -> int:
+        """How often a player plays in one step."""
+        return discriminator_steps if player == "discriminator" else 1
+
+    def played(self, player: str) -> None:
+        """What follows the update of a player; the loop calls it."""
+        del player
 
     @abstractmethod
     def loss(self, player: str, turn: Turn) -> dict[str, Tensor]:
@@ -72,6 +106,10 @@ class Method(nn.Module, ABC):
     def modules_of(self, player: str) -> tuple[nn.Module, ...]:
         """The modules whose parameters a player moves."""
         return (getattr(self, player),)
+
+    def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """What the generator makes n images of: (n, latent_dim) latents, and (n,) conditions where there are any."""
+        return (self.latents(n, rng),)
 
     def latents(self, n: int, rng: torch.Generator) -> Tensor:
         """(n, latent_dim) draws from the prior: uniform on [-1, 1] or standard normal."""

@@ -12,10 +12,10 @@ That code plays the hinge game. Its CIFAR-10 scripts show every image in all fou
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines import base, games, rotations
-from baselines.networks.base import Judgement
+from baselines.networks.base import Judgement, Network, without_logit
 
 
 class DAGANOptions(base.Options):
@@ -35,8 +35,9 @@ class DAGAN(base.Method):
     Options: ClassVar[type[base.Options]] = DAGANOptions
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
         """Quarters divide the batch by the four turns."""
+        del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
     def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
@@ -51,7 +52,7 @@ class DAGAN(base.Method):
         real = rotations.batch(recipe, turn.real, turn.rng)
         of_real, of_fake = self.judge_each(real.images, fake.images)
         scores = self.score(of_real, real.labels), self.score(of_fake, fake.labels)
-        return {"game": games.DISCRIMINATOR[game](*scores)}
+        return {"game": games.discriminator(game, *scores)}
 
     def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
         """(N,) real/fake logits of images turned `turns` times."""
@@ -65,7 +66,10 @@ class DAGANMD(DAGAN):
     title = "DAGAN-MD"
     about = "the plain game on turned images with one real/fake logit for each turn"
     classes = rotations.TURNS
-    uses_logit = False
+
+    def judging(self, network: Network) -> nn.Module:
+        """Without a real/fake head."""
+        return without_logit(super().judging(network))
 
     def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
         """D_r of images turned r times."""

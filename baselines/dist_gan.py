@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy
 
 from baselines import base, games, rotations
 from baselines.networks.base import Network
@@ -60,8 +60,8 @@ class DistGAN(base.Method):
     players = ("encoder", "discriminator", "generator")
     roles = frozenset({"generator", "discriminator", "encoder"})
 
-    def __init__(self, network: Network, distribution: str, options: Any) -> None:
-        super().__init__(network, distribution, options)
+    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
+        super().__init__(network, distribution, options, labels)
         self.encoder = network.encoder()
 
     def modules_of(self, player: str) -> tuple[nn.Module, ...]:
@@ -149,27 +149,14 @@ class DistGAN(base.Method):
         return (slopes - 1).square().mean()
 
 
-def _log_real(logit: Tensor) -> Tensor:
-    return softplus(-logit)
-
-
-def _log_fake(logit: Tensor) -> Tensor:
-    return softplus(logit)
-
-
-def _hinge_real(score: Tensor) -> Tensor:
-    return (1 - score).relu()
-
-
-def _hinge_fake(score: Tensor) -> Tensor:
-    return (1 + score).relu()
-
-
 # loss -> what one image costs when it should score as real, and when it should score as fake
 SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "log": (_log_real, _log_fake),
-    "hinge_logit": (_hinge_real, _hinge_fake),
-    "hinge_sigmoid": (lambda logit: _hinge_real(logit.sigmoid()), lambda logit: _hinge_fake(logit.sigmoid())),
+    "log": games.COSTS["non_saturating"],
+    "hinge_logit": games.COSTS["hinge"],
+    "hinge_sigmoid": (
+        lambda logit: games.hinge_real(logit.sigmoid()),
+        lambda logit: games.hinge_fake(logit.sigmoid()),
+    ),
 }
 
 

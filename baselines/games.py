@@ -1,7 +1,7 @@
 """The real/fake games: what the discriminator and the generator minimise on logits.
 
-Discriminator losses take (N,) logits of real and (M,) of fake images; generator losses (M,) of fake. `slopes` is
-what gradient penalties are made of.
+The discriminator's take (N,) logits of real and (M,) of fake images, the generator's (M,) of fake. `slopes` is what
+gradient penalties are made of.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,35 @@ from baselines.networks.base import Judgement
 GameName = Literal["non_saturating", "hinge"]
 
 
-def non_saturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """mean -log s(real) + mean -log(1 - s(fake)), s the logistic function (Goodfellow et al. 2014, eq. 1)."""
-    return softplus(-real).mean() + softplus(fake).mean()
+def log_real(logit: Tensor) -> Tensor:
+    """-log s(logit) of each, s the logistic function (Goodfellow et al. 2014, eq. 1)."""
+    return softplus(-logit)
+
+
+def log_fake(logit: Tensor) -> Tensor:
+    """-log(1 - s(logit)) of each (Goodfellow et al. 2014, eq. 1)."""
+    return softplus(logit)
+
+
+def hinge_real(logit: Tensor) -> Tensor:
+    """max(0, 1 - logit) of each (Miyato et al. 2018, eq. 16)."""
+    return relu(1 - logit)
+
+
+def hinge_fake(logit: Tensor) -> Tensor:
+    """max(0, 1 + logit) of each (Miyato et al. 2018, eq. 16)."""
+    return relu(1 + logit)
+
+
+def discriminator(game: GameName, real: Tensor, fake: Tensor) -> Tensor:
+    """The mean cost of the real images plus that of the fake ones."""
+    of_real, of_fake = COSTS[game]
+    return of_real(real).mean() + of_fake(fake).mean()
 
 
 def non_saturating_generator(fake: Tensor) -> Tensor:
     """mean -log s(fake) (Goodfellow et al. 2014, section 3)."""
     return softplus(-fake).mean()
-
-
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """mean max(0, 1 - real) + mean max(0, 1 + fake) (Miyato et al. 2018, eq. 16)."""
-    return relu(1 - real).mean() + relu(1 + fake).mean()
 
 
 def hinge_generator(fake: Tensor) -> Tensor:
@@ -50,9 +66,10 @@ def slopes(
     return (squares.mean(1) if norm == "rms" else squares.sum(1)).sqrt()
 
 
-DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "non_saturating": non_saturating_discriminator,
-    "hinge": hinge_discriminator,
+# game -> what one image costs the discriminator: a real one, a fake one
+COSTS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "non_saturating": (log_real, log_fake),
+    "hinge": (hinge_real, hinge_fake),
 }
 GENERATOR: dict[str, Callable[[Tensor], Tensor]] = {
     "non_saturating": non_saturating_generator,

@@ -46,7 +46,7 @@ class GAN(base.Method):
                 fake = self.generator(latents)
             task = self.discriminator_task(turn, fake)
             real_view, fake_view, *task_views = self.judge_each(turn.real, fake, *task.images)
-            game = games.DISCRIMINATOR[self.options.game](real_view.logit, fake_view.logit)
+            game = games.discriminator(self.options.game, real_view.logit, fake_view.logit)
         else:
             fake = self.generator(latents)
             task = self.generator_task(turn, fake)

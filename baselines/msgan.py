@@ -20,7 +20,6 @@ authors' own, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -38,7 +37,7 @@ class MSGANOptions(SSGANOptions):
     """
 
     batches: rotations.BatchRecipe = "quarters"
-    variant: Literal["ssgan_la", "released"] = Field(default="ssgan_la", exclude_if=lambda value: value == "ssgan_la")
+    variant: Literal["ssgan_la", "released"] = "ssgan_la"
 
 
 class MSGAN(SSGAN):
@@ -52,10 +51,10 @@ class MSGAN(SSGAN):
     classes = rotations.TURNS + 1
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
         """`released` draws N of all candidates, so it takes any batch size and no batch recipe."""
         if options.get("variant") != "released":
-            return super().problem(options, batch_size)
+            return super().problem(options, batch_size, labels)
         if options.get("batches", "quarters") != "quarters":
             return f"variant 'released' draws its own batches; leave out batches: {options['batches']}"
         return None

@@ -43,8 +43,9 @@ class SSGAN(GAN):
     classes = rotations.TURNS
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
         """Some recipes divide the batch by the four turns."""
+        del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
     def turned(self, images: Tensor, rng: torch.Generator) -> rotations.Labelled:

@@ -19,11 +19,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
 from baselines import base, games, rotations
 from baselines.gan import GANOptions, Task
+from baselines.networks.base import Network, without_logit
 from baselines.ssgan import SSGAN
 
 FormName = Literal["multi_hinge", "cross_entropy"]
@@ -87,12 +88,16 @@ class SSGANLA(base.Method):
     about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
     Options: ClassVar[type[base.Options]] = SSGANLAOptions
     classes = 2 * rotations.TURNS
-    uses_logit = False
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int) -> str | None:
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
         """Quarters divide the batch by the four turns."""
+        del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+
+    def judging(self, network: Network) -> nn.Module:
+        """Without a real/fake head."""
+        return without_logit(super().judging(network))
 
     def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
         """L_D or L_G."""

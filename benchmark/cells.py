@@ -203,7 +203,13 @@ class Builder:
                 where = layers.place_of(("optimizer", "player_lr", player), cell_place)
                 raise UserError(f"{where}: unknown player '{player}'; {hint(player, method.players)}")
         with _at(layers.place_of(("options",), cell_place)):
-            problem = method.problem(spec.options, spec.batch_size)
+            if method.labelled(spec.options) and not dataset.classes():
+                fits = sorted(name for name in plugins.datasets if plugins.datasets[name].classes())
+                raise UserError(
+                    f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
+                    f" labelled: {', '.join(fits)}"
+                )
+            problem = method.problem(spec.options, spec.batch_size, dataset.classes())
             if problem:
                 raise UserError(problem)
         metric = plugins.metrics[spec.protocol.metric]

@@ -105,7 +105,7 @@ class Session:
             if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.folder(self.workspace.data)).train
                 images = Images(arrays.images, dataset.stacked, torch.device("cpu"))
-                sheets[name] = contact_sheet(images.draw(SHEET, torch.Generator().manual_seed(0)))
+                sheets[name] = contact_sheet(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
         return sheets
 
     def _tell_of(self, mirror: Mirror | None) -> None:

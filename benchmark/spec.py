@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -33,12 +33,34 @@ class Latent(Frozen):
 
 
 class Optimizer(Frozen):
-    """Adam for every player; `player_lr` gives single players a learning rate of their own."""
+    """Adam for every player; `player_lr` gives single players a learning rate of their own.
+
+    `schedule`: how it falls with the share t of the training done: `constant`; `linear`, lr (1 - t); `capped_linear`,
+    lr min(1 - t, 1/2), which is what MSGAN's ResNet recipe comes to (MS-04).
+    """
 
     lr: PositiveFloat
     betas: tuple[Beta, Beta]
     eps: PositiveFloat = 1e-8
     player_lr: dict[str, PositiveFloat] = Field(default_factory=dict)
+    schedule: Literal["constant", "linear", "capped_linear"] = "constant"
+
+    def lr_at(self, player: str, progress: float) -> float:
+        """The learning rate of a player at a share of the training, in [0, 1)."""
+        left = 1 - progress
+        factor = {"constant": 1.0, "linear": left, "capped_linear": min(left, 0.5)}[self.schedule]
+        return factor * self.player_lr.get(player, self.lr)
+
+
+class Average(Frozen):
+    """An exponential moving average of the generator, from which samples are drawn.
+
+    After each of its updates, average <- decay average + (1 - decay) generator, buffers included; for the first
+    `start` steps the average is the generator itself.
+    """
+
+    decay: Annotated[float, Field(strict=True, ge=0, lt=1)]
+    start: Annotated[int, Field(strict=True, ge=0)] = 0
 
 
 class Protocol(Frozen):
@@ -70,6 +92,7 @@ class TrialSpec(Frozen):
     batch_size: PositiveInt
     discriminator_steps: PositiveInt = 1
     optimizer: Optimizer
+    average: Average | None = None
     precision: Literal["float32"] = "float32"
     protocol: Protocol
     seed: Seed

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from baselines.averages import averaged
 from baselines.base import Method, Turn
 from benchmark.data.base import Images
 from benchmark.spec import TrialSpec
@@ -59,6 +60,7 @@ class Trainer:
         # The weights came from the seed itself; training draws from a stream of its own.
         self.rng = torch.Generator(self.device).manual_seed(self.spec.seed + 2**32)
         self.players = [self._player(name) for name in self.method.players]
+        self.average = averaged(self.method.generator, self.spec.average.decay) if self.spec.average else None
         self.method.train()
 
     def _player(self, name: str) -> Player:
@@ -66,34 +68,52 @@ class Trainer:
         parameters = [p for module in self.method.modules_of(name) for p in module.parameters()]
         adam = torch.optim.Adam(
             parameters,
-            lr=settings.player_lr.get(name, settings.lr),
+            lr=settings.lr_at(name, 0.0),
             betas=settings.betas,
             eps=settings.eps,
             fused=True,
         )
-        turns = self.spec.discriminator_steps if name == "discriminator" else 1
-        return Player(name, turns, parameters, adam)
+        return Player(name, self.method.turns(name, self.spec.discriminator_steps), parameters, adam)
+
+    @property
+    def sampled(self) -> nn.Module:
+        """The generator that samples are drawn from: the average where the recipe has one."""
+        found: nn.Module = self.average.module if self.average else self.method.generator
+        return found
 
     def train_until(self, step: int) -> Iterator[int]:
         """Train up to a step, yielding after each one so that the caller can watch the clock."""
         while self.step < step:
             for player in self.players:
+                for group in player.optimizer.param_groups:
+                    group["lr"] = self.spec.optimizer.lr_at(player.name, self.step / self.spec.steps)
                 for _ in range(player.turns):
                     self._play(player)
+            self._follow()
             self.step += 1
             self.summed += 1
             yield self.step
 
+    def _follow(self) -> None:
+        """The average takes one step after the generator."""
+        if self.average and self.spec.average:
+            if self.step < self.spec.average.start:
+                self.average.n_averaged.zero_()  # so that it copies
+            self.average.update_parameters(self.method.generator)
+
     def _play(self, player: Player) -> None:
-        real = to_range(self.images.draw(self.spec.batch_size, self.rng), self.image_range)
+        drawn = self.images.draw(self.spec.batch_size, self.rng)
+        real = to_range(drawn.images, self.image_range)
         own = set(map(id, player.parameters))
         for parameter in self.method.parameters():
             parameter.requires_grad_(id(parameter) in own)
-        losses = self.method.loss(player.name, Turn(real, self.step / self.spec.steps, self.rng))
+        turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
+        losses = self.method.loss(player.name, turn)
         player.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         player.optimizer.step()
-        for term, value in losses.items():
+        self.method.played(player.name)
+        for term, value in (losses | turn.watched).items():
             key = f"{player.name}/{term}"
             value = value.detach() / player.turns
             self.sums[key] = self.sums[key] + value if key in self.sums else value
@@ -117,6 +137,7 @@ class Trainer:
             "trial_id": self.spec.trial_id,
             "step": self.step,
             "method": self.method.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
             "sums": self.sums,
@@ -126,6 +147,8 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state of the same trial."""
         self.method.load_state_dict(state["method"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         for player, saved in zip(self.players, state["optimizers"], strict=True):
             player.optimizer.load_state_dict(saved)
         self.rng.set_state(state["rng"].cpu())
@@ -140,16 +163,17 @@ class Trainer:
         """
         protocol = self.spec.protocol
         latents = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
-        kept = {name: buffer.clone() for name, buffer in self.method.generator.named_buffers()}
-        self.method.generator.train(protocol.batch_norm == "batch")
+        generator = self.sampled
+        kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+        generator.train(protocol.batch_norm == "batch")
         try:
             for start in range(0, n, protocol.sample_batch):
-                images = self.method.generator(self.method.latents(protocol.sample_batch, latents))
+                images = generator(*self.method.generator_input(protocol.sample_batch, latents))
                 yield to_uint8(images, self.image_range)[: n - start]
         finally:
-            for name, buffer in self.method.generator.named_buffers():
+            for name, buffer in generator.named_buffers():
                 buffer.copy_(kept[name])
-            self.method.generator.train()
+            generator.train()
 
 
 EVALUATION_SEED = 2020

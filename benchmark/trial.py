@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark import checkpoint, environment, plugins
-from benchmark.data.base import Images, Prepared, open_prepared
+from benchmark.data.base import Images, Prepared, kept_labels, open_prepared
 from benchmark.metrics.base import Metric
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, Measurement, TrialRecord
@@ -110,8 +110,10 @@ def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:
             dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
         )
         options = method_class.Options.model_validate(spec.options)
-        method = method_class(network, spec.latent.distribution, options).to(device)
-    images = Images(prepared.train.images, dataset.stacked, device)
+        method = method_class(network, spec.latent.distribution, options, dataset.classes()).to(device)
+    share = method_class.labelled(spec.options)
+    labels = kept_labels(prepared.train.labels, share, dataset.stacked) if share else None
+    images = Images(prepared.train.images, dataset.stacked, device, labels, dataset.labels)
     return Trainer(spec, method, images, network_class.image_range, device)
 
 
@@ -157,7 +159,7 @@ class _Trial:
             self.evaluation_seconds += mark - measuring
             speed = trainer.step / max(self.train_seconds, 1e-9)
             report(Progress(spec.trial_id, trainer.step, speed, self.metrics))
-        checkpoint.save(self.path.with_suffix(".final.pt"), {"method": trainer.method.state_dict()})
+        checkpoint.save(self.path.with_suffix(".final.pt"), final_weights(trainer))
         self.path.unlink(missing_ok=True)
 
     @property
@@ -203,6 +205,12 @@ class _Trial:
                 gpus=self.job.gpus,
             ),
         }
+
+
+def final_weights(trainer: Trainer) -> dict[str, Any]:
+    """What is kept of a finished trial: the method, and the average where the recipe has one."""
+    average = trainer.average.module.state_dict() if trainer.average else None
+    return {"method": trainer.method.state_dict(), "average": average}
 
 
 def evaluation_steps(steps: int, evaluations: int) -> list[int]:

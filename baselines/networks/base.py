@@ -1,6 +1,8 @@
 """The network contract, and the layers that several families share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
@@ -16,12 +18,21 @@ class Judgement(NamedTuple):
     """What a discriminator says of N images.
 
     `logit`: (N,) real/fake logit. `classes`: (N, K) logits of the self-supervised head, K may be 0.
-    `features`: (N, F) the last layer before the heads.
+    `features`: (N, F) the last layer before the heads. `conditions`: (N, C) what each condition adds to the logit,
+    C may be 0.
     """
 
     logit: Tensor
     classes: Tensor
     features: Tensor
+    conditions: Tensor
+
+    def logit_given(self, conditions: Tensor) -> Tensor:
+        """(N,) real/fake logits under (N,) conditions, in a discriminator that was built with some.
+
+        D(x, y) = psi(f(x)) + f(x) V_y (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018, eq. 2).
+        """
+        return self.logit + self.conditions.gather(1, conditions.unsqueeze(1)).squeeze(1)
 
 
 class NetworkOptions(BaseModel):
@@ -61,33 +72,120 @@ class Network(ABC):
         self.options = options
 
     @abstractmethod
-    def generator(self) -> nn.Module:
-        """(N, latent_dim) latents -> (N, C, H, W) images in `image_range`."""
+    def generator(self, conditions: int = 0) -> nn.Module:
+        """(N, latent_dim) latents -> (N, C, H, W) images in `image_range`.
+
+        With `conditions` > 0, which only families with the role `conditions` take, a second input are (N,) conditions.
+        """
 
     @abstractmethod
-    def discriminator(self, classes: int) -> nn.Module:
-        """(N, C, H, W) images -> Judgement with `classes` self-supervised logits."""
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+        """(N, C, H, W) images -> Judgement with `classes` self-supervised logits. It has its Heads as `heads`."""
+
+    def classifier(self, classes: int) -> nn.Module:
+        """(N, C, H, W) images -> Judgement of `classes` alone, by a discriminator's layers without spectral norm."""
+        switch = {"spectral_norm": False} if hasattr(self.options, "spectral_norm") else {}
+        plain = type(self)(self.shape, self.latent_dim, self.options.model_copy(update=switch))
+        return without_logit(plain.discriminator(classes))
+
+    def packed(self, images: int) -> "Network":
+        """The family for `images` images as one, stacked along their channels."""
+        return type(self)((images * self.shape[0], *self.shape[1:]), self.latent_dim, self.options)
 
     def encoder(self) -> nn.Module:
         """(N, C, H, W) images -> (N, latent_dim) latents; only families with the role `encoder`."""
         raise NotImplementedError(f"{type(self).__name__} has no encoder")
 
 
-class Heads(nn.Module):
-    """The real/fake head and, with `classes` > 0, the class head, both linear on flat features.
+def without_conditions(network: Network, conditions: int) -> None:
+    """Raises NotImplementedError when conditions are asked of a family that has no conditional players."""
+    if conditions:
+        raise NotImplementedError(f"{type(network).__name__} has no conditional players")
 
-    `judged`: the width of what the real/fake head looks at, where that is something else, pooled maps say.
+
+class Heads(nn.Module):
+    """The real/fake head and, with `classes` or `conditions` > 0, the class head and a projection of each condition.
+
+    All are linear on flat features. `judged`: the width of what the real/fake head and the projection look at, where
+    that is something else, pooled maps say.
     """
 
-    def __init__(self, features: int, classes: int, judged: int | None = None) -> None:
+    def __init__(self, features: int, classes: int, judged: int | None = None, conditions: int = 0) -> None:
         super().__init__()
-        self.logit = nn.Linear(features if judged is None else judged, 1)
+        judged = features if judged is None else judged
+        self.logit: nn.Module | None = nn.Linear(judged, 1)
         self.classes = nn.Linear(features, classes) if classes else None
+        self.conditions = nn.Linear(judged, conditions, bias=False) if conditions else None
 
     def forward(self, features: Tensor, judged: Tensor | None = None) -> Judgement:
         """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement."""
-        classes = self.classes(features) if self.classes else features.new_zeros(len(features), 0)
-        return Judgement(self.logit(features if judged is None else judged).squeeze(1), classes, features)
+        judged = features if judged is None else judged
+        none = features.new_zeros(len(features), 0)
+        return Judgement(
+            logit=self.logit(judged).squeeze(1) if self.logit else features.new_zeros(len(features)),
+            classes=self.classes(features) if self.classes else none,
+            features=features,
+            conditions=self.conditions(judged) if self.conditions else none,
+        )
+
+
+def without_logit(discriminator: nn.Module) -> nn.Module:
+    """Takes away the real/fake head, for a game that never asks for it: the logit is 0."""
+    heads = discriminator.get_submodule("heads")
+    if not isinstance(heads, Heads):
+        raise TypeError(f"{type(discriminator).__name__} has no Heads as heads")
+    heads.logit = None
+    return discriminator
+
+
+class Conditional(nn.Module):
+    """A layer with a second input: (N,) conditions, or whatever else its maps are to be modulated by."""
+
+
+class Chain(nn.Sequential, Conditional):
+    """Layers one after the other; the conditional ones among them get the condition."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The last layer's output."""
+        for layer in self:
+            x = layer(x, condition) if isinstance(layer, Conditional) else layer(x)
+        return x
+
+
+class ConditionalBatchNorm(Conditional):
+    """Batch norm whose scale and shift belong to the condition (Dumoulin et al. 2017; de Vries et al. 2017).
+
+    Scales start from a normal distribution of mean 1 and deviation 0.02, shifts from 0 (mimicry modules/layers.py,
+    ConditionalBatchNorm2d). `norm`: a batch norm without weights of its own.
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, conditions: int) -> None:
+        super().__init__()
+        self.norm = norm
+        self.scale = nn.Embedding(conditions, norm.num_features)
+        self.shift = nn.Embedding(conditions, norm.num_features)
+        nn.init.normal_(self.scale.weight, 1.0, 0.02)
+        nn.init.zeros_(self.shift.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, C, ...) maps, (N,) conditions -> (N, C, ...)."""
+        return modulated(self.norm(x), self.scale(condition), self.shift(condition))
+
+
+def modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """(N, C, ...) maps times (N, C) scales plus (N, C) shifts."""
+    maps = (*scale.shape, *(1 for _ in x.shape[2:]))
+    return x * scale.view(maps) + shift.view(maps)
+
+
+Norm = Callable[[int], nn.Module]
+
+
+def batch_norms(conditions: int, kind: Any = nn.BatchNorm2d, **settings: float) -> Norm:
+    """What makes the batch norm of so many channels: a conditional one where there are conditions."""
+    if not conditions:
+        return partial(kind, **settings)
+    return lambda channels: ConditionalBatchNorm(kind(channels, affine=False, **settings), conditions)
 
 
 def xavier_(module: nn.Module) -> nn.Module:
@@ -100,16 +198,17 @@ def xavier_(module: nn.Module) -> nn.Module:
     return module
 
 
-def spectral_norm_(module: nn.Module) -> nn.Module:
+def spectral_norm_(module: nn.Module, besides: Sequence[nn.Module | None] = ()) -> nn.Module:
     """Divides the weights of every linear and convolutional layer by their largest singular value, in place.
 
+    `besides`: layers to leave as they are.
     Call it on initialised weights. One power iteration per pass in training mode, none in evaluation. It is the
     parametrisation, not the older hook of `torch.nn.utils`: there the weight itself is a parameter and both
     singular vectors are buffers, so that optimiser, state and exact resume need to know nothing of it, and the
     vectors are copied for each pass, so that several passes may come before one backward pass.
     """
     for layer in list(module.modules()):
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer not in besides:
             parametrizations.spectral_norm(layer)
     return module
 

@@ -19,6 +19,8 @@ from baselines.networks.base import (
     Reshape,
     SameConv,
     SameDeconv,
+    Shape,
+    without_conditions,
     xavier_,
 )
 
@@ -38,8 +40,9 @@ class DCGAN(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
+        without_conditions(self, conditions)
         width, side = self.options.generator_width, self.shape[1] // 16
         units = 8 * width * side**2
         layers: list[nn.Module] = [
@@ -50,15 +53,16 @@ class DCGAN(Network):
         ]
         for inputs, outputs in pairwise((8 * width, 4 * width, 2 * width, width)):
             layers += doubled(inputs, outputs, 5)
-        return xavier_(nn.Sequential(*layers, SameDeconv(width, 3, 5), nn.Sigmoid()))
+        return xavier_(nn.Sequential(*layers, SameDeconv(width, self.shape[0], 5), nn.Sigmoid()))
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 2048 (32x32) or 8192 (64x64) features at width 64."""
-        return xavier_(_Discriminator(self.options.discriminator_width, self.shape[1] // 16, classes))
+        without_conditions(self, conditions)
+        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
-        return encoder(self.options.encoder_width, self.shape[1], self.latent_dim)
+        return encoder(self.options.encoder_width, self.shape, self.latent_dim)
 
 
 def doubled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -70,14 +74,15 @@ def doubled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Modul
     )
 
 
-def encoder(width: int, side: int, latent_dim: int) -> nn.Module:
+def encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:
     """The discriminator's layers and a linear one; MSGAN's CNN for 32x32 uses it too (MS-11)."""
-    return xavier_(nn.Sequential(*_halvings(width), nn.Linear(8 * width * (side // 16) ** 2, latent_dim)))
+    flat = 8 * width * (shape[1] // 16) ** 2
+    return xavier_(nn.Sequential(*_halvings(shape[0], width), nn.Linear(flat, latent_dim)))
 
 
-def _halvings(width: int) -> list[nn.Module]:
+def _halvings(channels: int, width: int) -> list[nn.Module]:
     """Four halvings of the side and a flattening; the first has no batch norm, and so a bias."""
-    layers: list[nn.Module] = [SameConv(3, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
+    layers: list[nn.Module] = [SameConv(channels, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
     for inputs, outputs in pairwise((width, 2 * width, 4 * width, 8 * width)):
         layers += [
             SameConv(inputs, outputs, 5, stride=2, bias=False),
@@ -88,10 +93,10 @@ def _halvings(width: int) -> list[nn.Module]:
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, width: int, side: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, classes: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*_halvings(width))
-        self.heads = Heads(8 * width * side**2, classes)
+        self.body = nn.Sequential(*_halvings(shape[0], width))
+        self.heads = Heads(8 * width * (shape[1] // 16) ** 2, classes)
 
     def forward(self, x: Tensor) -> Judgement:
         judgement: Judgement = self.heads(self.body(x))

@@ -5,7 +5,7 @@ from math import prod
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import Heads, Judgement, Network, NetworkOptions, Reshape, xavier_
+from baselines.networks.base import Chain, Heads, Judgement, Network, NetworkOptions, Reshape, batch_norms, xavier_
 
 
 class MLPOptions(NetworkOptions):
@@ -21,18 +21,20 @@ class MLP(Network):
     about = "two hidden layers, fully connected; the quickstart's network"
     Options = MLPOptions
     shapes = frozenset({(3, 8, 8)})
+    roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (0.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, C, H, W) in [0, 1]."""
         width = self.options.generator_width
+        norm = batch_norms(conditions, nn.BatchNorm1d)
         return xavier_(
-            nn.Sequential(
+            Chain(
                 nn.Linear(self.latent_dim, width),
-                nn.BatchNorm1d(width),
+                norm(width),
                 nn.ReLU(inplace=True),
                 nn.Linear(width, width),
-                nn.BatchNorm1d(width),
+                norm(width),
                 nn.ReLU(inplace=True),
                 nn.Linear(width, prod(self.shape)),
                 nn.Sigmoid(),
@@ -40,13 +42,14 @@ class MLP(Network):
             )
         )
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, C, H, W) -> Judgement with `discriminator_width` features."""
-        return xavier_(_Discriminator(prod(self.shape), self.options.discriminator_width, classes))
+        heads = Heads(self.options.discriminator_width, classes, conditions=conditions)
+        return xavier_(_Discriminator(prod(self.shape), self.options.discriminator_width, heads))
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, pixels: int, width: int, classes: int) -> None:
+    def __init__(self, pixels: int, width: int, heads: Heads) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Flatten(),
@@ -55,7 +58,7 @@ class _Discriminator(nn.Module):
             nn.Linear(width, width),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        self.heads = Heads(width, classes)
+        self.heads = heads
 
     def forward(self, x: Tensor) -> Judgement:
         judgement: Judgement = self.heads(self.body(x))

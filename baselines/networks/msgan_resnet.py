@@ -15,8 +15,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from baselines.networks.base import EncoderWidths, Heads, Judgement, Network, xavier_
-from baselines.networks.residual import PLANS, Plan, Residual, conv3, generator
+from baselines.networks.base import EncoderWidths, Heads, Judgement, Network, Shape, without_conditions, xavier_
+from baselines.networks.residual import PLANS, Residual, conv3, generator
 
 norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.001)
 
@@ -34,16 +34,16 @@ class MSGANResNet(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
-        plan = PLANS[self.shape[1]]
-        return xavier_(generator(self.latent_dim, plan, self.options.generator_width, "nearest", norm, nn.Sigmoid()))
+        without_conditions(self, conditions)
+        plan, width = PLANS[self.shape[1]], self.options.generator_width
+        return xavier_(generator(self.latent_dim, plan, width, self.shape[0], "nearest", (norm, norm), nn.Sigmoid()))
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 8192 (32x32) or 9216 (48x48) features at width 64."""
-        plan = PLANS[self.shape[1]]
-        side = self.shape[1] // 2**plan.downs
-        return xavier_(_Discriminator(plan, self.options.discriminator_width, side, classes))
+        without_conditions(self, conditions)
+        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
@@ -51,7 +51,7 @@ class MSGANResNet(Network):
         maps = [self.options.encoder_width * units for units in plan.encoder]
         return xavier_(
             nn.Sequential(
-                conv3(3, maps[0]),
+                conv3(self.shape[0], maps[0]),
                 *(_encoder_block(inputs, outputs) for inputs, outputs in pairwise(maps)),
                 norm(maps[-1]),
                 nn.LeakyReLU(0.2, inplace=True),
@@ -62,10 +62,12 @@ class MSGANResNet(Network):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, plan: Plan, width: int, side: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, classes: int) -> None:
         super().__init__()
+        plan = PLANS[shape[1]]
+        side = shape[1] // 2**plan.downs
         maps = [width * units for units in plan.discriminator]
-        blocks = [_first_block(maps[0])]
+        blocks = [_first_block(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
             blocks.append(_block(inputs, outputs, index < plan.downs))
         self.body = nn.Sequential(*blocks, nn.ReLU())
@@ -81,10 +83,10 @@ def _down(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 1, stride=2)
 
 
-def _first_block(outputs: int) -> Residual:
+def _first_block(inputs: int, outputs: int) -> Residual:
     return Residual(
-        nn.Sequential(conv3(3, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), _down(outputs)),
-        nn.Sequential(_down(3), nn.Conv2d(3, outputs, 1)),
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), _down(outputs)),
+        nn.Sequential(_down(inputs), nn.Conv2d(inputs, outputs, 1)),
     )
 
 

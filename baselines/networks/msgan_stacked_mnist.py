@@ -4,13 +4,18 @@ Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:170-233 and modules/ops.p
 initialisation, batch norm (decay 0.9, epsilon 1e-5) in the generator only, after layers without bias, the first one
 over the 1,024 units before they become a picture; leak 0.2. K divides the width of the discriminator: first layer
 8/K maps. The PacGAN variant of "K/4" is another network (X-02).
+
+That code has no conditional players. Ours have conditional batch norm in the generator, its first one too, and a
+projection of the flat features.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
 from baselines.networks.base import (
+    Chain,
     Heads,
     Judgement,
     Network,
@@ -18,6 +23,7 @@ from baselines.networks.base import (
     Reshape,
     SameConv,
     SameDeconv,
+    batch_norms,
     xavier_,
 )
 
@@ -34,43 +40,45 @@ class MSGANStackedMNIST(Network):
     about = "MSGAN's tiny convolutional nets for Stacked-MNIST; option k (1, 2, 4) shrinks the discriminator"
     Options = MSGANStackedMNISTOptions
     shapes = frozenset({(3, 28, 28)})
-    roles = frozenset({"generator", "discriminator", "encoder"})
+    roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 28, 28) in [0, 1]."""
+        norm = batch_norms(conditions, eps=1e-5, momentum=0.1)
         return xavier_(
-            nn.Sequential(
+            Chain(
                 nn.Linear(self.latent_dim, 4 * 4 * 64, bias=False),
-                nn.BatchNorm1d(4 * 4 * 64, eps=1e-5, momentum=0.1),
+                batch_norms(conditions, nn.BatchNorm1d, eps=1e-5, momentum=0.1)(4 * 4 * 64),
                 nn.ReLU(inplace=True),
                 Reshape(64, 4, 4),
                 SameDeconv(64, 32, 5, bias=False),
-                *_normalised(32),
+                norm(32),
+                nn.ReLU(inplace=True),
                 _Crop(7),
                 SameDeconv(32, 16, 5, bias=False),
-                *_normalised(16),
+                norm(16),
+                nn.ReLU(inplace=True),
                 SameDeconv(16, 8, 5, bias=False),
-                *_normalised(8),
-                SameConv(8, 3, 5),
+                norm(8),
+                nn.ReLU(inplace=True),
+                SameConv(8, self.shape[0], 5),
                 nn.Sigmoid(),
             )
         )
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, 28, 28) -> Judgement with 512 / k features."""
-        return xavier_(_Discriminator(8 // self.options.k, classes))
+        width = 8 // self.options.k
+        heads = Heads(4 * 4 * 4 * width, classes, conditions=conditions)
+        return xavier_(_Discriminator(self.shape[0], width, heads))
 
     def encoder(self) -> nn.Module:
         """(N, 3, 28, 28) -> (N, latent_dim)."""
         layers: list[nn.Module] = []
-        for inputs, outputs in ((3, 8), (8, 16), (16, 32), (32, 64)):
+        for inputs, outputs in pairwise((self.shape[0], 8, 16, 32, 64)):
             layers += [SameConv(inputs, outputs, 5, stride=2), nn.ReLU(inplace=True)]
         return xavier_(nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 2 * 64, self.latent_dim)))
-
-
-def _normalised(channels: int) -> tuple[nn.Module, nn.Module]:
-    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.1), nn.ReLU(inplace=True)
 
 
 class _Crop(nn.Module):
@@ -85,13 +93,13 @@ class _Crop(nn.Module):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, heads: Heads) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
             layers += [SameConv(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = Heads(4 * 4 * 4 * width, classes)
+        self.heads = heads
 
     def forward(self, x: Tensor) -> Judgement:
         judgement: Judgement = self.heads(self.body(x))

@@ -11,11 +11,21 @@ is not in the repository's tree as read; celeba_experiments/ops.py stands in for
 convolutions. The class head, which PacGAN does not have, sees the flat features as its real/fake head does.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.networks.base import Heads, Judgement, Network, NetworkOptions, Reshape, SameConv, SameDeconv
+from baselines.networks.base import (
+    Heads,
+    Judgement,
+    Network,
+    NetworkOptions,
+    Reshape,
+    SameConv,
+    SameDeconv,
+    without_conditions,
+)
 
 DEVIATION = 0.02
 
@@ -34,8 +44,9 @@ class PacGANStackedMNIST(Network):
     shapes = frozenset({(3, 28, 28)})
     image_range = (-1.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 28, 28) in [-1, 1]."""
+        without_conditions(self, conditions)
         return _initialised(
             nn.Sequential(
                 nn.Linear(self.latent_dim, 4 * 4 * 64),
@@ -47,14 +58,15 @@ class PacGANStackedMNIST(Network):
                 *_normalised(16, nn.ReLU(inplace=True)),
                 SameDeconv(16, 8, 3),
                 *_normalised(8, nn.ReLU(inplace=True)),
-                SameConv(8, 3, 3),
+                SameConv(8, self.shape[0], 3),
                 nn.Tanh(),
             )
         )
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, 28, 28) -> Judgement with 512 / k features."""
-        return _initialised(_Discriminator(8 // self.options.k, classes))
+        without_conditions(self, conditions)
+        return _initialised(_Discriminator(self.shape[0], 8 // self.options.k, classes))
 
 
 def _normalised(channels: int, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -62,10 +74,10 @@ def _normalised(channels: int, activation: nn.Module) -> tuple[nn.Module, nn.Mod
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
             layers += [SameConv(inputs, outputs, 3, stride=2)]
             layers += _normalised(outputs, nn.LeakyReLU(0.3, inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())

@@ -1,12 +1,11 @@
 """What the residual families share: the maps of each player at each image size, and the generator's frame."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from baselines.networks.base import Reshape
+from baselines.networks.base import Chain, Conditional, Norm, Reshape
 
 
 class Plan(NamedTuple):
@@ -30,17 +29,18 @@ PLANS = {
 }
 
 
-class Residual(nn.Module):
-    """The sum of two paths. Neither may change its input in place."""
+class Residual(Conditional):
+    """The sum of two paths, of which the first may be conditional. Neither may change its input in place."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
         self.body = body
         self.shortcut = shortcut
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """body(x) + shortcut(x)."""
-        total: Tensor = self.body(x) + self.shortcut(x)
+        body = self.body(x, condition) if isinstance(self.body, Conditional) else self.body(x)
+        total: Tensor = body + self.shortcut(x)
         return total
 
 
@@ -53,21 +53,23 @@ def generator(
     latent_dim: int,
     plan: Plan,
     width: int,
+    channels: int,
     upsampling: str,
-    norm: Callable[[int], nn.Module],
+    norms: tuple[Norm, Norm],
     end: nn.Module,
-) -> nn.Sequential:
-    """Linear, blocks that double the side, norm-ReLU-conv3 and `end`.
+) -> Chain:
+    """Linear, blocks that double the side, norm-ReLU-conv3 to so many `channels`, and `end`.
 
-    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut up-conv1.
+    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut up-conv1. `norms`: that of the blocks and the last one.
     """
+    norm, last_norm = norms
     maps = [width * units for units in plan.generator]
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, maps[0] * plan.start**2),
         Reshape(maps[0], plan.start, plan.start),
     ]
     for inputs, outputs in pairwise(maps):
-        body = nn.Sequential(
+        body = Chain(
             norm(inputs),
             nn.ReLU(inplace=True),
             nn.Upsample(scale_factor=2, mode=upsampling),
@@ -78,4 +80,4 @@ def generator(
         )
         shortcut = nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(inputs, outputs, 1))
         layers.append(Residual(body, shortcut))
-    return nn.Sequential(*layers, norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], 3), end)
+    return Chain(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)

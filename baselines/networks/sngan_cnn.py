@@ -23,6 +23,7 @@ from baselines.networks.base import (
     Reshape,
     SameConv,
     spectral_norm_,
+    without_conditions,
     xavier_,
 )
 
@@ -42,8 +43,9 @@ class SNGANCNN(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 32, 32) in [0, 1]."""
+        without_conditions(self, conditions)
         width = self.options.generator_width
         layers: list[nn.Module] = [
             nn.Linear(self.latent_dim, 4 * 4 * 16 * width),
@@ -52,22 +54,23 @@ class SNGANCNN(Network):
         ]
         for inputs, outputs in pairwise((16 * width, 8 * width, 4 * width, 2 * width)):
             layers += dcgan.doubled(inputs, outputs, 4)
-        return xavier_(nn.Sequential(*layers, SameConv(2 * width, 3, 3), nn.Sigmoid()))
+        return xavier_(nn.Sequential(*layers, SameConv(2 * width, self.shape[0], 3), nn.Sigmoid()))
 
-    def discriminator(self, classes: int) -> nn.Module:
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, 32, 32) -> Judgement with 8192 features at width 64."""
-        found = xavier_(_Discriminator(self.options.discriminator_width, classes))
+        without_conditions(self, conditions)
+        found = xavier_(_Discriminator(self.shape[0], self.options.discriminator_width, classes))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
     def encoder(self) -> nn.Module:
         """(N, 3, 32, 32) -> (N, latent_dim): the DCGAN's."""
-        return dcgan.encoder(self.options.encoder_width, self.shape[1], self.latent_dim)
+        return dcgan.encoder(self.options.encoder_width, self.shape, self.latent_dim)
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
-        maps = [3, *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
+        maps = [channels, *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(maps)):
             halving = index % 2 == 1

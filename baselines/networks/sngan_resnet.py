@@ -8,13 +8,19 @@ blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defa
 
 Two lines of that code are switches whose default follows it:
 
-- `upsampling`: bilinear, by its own words instead of nearest (GBlock._upsample_conv).
-- `rectified_shortcut`: DBlock._residual applies an in-place ReLU to the block's input before _shortcut reads it,
-  so the shortcuts of all blocks but the first see the rectified maps. False: they see the maps themselves.
+- `upsampling` (SN-02): bilinear, by its own words instead of nearest (GBlock._upsample_conv).
+- `rectified_shortcut` (SN-01): DBlock._residual applies an in-place ReLU to the block's input before _shortcut reads
+  it, so the shortcuts of all blocks but the first see the rectified maps. False: they see the maps themselves.
 
-Readings: the class head for 48x48 is that for 32x32; mean pooling (`pooling`, SS-02) is that of compare_gan
-(resnet_cifar.py:156-167), the rest of its net is not; the singular vectors start from 15 power iterations (torch)
-where mimicry starts from noise.
+The rotation head has variants (SS-02): it sees the same pooled maps as the real/fake head here and, mean-pooled, in
+compare_gan (`pooling`; resnet_cifar.py:156-167, the rest of that net is `compare_gan_resnet`), the flattened ones in
+MSGAN's code (`class_features`), with spectral norm or without (`class_head_norm`).
+
+Conditional players are those of mimicry's cGAN-PD (nets/cgan_pd/cgan_pd_32.py): conditional batch norm in the
+generator's blocks, a plain one after them, and a projection of the pooled maps with spectral norm.
+
+Readings: the class head and the conditional players for 48x48 are those for 32x32; the singular vectors start from
+15 power iterations (torch) where mimicry starts from noise.
 """
 
 from itertools import pairwise
@@ -23,8 +29,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import Heads, Judgement, Network, Widths, spectral_norm_
-from baselines.networks.residual import PLANS, Plan, Residual, conv3, generator
+from baselines.networks.base import Heads, Judgement, Network, Shape, Widths, batch_norms, spectral_norm_
+from baselines.networks.residual import PLANS, Residual, conv3, generator
 
 
 class SNGANResNetOptions(Widths):
@@ -32,6 +38,8 @@ class SNGANResNetOptions(Widths):
 
     spectral_norm: bool = Field(default=True, strict=True)
     pooling: Literal["sum", "mean"] = "sum"
+    class_features: Literal["pooled", "flat"] = "pooled"
+    class_head_norm: bool = Field(default=True, strict=True)
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     rectified_shortcut: bool = Field(default=True, strict=True)
 
@@ -42,44 +50,63 @@ class SNGANResNet(Network):
     about = "SN-GAN's residual nets for 32x32 and 48x48 as in mimicry: spectral norm, sum pooling, no encoder"
     Options = SNGANResNetOptions
     shapes = frozenset({(3, 32, 32), (3, 48, 48)})
+    roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (-1.0, 1.0)
 
-    def generator(self) -> nn.Module:
+    def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [-1, 1]."""
         options = self.options
-        plan = PLANS[self.shape[1]]
+        norms = batch_norms(conditions), nn.BatchNorm2d
         return _initialised(
-            generator(self.latent_dim, plan, options.generator_width, options.upsampling, nn.BatchNorm2d, nn.Tanh())
+            generator(
+                self.latent_dim,
+                PLANS[self.shape[1]],
+                options.generator_width,
+                self.shape[0],
+                options.upsampling,
+                norms,
+                nn.Tanh(),
+            )
         )
 
-    def discriminator(self, classes: int) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 (48x48) times `discriminator_width` pooled features."""
-        found = _initialised(_Discriminator(PLANS[self.shape[1]], self.options, classes))
-        return spectral_norm_(found) if self.options.spectral_norm else found
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 (48x48) times `discriminator_width` pooled features.
+
+        Flat, they are those of every place: 8x8 or 3x3 times as many.
+        """
+        found = _Discriminator(self.shape, self.options, classes, conditions)
+        _initialised(found)
+        if not self.options.spectral_norm:
+            return found
+        plain = () if self.options.class_head_norm else (found.heads.classes,)
+        return spectral_norm_(found, besides=plain)
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, plan: Plan, options: SNGANResNetOptions, classes: int) -> None:
+    def __init__(self, shape: Shape, options: SNGANResNetOptions, classes: int, conditions: int) -> None:
         super().__init__()
+        plan = PLANS[shape[1]]
         maps = [options.discriminator_width * units for units in plan.discriminator]
-        blocks = [_first_block(maps[0])]
+        blocks = [_first_block(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
             blocks.append(_block(inputs, outputs, index < plan.downs, options.rectified_shortcut))
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1], classes)
+        self.flat = options.class_features == "flat"
+        places = (shape[1] // 2**plan.downs) ** 2 if self.flat else 1
+        self.heads = Heads(maps[-1] * places, classes, judged=maps[-1], conditions=conditions)
         self.pooling = options.pooling
 
     def forward(self, x: Tensor) -> Judgement:
         maps = self.body(x)
         pooled = maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
-        judgement: Judgement = self.heads(pooled)
+        judgement: Judgement = self.heads(maps.flatten(1) if self.flat else pooled, pooled)
         return judgement
 
 
-def _first_block(outputs: int) -> Residual:
+def _first_block(inputs: int, outputs: int) -> Residual:
     return Residual(
-        nn.Sequential(conv3(3, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
-        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, outputs, 1)),
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
+        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
     )
 
 

@@ -23,6 +23,7 @@ class StackedDigits(Dataset):
     source = "scikit-learn, sklearn.datasets.load_digits"
     shape = (3, 8, 8)
     stacked = 3
+    labels = 10
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:

@@ -36,6 +36,7 @@ class StackedMNIST(Dataset):
     source = "MNIST as IDX files, plain or .gz"
     shape = (3, 28, 28)
     stacked = 3
+    labels = 10
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:

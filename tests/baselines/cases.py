@@ -9,6 +9,7 @@ FORMS = ("multi_hinge", "cross_entropy")
 DIST_LOSSES = ("log", "hinge_sigmoid", "hinge_logit")
 PENALTIES = ("released", "plus", "minus", "off")
 NORMS = ("rms", "l2")
+UNSURE = (("unconditional", "left_out"), ("threshold", "confidence"))
 WEIGHTS = {"weight_d": 0.7, "weight_g": 1.3}
 
 STANDARD = (
@@ -22,7 +23,23 @@ STANDARD = (
     + [("ssgan_la", {"form": form, "batches": b}) for form, b in product(FORMS, JOINT_BATCHES)]
     + [("ssgan_la_plus", {"form": form, "batches": b} | WEIGHTS) for form, b in product(FORMS, JOINT_BATCHES)]
     + [("ssgan_la_plus", {"game": "non_saturating"})]
+    + [("conditional_gan", {"game": game}) for game in GAMES]
+    + [("pacgan", {"game": game, "packing": m}) for game, m in product(GAMES, (1, 2, 4))]
 )
+SHARES = (0.0, 0.5, 1.0)
+SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
+    ("self_labelling", {"prototypes": 4, "threshold": 0.6} | changes)
+    for changes in (
+        *({"game": game, "labelled": share} for game, share in product(GAMES, SHARES)),
+        *({"latent_label": "mixture", "uncertain": u, "weighting": w} for u, w in product(*UNSURE)),
+        {"distance": "cosine", "uncertain": "left_out", "labelled": 0.5},
+        {"conditional_generator": False},
+        {"weight_classifier": 0.7, "weighting": "confidence", "labelled": 0.5},
+        {"prototypes": 1},
+        {"threshold": 0.0},
+        {"threshold": 1.0},
+    )
+]
 TASKS = [(name, {"loss": loss} | WEIGHTS) for name in ("dist_gan_ss", "dist_gan_ms") for loss in DIST_LOSSES]
 PENALISED = [
     ("dist_gan", {"loss": loss, "penalty": penalty, "penalty_norm": norm, "lambda_p": 0.5})

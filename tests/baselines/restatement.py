@@ -12,7 +12,11 @@ import numpy as np
 
 
 class Nets:
-    """Linear generator and encoder, and a discriminator with one tanh layer, from arrays by name."""
+    """Linear generator and encoder, and a discriminator with one tanh layer, from arrays by name.
+
+    A conditional generator adds an image for the condition, a conditional discriminator a linear score. `judge`:
+    whose layers `features` and `classes` are.
+    """
 
     def __init__(self, arrays, shape):
         self.a = arrays
@@ -21,20 +25,24 @@ class Nets:
     def linear(self, name, inputs):
         return inputs @ self.a[f"{name}.weight"].T + self.a[f"{name}.bias"]
 
-    def generate(self, z):
-        return self.linear("generator.0", z).reshape(-1, *self.shape)
+    def generate(self, z, y=None):
+        shift = 0 if y is None else self.a["generator.1.of.weight"][y]
+        return (self.linear("generator.0", z) + shift).reshape(-1, *self.shape)
 
     def encode(self, x):
         return self.linear("encoder.1", x.reshape(len(x), -1))
 
-    def features(self, x):
-        return np.tanh(self.linear("discriminator.hidden", x.reshape(len(x), -1)))
+    def features(self, x, judge="discriminator"):
+        return np.tanh(self.linear(f"{judge}.hidden", x.reshape(len(x), -1)))
 
-    def logit(self, x):
-        return self.linear("discriminator.heads.logit", self.features(x))[:, 0]
+    def logit(self, x, y=None):
+        """psi(f(x)), and + f(x) V_y under a condition."""
+        f = self.features(x)
+        projected = 0 if y is None else np.sum(f * self.a["discriminator.heads.conditions.weight"][y], axis=1)
+        return self.linear("discriminator.heads.logit", f)[:, 0] + projected
 
-    def classes(self, x):
-        return self.linear("discriminator.heads.classes", self.features(x))
+    def classes(self, x, judge="discriminator"):
+        return self.linear(f"{judge}.heads.classes", self.features(x, judge))
 
     def logit_gradient(self, x):
         """d logit / d x of each image, flat: (1 - tanh^2) W2 W1."""
@@ -143,6 +151,84 @@ def msgan(player, nets, x, d, t, o):
         task = {"rotation": o["weight_g"] * cross_entropy(nets.classes(fake), r_fake)}
         task["fake_class"] = -o["weight_g"] * as_fifth
     return gan(player, nets, x, d, t, o) | task
+
+
+# --- conditional GAN, PacGAN ----------------------------------------------------------------------------
+
+
+def conditional_gan(player, nets, x, d, t, o):
+    """The game on D(x, y) = psi(f(x)) + f(x) V_y, with the images' labels and drawn ones."""
+    fake = nets.generate(d["z"], d["y"])
+    return {"game": game_value(player, nets.logit(x, d["labels"]), nets.logit(fake, d["y"]), o)}
+
+
+def pacgan(player, nets, x, d, t, o):
+    """The game on packs of m neighbours, stacked along their channels."""
+    fake = nets.generate(d["z"])
+    return {"game": game_value(player, nets.logit(packs(x, o)), nets.logit(packs(fake, o)), o)}
+
+
+def packs(images, o):
+    m = o["packing"]
+    return np.stack([np.concatenate(images[i : i + m]) for i in range(0, len(images), m)])
+
+
+# --- the self-labelling GAN (4.2) -----------------------------------------------------------------------
+
+
+def self_labelling(player, nets, x, d, t, o):
+    z, y = artificial(nets.a["prototypes"], d, o)
+    conditional = o["prototypes"] > 1
+    fake = nets.generate(z, y if conditional and o["conditional_generator"] else None)
+    if player == "classifier":
+        terms = {"fake": cross_entropy(nets.classes(fake, "classifier"), y)}
+        if o["labelled"]:
+            known = d["labels"] >= 0
+            terms["labelled"] = cross_entropy(nets.classes(x[known], "classifier"), d["labels"][known])
+        return terms
+    of_fake = nets.logit(fake, y if conditional else None)
+    if player == "generator":
+        terms = {"game": game_value("generator", None, of_fake, o)}
+        if o["weight_classifier"]:
+            terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake, "classifier"), y)
+        return terms
+    own, weight = self_labels(nets, x, d, o)
+    cost_real = {"hinge": lambda s: np.maximum(0, 1 - s), "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
+    cost_fake = {"hinge": lambda s: np.maximum(0, 1 + s), "non_saturating": lambda s: -np.log(1 - sigmoid(s))}[
+        o["game"]
+    ]
+    terms = {
+        "labelled": np.mean(weight * cost_real(nets.logit(x, own if conditional else None))),
+        "fake": np.mean(cost_fake(of_fake)),
+    }
+    if o["uncertain"] == "unconditional":
+        terms["unlabelled"] = np.mean((1 - weight) * cost_real(nets.logit(x)))
+    return terms
+
+
+def artificial(prototypes, d, o):
+    """Latents and the number of their prototype: drawn with it, or the nearest."""
+    if o["latent_label"] == "mixture":
+        return np.stack([prototypes[y] + e for y, e in zip(d["y"], d["z"], strict=True)]), d["y"]
+    near = {
+        "euclidean": lambda z, c: np.sqrt(np.sum((z - c) ** 2)),
+        "cosine": lambda z, c: -z @ c / np.linalg.norm(z) / np.linalg.norm(c),
+    }[o["distance"]]
+    return d["z"], np.array([np.argmin([near(z, c) for c in prototypes]) for z in d["z"]])
+
+
+def self_labels(nets, x, d, o):
+    """Label and weight of each real image, by the moving average or, before it, by hand."""
+    labels, weights = [], []
+    for i, logits in enumerate(nets.classes(x, "teacher.module")):
+        p = np.exp(logits) / np.sum(np.exp(logits))
+        label, sure = np.argmax(p), np.max(p)
+        weight = 0.0 if sure <= o["threshold"] else sure if o["weighting"] == "confidence" else 1.0
+        if o["labelled"] and d["labels"][i] >= 0:
+            label, weight = d["labels"][i], 1.0
+        labels.append(label)
+        weights.append(weight)
+    return np.array(labels), np.array(weights)
 
 
 # --- SSGAN-LA and its rivals (2.4) --------------------------------------------------------------------
@@ -308,6 +394,9 @@ LOSSES = {
     "dist_gan": dist_gan,
     "dist_gan_ss": dist_gan_ss,
     "dist_gan_ms": dist_gan_ms,
+    "conditional_gan": conditional_gan,
+    "self_labelling": self_labelling,
+    "pacgan": pacgan,
 }
 
 

@@ -5,7 +5,7 @@ Only the player's own parameters are varied. What a loss must treat as constant 
 
 import numpy as np
 import pytest
-from cases import PENALISED, STANDARD, TASKS, called
+from cases import PENALISED, SELF_LABELLED, STANDARD, TASKS, called
 from stub import Bench
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -70,6 +70,12 @@ def test_dist_gan_generator():
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("case", TASKS, ids=called)
 def test_dist_gan_tasks(case, player):
+    assert_gradients_agree(Bench(*case, player), [player])
+
+
+@pytest.mark.parametrize("player", ["classifier", "discriminator", "generator"])
+@pytest.mark.parametrize("case", SELF_LABELLED, ids=called)
+def test_self_labelling(case, player):
     assert_gradients_agree(Bench(*case, player), [player])
 
 

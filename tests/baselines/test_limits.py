@@ -1,12 +1,13 @@
 """Cases with a known answer: tasks switched off, penalties off, weights before and after their schedule."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, WEIGHTS
-from stub import BATCH, FEATURES, LATENT, PIXELS, SHAPE, Bench, Stub, build, real_images
+from stub import BATCH, FEATURES, LATENT, MANUAL, PIXELS, SHAPE, Bench, Stub, build, manual_labels, real_images
 from torch import nn
 
 from baselines import dist_gan, games, rotations, ssgan_la
@@ -27,7 +28,7 @@ OFF = {"weight_d": 0.0, "weight_g": 0.0}
 def total_and_gradients(bench):
     total = sum(bench.terms().values())
     parameters = dict(bench.method.named_parameters())
-    shared = [p for name, p in parameters.items() if "classes" not in name]
+    shared = [p for name, p in parameters.items() if not re.search("classes|conditions|generator.1", name)]
     return total.item(), torch.autograd.grad(total, shared, allow_unused=True)
 
 
@@ -71,22 +72,113 @@ def test_msgan_as_released_has_the_task_of_dist_gan_ms():
         assert plain.terms()["task"].item() == pytest.approx(dist.terms()["task"].item(), rel=1e-13)
 
 
-def test_msgans_variant_is_no_part_of_the_identity_until_it_is_chosen():
-    """Results that were stored before the switch came stay found."""
-    model = plugins.methods["msgan"].Options
-    before = {"game": "non_saturating", "batches": "quarters", "weight_d": 1.0, "weight_g": 0.2}
-    assert model().model_dump(mode="json") == before
-    assert model(variant="ssgan_la").model_dump(mode="json") == before
-    assert model(variant="released").model_dump(mode="json") == before | {"variant": "released"}
-    assert model.model_validate(before) == model()
-
-
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("game", [None, "hinge", "non_saturating"])
 def test_without_task_weights_ssgan_la_plus_is_gan_hinge_by_default(game, form, player):
     task = Bench("ssgan_la_plus", {"form": form} | ({"game": game} if game else {}) | OFF, player)
     assert_same_game(task, Bench("gan", {"game": game or "hinge"}, player))
+
+
+# --- labels --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_without_projection_and_shifts_the_conditional_gan_is_gan(game, player):
+    conditional = Bench("conditional_gan", {"game": game}, player)
+    plain = Bench("gan", {"game": game}, player)
+    with torch.no_grad():
+        conditional.method.discriminator.heads.conditions.weight.zero_()
+        conditional.method.generator[1].of.weight.zero_()
+    plain.method.load_state_dict(conditional.method.state_dict(), strict=False)
+    assert_same_game(conditional, plain)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_packs_of_one_are_the_plain_game(game, player):
+    assert_same_game(Bench("pacgan", {"game": game, "packing": 1}, player), Bench("gan", {"game": game}, player))
+
+
+def self_labelled(player, **options):
+    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6} | options, player)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_with_one_prototype_self_labelling_is_gan(game, player, threshold):
+    """At any threshold: there is nothing to be told."""
+    alone = self_labelled(player, prototypes=1, game=game, threshold=threshold)
+    plain = Bench("gan", {"game": game}, player)
+    plain.method.load_state_dict(alone.method.state_dict(), strict=False)
+    assert sum(alone.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+
+
+def test_with_one_prototype_the_players_of_self_labelling_are_those_of_gan():
+    benches = self_labelled("generator", prototypes=1), Bench("gan", {}, "generator")
+    alone, plain = (set(dict(bench.method.named_parameters())) for bench in benches)
+    assert {name for name in alone if not name.startswith(("classifier", "teacher"))} == plain
+
+
+@pytest.mark.parametrize("weighting", ["threshold", "confidence"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
+    nobody = self_labelled("discriminator", threshold=1.5, game=game, weighting=weighting)
+    terms = nobody.terms()
+    logit = nobody.method.judge(real_images()).logit
+    assert terms["labelled"].item() == 0
+    assert terms["unlabelled"].item() == pytest.approx(games.COSTS[game][0](logit).mean().item(), rel=1e-13)
+
+
+def test_at_threshold_zero_every_image_counts_with_its_label():
+    terms = self_labelled("discriminator", threshold=0.0).terms()
+    assert terms["unlabelled"].item() == 0
+    assert terms["labelled"].item() != 0
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_with_all_labels_self_labelling_is_the_conditional_gan(game, player, monkeypatch):
+    """As many prototypes as manual classes, and the same draws: the labels of fakes are the conditional GAN's."""
+    ours = self_labelled(player, prototypes=MANUAL, labelled=1.0, game=game)
+    theirs = Bench("conditional_gan", {"game": game}, player)
+    theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
+    monkeypatch.setattr(ours.method, "draw", theirs.method.generator_input)
+    assert sum(ours.terms().values()).item() == pytest.approx(theirs.terms()["game"].item(), rel=1e-13)
+
+
+def test_the_teacher_follows_the_classifier_slowly():
+    method = self_labelled("classifier", decay=0.75).method
+    follow = {name: value.clone() for name, value in method.teacher.module.state_dict().items()}
+    for count in range(3):
+        with torch.no_grad():
+            for parameter in method.classifier.parameters():
+                parameter.add_(torch.ones_like(parameter))
+        method.played("generator")  # nothing follows from it
+        method.played("classifier")
+        for name, value in method.classifier.state_dict().items():
+            share = 0.75 if count else 0.0  # the first time it copies
+            follow[name] = share * follow[name] + (1 - share) * value
+            torch.testing.assert_close(method.teacher.module.state_dict()[name], follow[name], rtol=1e-13, atol=0)
+
+
+def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_about_it():
+    near, about = (self_labelled("generator", latent_label=how).method for how in ("nearest", "mixture"))
+    z, y = near.draw(200, torch.Generator().manual_seed(0))
+    distances = (z[:, None] - near.prototypes).norm(dim=2)
+    assert (distances.gather(1, y[:, None]).squeeze(1) == distances.min(1).values).all()
+    assert z.abs().max() <= 1, "the prior is left as it is"
+    z, y = about.draw(4000, torch.Generator().manual_seed(0))
+    assert torch.bincount(y, minlength=4).min() > 900
+    assert (z - about.prototypes[y]).abs().max() <= 1
+    own = near.draw(200, torch.Generator().manual_seed(0))[1]
+    flat = self_labelled("generator", distance="cosine").method
+    assert (own != flat.draw(200, torch.Generator().manual_seed(0))[1]).any()
+
+
+# --- label augmentation --------------------------------------------------------------------------------
 
 
 def one_turn_scores():
@@ -101,7 +193,7 @@ def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
     """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
     scores, turned, (real, fake) = one_turn_scores()
     task = ssgan_la.discriminator_task(form, 1.0, *turned)
-    assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.DISCRIMINATOR[game](real, fake), scores)
+    assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.discriminator(game, real, fake), scores)
     task = ssgan_la.generator_task(form, 1.0, turned[1])
     sides = {"multi_hinge": 2, "cross_entropy": 1}[form]
     expected = sides * games.GENERATOR["hinge"](fake)
@@ -119,11 +211,11 @@ def assert_same_value_and_gradient(found, expected, inputs):
 def test_dagan_md_with_equal_logits_for_all_turns_is_dagan(batches, player):
     several = Bench("dagan_md", {"batches": batches}, player)
     single = Bench("dagan", {"batches": batches}, player)
-    heads = several.method.discriminator.heads
-    with torch.no_grad():
-        heads.classes.weight.copy_(heads.logit.weight.expand(4, -1))
-        heads.classes.bias.copy_(heads.logit.bias.expand(4))
+    one, four = single.method.discriminator.heads.logit, several.method.discriminator.heads.classes
     single.method.load_state_dict(several.method.state_dict(), strict=False)
+    with torch.no_grad():
+        four.weight.copy_(one.weight.expand(4, -1))
+        four.bias.copy_(one.bias.expand(4))
     assert several.terms()["game"].item() == pytest.approx(single.terms()["game"].item(), rel=1e-13)
 
 
@@ -217,7 +309,7 @@ class LinearDiscriminator(nn.Module):
 
     def forward(self, x):
         logit = x.flatten(1) @ self.direction
-        return dist_gan.base.Judgement(logit, logit.new_zeros(len(x), 0), x.flatten(1))
+        return dist_gan.base.Judgement(logit, logit.new_zeros(len(x), 0), x.flatten(1), logit.new_zeros(len(x), 0))
 
 
 @pytest.mark.parametrize(
@@ -320,10 +412,11 @@ def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
     cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
     for name, options in [*cases, *RANDOM_TASKS]:
         method = build(name, options)
+        labels = manual_labels(method.labelled(options))
         before = torch.get_rng_state()
         for player in method.players:
             losses = [
-                sum(method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(1))).values())
+                sum(method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(1), labels)).values())
                 for _ in range(2)
             ]
             assert losses[0].item() == losses[1].item()

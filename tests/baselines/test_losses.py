@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cases import DIST_LOSSES, PENALISED, STANDARD, TASKS, called
+from cases import DIST_LOSSES, PENALISED, SELF_LABELLED, STANDARD, TASKS, called
 from stub import Bench
 
 from benchmark import plugins
@@ -57,6 +57,12 @@ def test_dist_gan_generator_matches_scores_whatever_the_discriminators_loss(loss
 @pytest.mark.parametrize("case", TASKS, ids=called)
 def test_dist_gan_tasks_equal_their_equations(case, player, dtype):
     assert_restated(Bench(*case, player, progress=0.6), dtype)
+
+
+@pytest.mark.parametrize("player", ["classifier", "discriminator", "generator"])
+@pytest.mark.parametrize("case", SELF_LABELLED, ids=called)
+def test_self_labelling_equals_its_equations(case, player, dtype):
+    assert_restated(Bench(*case, player), dtype)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])

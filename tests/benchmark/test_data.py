@@ -338,7 +338,7 @@ def numbered(n, channels=1):
 
 def test_draws_are_uniform_with_replacement():
     images = Images(numbered(10), 1, CPU)
-    drawn = images.draw(5000, torch.Generator().manual_seed(0))
+    drawn = images.draw(5000, torch.Generator().manual_seed(0)).images
     assert drawn.shape == (5000, 1, 2, 2)
     counts = np.bincount(drawn[:, 0, 0, 0].numpy(), minlength=10)
     assert chisquare(counts).pvalue > 0.01
@@ -347,7 +347,7 @@ def test_draws_are_uniform_with_replacement():
 def test_stacked_channels_are_independent_uniform_draws():
     """All 6 x 6 x 6 combinations are equally likely."""
     images = Images(numbered(6), 3, CPU)
-    drawn = images.draw(20_000, torch.Generator().manual_seed(0))
+    drawn = images.draw(20_000, torch.Generator().manual_seed(0)).images
     assert drawn.shape == (20_000, 3, 2, 2)
     assert (drawn == drawn[:, :, :1, :1]).all(), "a channel is one image"
     a, b, c = drawn[:, :, 0, 0].T.long()
@@ -358,10 +358,10 @@ def test_stacked_channels_are_independent_uniform_draws():
 @pytest.mark.parametrize(("channels", "stacked"), [(3, 1), (1, 3), (2, 2)])
 def test_stacking_multiplies_channels(channels, stacked):
     images = Images(numbered(5, channels), stacked, CPU)
-    assert images.draw(4, torch.Generator().manual_seed(0)).shape == (4, channels * stacked, 2, 2)
+    assert images.draw(4, torch.Generator().manual_seed(0)).images.shape == (4, channels * stacked, 2, 2)
 
 
 def test_a_draw_is_a_copy():
     images = Images(numbered(5), 1, CPU)
-    images.draw(50, torch.Generator().manual_seed(0)).zero_()
+    images.draw(50, torch.Generator().manual_seed(0)).images.zero_()
     assert images.images[4].max() == 4

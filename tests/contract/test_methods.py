@@ -9,8 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from baselines.base import Turn
+from baselines.networks.base import ConditionalBatchNorm
 from benchmark import checkpoint, plugins
 from benchmark.training import to_range
 
@@ -40,6 +42,16 @@ def only(trainer, name):
     """A trainer in which one player plays alone."""
     trainer.players = [player for player in trainer.players if player.name == name]
     return trainer
+
+
+def turn_of(trainer):
+    drawn = trainer.images.draw(BATCH, trainer.rng)
+    return Turn(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
+
+
+def averages_in(method):
+    """Parameters that follow others and that no player trains."""
+    return {id(p) for m in method.modules() if isinstance(m, AveragedModel) for p in m.parameters()}
 
 
 def weights(module):
@@ -79,8 +91,7 @@ def test_options_survive_json(method_name):
     options = model.model_validate(smallest_options(model))
     dumped = options.model_dump(mode="json")
     assert model.model_validate(json.loads(json.dumps(dumped))) == options
-    late = {name for name, field in model.model_fields.items() if field.exclude_if and field.exclude_if(field.default)}
-    assert set(dumped) == set(model.model_fields) - late, "every option is written out, late ones when chosen"
+    assert set(dumped) == set(model.model_fields), "every option is written out"
 
 
 def test_options_are_frozen_and_unknown_ones_are_refused(method_name):
@@ -138,9 +149,8 @@ def test_every_player_steps_with_finite_losses(spec):
 
 def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
     trainer = trainer_of(spec)
-    real = to_range(trainer.images.draw(BATCH, trainer.rng), trainer.image_range)
     for player in trainer.players:
-        terms = trainer.method.loss(player.name, Turn(real, 0.5, trainer.rng))
+        terms = trainer.method.loss(player.name, turn_of(trainer))
         assert terms
         assert all(term.shape == () and torch.isfinite(term) for term in terms.values())
         gradients = torch.autograd.grad(sum(terms.values()), player.parameters, allow_unused=True)
@@ -154,31 +164,24 @@ def test_a_player_moves_its_own_parameters_and_no_others(spec):
         before = weights(trainer.method)
         advance(trainer, 1)
         moved = differs(before, weights(trainer.method))
-        parameters = dict(trainer.method.named_parameters())
+        parameters = {n: p for n, p in trainer.method.named_parameters() if id(p) not in averages_in(trainer.method)}
         assert {n for n in moved if n in parameters and id(parameters[n]) not in own} == set()
         assert any(n in moved for n in parameters)
 
 
 def test_every_parameter_of_a_player_gets_a_gradient(spec):
-    """With non-zero weights, nothing is exempt from having one but a real/fake head that the method says it does
-    not use. Only biases whose effect a batch norm takes away, or that raise all scores alike, may have a zero one.
-    A sigmoid far from 0 has a gradient that rounds to 0: not here.
+    """With non-zero weights, nothing is exempt from having one. Only biases whose effect a batch norm takes away, or
+    that raise all scores alike, may have a zero one. A sigmoid far from 0 has a gradient that rounds to 0: not here.
     """
     if "loss" in plugins.methods[spec.method].Options.model_fields:
         spec = spec.model_copy(update={"options": spec.options | {"loss": "log"}})
     for name in plugins.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
-        real = to_range(trainer.images.draw(BATCH, trainer.rng), trainer.image_range)
-        unused = set() if trainer.method.uses_logit else of_the_logit_alone(trainer.method, real)
-        assert trainer.method.uses_logit or unused
-        exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, real)
+        exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, turn_of(trainer).real)
         advance(trainer, 1)
         for module in trainer.method.modules_of(name):
             for parameter_name, parameter in module.named_parameters():
                 where = f"{name}: {parameter_name}"
-                if id(parameter) in unused:
-                    assert parameter.grad is None, where
-                    continue
                 assert parameter.grad is not None, where
                 assert torch.isfinite(parameter.grad).all(), where
                 assert parameter.grad.any() or id(parameter) in exempt, where
@@ -188,9 +191,12 @@ def biases_before_batch_norm(method):
     found = set()
     for module in method.modules():
         if isinstance(module, nn.Sequential):
-            with_weights = [m for m in module if list(m.parameters(recurse=False))]
+            with_weights = [
+                m for m in module if isinstance(m, ConditionalBatchNorm) or list(m.parameters(recurse=False))
+            ]
             for layer, following in pairwise(with_weights):
-                if isinstance(following, nn.modules.batchnorm._BatchNorm) and layer.bias is not None:
+                normed = isinstance(following, nn.modules.batchnorm._BatchNorm | ConditionalBatchNorm)
+                if normed and getattr(layer, "bias", None) is not None:
                     found.add(id(layer.bias))
     return found
 
@@ -202,38 +208,31 @@ def gradients_of(method, output):
     return list(zip(own, found, strict=True))
 
 
-def of_the_logit_alone(method, images):
-    """Parameters of the discriminator that reach its logit and not its classes."""
-    judgement = method.judge(images)
-    to_logit = {id(p) for p, gradient in gradients_of(method, judgement.logit) if gradient is not None}
-    to_classes = {id(p) for p, gradient in gradients_of(method, judgement.classes) if gradient is not None}
-    return to_logit - to_classes
-
-
 def biases_of_scores(method, images):
     """Biases that are added to a score as they are. Losses of differences, as Wasserstein's, ignore them, and
     so does a hinge game in which no image is clipped."""
-    judgement = method.judge(images)
-    heads = [judgement.logit] + ([judgement.classes] if method.classes else [])
+    (judgement,) = method.judge_each(images)
+    heads = [head for head in (judgement.logit, judgement.classes) if head.requires_grad]
     return {
         id(p)
         for head in heads
         for p, gradient in gradients_of(method, head)
-        if gradient is not None and p.dim() == 1 and (gradient == len(images)).all()
+        if gradient is not None and p.dim() == 1 and (gradient == len(judgement.logit)).all()
     }
 
 
 def test_players_cover_every_parameter_of_the_method(spec):
     method = trainer_of(spec).method
     covered = {id(p) for name in method.players for module in method.modules_of(name) for p in module.parameters()}
-    assert covered == {id(p) for p in method.parameters()}
+    assert covered == {id(p) for p in method.parameters()} - averages_in(method)
+    assert not covered & averages_in(method)
 
 
 def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
     trainer = trainer_of(spec)
     shape = plugins.datasets[spec.dataset].shape
-    latents = trainer.method.latents(BATCH, trainer.rng)
-    images = trainer.method.generator(latents)
+    latents, *conditions = trainer.method.generator_input(BATCH, trainer.rng)
+    images = trainer.method.generator(latents, *conditions)
     low, high = trainer.image_range
     assert latents.shape == (BATCH, spec.latent.dim)
     assert images.shape == (BATCH, *shape)
