@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark.data import stacked_mnist
-from benchmark.data.base import Arrays, Dataset, Images, open_prepared
+from benchmark.data.base import Arrays, Dataset, Images, kept_labels, open_prepared
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.data.stacked_mnist import StackedMNIST, find, parse_idx, unpacked
 from benchmark.errors import UserError
@@ -365,3 +365,46 @@ def test_a_draw_is_a_copy():
     images = Images(numbered(5), 1, CPU)
     images.draw(50, torch.Generator().manual_seed(0)).images.zero_()
     assert images.images[4].max() == 4
+
+
+# --- labels --------------------------------------------------------------------------------------------
+
+
+def test_a_stacked_image_is_labelled_with_the_number_that_its_digits_write():
+    images = Images(numbered(10), 3, CPU, labels=np.arange(10), classes=10)
+    drawn = images.draw(500, torch.Generator().manual_seed(0))
+    r, g, b = drawn.images[:, :, 0, 0].T.long()
+    assert torch.equal(drawn.labels, 100 * r + 10 * g + b)
+
+
+def test_a_stacked_image_has_a_label_when_all_its_parts_have_one():
+    labels = np.where(np.arange(10) < 7, np.arange(10), -1)
+    images = Images(numbered(10), 2, CPU, labels=labels, classes=10)
+    drawn = images.draw(500, torch.Generator().manual_seed(0))
+    parts = drawn.images[:, :, 0, 0].long()
+    known = (parts < 7).all(1)
+    assert known.any()
+    assert not known.all()
+    assert torch.equal(drawn.labels[known], 10 * parts[known, 0] + parts[known, 1])
+    assert (drawn.labels[~known] == -1).all()
+
+
+def test_labels_change_no_draw():
+    plain, labelled = Images(numbered(10), 3, CPU), Images(numbered(10), 3, CPU, labels=np.arange(10), classes=10)
+    one, other = (images.draw(20, torch.Generator().manual_seed(0)) for images in (plain, labelled))
+    assert torch.equal(one.images, other.images)
+    assert one.labels is None
+
+
+@pytest.mark.parametrize(("share", "stacked", "known"), [(1.0, 3, 1000), (0.1, 1, 100), (0.008, 3, 200), (0.0, 1, 0)])
+def test_so_many_images_keep_their_label_and_always_the_same(share, stacked, known):
+    labels = np.arange(1000)
+    kept = kept_labels(labels, share, stacked)
+    assert (kept >= 0).sum() == known
+    assert (kept[kept >= 0] == labels[kept >= 0]).all()
+    np.testing.assert_array_equal(kept, kept_labels(labels, share, stacked))
+
+
+def test_a_larger_share_keeps_the_labels_of_a_smaller_one():
+    few, many = (kept_labels(np.arange(1000), share, 1) >= 0 for share in (0.1, 0.4))
+    assert (many | ~few).all()

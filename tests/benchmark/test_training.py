@@ -59,15 +59,20 @@ class Diary(Method):
         nn.Module.__init__(self)
         for name in self.players:
             self.add_module(name, Scale())
-        self.turns = []
+        self.entries = []
+        self.updated = []
 
     def loss(self, player, turn):
-        self.turns.append((player, turn))
+        self.entries.append((player, turn))
         weight = getattr(self, player).weight
+        turn.watched["weight"] = weight.detach().clone()
         return {"first": weight * turn.real.mean(), "second": weight * 0 + 2.0}
 
-    def played(self):
-        return [player for player, _ in self.turns]
+    def played(self, player):
+        self.updated.append((player, getattr(self, player).weight.item()))
+
+    def order(self):
+        return [player for player, _ in self.entries]
 
 
 class Scale(nn.Module):
@@ -101,7 +106,45 @@ def run(of, until):
 def test_players_play_in_order_and_the_discriminator_n_times(n_dis):
     t = trainer(discriminator_steps=n_dis)
     assert run(t, 2) == [1, 2]
-    assert t.method.played() == (["encoder"] + ["discriminator"] * n_dis + ["generator"]) * 2
+    assert t.method.order() == (["encoder"] + ["discriminator"] * n_dis + ["generator"]) * 2
+
+
+def test_the_method_hears_of_every_update_when_it_is_done():
+    t = trainer()
+    run(t, 1)
+    assert [player for player, _ in t.method.updated] == t.method.order()
+    assert all(weight != 1 for _, weight in t.method.updated)
+
+
+def test_watched_scalars_are_recorded_and_not_minimised():
+    t = trainer()
+    run(t, 1)
+    means = t.mean_losses()
+    assert means["generator/weight"] == 1, "as it was in the turn"
+    assert t.method.generator.weight.item() == pytest.approx(1 - 0.01, rel=1e-4), "one step of Adam on `first` alone"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [("constant", [1, 1, 1, 1]), ("linear", [1, 0.75, 0.5, 0.25]), ("capped_linear", [0.5, 0.5, 0.5, 0.25])],
+)
+def test_learning_rates_follow_the_schedule(schedule, factors):
+    """MS-04: capped_linear is lr min(1 - t, 1/2)."""
+    optimizer = {"lr": 0.01, "betas": [0.3, 0.8], "schedule": schedule, "player_lr": {"generator": 0.1}}
+    t = trainer(optimizer=optimizer, steps=4)
+    seen = []
+    for _ in t.train_until(4):
+        seen.append([player.optimizer.param_groups[0]["lr"] for player in t.players])
+    expected = [[0.01 * factor, 0.01 * factor, 0.1 * factor] for factor in factors]
+    np.testing.assert_allclose(seen, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("schedule", "moved"), [("constant", 4.0), ("linear", 2.5), ("capped_linear", 1.75)])
+def test_updates_are_as_large_as_the_schedule_says(schedule, moved):
+    """The gradient's sign never changes, and Adam without memory moves by the learning rate: the sum over 4 steps."""
+    t = trainer(optimizer={"lr": 0.01, "betas": [0.0, 0.0], "schedule": schedule}, steps=4)
+    run(t, 4)
+    assert 1 - t.method.generator.weight.item() == pytest.approx(0.01 * moved, rel=1e-4)
 
 
 def test_training_goes_up_to_a_step_and_no_further():
@@ -116,19 +159,19 @@ def test_training_goes_up_to_a_step_and_no_further():
 def test_every_turn_draws_a_batch_of_its_own_from_the_trials_stream():
     t = trainer(discriminator_steps=2)
     run(t, 2)
-    batches = [turn.real for _, turn in t.method.turns]
+    batches = [turn.real for _, turn in t.method.entries]
     assert len({str(batch.tolist()) for batch in batches}) == len(batches) == 8
     assert all(batch.shape == (4, 3, 2, 2) for batch in batches)
     assert all(batch.min() >= 0 and batch.max() <= 1 for batch in batches)
-    assert all(turn.rng is t.rng for _, turn in t.method.turns)
+    assert all(turn.rng is t.rng for _, turn in t.method.entries)
 
 
 def test_progress_is_the_share_of_the_whole_training_that_is_done():
     t = trainer(steps=4)
     run(t, 4)
-    progress = [turn.progress for player, turn in t.method.turns if player == "discriminator"]
+    progress = [turn.progress for player, turn in t.method.entries if player == "discriminator"]
     assert progress == [0.0, 0.25, 0.5, 0.75]
-    assert all(turn.progress in progress for _, turn in t.method.turns)
+    assert all(turn.progress in progress for _, turn in t.method.entries)
 
 
 def test_only_the_players_own_parameters_ask_for_gradients_in_its_turn():
@@ -176,7 +219,7 @@ def test_mean_losses_are_means_over_steps_and_turns_since_the_last_call(n_dis):
 
     def remembering(player, turn):
         terms = loss(player, turn)
-        for name, value in terms.items():
+        for name, value in (terms | turn.watched).items():
             expected.setdefault(f"{player}/{name}", []).append(value.item())
         return terms
 

@@ -1,0 +1,54 @@
+"""The moving average of the generator: what it is, that samples come from it, that it never touches the training."""
+
+import pytest
+import torch
+
+from benchmark import checkpoint
+
+from .examples import CPU, advance, assert_equal, spec_of, trainer_of
+
+
+def averaging(**average):
+    return spec_of("gan", "mlp", "stacked_digits", average=average)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_the_average_follows_the_generator_from_its_start_on(start):
+    t = trainer_of(averaging(decay=0.75, start=start))
+    expected = {}
+    for step in t.train_until(5):
+        for name, value in t.method.generator.state_dict().items():
+            first = step <= max(start, 1)  # until its start it copies, and the very first time
+            expected[name] = value.clone() if first else 0.75 * expected[name] + 0.25 * value
+            if value.is_floating_point():
+                torch.testing.assert_close(t.average.module.state_dict()[name], expected[name])
+    ours, average = t.method.generator.state_dict(), t.average.module.state_dict()
+    assert not torch.equal(ours["0.weight"], average["0.weight"])
+
+
+def test_samples_come_from_the_average():
+    t = advance(trainer_of(averaging(decay=0.5)), 4)
+    before = torch.cat(list(t.samples(8)))
+    with torch.no_grad():
+        for parameter in t.method.generator.parameters():
+            parameter.zero_()
+    assert torch.equal(torch.cat(list(t.samples(8))), before)
+    with torch.no_grad():
+        t.average.module[0].weight.mul_(-3)
+    assert not torch.equal(torch.cat(list(t.samples(8))), before)
+
+
+def test_a_training_with_an_average_resumes_exactly(tmp_path):
+    spec = averaging(decay=0.9, start=1)
+    whole = advance(trainer_of(spec), 4)
+    checkpoint.save(tmp_path / "state.pt", advance(trainer_of(spec), 2).state())
+    resumed = trainer_of(spec)
+    resumed.restore(checkpoint.load(tmp_path / "state.pt", CPU))
+    assert_equal(advance(resumed, 2).state(), whole.state())
+
+
+def test_the_average_changes_samples_and_not_the_training():
+    plain = advance(trainer_of(spec_of("gan", "mlp", "stacked_digits")), 3)
+    average = advance(trainer_of(averaging(decay=0.9)), 3)
+    assert_equal(plain.method.state_dict(), average.method.state_dict())
+    assert not torch.equal(torch.cat(list(plain.samples(8))), torch.cat(list(average.samples(8))))
