@@ -7,7 +7,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmark.data import DATASETS
+from benchmark.data.base import Dataset
 from benchmark.errors import UserError
+from benchmark.metrics.modes import Modes
 from benchmark.suite import load_suite
 from tests.conftest import SMALL
 
@@ -72,6 +75,11 @@ def with_default(**changes):
     return {"defaults": {**SMALL["defaults"], **changes}}
 
 
+def only(method, **changes):
+    """One row of a method."""
+    return {"tables": [{"title": "T", "rows": {"A": {"method": method, **changes}}}]}
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
@@ -99,6 +107,23 @@ def with_default(**changes):
         (
             with_default(protocol={"metric": "modes", "n_fake": 10, "evaluations": 7}),
             ["protocol.evaluations", "7 evaluations do not fit in 6 steps"],
+        ),
+        (with_default(average={"decay": 1.5}), ["defaults.average.decay", "1.5", "less than 1"]),
+        (with_default(average={"dekay": 0.5}), ["average.dekay", "'decay'"]),
+        (
+            with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "schedule": "capped"}),
+            ["optimizer.schedule", "'capped'", "capped_linear"],
+        ),
+        (only("pacgan", batch_size=9), ["batch_size 9 does not divide by the packing, 2"]),
+        (only("pacgan", options={"packing": 0}), ["options.packing", "0", "greater than or equal to 1"]),
+        (
+            only("self_labelling", options={"labelled": 0.5, "prototypes": 20}),
+            ["options", "prototypes is 20, too few for 1000 manual classes"],
+        ),
+        (only("self_labelling", options={"labelled": 1.5}), ["options.labelled", "1.5"]),
+        (
+            only("self_labelling", options={"latent_label": "nearer"}),
+            ["options.latent_label", "'nearer'", "'nearest'"],
         ),
         (with_default(seed=3), ["defaults.seed", "'seed' cannot be set here; use 'seeds'"]),
         (with_default(version=7), ["defaults.version", "cannot be set here"]),
@@ -131,6 +156,49 @@ def test_every_mistake_is_named(small_suite, changes, expected):
     text = message(small_suite(**changes))
     for part in expected:
         assert part in text
+
+
+class Unlabelled(Dataset):
+    name, shape = "unlabelled", (3, 8, 8)
+
+
+class Sized48(Dataset):
+    name, shape, labels = "sized_48", (3, 48, 48), 10
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "expected"),
+    [
+        (Unlabelled, only("conditional_gan"), ["learns from labels, and unlabelled has none", "stacked_digits"]),
+        (
+            Unlabelled,
+            only("self_labelling", options={"labelled": 0.1, "prototypes": 10}),
+            ["'self_labelling' learns from labels, and unlabelled has none"],
+        ),
+        (
+            Sized48,
+            only("conditional_gan", network="msgan_resnet", network_options={}),
+            ["'conditional_gan' needs conditions, which network 'msgan_resnet' lacks", "sngan_resnet"],
+        ),
+        (
+            Sized48,
+            only("gan", network="dcgan", network_options={}),
+            ["'dcgan' does not make 3x48x48 images of sized_48", "sngan_resnet"],
+        ),
+    ],
+)
+def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, dataset, changes, expected):
+    monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
+    monkeypatch.setattr(Modes, "fits", classmethod(lambda cls, dataset: True))
+    text = message(small_suite(**with_default(dataset=dataset.name) | changes))
+    for part in expected:
+        assert part in text
+
+
+def test_a_method_that_may_do_without_labels_does_on_unlabelled_images(small_suite, monkeypatch):
+    monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
+    monkeypatch.setattr(Modes, "fits", classmethod(lambda cls, dataset: True))
+    assert load_suite(small_suite(**with_default(dataset="unlabelled") | only("self_labelling"))).specs
 
 
 def test_all_mistakes_are_told_at_once_and_each_once(small_suite):

@@ -34,15 +34,15 @@ def smallest_options(model: Any) -> dict[str, Any]:
 class Images32(Dataset):
     """Stands in for datasets of this shape while none is registered; so do those below."""
 
-    name, shape = "images_32", (3, 32, 32)
+    name, shape, labels = "images_32", (3, 32, 32), 10
 
 
 class Images48(Dataset):
-    name, shape = "images_48", (3, 48, 48)
+    name, shape, labels = "images_48", (3, 48, 48), 10
 
 
 class Images64(Dataset):
-    name, shape = "images_64", (3, 64, 64)
+    name, shape, labels = "images_64", (3, 64, 64), 10
 
 
 STAND_INS = (Images32, Images48, Images64)
@@ -63,7 +63,12 @@ def small_options(network: str) -> dict[str, Any]:
 
 def combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
-    return registered_combinations() + stand_in_combinations()
+    return fitting([plugins.datasets[name] for name in plugins.datasets]) + stand_in_combinations()
+
+
+def all_combinations() -> list[tuple[str, str, str]]:
+    """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
+    return fitting([*(plugins.datasets[name] for name in plugins.datasets), *STAND_INS])
 
 
 def stand_in_combinations() -> list[tuple[str, str, str]]:
@@ -85,14 +90,14 @@ def stand_in_combinations() -> list[tuple[str, str, str]]:
     return found
 
 
-def registered_combinations() -> list[tuple[str, str, str]]:
+def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
     return [
-        (method, network, dataset)
+        (method, network, dataset.name)
         for method in plugins.methods
         for network in plugins.networks
-        for dataset in plugins.datasets
+        for dataset in datasets
         if plugins.methods[method].roles <= plugins.networks[network].roles
-        and plugins.datasets[dataset].shape in plugins.networks[network].shapes
+        and dataset.shape in plugins.networks[network].shapes
     ]
 
 

@@ -20,6 +20,7 @@ from .examples import (
     BATCH,
     CPU,
     advance,
+    all_combinations,
     assert_equal,
     combinations,
     differs,
@@ -145,6 +146,19 @@ def test_every_player_steps_with_finite_losses(spec):
     losses = trainer.mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
     assert all(math.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize("names", all_combinations(), ids="-".join)
+def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatch):
+    register_stand_ins(monkeypatch)
+    trainer = trainer_of(spec_of(*names))
+    before = weights(trainer.method)
+    losses = advance(trainer, 1).mean_losses()
+    assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
+    moved = differs(before, weights(trainer.method))
+    for name in trainer.method.players:
+        own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
+        assert any(id(p) in own and n in moved for n, p in trainer.method.named_parameters()), name
 
 
 def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
