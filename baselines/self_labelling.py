@@ -13,11 +13,14 @@ in any number, are built in. Everything else is an assumption, and each that cou
     G(z, y), D(x, y)          conditional batch norm and projection, as in the conditional GAN
     L_P = CE(P(G(z, y)), y) + CE(P(x), label) over labelled real images     then  P' <- m P' + (1 - m) P
     q(x), y(x) = max, argmax P'(x), or 1 and the manual label where there is one;   w(x) = [q(x) > threshold]
-    L_D = mean w r(D(x, y(x))) + (1 - w) r(psi(f(x)))  +  mean f(D(G(z, y), y))
-    L_G = g(D(G(z, y), y)) + weight_classifier CE(P(G(z, y)), y)
+    L_D = mean w r(D(x, y(x))) + (1 - w) r(psi(f(x)))  +  mean v f(D(x', y)) + (1 - v) f(psi(f(x')))
+    L_G = mean v g(D(x', y)) + (1 - v) g(psi(f(x')))  +  weight_classifier CE(P(x'), y)        x' = G(z, y)
 
-r, f and g are what the chosen game costs a real image, a fake one and the generator. With L manual classes the first L
-prototypes stand for them. One prototype is the plain game; a threshold of 1 or more leaves the unlabelled real images
+r, f and g are what the chosen game costs a real image, a fake one and the generator; psi(f(x)) is D without a label.
+v is the mean of w over the batch of real images (`fakes: as_real`), or 1 (`fakes: always`). With 1, fake images always
+have a label and unsure real ones never: then the discriminator can tell them by that alone, through a V_y that no real
+image ever corrects, and the fewer are accepted the worse the generator gets. With L manual classes the first L
+prototypes stand for them. One prototype is the plain game; a threshold of 1 or more leaves unlabelled images
 unconditional; 0 labels them all, which is self-labelling without self-attention.
 """
 
@@ -39,8 +42,9 @@ class SelfLabellingOptions(base.Options):
     """All are assumptions.
 
     `latent_label`, `distance`: how a latent gets its label. `uncertain`: a real image below the threshold counts
-    without its label, or not at all. `weighting`: an accepted label counts fully, or as much as it is probable.
-    `labelled`: the share of real images whose manual label is known. `classifier_steps`: for each of the discriminator.
+    without its label, or not at all. `fakes`: how much a fake image's label counts. `weighting`: an accepted label
+    counts fully, or as much as it is probable. `labelled`: the share of real images whose manual label is known.
+    `classifier_steps`: for each of the discriminator.
     """
 
     game: games.GameName = Field(default="hinge", description=ASSUMED)
@@ -50,6 +54,7 @@ class SelfLabellingOptions(base.Options):
     conditional_generator: bool = Field(default=True, strict=True, description="'conditioning labels' in the abstract")
     threshold: float = Field(default=0.9, strict=True, ge=0, allow_inf_nan=False, description=ASSUMED)
     uncertain: Literal["unconditional", "left_out"] = Field(default="unconditional", description=ASSUMED)
+    fakes: Literal["as_real", "always"] = Field(default="as_real", description=ASSUMED)
     weighting: Literal["threshold", "confidence"] = Field(default="threshold", description=ASSUMED)
     decay: float = Field(default=0.999, strict=True, ge=0, lt=1, description=ASSUMED)
     labelled: float = Field(default=0.0, strict=True, ge=0, le=1, description="the abstract: any share")
@@ -132,7 +137,7 @@ class SelfLabelling(base.Method):
     def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
         """L_P, L_D or L_G."""
         if player == "generator":
-            return self.generator_loss(*self.generate(len(turn.real), turn.rng))
+            return self.generator_loss(turn, *self.generate(len(turn.real), turn.rng))
         with torch.no_grad():
             fake, y = self.generate(len(turn.real), turn.rng)
         if player == "classifier":
@@ -153,21 +158,29 @@ class SelfLabelling(base.Method):
         own, weight = self.self_labels(turn)
         of_real, of_fake = self.judge_each(turn.real, fake)
         as_real, as_fake = games.COSTS[self.options.game]
+        labelled, unlabelled = as_fake(self.logit(of_fake, y)).mean(), as_fake(of_fake.logit).mean()
+        share = self.fake_share(weight)
         terms = {
             "labelled": (weight * as_real(self.logit(of_real, own))).mean(),
-            "fake": as_fake(self.logit(of_fake, y)).mean(),
+            "fake": share * labelled + (1 - share) * unlabelled,
         }
         if self.options.uncertain == "unconditional":
             terms["unlabelled"] = ((1 - weight) * as_real(of_real.logit)).mean()
         return terms
 
-    def generator_loss(self, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def generator_loss(self, turn: base.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The game, and the classifier's error where it has a weight."""
-        terms = {"game": games.GENERATOR[self.options.game](self.logit(self.judge(fake), y))}
+        judgement, game = self.judge(fake), games.GENERATOR[self.options.game]
+        share = self.fake_share(self.self_labels(turn)[1])
+        terms = {"game": share * game(self.logit(judgement, y)) + (1 - share) * game(judgement.logit)}
         if self.options.weight_classifier:
             error = cross_entropy(self.classifier(fake).classes, y)
             terms["classifier"] = self.options.weight_classifier * error
         return terms
+
+    def fake_share(self, weight: Tensor) -> Tensor:
+        """v: how much the label of a fake image counts, in [0, 1], where those of (N,) real ones count so much."""
+        return weight.mean() if self.options.fakes == "as_real" else torch.ones_like(weight.mean())
 
     @torch.no_grad()
     def self_labels(self, turn: base.Turn) -> tuple[Tensor, Tensor]:

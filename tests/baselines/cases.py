@@ -34,6 +34,7 @@ SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
         *({"latent_label": "mixture", "uncertain": u, "weighting": w} for u, w in product(*UNSURE)),
         {"distance": "cosine", "uncertain": "left_out", "labelled": 0.5},
         {"conditional_generator": False},
+        {"fakes": "always"},
         {"weight_classifier": 0.7, "weighting": "confidence", "labelled": 0.5},
         {"prototypes": 1},
         {"threshold": 0.0},

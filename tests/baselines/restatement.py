@@ -186,20 +186,22 @@ def self_labelling(player, nets, x, d, t, o):
             known = d["labels"] >= 0
             terms["labelled"] = cross_entropy(nets.classes(x[known], "classifier"), d["labels"][known])
         return terms
-    of_fake = nets.logit(fake, y if conditional else None)
+    own, weight = self_labels(nets, x, d, o)
+    share = np.mean(weight) if o["fakes"] == "as_real" else 1.0
+    of_fake, of_fake_alone = nets.logit(fake, y if conditional else None), nets.logit(fake)
     if player == "generator":
-        terms = {"game": game_value("generator", None, of_fake, o)}
+        told, untold = (game_value("generator", None, logits, o) for logits in (of_fake, of_fake_alone))
+        terms = {"game": share * told + (1 - share) * untold}
         if o["weight_classifier"]:
             terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake, "classifier"), y)
         return terms
-    own, weight = self_labels(nets, x, d, o)
     cost_real = {"hinge": lambda s: np.maximum(0, 1 - s), "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
     cost_fake = {"hinge": lambda s: np.maximum(0, 1 + s), "non_saturating": lambda s: -np.log(1 - sigmoid(s))}[
         o["game"]
     ]
     terms = {
         "labelled": np.mean(weight * cost_real(nets.logit(x, own if conditional else None))),
-        "fake": np.mean(cost_fake(of_fake)),
+        "fake": np.mean(share * cost_fake(of_fake) + (1 - share) * cost_fake(of_fake_alone)),
     }
     if o["uncertain"] == "unconditional":
         terms["unlabelled"] = np.mean((1 - weight) * cost_real(nets.logit(x)))

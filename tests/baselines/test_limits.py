@@ -132,6 +132,24 @@ def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
     assert terms["unlabelled"].item() == pytest.approx(games.COSTS[game][0](logit).mean().item(), rel=1e-13)
 
 
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_when_nobody_is_accepted_self_labelling_with_a_plain_generator_is_gan(game, player):
+    """Fakes are then not told by their label either."""
+    nobody = self_labelled(player, threshold=1.5, game=game, conditional_generator=False)
+    plain = Bench("gan", {"game": game}, player)
+    plain.method.load_state_dict(nobody.method.state_dict(), strict=False)
+    assert sum(nobody.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+
+
+def test_fakes_can_be_told_always():
+    always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
+    fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
+    turn = Turn(real_images(), 0.0, torch.Generator().manual_seed(0))
+    expected = -always.method.judge(fake).logit_given(y).mean().item()
+    assert always.method.loss("generator", turn)["game"].item() == pytest.approx(expected, rel=1e-13)
+
+
 def test_at_threshold_zero_every_image_counts_with_its_label():
     terms = self_labelled("discriminator", threshold=0.0).terms()
     assert terms["unlabelled"].item() == 0
