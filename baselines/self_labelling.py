@@ -125,14 +125,16 @@ class SelfLabelling(base.Method):
 
     def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Latents, and their labels for a conditional generator."""
-        z, y = self.draw(n, rng)
+        return self.told(*self.draw(n, rng))
+
+    def told(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """What the generator sees of latents and their labels."""
         return (z, y) if self.conditions and self.options.conditional_generator else (z,)
 
     def generate(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """(n, C, H, W) images G(z, y) and (n,) labels y."""
         z, y = self.draw(n, rng)
-        conditional = self.conditions and self.options.conditional_generator
-        return (self.generator(z, y) if conditional else self.generator(z)), y
+        return self.generator(*self.told(z, y)), y
 
     def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
         """L_P, L_D or L_G."""
@@ -154,8 +156,14 @@ class SelfLabelling(base.Method):
         return terms
 
     def discriminator_loss(self, turn: base.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Real images under the label that they were given, as far as it counts, and fake ones under theirs."""
-        own, weight = self.self_labels(turn)
+        """Real images under the label that they were given, as far as it counts, and fake ones under theirs.
+
+        Watched: the share of images whose label counts, and the entropy, in nats, of a batch's mean probabilities.
+        """
+        probabilities = self.probabilities(turn.real)
+        own, weight = self.self_labels(probabilities, turn)
+        turn.watched["accepted"] = (weight > 0).to(weight.dtype).mean()
+        turn.watched["label_entropy"] = torch.special.entr(probabilities.mean(0)).sum()
         of_real, of_fake = self.judge_each(turn.real, fake)
         as_real, as_fake = games.COSTS[self.options.game]
         labelled, unlabelled = as_fake(self.logit(of_fake, y)).mean(), as_fake(of_fake.logit).mean()
@@ -171,7 +179,7 @@ class SelfLabelling(base.Method):
     def generator_loss(self, turn: base.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The game, and the classifier's error where it has a weight."""
         judgement, game = self.judge(fake), games.GENERATOR[self.options.game]
-        share = self.fake_share(self.self_labels(turn)[1])
+        share = self.fake_share(self.self_labels(self.probabilities(turn.real), turn)[1])
         terms = {"game": share * game(self.logit(judgement, y)) + (1 - share) * game(judgement.logit)}
         if self.options.weight_classifier:
             error = cross_entropy(self.classifier(fake).classes, y)
@@ -183,12 +191,13 @@ class SelfLabelling(base.Method):
         return weight.mean() if self.options.fakes == "as_real" else torch.ones_like(weight.mean())
 
     @torch.no_grad()
-    def self_labels(self, turn: base.Turn) -> tuple[Tensor, Tensor]:
-        """(N,) labels of real images, manual ones first, and (N,) how much each counts, in [0, 1].
+    def probabilities(self, real: Tensor) -> Tensor:
+        """(N, K) probabilities of the artificial classes of (N, C, H, W) images, by the moving average P'."""
+        found: Tensor = self.teacher(real).classes.softmax(1)
+        return found
 
-        Watched: the share of images whose label counts, and the entropy, in nats, of a batch's mean probabilities.
-        """
-        probabilities = self.teacher(turn.real).classes.softmax(1)
+    def self_labels(self, probabilities: Tensor, turn: base.Turn) -> tuple[Tensor, Tensor]:
+        """(N,) labels of real images, manual ones first, and (N,) how much each counts, in [0, 1]."""
         confidence, own = probabilities.max(1)
         accepted = (confidence > self.options.threshold).to(confidence.dtype)
         weight = accepted * confidence if self.options.weighting == "confidence" else accepted
@@ -196,8 +205,6 @@ class SelfLabelling(base.Method):
             manual = turn.given_labels()
             own = torch.where(manual >= 0, manual, own)
             weight = torch.where(manual >= 0, 1.0, weight)
-        turn.watched["accepted"] = (weight > 0).to(weight.dtype).mean()
-        turn.watched["label_entropy"] = torch.special.entr(probabilities.mean(0)).sum()
         return own, weight
 
     def logit(self, judgement: Any, y: Tensor) -> Tensor:
