@@ -124,7 +124,11 @@ class Method(nn.Module, ABC):
         return judgement
 
     def judge_each(self, *batches: Tensor) -> list[Judgement]:
-        """The discriminator's view of several batches, taken in one call on all of them."""
+        """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
+        batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
+        """
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules()):
+            return [self.judge(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
         whole = self.judge(torch.cat(batches))
         return [Judgement(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)]

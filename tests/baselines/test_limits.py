@@ -80,6 +80,16 @@ def test_without_task_weights_ssgan_la_plus_is_gan_hinge_by_default(game, form, 
     assert_same_game(task, Bench("gan", {"game": game or "hinge"}, player))
 
 
+@pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm1d(FEATURES)], ids=["plain", "batch norm"])
+def test_real_and_fake_images_share_no_statistics(norm):
+    """With batch norm in the discriminator as without it, a batch is judged as if it came alone."""
+    method = build("gan", {})
+    method.discriminator.hidden = nn.Sequential(method.discriminator.hidden, norm())
+    batches = [real_images(), 3 * real_images()[:5] - 1]
+    for found, alone in zip(method.judge_each(*batches), map(method.judge, batches), strict=True):
+        torch.testing.assert_close(found.logit, alone.logit, rtol=1e-12, atol=1e-14)
+
+
 # --- labels --------------------------------------------------------------------------------------------
 
 
