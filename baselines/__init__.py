@@ -29,4 +29,6 @@ NETWORKS = {
     "msgan_resnet": "baselines.networks.msgan_resnet:MSGANResNet",
     "sngan_cnn": "baselines.networks.sngan_cnn:SNGANCNN",
     "dcgan": "baselines.networks.dcgan:DCGAN",
+    "biggan": "baselines.networks.biggan:BigGAN",
+    "compare_gan_resnet": "baselines.networks.compare_gan_resnet:CompareGANResNet",
 }

@@ -1,12 +1,19 @@
-"""The CNN of SN-GAN for 32x32 as MSGAN and Dist-GAN use it: without spectral norm, with the DCGAN's encoder.
+"""The CNN of SN-GAN for 32x32 as MSGAN uses it and for 48x48 as Dist-GAN does: without spectral norm, with encoder.
 
-Source: tntrung/msgan at 8b8170f, modules/net_sngan.py:16-81, layers in modules/ops.py. SAME padding,
+Source for 32x32: tntrung/msgan at 8b8170f, modules/net_sngan.py:16-81, layers in modules/ops.py. SAME padding,
 Glorot-uniform weights, leak 0.2; batch norm (decay 0.9, epsilon 1e-5) in the generator's transposed convolutions
 only, which have no bias. The encoder at run time is the DCGAN's (msdistgan.py:189-190, MS-11), not the one that the
-file defines. tntrung/gan has leak 0.1 (models_sngan.py:14), which is not offered. MSGAN names an STL-10 variant
-that does not exist (MS-10), hence no 48x48.
+file defines.
+
+Source for 48x48: tntrung/gan at 6e67fe3, distgan_image/modules/models_sngan.py:69-110; MSGAN names such nets for STL-10
+and does not have them (MS-10). The layers are those for 32x32 from a start of 6x6, the leak is 0.1 (:14), and the
+encoder is the file's own (distgan.py, create_encoder): conv3-ReLU, three halvings with batch norm, linear. Dist-GAN's
+leak of 0.1 for 32x32 is not offered, and neither is 0.2 for 48x48.
 
 `spectral_norm`: in every layer of the discriminator, heads included, as the name promises and the code does not do.
+
+Reading: the class head for 48x48, which Dist-GAN does not have, is that for 32x32, on the flat features; the
+lambda_w 0.0833 of MSGAN's script for STL-10 counts them as this net does.
 """
 
 from itertools import pairwise
@@ -22,63 +29,81 @@ from baselines.networks.base import (
     Network,
     Reshape,
     SameConv,
+    Shape,
     spectral_norm_,
     without_conditions,
     xavier_,
 )
 
+LEAKS = {32: 0.2, 48: 0.1}
+
 
 class SNGANCNNOptions(EncoderWidths):
-    """Switch, and widths: 64 gives D 64 to 512, G 1024 to 128, E 64 to 512 channels."""
+    """Switch, and widths: 64 gives D 64 to 512, G 1024 to 128, E 64 to 512 channels (128 to 1024 at 48x48)."""
 
     spectral_norm: bool = Field(default=False, strict=True)
 
 
 class SNGANCNN(Network):
-    """Convolutional, 32x32x3, images in [0, 1]."""
+    """Convolutional, 32x32x3 and 48x48x3, images in [0, 1]."""
 
-    about = "MSGAN's variant of SN-GAN's CNN for 32x32: seven layers, spectral norm only on request, DCGAN's encoder"
+    about = "MSGAN's (32x32) and Dist-GAN's (48x48) SN-GAN CNN: seven layers, spectral norm only on request, encoder"
     Options = SNGANCNNOptions
-    shapes = frozenset({(3, 32, 32)})
+    shapes = frozenset({(3, 32, 32), (3, 48, 48)})
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
     def generator(self, conditions: int = 0) -> nn.Module:
-        """(N, latent_dim) -> (N, 3, 32, 32) in [0, 1]."""
+        """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
         without_conditions(self, conditions)
-        width = self.options.generator_width
+        width, side = self.options.generator_width, self.shape[1] // 8
         layers: list[nn.Module] = [
-            nn.Linear(self.latent_dim, 4 * 4 * 16 * width),
+            nn.Linear(self.latent_dim, 16 * width * side**2),
             nn.ReLU(inplace=True),
-            Reshape(16 * width, 4, 4),
+            Reshape(16 * width, side, side),
         ]
         for inputs, outputs in pairwise((16 * width, 8 * width, 4 * width, 2 * width)):
             layers += dcgan.doubled(inputs, outputs, 4)
         return xavier_(nn.Sequential(*layers, SameConv(2 * width, self.shape[0], 3), nn.Sigmoid()))
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
-        """(N, 3, 32, 32) -> Judgement with 8192 features at width 64."""
+        """(N, 3, H, W) -> Judgement with 8192 (32x32) or 18432 (48x48) features at width 64."""
         without_conditions(self, conditions)
-        found = xavier_(_Discriminator(self.shape[0], self.options.discriminator_width, classes))
+        found = xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
     def encoder(self) -> nn.Module:
-        """(N, 3, 32, 32) -> (N, latent_dim): the DCGAN's."""
+        """(N, 3, H, W) -> (N, latent_dim): for 32x32 the DCGAN's."""
+        if self.shape[1] == 48:
+            return _encoder(self.options.encoder_width, self.shape, self.latent_dim)
         return dcgan.encoder(self.options.encoder_width, self.shape, self.latent_dim)
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, classes: int) -> None:
         super().__init__()
-        maps = [channels, *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
+        maps = [shape[0], *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(maps)):
             halving = index % 2 == 1
             layers.append(SameConv(inputs, outputs, 4 if halving else 3, stride=2 if halving else 1))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            layers.append(nn.LeakyReLU(LEAKS[shape[1]], inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = Heads(4 * 4 * 8 * width, classes)
+        self.heads = Heads(8 * width * (shape[1] // 8) ** 2, classes)
 
     def forward(self, x: Tensor) -> Judgement:
         judgement: Judgement = self.heads(self.body(x))
         return judgement
+
+
+def _encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:
+    maps = [width * units for units in (2, 4, 8, 16)]
+    layers: list[nn.Module] = [SameConv(shape[0], maps[0], 3), nn.ReLU(inplace=True)]
+    for inputs, outputs in pairwise(maps):
+        layers += [
+            SameConv(inputs, outputs, 4, stride=2, bias=False),
+            nn.BatchNorm2d(outputs, eps=dcgan.EPSILON, momentum=dcgan.MOMENTUM),
+            nn.LeakyReLU(LEAKS[shape[1]], inplace=True),
+        ]
+    flat = maps[-1] * (shape[1] // 8) ** 2
+    return xavier_(nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, latent_dim)))

@@ -1,4 +1,4 @@
-"""MSGAN's DCGAN for 32x32 and 64x64 and its SN-GAN CNN for 32x32, counted by hand."""
+"""MSGAN's DCGAN for 32x32 and 64x64 and the SN-GAN CNN for 32x32 (MSGAN) and 48x48 (Dist-GAN), counted by hand."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch import nn
 from baselines.networks.dcgan import DCGAN, DCGANOptions
 from baselines.networks.sngan_cnn import SNGANCNN, SNGANCNNOptions
 
-CIFAR, CELEBA = (3, 32, 32), (3, 64, 64)
+CIFAR, STL, CELEBA = (3, 32, 32), (3, 48, 48), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2, "encoder_width": 2}
 
 
@@ -19,8 +19,8 @@ def dcgan(shape, **options):
     return DCGAN(shape, 100 if shape == CELEBA else 128, DCGANOptions(**options))
 
 
-def cnn(**options):
-    return SNGANCNN(CIFAR, 128, SNGANCNNOptions(**options))
+def cnn(shape=CIFAR, **options):
+    return SNGANCNN(shape, 128, SNGANCNNOptions(**options))
 
 
 def weights_of(module):
@@ -59,7 +59,7 @@ def test_dcgan_discriminator_has_the_parameters_of_the_table(shape, features, la
     network = dcgan(shape)
     assert parameters(without_memory(lambda: network.discriminator(5))) == HALVINGS + heads
     for classes in (0, 4, 5):
-        assert judged(network, classes) == [(2,), (2, classes), (2, features)]
+        assert judged(network, classes) == [(2,), (2, classes), (2, features), (2, 0)]
     assert math.sqrt(network.latent_dim / features) == pytest.approx(lambda_w, abs=5e-5)
 
 
@@ -103,7 +103,7 @@ def test_cnn_discriminator_has_the_parameters_of_the_table():
     for switch in (False, True):
         assert parameters(without_memory(lambda on=switch: cnn(spectral_norm=on).discriminator(5))) == by_hand
     for classes in (0, 4, 5):
-        assert judged(cnn(), classes) == [(2,), (2, classes), (2, 8192)]
+        assert judged(cnn(), classes) == [(2,), (2, classes), (2, 8192), (2, 0)]
     assert math.sqrt(128 / 8192) == 0.125  # lambda_w of the scripts
 
 
@@ -118,6 +118,32 @@ def test_cnn_generator_has_the_parameters_of_the_table():
     )
     assert by_hand == 13_128_835
     assert parameters(without_memory(cnn().generator)) == by_hand
+
+
+def test_the_48x48_cnn_has_the_parameters_of_dist_gans():
+    """The layers for 32x32 from a start of 6x6: 36 instead of 16 places under the linear layers."""
+    of_32 = 13_128_835 - fc(128, 16_384)
+    assert fc(128, 6 * 6 * 1024) == 4_755_456
+    assert parameters(without_memory(cnn(STL).generator)) == of_32 + 4_755_456 == 15_770_755
+    by_hand = 2_927_680 + fc(18_432, 1) + fc(18_432, 5)
+    assert by_hand == 2_927_680 + 18_433 + 92_165 == 3_038_278
+    assert parameters(without_memory(lambda: cnn(STL).discriminator(5))) == by_hand
+    for classes in (0, 4, 5):
+        assert judged(cnn(STL), classes) == [(2,), (2, classes), (2, 18_432), (2, 0)]
+    assert math.sqrt(128 / 18_432) == pytest.approx(0.0833, abs=5e-5)  # lambda_w of MSGAN's script
+
+
+def test_the_48x48_cnns_encoder_is_dist_gans_own():
+    """conv3 128 with bias; conv4 256, 512, 1024, each with BN; 6*6*1024 -> 128."""
+    by_hand = (
+        conv(3, 3, 128)  # 3,584
+        + (conv(4, 128, 256, bias=False) + norm(256))  # 524,800
+        + (conv(4, 256, 512, bias=False) + norm(512))  # 2,098,176
+        + (conv(4, 512, 1024, bias=False) + norm(1024))  # 8,390,656
+        + fc(36_864, 128)  # 4,718,720
+    )
+    assert by_hand == 15_735_936
+    assert parameters(without_memory(cnn(STL).encoder)) == by_hand
 
 
 # --- structure -----------------------------------------------------------------------------------------
@@ -140,6 +166,28 @@ def test_cnn_maps_have_the_sizes_of_the_table():
     expected = [(2, 32), (2, 32), (4, 16), (4, 16), (8, 8), (8, 8), (16, 4)]
     assert sizes_of(network.discriminator(4), torch.rand(2, *CIFAR)) == expected
     assert sizes_of(network.generator(), torch.randn(2, 128)) == [(16, 4), (8, 8), (4, 16), (3, 32)]
+
+
+def test_the_48x48_cnns_maps_have_the_sizes_of_the_table():
+    network = cnn(STL, **SMALL)
+    expected = [(2, 48), (2, 48), (4, 24), (4, 24), (8, 12), (8, 12), (16, 6)]
+    assert sizes_of(network.discriminator(4), torch.rand(2, *STL)) == expected
+    assert sizes_of(network.generator(), torch.randn(2, 128)) == [(16, 6), (8, 12), (4, 24), (3, 48)]
+    assert sizes_of(network.encoder(), torch.rand(2, *STL)) == [(4, 48), (8, 48), (16, 24), (32, 12)]
+    assert network.encoder()(torch.rand(2, *STL)).shape == (2, 128)
+
+
+def test_the_48x48_cnn_has_dist_gans_leak_and_batch_norm():
+    network = cnn(STL, **SMALL)
+    counts = []
+    for player in (network.generator(), network.discriminator(4), network.encoder()):
+        norms = [m for m in player.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert {(m.eps, round(1 - m.momentum, 9)) for m in norms} <= {(1e-5, 0.9)}
+        leaks = [m.negative_slope for m in player.modules() if isinstance(m, nn.LeakyReLU)]
+        assert set(leaks) <= {0.1}
+        rectifiers = sum(isinstance(m, nn.ReLU) for m in player.modules())
+        counts.append((len(norms), len(leaks), rectifiers))
+    assert counts == [(3, 0, 4), (0, 7, 0), (3, 3, 1)]
 
 
 def test_batch_norm_and_leaks_are_the_sources():
@@ -172,8 +220,7 @@ def test_cnn_normalises_every_layer_on_request_only():
 
 
 def test_weights_start_as_glorots_and_biases_at_zero():
-    dc, sn = dcgan(CIFAR, **SMALL), cnn(**SMALL)
-    for family in (dc, sn):
+    for family in (dcgan(CIFAR, **SMALL), cnn(**SMALL), cnn(STL, **SMALL)):
         for player in (family.generator(), family.discriminator(5), family.encoder()):
             for layer in weights_of(player):
                 weight = layer.weight.detach()
@@ -182,7 +229,7 @@ def test_weights_start_as_glorots_and_biases_at_zero():
                 assert layer.bias is None or not layer.bias.any()
 
 
-@pytest.mark.parametrize("network", [dcgan(CIFAR, **SMALL), dcgan(CELEBA, **SMALL), cnn(**SMALL)])
+@pytest.mark.parametrize("network", [dcgan(CIFAR, **SMALL), dcgan(CELEBA, **SMALL), cnn(**SMALL), cnn(STL, **SMALL)])
 def test_generators_make_images_that_fill_their_range(network):
     generator = network.generator()
     with torch.no_grad():

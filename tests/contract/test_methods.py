@@ -185,10 +185,13 @@ def test_a_player_moves_its_own_parameters_and_no_others(spec):
 
 def test_every_parameter_of_a_player_gets_a_gradient(spec):
     """With non-zero weights, nothing is exempt from having one. Only biases whose effect a batch norm takes away, or
-    that raise all scores alike, may have a zero one. A sigmoid far from 0 has a gradient that rounds to 0: not here.
+    that raise all scores alike, may have a zero one. A sigmoid far from 0 has a gradient that rounds to 0, a hinge one
+    that is 0, and so has a label that does not count: not here.
     """
-    if "loss" in plugins.methods[spec.method].Options.model_fields:
-        spec = spec.model_copy(update={"options": spec.options | {"loss": "log"}})
+    lively = {"loss": "log", "game": "non_saturating", "threshold": 0.0}
+    offered = plugins.methods[spec.method].Options.model_fields
+    options = spec.options | {name: value for name, value in lively.items() if name in offered}
+    spec = spec.model_copy(update={"options": options})
     for name in plugins.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
         exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, turn_of(trainer).real)

@@ -1,0 +1,188 @@
+"""The CIFAR ResNet of compare_gan, SSGAN's own code, with the plain and the self-modulated batch norm.
+
+Source: google/compare_gan at 25c4945, compare_gan/architectures: resnet_cifar.py (Generator, Discriminator),
+resnet_ops.py (unpool, ResNetBlock), arch_ops.py (weight_initializer, standardize_batch, batch_norm,
+self_modulated_batch_norm, conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py
+(SSGAN.discriminator). No configuration of SSGAN comes with it (SS-01); what a configuration sets is that of
+example_configs/resnet_cifar10.gin: spectral norm in all layers of the discriminator and in none of the generator, batch
+norm with decay 0.9 and epsilon 1e-5 (standardize_batch alone has 0.999 and 1e-3).
+
+A block is norm-ReLU-conv3-norm-ReLU-conv3 and its shortcut a conv3, in every block, also where the shape stays. The
+generator's go up before the first convolution, and on the shortcut, by zero-insertion (`unpool`); the discriminator's
+have no norm and go down by average pooling after the last one. Both heads are linear on the mean-pooled maps. Weights
+start from N(0, 0.02), biases from 0.
+
+`generator_norm`: "self_modulated" is the sBN of Chen et al., "On Self Modulation for Generative Adversarial Networks",
+ICLR 2019, in SSGAN's tables "SSGAN (sBN)": scale and shift of every batch norm, the last one included, come from z.
+
+Conditional players: batch norm whose scale and shift are linear in the one-hot label and have no bias, and thus start
+from N(0, 0.02), the scale too (conditional_batch_norm, use_bias False); a projection of the pooled maps
+(Discriminator, project_y). The code knows no norm of this net that is given z and the label, nor does this one.
+
+Readings: a moving variance is torch's, unbiased, the source's is biased; the singular vectors start from 15 power
+iterations (torch) where the source starts from noise.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.networks.base import (
+    Chain,
+    Conditional,
+    ConditionalBatchNorm,
+    Heads,
+    Judgement,
+    Network,
+    Norm,
+    Reshape,
+    Shape,
+    Widths,
+    batch_norms,
+    modulated,
+    spectral_norm_,
+)
+from baselines.networks.residual import PLANS, Residual, conv3
+
+DEVIATION = 0.02
+EPSILON, MOMENTUM = 1e-5, 0.1
+PLAN = PLANS[32]  # 4x4x256 and three blocks up; four blocks of 128, two of them down
+HIDDEN = 32  # self_modulated_batch_norm, num_hidden
+
+
+class CompareGANResNetOptions(Widths):
+    """Switches, and widths: 64 gives G 256 and D 128 channels."""
+
+    spectral_norm: bool = Field(default=True, strict=True)
+    generator_norm: Literal["batch", "self_modulated"] = "batch"
+
+
+class CompareGANResNet(Network):
+    """Residual, 32x32x3, images in [0, 1]."""
+
+    about = "compare_gan's ResNet for 32x32: zero-insertion, 3x3 shortcuts, mean pooling, sBN on request, no encoder"
+    Options = CompareGANResNetOptions
+    shapes = frozenset({(3, 32, 32)})
+    roles = frozenset({"generator", "discriminator", "conditions"})
+    image_range = (0.0, 1.0)
+
+    def generator(self, conditions: int = 0) -> nn.Module:
+        """(N, latent_dim) -> (N, 3, 32, 32) in [0, 1]."""
+        width, channels = self.options.generator_width, self.shape[0]
+        if self.options.generator_norm == "batch":
+            norm = batch_norms(conditions, eps=EPSILON, momentum=MOMENTUM)
+            return _initialised(_generator(self.latent_dim, width, channels, norm))
+        if conditions:
+            raise NotImplementedError("generator_norm self_modulated has no conditional generator: its norm is given z")
+        return _initialised(
+            _GivenItsLatents(
+                _generator(self.latent_dim, width, channels, lambda maps: SelfModulatedBatchNorm(maps, self.latent_dim))
+            )
+        )
+
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+        """(N, 3, 32, 32) -> Judgement with twice `discriminator_width` mean-pooled features."""
+        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, classes, conditions))
+        return spectral_norm_(found) if self.options.spectral_norm else found
+
+
+class SelfModulatedBatchNorm(Conditional):
+    """Batch norm whose scale and shift are a small net's functions of the latents; it starts near scale 1, shift 0."""
+
+    def __init__(self, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False, eps=EPSILON, momentum=MOMENTUM)
+        self.hidden = nn.Linear(latent_dim, HIDDEN)
+        self.scale = nn.Linear(HIDDEN, channels)
+        self.shift = nn.Linear(HIDDEN, channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, C, H, W) maps, (N, latent_dim) latents -> (N, C, H, W)."""
+        hidden = self.hidden(condition).relu()
+        return modulated(self.norm(x), self.scale(hidden), self.shift(hidden))
+
+
+class Unpool(nn.Module):
+    """Each pixel becomes the upper left one of four, the others 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        n, channels, height, width = x.shape
+        spread = F.pad(x[:, :, :, None, :, None], (0, 1, 0, 0, 0, 1))
+        return torch.reshape(spread, (n, channels, 2 * height, 2 * width))
+
+
+class _GivenItsLatents(nn.Module):
+    """A generator whose condition is its own input."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain = chain
+
+    def forward(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.chain(latents, latents)
+        return images
+
+
+class _Discriminator(nn.Module):
+    def __init__(self, shape: Shape, width: int, classes: int, conditions: int) -> None:
+        super().__init__()
+        maps = [shape[0], *(width * units for units in PLAN.discriminator)]
+        blocks = [_block_down(*pair, down=index < PLAN.downs) for index, pair in enumerate(pairwise(maps))]
+        self.body = nn.Sequential(*blocks, nn.ReLU())
+        self.heads = Heads(maps[-1], classes, conditions=conditions)
+
+    def forward(self, x: Tensor) -> Judgement:
+        judgement: Judgement = self.heads(self.body(x).mean((2, 3)))
+        return judgement
+
+
+def _generator(latent_dim: int, width: int, channels: int, norm: Norm) -> Chain:
+    maps = [width * units for units in PLAN.generator]
+    return Chain(
+        nn.Linear(latent_dim, maps[0] * PLAN.start**2),
+        Reshape(maps[0], PLAN.start, PLAN.start),
+        *(_block_up(inputs, outputs, norm) for inputs, outputs in pairwise(maps)),
+        norm(maps[-1]),
+        nn.ReLU(inplace=True),
+        conv3(maps[-1], channels),
+        nn.Sigmoid(),
+    )
+
+
+def _block_up(inputs: int, outputs: int, norm: Norm) -> Residual:
+    body = Chain(
+        norm(inputs),
+        nn.ReLU(inplace=True),
+        Unpool(),
+        conv3(inputs, outputs),
+        norm(outputs),
+        nn.ReLU(inplace=True),
+        conv3(outputs, outputs),
+    )
+    return Residual(body, nn.Sequential(Unpool(), conv3(inputs, outputs)))
+
+
+def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
+    pooling = [nn.AvgPool2d(2)] if down else []
+    body = nn.Sequential(nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), *pooling)
+    return Residual(body, nn.Sequential(conv3(inputs, outputs), *pooling))
+
+
+def _initialised(network: nn.Module) -> nn.Module:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, DEVIATION)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, ConditionalBatchNorm):
+            nn.init.normal_(layer.scale.weight, 0.0, DEVIATION)
+            nn.init.normal_(layer.shift.weight, 0.0, DEVIATION)
+    for layer in network.modules():
+        if isinstance(layer, SelfModulatedBatchNorm):
+            nn.init.ones_(layer.scale.bias)
+    return network
