@@ -162,7 +162,7 @@ def test_mlp_has_the_parameters_of_its_widths():
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_mlp_discriminator_judges_with_its_width_as_features(classes):
     judgement = mlp(discriminator_width=12).discriminator(classes)(torch.rand(7, *DIGITS))
-    assert [part.shape for part in judgement] == [(7,), (7, classes), (7, 12)]
+    assert [part.shape for part in judgement[:3]] == [(7,), (7, classes), (7, 12)]
 
 
 # --- all -----------------------------------------------------------------------------------------------

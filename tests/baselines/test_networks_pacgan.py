@@ -49,7 +49,7 @@ def test_discriminator_has_the_parameters_of_the_table(k, maps, expected):
     assert by_hand == expected
     assert parameters(pacgan(k).discriminator(0)) == expected
     assert parameters(pacgan(k).discriminator(5)) == expected + fc(16 * maps[-1], 5)
-    assert judged(pacgan(k), 5) == [(2,), (2, 5), (2, 512 // k)]
+    assert judged(pacgan(k), 5) == [(2,), (2, 5), (2, 512 // k), (2, 0)]
 
 
 def test_maps_shrink_28_14_7_4_and_grow_4_7_14_28():
