@@ -83,7 +83,7 @@ def with_default(**changes):
         (with_default(dataset="staked_digits"), ["defaults.dataset", "'staked_digits'", "'stacked_digits'"]),
         (with_default(network="mpl"), ["defaults.network", "'mpl'", "'mlp'"]),
         (with_default(network="msgan_stacked_mnist", network_options={"k": 4}), ["3x8x8", "fitting: mlp"]),
-        (with_default(network_options={"width": 3}), ["network_options.width", "generator_width"]),
+        (with_default(network_options={"width": 3}), ["network_options.width", "encoder_width"]),
         (with_default(latent={"dim": 4, "distribution": "gauss"}), ["latent.distribution", "'gauss'", "normal"]),
         (with_default(latent={"dim": 4}), ["'distribution' is required"]),
         (with_default(optimizer={"lr": "fast", "betas": [0, 0.9]}), ["optimizer.lr", "'fast'", "number"]),
