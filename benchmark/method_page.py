@@ -82,7 +82,7 @@ def _use(use: Use) -> str:
 
 def _constants(recipe: Recipe, folder: Path) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("key", "value", "source", "where set"):
+    for name in ("key", "value", "source", f"where set, in {folder}/"):
         table.add_column(name, no_wrap=name != "source", overflow="fold")
     group = ""
     for key, constant in recipe.constants.items():

@@ -59,6 +59,8 @@ def recipes_of(method: str, dataset: str | None, folder: Path) -> list[Recipe]:
     plugins.methods.check(method)
     if dataset is not None:
         plugins.datasets.check(dataset)
+    if not folder.is_dir():
+        raise UserError(f"{folder}/: no such folder here; run this in the repository, where the suites are")
     uses: dict[str, list[Use]] = {}
     cells: dict[str, Cell] = {}
     for suite, cell in _cells(folder):

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmark import plugins
 from benchmark.errors import UserError
 from benchmark.suite import load_suite
 from tests.conftest import SMALL
@@ -26,6 +27,11 @@ def test_every_shipped_suite_is_valid_at_every_scale(path):
         suite = load_suite(path, scale)
         assert suite.specs
         assert suite.reduced == (scale != "paper")
+
+
+def test_every_method_has_a_row_in_the_suite_of_all_methods():
+    suite = load_suite(Path("suites/methods.yaml"))
+    assert {cell.specs[0].method for cell in suite.cells} == set(plugins.methods)
 
 
 def test_the_same_cell_in_two_suites_is_one_trial():
