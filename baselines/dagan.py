@@ -12,17 +12,22 @@ That code plays the hinge game. Its CIFAR-10 scripts show every image in all fou
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from baselines import base, games, rotations
 from baselines.networks.base import Judgement, Network, without_logit
 
+CODE = "houliangict/ssgan-la@43c307e"
+
 
 class DAGANOptions(base.Options):
     """`game`: the real/fake losses. `batches`: which images are turned, real and fake alike."""
 
-    game: games.GameName = "hinge"
-    batches: Literal["quarters", "all_turns"] = "all_turns"
+    game: games.GameName = Field(default="hinge", description=f"{CODE} train_fns.py:47-55, :111-114")
+    batches: Literal["quarters", "all_turns"] = Field(
+        default="all_turns", description=f"{CODE} CIFAR-10 scripts: all_T (LA-01)"
+    )
 
 
 class DAGAN(base.Method):

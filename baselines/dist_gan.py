@@ -22,6 +22,9 @@ from torch.nn.functional import cross_entropy
 from baselines import base, games, rotations
 from baselines.networks.base import Network
 
+CODE = "tntrung/msgan@8b8170f msdistgan.py"
+SCRIPTS = "tntrung/msgan@8b8170f, scripts of its ResNet nets"
+
 
 class DistGANOptions(base.Options):
     """Switches of MS-01 to MS-03 and weights; `released` follows what the code does for the chosen loss.
@@ -33,13 +36,21 @@ class DistGANOptions(base.Options):
     `encoder_updates_generator`: whether the encoder's loss moves G too (:380, :410-413, MS-17).
     """
 
-    loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = "hinge_sigmoid"
-    penalty: Literal["released", "plus", "minus", "off"] = "released"
-    penalty_norm: Literal["rms", "l2"] = "rms"
-    reconstruction: Literal["released", "constant", "decaying"] = "released"
-    encoder_updates_generator: bool = Field(default=False, strict=True)
-    lambda_p: float = Field(default=0.5, strict=True, ge=0, allow_inf_nan=False)
-    lambda_r: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
+    loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = Field(
+        default="hinge_sigmoid", description=f"{CODE}:333-336, for its ResNet nets (MS-01)"
+    )
+    penalty: Literal["released", "plus", "minus", "off"] = Field(
+        default="released", description=f"{CODE}:320-336 (MS-02)"
+    )
+    penalty_norm: Literal["rms", "l2"] = Field(default="rms", description=f"{CODE}:262-270 (MS-03)")
+    reconstruction: Literal["released", "constant", "decaying"] = Field(
+        default="released", description=f"{CODE}:311-317"
+    )
+    encoder_updates_generator: bool = Field(
+        default=False, strict=True, description=f"{CODE}:380, :410-413, for its ResNet nets (MS-17)"
+    )
+    lambda_p: float = Field(default=0.5, strict=True, ge=0, allow_inf_nan=False, description=SCRIPTS)
+    lambda_r: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=SCRIPTS)
 
 
 class TaskOptions(DistGANOptions):

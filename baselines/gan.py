@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from baselines import base, games
@@ -26,7 +27,7 @@ NO_TASK = Task((), dict)
 class GANOptions(base.Options):
     """`game`: the real/fake losses."""
 
-    game: games.GameName = "non_saturating"
+    game: games.GameName = Field(default="non_saturating", description="Goodfellow et al. 2014, section 3")
 
 
 class GAN(base.Method):

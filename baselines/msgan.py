@@ -20,14 +20,16 @@ authors' own, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines import base, rotations
+from baselines import base, games, rotations
 from baselines.gan import Task
 from baselines.ssgan import SSGAN, SSGANOptions
 
 FAKE = rotations.TURNS
+SCRIPTS = "houliangict/ssgan-la@43c307e scripts"
 
 
 class MSGANOptions(SSGANOptions):
@@ -36,8 +38,15 @@ class MSGANOptions(SSGANOptions):
     `variant`: whose task (MS-05). `released` draws its own batches.
     """
 
-    batches: rotations.BatchRecipe = "quarters"
-    variant: Literal["ssgan_la", "released"] = "ssgan_la"
+    game: games.GameName = Field(
+        default="non_saturating", description="ours, as for every method; its code plays hinge"
+    )
+    batches: rotations.BatchRecipe = Field(default="quarters", description=f"{SCRIPTS}: no all_T (SS-01)")
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: d 1.0")
+    weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: g 0.2")
+    variant: Literal["ssgan_la", "released"] = Field(
+        default="ssgan_la", description="houliangict/ssgan-la@43c307e train_fns.py:45-64, :109-120 (MS-05, MS-16)"
+    )
 
 
 class MSGAN(SSGAN):

@@ -20,16 +20,19 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines import base, rotations
+from baselines import base, games, rotations
 from baselines.gan import GAN, GANOptions, Task
+
+CODE = "google/compare_gan@19922d3 gans/ssgan.py"
 
 
 class SSGANOptions(GANOptions):
     """`batches`: which images are turned (SS-01). Weights of the rotation task for either player."""
 
-    batches: rotations.BatchRecipe = "subset"
-    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
-    weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False)
+    game: games.GameName = Field(default="non_saturating", description="compare_gan's nearest configuration (SS-01)")
+    batches: rotations.BatchRecipe = Field(default="subset", description=f"{CODE}:133-202 (SS-01)")
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:46-51")
+    weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:46-51")
 
 
 class SSGAN(GAN):

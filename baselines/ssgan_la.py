@@ -27,6 +27,9 @@ from baselines.gan import GANOptions, Task
 from baselines.networks.base import Network, without_logit
 from baselines.ssgan import SSGAN
 
+CODE = "houliangict/ssgan-la@43c307e"
+SCRIPT = f"{CODE} CIFAR-10 script"
+
 FormName = Literal["multi_hinge", "cross_entropy"]
 Error = Callable[[Tensor, Tensor], Tensor]
 
@@ -75,8 +78,8 @@ def generator_task(form: str, weight: float, fake: rotations.Labelled) -> Task:
 class SSGANLAOptions(base.Options):
     """The CIFAR-10 script: multi-hinge, every image in all four turns."""
 
-    form: FormName = "multi_hinge"
-    batches: Literal["quarters", "all_turns"] = "all_turns"
+    form: FormName = Field(default="multi_hinge", description=f"{SCRIPT}, losses.py:36-58 (LA-04)")
+    batches: Literal["quarters", "all_turns"] = Field(default="all_turns", description=f"{SCRIPT}: all_T (LA-01)")
 
 
 class SSGANLA(base.Method):
@@ -115,11 +118,11 @@ class SSGANLA(base.Method):
 class SSGANLAPlusOptions(GANOptions):
     """The CIFAR-10 script: hinge game, cross-entropy, quarters, either weight 1."""
 
-    game: games.GameName = "hinge"
-    form: FormName = "cross_entropy"
-    batches: Literal["quarters", "all_turns"] = "quarters"
-    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
-    weight_g: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
+    game: games.GameName = Field(default="hinge", description=SCRIPT)
+    form: FormName = Field(default="cross_entropy", description=f"{SCRIPT} (LA-04)")
+    batches: Literal["quarters", "all_turns"] = Field(default="quarters", description=f"{SCRIPT}: no all_T")
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: d 1")
+    weight_g: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: g 1")
 
 
 class SSGANLAPlus(SSGAN):

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from baselines import base, games
 
+CODE = "igul222/improved_wgan_training@9a4b20b gan_cifar.py"
+
 
 class WGANGPOptions(base.Options):
     """`lambda_gp`: weight of the gradient penalty (gan_cifar.py:28)."""
 
-    lambda_gp: float = Field(default=10.0, strict=True, ge=0, allow_inf_nan=False)
+    lambda_gp: float = Field(default=10.0, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:28")
 
 
 class WGANGP(base.Method):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from benchmark import plugins
 from benchmark.errors import UserError, hint
-from benchmark.layers import Layers, Source
+from benchmark.layers import Layers, Origin, Source
 from benchmark.papers import Published, PublishedTable, load_table
 from benchmark.spec import Frozen, TrialSpec
 from benchmark.suite_file import Patch, Row, SuiteFile, Table
@@ -18,13 +18,17 @@ from benchmark.yaml_file import KeyPath, read_yaml
 
 @dataclass(frozen=True)
 class Cell:
-    """One place in a table: what is trained for it, and what was published there (None: nothing known)."""
+    """One place in a table: what is trained for it, and what was published there (None: nothing known).
+
+    `origins`: of every value that files set, by key path; what is not there is a default.
+    """
 
     table: str
     row: str
     published: Published | None
     note: str
     specs: tuple[TrialSpec, ...]
+    origins: dict[KeyPath, Origin] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass
@@ -94,7 +98,7 @@ class Builder:
         specs = self._specs(layers, self.source.at(at))
         published = self._published(table, index, label, row, at)
         self._check_published(published, specs[0], ("tables", index, "published"))
-        return Cell(table.title, label, published, row.note, specs)
+        return Cell(table.title, label, published, row.note, specs, layers.origins)
 
     def _check_published(self, published: Published | None, spec: TrialSpec, at: KeyPath) -> None:
         """A published value must be about the cell's dataset, and of a metric that there is."""

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import __version__, plugins
+from benchmark import __version__
 from benchmark.errors import UserError
 from benchmark.suite import RunnerName, Suite, load_suite
 from benchmark.workspace import Workspace
@@ -40,6 +40,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 
 DEFAULT_WORKSPACE = Path("workspace")
 DEFAULT_DATA = Path("data")
+SUITES = Path("suites")
 
 
 @app.command()
@@ -107,26 +108,23 @@ def report(
 
 
 @app.command()
-def methods(as_json: JsonOption = False) -> None:
-    """List the methods that suites can name."""
-    found = {
-        name: {
-            "title": method.title,
-            "paper": method.paper,
-            "year": method.year,
-            "about": method.about,
-            "players": list(method.players),
-            "options": method.Options.model_json_schema().get("properties", {}),
-        }
-        for name, method in ((name, plugins.methods[name]) for name in plugins.methods)
-    }
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method, to see every constant of its recipes.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only recipes for this dataset.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the methods that suites can name, or print one with its recipes, every constant with its source."""
+    from benchmark import method_page
+    from benchmark.recipes import recipes_of
+
+    if name is None and dataset is not None:
+        raise UserError("--dataset: also name the method whose recipes to print")
+    recipes = recipes_of(name, dataset, SUITES) if name else []
     if as_json:
-        _print_json(found)
+        recipe_list = [recipe.as_json() for recipe in recipes]
+        _print_json({**method_page.entry(name), "recipes": recipe_list} if name else method_page.entries())
         return
-    table = Table("method", "year", "what it is", "paper", box=None, pad_edge=False)
-    for name, entry in found.items():
-        table.add_row(name, str(entry["year"]), str(entry["about"]), str(entry["paper"]))
-    console.print(table)
+    console.print(*(method_page.page(name, recipes, SUITES) if name else [method_page.listed()]), sep="\n")
 
 
 @app.command()
@@ -157,7 +155,7 @@ def doctor(
     """Tell what was found on this machine, and what is missing for which suite."""
     from benchmark.doctor import examine
 
-    found = examine(Workspace.at(workspace), data_dir.expanduser().absolute(), Path("suites"))
+    found = examine(Workspace.at(workspace), data_dir.expanduser().absolute(), SUITES)
     if as_json:
         _print_json(found.as_json())
         return

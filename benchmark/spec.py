@@ -41,9 +41,9 @@ class Optimizer(Frozen):
 
     lr: PositiveFloat
     betas: tuple[Beta, Beta]
-    eps: PositiveFloat = 1e-8
-    player_lr: dict[str, PositiveFloat] = Field(default_factory=dict)
-    schedule: Literal["constant", "linear", "capped_linear"] = "constant"
+    eps: PositiveFloat = Field(default=1e-8, description="torch.optim.Adam's default")
+    player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: every player learns at lr")
+    schedule: Literal["constant", "linear", "capped_linear"] = Field(default="constant", description="ours: no decay")
 
     def lr_at(self, player: str, progress: float) -> float:
         """The learning rate of a player at a share of the training, in [0, 1)."""
@@ -60,7 +60,7 @@ class Average(Frozen):
     """
 
     decay: Annotated[float, Field(strict=True, ge=0, lt=1)]
-    start: Annotated[int, Field(strict=True, ge=0)] = 0
+    start: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="ours: from the first step")
 
 
 class Protocol(Frozen):
@@ -73,27 +73,29 @@ class Protocol(Frozen):
 
     metric: str
     n_fake: PositiveInt
-    evaluations: PositiveInt = 10
-    sample_batch: PositiveInt = 64
-    batch_norm: Literal["batch", "moving_average"] = "moving_average"
-    codec: Literal["none"] = "none"
+    evaluations: PositiveInt = Field(default=10, description="ours; only the last one counts")
+    sample_batch: PositiveInt = Field(default=64, description="ours; matters where batch_norm is batch")
+    batch_norm: Literal["batch", "moving_average"] = Field(
+        default="moving_average", description="ours: a sample does not depend on its batch"
+    )
+    codec: Literal["none"] = Field(default="none", description="ours: samples are measured as they are (MS-09)")
 
 
 class TrialSpec(Frozen):
     """One training of one cell with one seed."""
 
     method: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, description="the method has none")
     network: str
-    network_options: dict[str, Any] = Field(default_factory=dict)
+    network_options: dict[str, Any] = Field(default_factory=dict, description="the network has none")
     dataset: str
     latent: Latent
     steps: PositiveInt
     batch_size: PositiveInt
-    discriminator_steps: PositiveInt = 1
+    discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
-    average: Average | None = None
-    precision: Literal["float32"] = "float32"
+    average: Average | None = Field(default=None, description="ours: samples come from the generator itself")
+    precision: Literal["float32"] = Field(default="float32", description="ours: the same on every device")
     protocol: Protocol
     seed: Seed
     version: int = RECIPE_VERSION

@@ -32,6 +32,7 @@ class Suite:
     about: str
     scale: str
     scale_about: str
+    scales: tuple[str, ...]  # all that the file has
     seeds: tuple[int, ...]
     counted_seeds: int | None  # how many were asked for from outside, in place of the file's
     resources: Resources
@@ -81,6 +82,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         about=file.about.strip(),
         scale=chosen,
         scale_about=file.scales[chosen].about,
+        scales=tuple(file.scales),
         seeds=used_seeds,
         counted_seeds=seeds,
         resources=file.resources,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.spec import digest
 from benchmark.store import TrialRecord
@@ -36,6 +37,7 @@ def tags_of(record: TrialRecord, suite: Suite, cells: Sequence[Cell]) -> dict[st
         "table": tables,
         "row": rows,
         "method": spec.method,
+        "spec": plugins.methods[spec.method].basis,
         "dataset": spec.dataset,
         "network": spec.network,
         "seed": str(spec.seed),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from benchmark.errors import hint
 from benchmark.yaml_file import KeyPath, place
@@ -53,9 +54,14 @@ def fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
 
 def literals_at(model: type[BaseModel], path: KeyPath) -> list[Any]:
     """The allowed words of the field at a path."""
-    parent = _model_at(model, path[:-1])
-    field = parent.model_fields.get(str(path[-1])) if parent else None
+    field = field_at(model, path)
     return _flat_args(field.annotation) if field else []
+
+
+def field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo | None:
+    """The field at a path; None when the path leads to free-form values."""
+    parent = _model_at(model, path[:-1])
+    return parent.model_fields.get(str(path[-1])) if parent else None
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:

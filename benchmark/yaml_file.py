@@ -95,9 +95,14 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def place(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
-    """`file:line: key` of the innermost part of the path that stands in the file."""
+def line_of(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
+    """`file:line` of the innermost part of the path that stands in the file."""
     for end in range(len(path), 0, -1):
         if path[:end] in lines:
-            return f"{file}:{lines[path[:end]]}: {dotted(path)}"
-    return f"{file}: {dotted(path)}" if path else str(file)
+            return f"{file}:{lines[path[:end]]}"
+    return str(file)
+
+
+def place(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
+    """`file:line: key`, for messages."""
+    return f"{line_of(file, path, lines)}: {dotted(path)}" if path else str(file)

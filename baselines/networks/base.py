@@ -41,7 +41,7 @@ class NetworkOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Width = Annotated[int, Field(strict=True, ge=1, le=1024)]
+Width = Annotated[int, Field(strict=True, ge=1, le=1024, description="the unit of the published channel counts")]
 
 
 class Widths(NetworkOptions):

@@ -1,27 +1,31 @@
 """Small fully connected networks for the 8x8 digits of the quickstart. Ours; no paper uses them."""
 
 from math import prod
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.networks.base import Chain, Heads, Judgement, Network, NetworkOptions, Reshape, batch_norms, xavier_
 
+Width = Annotated[int, Field(strict=True, ge=1, le=8192, description="ours")]
+
 
 class MLPOptions(NetworkOptions):
     """Width of the two hidden layers of each player."""
 
-    generator_width: int = Field(default=256, strict=True, ge=1, le=8192)
-    discriminator_width: int = Field(default=256, strict=True, ge=1, le=8192)
+    generator_width: Width = 256
+    discriminator_width: Width = 256
+    encoder_width: Width = 256
 
 
 class MLP(Network):
-    """Two hidden layers each: batch norm and ReLU in the generator, leaky ReLU (0.2) in the discriminator."""
+    """Two hidden layers each: batch norm and ReLU in the generator, leaky ReLU (0.2) in the others."""
 
     about = "two hidden layers, fully connected; the quickstart's network"
     Options = MLPOptions
     shapes = frozenset({(3, 8, 8)})
-    roles = frozenset({"generator", "discriminator", "conditions"})
+    roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 
     def generator(self, conditions: int = 0) -> nn.Module:
@@ -44,20 +48,31 @@ class MLP(Network):
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, C, H, W) -> Judgement with `discriminator_width` features."""
-        heads = Heads(self.options.discriminator_width, classes, conditions=conditions)
-        return xavier_(_Discriminator(prod(self.shape), self.options.discriminator_width, heads))
+        width = self.options.discriminator_width
+        heads = Heads(width, classes, conditions=conditions)
+        return xavier_(_Discriminator(hidden(prod(self.shape), width), heads))
+
+    def encoder(self) -> nn.Module:
+        """(N, C, H, W) -> (N, latent_dim)."""
+        width = self.options.encoder_width
+        return xavier_(nn.Sequential(*hidden(prod(self.shape), width), nn.Linear(width, self.latent_dim)))
+
+
+def hidden(pixels: int, width: int) -> nn.Sequential:
+    """Two layers on flat images."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(pixels, width),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(width, width),
+        nn.LeakyReLU(0.2, inplace=True),
+    )
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, pixels: int, width: int, heads: Heads) -> None:
+    def __init__(self, body: nn.Module, heads: Heads) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(pixels, width),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Linear(width, width),
-            nn.LeakyReLU(0.2, inplace=True),
-        )
+        self.body = body
         self.heads = heads
 
     def forward(self, x: Tensor) -> Judgement:

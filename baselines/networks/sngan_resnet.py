@@ -32,16 +32,21 @@ from torch import Tensor, nn
 from baselines.networks.base import Heads, Judgement, Network, Shape, Widths, batch_norms, spectral_norm_
 from baselines.networks.residual import PLANS, Residual, conv3, generator
 
+NETS = "kwotsin/mimicry@3f60827 nets/ssgan/ssgan_32.py"
+BLOCKS = "kwotsin/mimicry@9f01eec modules/resblocks.py"
+
 
 class SNGANResNetOptions(Widths):
     """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48."""
 
-    spectral_norm: bool = Field(default=True, strict=True)
-    pooling: Literal["sum", "mean"] = "sum"
-    class_features: Literal["pooled", "flat"] = "pooled"
-    class_head_norm: bool = Field(default=True, strict=True)
-    upsampling: Literal["bilinear", "nearest"] = "bilinear"
-    rectified_shortcut: bool = Field(default=True, strict=True)
+    spectral_norm: bool = Field(default=True, strict=True, description=NETS)
+    pooling: Literal["sum", "mean"] = Field(default="sum", description=f"{NETS} (SS-02)")
+    class_features: Literal["pooled", "flat"] = Field(default="pooled", description=f"{NETS} (SS-02)")
+    class_head_norm: bool = Field(default=True, strict=True, description=f"{NETS} (SS-02)")
+    upsampling: Literal["bilinear", "nearest"] = Field(
+        default="bilinear", description=f"{BLOCKS}, GBlock._upsample_conv (SN-02)"
+    )
+    rectified_shortcut: bool = Field(default=True, strict=True, description=f"{BLOCKS}, DBlock._residual (SN-01)")
 
 
 class SNGANResNet(Network):

@@ -114,7 +114,7 @@ def _table(note: str, members: list[Row]) -> list[str]:
         theirs = [row.results.get(output.key) for output in published]
         body.append(
             [
-                escape(row.label) + notes.mark(*_row_notes(row)),
+                escape(text.label(row)) + notes.mark(*_row_notes(row)),
                 *(_measured(result, (row.label, o.key) in best) for result, o in zip(results, outputs, strict=True)),
                 *(text.published(result) if result else "" for result in theirs),
                 text.verdict_words(row.verdicts) + notes.mark(*_mismatches(row)),
@@ -123,7 +123,8 @@ def _table(note: str, members: list[Row]) -> list[str]:
             ]
         )
     align = "l" + "r" * (len(outputs) + len(published)) + "lll"
-    below = [*notes.lines(), *_sources(members)]
+    derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.derived for row in members) else []
+    below = [*notes.lines(), *derived, *_sources(members)]
     return [escape(note), grid(header, body, align), "\n".join(below)]
 
 

@@ -86,6 +86,11 @@ class Row:
         return self.cell.specs[0]
 
     @property
+    def derived(self) -> bool:
+        """Whether its method is implemented from the abstract of its paper alone."""
+        return plugins.methods[self.spec.method].basis == "derived-from-abstract"
+
+    @property
     def verdicts(self) -> dict[str, Verdict]:
         """Metric output -> verdict."""
         return {key: result.verdict for key, result in self.results.items()}

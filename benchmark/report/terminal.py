@@ -40,7 +40,7 @@ def _table(title: str, members: list[Row]) -> Table:
         table.add_column(name, overflow="fold")
     for row in members:
         cells = [_metric(row, output.key, (row.label, output.key) in best) for output in outputs]
-        table.add_row(Text(text.plain(row.label)), *cells, _verdict(row), _cost(row))
+        table.add_row(Text(text.label(row)), *cells, _verdict(row), _cost(row))
     table.caption, table.caption_justify = _caption(members), "left"
     return table
 
@@ -49,6 +49,8 @@ def _caption(members: list[Row]) -> str:
     caption = "mean ± standard deviation over training seeds (how many)"
     if any(row.cell.published for row in members):
         caption += f"; below: as published ({text.UNVERIFIED} unverified, never judged against)"
+    if any(row.derived for row in members):
+        caption += f"; {text.DERIVED} {text.DERIVED_MEANING}"
     return caption
 
 

@@ -5,11 +5,16 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from benchmark.report.tables import Result, TotalCost
+from benchmark.report.tables import Result, Row, TotalCost
 from benchmark.report.verdicts import Verdict
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
+DERIVED = "‡"
+DERIVED_MEANING = (
+    "implemented from the abstract of its paper, because neither code nor full text was available: its result says"
+    " nothing about the paper's claims"
+)
 
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$])")
 _LEADING = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[#+=-]))")
@@ -31,6 +36,11 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
     """A Markdown table of cells that are already Markdown; `align` has one of `l`, `r` per column."""
     rule = [{"l": ":--", "r": "--:"}[side] for side in align]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
+
+
+def label(row: Row) -> str:
+    """The name of a row, with ‡ when its method is implemented from an abstract."""
+    return plain(row.label) + (DERIVED if row.derived else "")
 
 
 def clip(text: str, length: int) -> str:

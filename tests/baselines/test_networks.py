@@ -152,17 +152,26 @@ def test_encoder_maps_shrink_28_14_7_4_2():
 
 
 def test_mlp_has_the_parameters_of_its_widths():
-    network = mlp(generator_width=16, discriminator_width=12)
+    network = mlp(generator_width=16, discriminator_width=12, encoder_width=10)
     of_generator = (64 * 16 + 16) + 2 * 16 + (16 * 16 + 16) + 2 * 16 + (16 * 192 + 192)
     assert parameters(network.generator()) == of_generator == 4640
     of_discriminator = (192 * 12 + 12) + (12 * 12 + 12) + (12 + 1) + 5 * (12 + 1)
     assert parameters(network.discriminator(5)) == of_discriminator == 2550
+    of_encoder = (192 * 10 + 10) + (10 * 10 + 10) + (10 * 64 + 64)
+    assert parameters(network.encoder()) == of_encoder == 2744
+
+
+def test_mlp_encoder_makes_latents_and_has_the_discriminators_layers():
+    encoder = mlp().encoder()
+    assert encoder(torch.rand(5, *DIGITS)).shape == (5, 64)
+    assert {m.negative_slope for m in encoder.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
+    assert not [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_mlp_discriminator_judges_with_its_width_as_features(classes):
     judgement = mlp(discriminator_width=12).discriminator(classes)(torch.rand(7, *DIGITS))
-    assert [part.shape for part in judgement[:3]] == [(7,), (7, classes), (7, 12)]
+    assert [part.shape for part in judgement] == [(7,), (7, classes), (7, 12), (7, 0)]
 
 
 # --- all -----------------------------------------------------------------------------------------------
@@ -188,11 +197,12 @@ def test_generators_make_images_that_fill_their_range(network, dim, shape):
     [
         (mlp, "generator"),
         (mlp, "discriminator"),
+        (mlp, "encoder"),
         (lambda: stacked(2), "generator"),
         (lambda: stacked(2), "discriminator"),
         (lambda: stacked(2), "encoder"),
     ],
-    ids=["mlp-G", "mlp-D", "mnist-G", "mnist-D", "mnist-E"],
+    ids=["mlp-G", "mlp-D", "mlp-E", "mnist-G", "mnist-D", "mnist-E"],
 )
 def test_initial_weights_fill_glorots_range_and_biases_are_zero(network, role):
     """Uniform within sqrt(6 / (fan in + fan out)); a fan counts the pixels of the kernel."""

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmark import plugins
 from benchmark.data import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.errors import UserError
@@ -29,6 +30,11 @@ def test_every_shipped_suite_is_valid_at_every_scale(path):
         suite = load_suite(path, scale)
         assert suite.specs
         assert suite.reduced == (scale != "paper")
+
+
+def test_every_method_has_a_row_in_the_suite_of_all_methods():
+    suite = load_suite(Path("suites/methods.yaml"))
+    assert {cell.specs[0].method for cell in suite.cells} == set(plugins.methods)
 
 
 def test_the_same_cell_in_two_suites_is_one_trial():
@@ -91,7 +97,7 @@ def only(method, **changes):
         (with_default(dataset="staked_digits"), ["defaults.dataset", "'staked_digits'", "'stacked_digits'"]),
         (with_default(network="mpl"), ["defaults.network", "'mpl'", "'mlp'"]),
         (with_default(network="msgan_stacked_mnist", network_options={"k": 4}), ["3x8x8", "fitting: mlp"]),
-        (with_default(network_options={"width": 3}), ["network_options.width", "generator_width"]),
+        (with_default(network_options={"width": 3}), ["network_options.width", "encoder_width"]),
         (with_default(latent={"dim": 4, "distribution": "gauss"}), ["latent.distribution", "'gauss'", "normal"]),
         (with_default(latent={"dim": 4}), ["'distribution' is required"]),
         (with_default(optimizer={"lr": "fast", "betas": [0, 0.9]}), ["optimizer.lr", "'fast'", "number"]),

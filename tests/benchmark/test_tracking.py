@@ -162,6 +162,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
         "table": "First; Second",
         "row": "GAN; the same GAN",
         "method": "gan",
+        "spec": "official-code",
         "dataset": "stacked_digits",
         "network": "mlp",
         "seed": "0",
@@ -348,6 +349,14 @@ def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
     suite = make_suite(tmp_path, scale="paper")
     record = make_record(next(iter(suite.specs.values())))
     assert tags_of(record, suite, [])["mlflow.runName"] == "gan seed 0"
+
+
+def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path)
+    record = make_record(next(iter(suite.specs.values())))
+    derived = record.model_copy(update={"spec": record.spec.model_copy(update={"method": "self_labelling"})})
+    assert tags_of(record, suite, [])["spec"] == "official-code"
+    assert tags_of(derived, suite, [])["spec"] == "derived-from-abstract"
 
 
 def test_a_server_that_is_away_costs_seconds_and_leaves_a_reason(

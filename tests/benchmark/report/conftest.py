@@ -112,6 +112,15 @@ def quick(suite_file):
 
 
 @pytest.fixture(scope="session")
+def derived_suite(tmp_path_factory):
+    """In its last table one of the methods is implemented from an abstract."""
+    text = SUITE.replace(
+        "      MSGAN: {method: msgan}\n      GAN:", "      Selfish: {method: self_labelling}\n      GAN:"
+    )
+    return load_suite(write_suite(tmp_path_factory.mktemp("derived"), text))
+
+
+@pytest.fixture(scope="session")
 def small_suite(tmp_path_factory):
     """A suite of one table with one seed and these rows."""
 

@@ -122,3 +122,14 @@ def test_two_tables_with_two_protocols_are_told_apart(suite_file, tmp_path, all_
     document = written(load_suite(path), {})
     assert "- **Protocol** (Checked, Remembered)" in document
     assert "- **Protocol** (Own)" in document
+
+
+def test_a_method_from_an_abstract_is_marked_under_its_table_only(derived_suite, document, all_finished):
+    written_out = written(derived_suite, all_finished(derived_suite))
+    before, own = written_out[: written_out.index("## Own")], written_out[written_out.index("## Own") :]
+    assert line_of(own, "| Selfish‡ |")
+    assert line_of(own, "| GAN |")
+    note = line_of(own, "- ‡ ")
+    assert "implemented from the abstract" in note
+    assert "says nothing about the paper's claims" in note
+    assert "‡" not in before + document

@@ -6,7 +6,7 @@ from benchmark.report.tables import by_table
 
 def test_what_all_rows_share_is_told_once(suite):
     shared, table = provenance.recipes(by_table(suite, rows(suite, {})))
-    assert "network mlp (generator\\_width=256, discriminator\\_width=256)" in shared
+    assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256)" in shared
     assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
     header, _, *lines = table.splitlines()
     assert header == "| Row | Method | Options | Steps |"

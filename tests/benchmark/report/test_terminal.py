@@ -39,3 +39,10 @@ def test_it_tells_values_verdicts_and_what_is_missing(suite, mixed):
 
 def test_labels_are_not_markup(small_suite):
     assert "[red]|x[/]" in printed(small_suite("[red]|x[/]"), {})
+
+
+def test_a_method_from_an_abstract_is_marked(derived_suite, suite):
+    shown = " ".join(printed(derived_suite, {}).split())
+    assert "Selfish‡" in shown
+    assert "‡ implemented from the abstract of its paper" in shown
+    assert "‡" not in printed(suite, {})
