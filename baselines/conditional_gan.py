@@ -11,6 +11,7 @@ The label reaches G through conditional batch norm. Papers set it beside SSGAN a
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from baselines import base, games
@@ -20,7 +21,7 @@ from baselines.gan import GAN, GANOptions
 class ConditionalGANOptions(GANOptions):
     """`game`: the real/fake losses; mimicry's cGAN-PD plays hinge."""
 
-    game: games.GameName = "hinge"
+    game: games.GameName = Field(default="hinge", description="mimicry nets/cgan_pd/cgan_pd_base.py (loss_type)")
 
 
 class ConditionalGAN(GAN):

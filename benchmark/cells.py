@@ -202,6 +202,10 @@ class Builder:
                 f"{layers.place_of(('network',), cell_place)}: method '{spec.method}' needs"
                 f" {' and '.join(sorted(lacking))}, which network '{spec.network}' lacks; fitting: {', '.join(fits)}"
             )
+        with _at(layers.place_of(("network_options",), cell_place)):
+            problem = network.problem(spec.network_options, method.roles)
+            if problem:
+                raise UserError(problem)
         for player in spec.optimizer.player_lr:
             if player not in method.players:
                 where = layers.place_of(("optimizer", "player_lr", player), cell_place)

@@ -71,6 +71,12 @@ class Network(ABC):
         self.latent_dim = latent_dim
         self.options = options
 
+    @classmethod
+    def problem(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
+        """Why these options cannot serve a method with these roles, or None."""
+        del options, roles
+        return None
+
     @abstractmethod
     def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) latents -> (N, C, H, W) images in `image_range`.

@@ -56,8 +56,10 @@ class BigGANOptions(Widths):
     G 1024 to 128 and D 64 to 512 at 48x48, G 1024 to 128 and D 64 to 1024 at 64x64.
     """
 
-    spectral_norm: bool = Field(default=True, strict=True)
-    generator_spectral_norm: bool = Field(default=True, strict=True)
+    spectral_norm: bool = Field(default=True, strict=True, description="ajbrock/BigGAN-PyTorch BigGAN.py, D_param SN")
+    generator_spectral_norm: bool = Field(
+        default=True, strict=True, description="ajbrock/BigGAN-PyTorch BigGAN.py, G_param SN"
+    )
 
 
 class BigGAN(Network):

@@ -24,7 +24,7 @@ iterations (torch) where the source starts from noise.
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -57,8 +57,12 @@ HIDDEN = 32  # self_modulated_batch_norm, num_hidden
 class CompareGANResNetOptions(Widths):
     """Switches, and widths: 64 gives G 256 and D 128 channels."""
 
-    spectral_norm: bool = Field(default=True, strict=True)
-    generator_norm: Literal["batch", "self_modulated"] = "batch"
+    spectral_norm: bool = Field(
+        default=True, strict=True, description="google/compare_gan@25c4945 example_configs/resnet_cifar10.gin"
+    )
+    generator_norm: Literal["batch", "self_modulated"] = Field(
+        default="batch", description="google/compare_gan@25c4945 example_configs/resnet_cifar10.gin (SS-01)"
+    )
 
 
 class CompareGANResNet(Network):
@@ -69,6 +73,13 @@ class CompareGANResNet(Network):
     shapes = frozenset({(3, 32, 32)})
     roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (0.0, 1.0)
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
+        """A norm that is given z cannot be given a label too."""
+        if "conditions" in roles and options.get("generator_norm") == "self_modulated":
+            return "generator_norm 'self_modulated' is given the latents and takes no label; use 'batch'"
+        return None
 
     def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 32, 32) in [0, 1]."""

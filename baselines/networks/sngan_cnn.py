@@ -41,7 +41,9 @@ LEAKS = {32: 0.2, 48: 0.1}
 class SNGANCNNOptions(EncoderWidths):
     """Switch, and widths: 64 gives D 64 to 512, G 1024 to 128, E 64 to 512 channels (128 to 1024 at 48x48)."""
 
-    spectral_norm: bool = Field(default=False, strict=True)
+    spectral_norm: bool = Field(
+        default=False, strict=True, description="tntrung/msgan@8b8170f modules/net_sngan.py:16-81"
+    )
 
 
 class SNGANCNN(Network):

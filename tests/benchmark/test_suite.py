@@ -168,6 +168,10 @@ class Unlabelled(Dataset):
     name, shape = "unlabelled", (3, 8, 8)
 
 
+class Sized32(Dataset):
+    name, shape, labels = "sized_32", (3, 32, 32), 10
+
+
 class Sized48(Dataset):
     name, shape, labels = "sized_48", (3, 48, 48), 10
 
@@ -185,6 +189,15 @@ class Sized48(Dataset):
             Sized48,
             only("conditional_gan", network="msgan_resnet", network_options={}),
             ["'conditional_gan' needs conditions, which network 'msgan_resnet' lacks", "sngan_resnet"],
+        ),
+        (
+            Sized32,
+            only(
+                "conditional_gan",
+                network="compare_gan_resnet",
+                network_options={"generator_norm": "self_modulated", "generator_width": 64, "discriminator_width": 64},
+            ),
+            ["network_options", "'self_modulated' is given the latents and takes no label"],
         ),
         (
             Sized48,
