@@ -5,7 +5,7 @@ import io
 import math
 import resource
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -168,12 +168,12 @@ class _Trial:
 
     def _measure(self, losses: dict[str, float]) -> None:
         protocol = self.job.spec.protocol
-        batches = self.trainer.samples(protocol.n_fake)
-        metrics = self.metric.measure(batches)
+        first: list[Tensor] = []
+        metrics = self.metric.measure(_remembering(self.trainer.samples(protocol.n_fake), first))
         if not all(map(math.isfinite, metrics.values())):
             raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
         self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
-        self.sheet = torch.cat(list(self.trainer.samples(SHEET)))
+        self.sheet = torch.cat(first)[:SHEET]
 
     def _save(self) -> None:
         state = self.trainer.state() | {
@@ -211,6 +211,14 @@ def final_weights(trainer: Trainer) -> dict[str, Any]:
     """What is kept of a finished trial: the method, and the average where the recipe has one."""
     average = trainer.average.module.state_dict() if trainer.average else None
     return {"method": trainer.method.state_dict(), "average": average}
+
+
+def _remembering(batches: Iterable[Tensor], first: list[Tensor]) -> Iterator[Tensor]:
+    """The batches; enough of them for a contact sheet stay in `first`."""
+    for batch in batches:
+        if sum(map(len, first)) < SHEET:
+            first.append(batch)
+        yield batch
 
 
 def evaluation_steps(steps: int, evaluations: int) -> list[int]:

@@ -15,7 +15,7 @@ FOLDER = Path("docs/methods")
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 METHODS = list(plugins.methods)
 SECTIONS = ["Equations", "Switches", "Recipe", "Paper and code", "Limits"]
-ID = r"\b(?:MS|SS|LA|SN|X)-\d\d\b"
+ID = r"\b(?:MS|SS|LA|SN|DG|X)-\d\d\b"
 # Markdown takes away a backslash before a punctuation mark before the formula is read; GitHub refuses the macros
 UNSAFE_IN_MATH = r"\\[^a-zA-Z\s]|\\(?:operatorname|def|newcommand|text|begin)\b|[<>*]"
 

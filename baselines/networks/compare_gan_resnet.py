@@ -5,7 +5,7 @@ resnet_ops.py (unpool, ResNetBlock), arch_ops.py (weight_initializer, standardiz
 self_modulated_batch_norm, conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py
 (SSGAN.discriminator). No configuration of SSGAN comes with it (SS-01); what a configuration sets is that of
 example_configs/resnet_cifar10.gin: spectral norm in all layers of the discriminator and in none of the generator, batch
-norm with decay 0.9 and epsilon 1e-5 (standardize_batch alone has 0.999 and 1e-3).
+norm with decay 0.9 and epsilon 1e-5 (standardize_batch alone has 0.999 and 1e-3: SS-09).
 
 A block is norm-ReLU-conv3-norm-ReLU-conv3 and its shortcut a conv3, in every block, also where the shape stays. The
 generator's go up before the first convolution, and on the shortcut, by zero-insertion (`unpool`); the discriminator's
@@ -16,7 +16,7 @@ start from N(0, 0.02), biases from 0.
 ICLR 2019, in SSGAN's tables "SSGAN (sBN)": scale and shift of every batch norm, the last one included, come from z.
 
 Conditional players: batch norm whose scale and shift are linear in the one-hot label and have no bias, and thus start
-from N(0, 0.02), the scale too (conditional_batch_norm, use_bias False); a projection of the pooled maps
+from N(0, 0.02), the scale too (conditional_batch_norm, use_bias False; SS-10); a projection of the pooled maps
 (Discriminator, project_y). The code knows no norm of this net that is given z and the label, nor does this one.
 
 Readings: a moving variance is torch's, unbiased, the source's is biased; the singular vectors start from 15 power

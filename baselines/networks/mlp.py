@@ -6,17 +6,28 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import Chain, Heads, Judgement, Network, NetworkOptions, Reshape, batch_norms, xavier_
+from baselines.networks.base import (
+    Chain,
+    Heads,
+    Judgement,
+    Network,
+    NetworkOptions,
+    Reshape,
+    batch_norms,
+    spectral_norm_,
+    xavier_,
+)
 
 Width = Annotated[int, Field(strict=True, ge=1, le=8192, description="ours")]
 
 
 class MLPOptions(NetworkOptions):
-    """Width of the two hidden layers of each player."""
+    """Width of the two hidden layers of each player; whether the discriminator's layers have spectral norm."""
 
     generator_width: Width = 256
     discriminator_width: Width = 256
     encoder_width: Width = 256
+    spectral_norm: bool = Field(default=False, strict=True, description="ours")
 
 
 class MLP(Network):
@@ -50,7 +61,8 @@ class MLP(Network):
         """(N, C, H, W) -> Judgement with `discriminator_width` features."""
         width = self.options.discriminator_width
         heads = Heads(width, classes, conditions=conditions)
-        return xavier_(_Discriminator(hidden(prod(self.shape), width), heads))
+        found = xavier_(_Discriminator(hidden(prod(self.shape), width), heads))
+        return spectral_norm_(found) if self.options.spectral_norm else found
 
     def encoder(self) -> nn.Module:
         """(N, C, H, W) -> (N, latent_dim)."""

@@ -12,6 +12,7 @@ projection of the flat features.
 from itertools import pairwise
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.networks.base import (
@@ -24,14 +25,16 @@ from baselines.networks.base import (
     SameConv,
     SameDeconv,
     batch_norms,
+    spectral_norm_,
     xavier_,
 )
 
 
 class MSGANStackedMNISTOptions(NetworkOptions):
-    """`k`: the discriminator has 1/k of the generator's width."""
+    """`k`: the discriminator has 1/k of the generator's width. `spectral_norm`: in all its layers, on request."""
 
     k: Literal[1, 2, 4]
+    spectral_norm: bool = Field(default=False, strict=True, description="tntrung/msgan@8b8170f modules/net_dcgan.py")
 
 
 class MSGANStackedMNIST(Network):
@@ -71,7 +74,8 @@ class MSGANStackedMNIST(Network):
         """(N, 3, 28, 28) -> Judgement with 512 / k features."""
         width = 8 // self.options.k
         heads = Heads(4 * 4 * 4 * width, classes, conditions=conditions)
-        return xavier_(_Discriminator(self.shape[0], width, heads))
+        found = xavier_(_Discriminator(self.shape[0], width, heads))
+        return spectral_norm_(found) if self.options.spectral_norm else found
 
     def encoder(self) -> nn.Module:
         """(N, 3, 28, 28) -> (N, latent_dim)."""

@@ -7,8 +7,8 @@ file defines.
 
 Source for 48x48: tntrung/gan at 6e67fe3, distgan_image/modules/models_sngan.py:69-110; MSGAN names such nets for STL-10
 and does not have them (MS-10). The layers are those for 32x32 from a start of 6x6, the leak is 0.1 (:14), and the
-encoder is the file's own (distgan.py, create_encoder): conv3-ReLU, three halvings with batch norm, linear. Dist-GAN's
-leak of 0.1 for 32x32 is not offered, and neither is 0.2 for 48x48.
+encoder is the file's own (distgan.py, create_encoder; DG-01): conv3-ReLU, three halvings with batch norm, linear.
+Dist-GAN's leak of 0.1 for 32x32 is not offered, and neither is 0.2 for 48x48.
 
 `spectral_norm`: in every layer of the discriminator, heads included, as the name promises and the code does not do.
 

@@ -24,8 +24,8 @@ def mlp(**options):
     return MLP(DIGITS, 12, MLPOptions(**options))
 
 
-def stacked(k=4):
-    return MSGANStackedMNIST(MNIST, 12, MSGANStackedMNISTOptions(k=k))
+def stacked(k=4, **options):
+    return MSGANStackedMNIST(MNIST, 12, MSGANStackedMNISTOptions(k=k, **options))
 
 
 # --- conditional batch norm ----------------------------------------------------------------------------
@@ -121,6 +121,20 @@ def test_families_without_conditions_refuse_them(name):
     for build in (lambda: network.generator(2), lambda: network.discriminator(0, 2)):
         with pytest.raises(NotImplementedError, match="no conditional players"):
             without_memory(build)
+
+
+@pytest.mark.parametrize("make", [mlp, stacked], ids=["mlp", "stacked"])
+def test_small_nets_have_spectral_norm_on_request(make):
+    assert not any("parametrizations" in name for name, _ in make().discriminator(4).named_parameters())
+    network = make(spectral_norm=True)
+    discriminator = network.discriminator(4, 3)
+    for _ in range(100):
+        discriminator(torch.rand(2, *network.shape))
+    layers = [m for m in discriminator.eval().modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) >= 5
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item() == pytest.approx(1, abs=0.05)
+    assert not any("parametrizations" in name for name, _ in network.generator().named_parameters())
 
 
 # --- packs, classifiers, heads -------------------------------------------------------------------------

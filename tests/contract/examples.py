@@ -101,6 +101,17 @@ def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
     ]
 
 
+def switches(model: Any) -> list[tuple[str, Any]]:
+    """Every other value of every option that has a few: words, and true or false."""
+    found = []
+    for name, field in model.model_fields.items():
+        values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if field.annotation is bool:
+            values = (True, False)
+        found += [(name, value) for value in values if field.is_required() or value != field.default]
+    return found
+
+
 def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpec:
     fields = {
         "method": method,

@@ -25,8 +25,10 @@ from .examples import (
     combinations,
     differs,
     register_stand_ins,
+    small_options,
     smallest_options,
     spec_of,
+    switches,
     trainer_of,
 )
 
@@ -159,6 +161,33 @@ def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatc
     for name in trainer.method.players:
         own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
         assert any(id(p) in own and n in moved for n, p in trainer.method.named_parameters()), name
+
+
+def plays(spec):
+    losses = advance(trainer_of(spec), 2).mean_losses()
+    assert {name.partition("/")[0] for name in losses} == set(plugins.methods[spec.method].players)
+    sampled(trainer_of(spec), 4)
+
+
+METHOD_SWITCHES = [(name, *switch) for name in plugins.methods for switch in switches(plugins.methods[name].Options)]
+NETWORK_SWITCHES = [(name, *switch) for name in plugins.networks for switch in switches(plugins.networks[name].Options)]
+
+
+@pytest.mark.parametrize(("name", "key", "value"), METHOD_SWITCHES)
+def test_every_switch_of_a_method_trains(name, key, value):
+    method = plugins.methods[name]
+    options = smallest_options(method.Options) | {key: value}
+    problem = method.problem(options, BATCH, 1000)
+    if problem:
+        pytest.skip(problem)
+    plays(spec_of(name, "mlp", "stacked_digits", options=options))
+
+
+@pytest.mark.parametrize(("name", "key", "value"), NETWORK_SWITCHES)
+def test_every_switch_of_a_network_trains(name, key, value, monkeypatch):
+    register_stand_ins(monkeypatch)
+    dataset = next(dataset for _, network, dataset in all_combinations() if network == name)
+    plays(spec_of("ssgan", name, dataset, network_options=small_options(name) | {key: value}))
 
 
 def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
