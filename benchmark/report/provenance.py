@@ -9,7 +9,7 @@ from benchmark import plugins
 from benchmark.report import text
 from benchmark.report.tables import Row
 from benchmark.report.text import escape, grid
-from benchmark.spec import Optimizer, TrialSpec
+from benchmark.spec import Average, Optimizer, TrialSpec
 from benchmark.store import TrialRecord
 from benchmark.suite import Suite
 
@@ -48,6 +48,7 @@ def _recipe(spec: TrialSpec) -> dict[str, str]:
         "Batch": f"{spec.batch_size:,}",
         "Discriminator steps": str(spec.discriminator_steps),
         "Optimiser": escape(_optimizer(spec.optimizer)),
+        "Samples from": _sampled(spec.average),
         "Precision": spec.precision,
     }
 
@@ -58,7 +59,14 @@ def _options(options: dict[str, Any]) -> str:
 
 def _optimizer(optimizer: Optimizer) -> str:
     rates = [f"lr {optimizer.lr:g}", *(f"{player} {lr:g}" for player, lr in optimizer.player_lr.items())]
-    return f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}"
+    schedule = "" if optimizer.schedule == "constant" else f", {optimizer.schedule} schedule"
+    return f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}{schedule}"
+
+
+def _sampled(average: Average | None) -> str:
+    if average is None:
+        return "the generator"
+    return f"its average, decay {average.decay:g} from step {average.start:,}"
 
 
 def instruments(rows: Iterable[Row]) -> list[str]:

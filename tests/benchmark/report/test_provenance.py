@@ -2,16 +2,32 @@ from dataclasses import replace
 
 from benchmark.report import provenance, rows
 from benchmark.report.tables import by_table
+from benchmark.spec import Average
 
 
 def test_what_all_rows_share_is_told_once(suite):
     shared, table = provenance.recipes(by_table(suite, rows(suite, {})))
-    assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256)" in shared
+    assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256, spectral" in shared
+    assert "samples from the generator" in shared
     assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
     header, _, *lines = table.splitlines()
     assert header == "| Row | Method | Options | Steps |"
     assert lines[0] == "| Checked: GAN | gan | game=non\\_saturating | 1,000 |"
     assert len(lines) == len(suite.cells)
+
+
+def test_schedule_and_average_are_told(suite):
+    (first, *_) = rows(suite, {})
+    spec = first.spec
+    changed = spec.model_copy(
+        update={
+            "optimizer": spec.optimizer.model_copy(update={"schedule": "capped_linear"}),
+            "average": Average(decay=0.9999, start=10_000),
+        }
+    )
+    told = provenance._recipe(changed)
+    assert told["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
+    assert told["Samples from"] == "its average, decay 0.9999 from step 10,000"
 
 
 def test_a_single_row_tells_everything(small_suite):
