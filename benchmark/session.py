@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 
 from benchmark import plugins, report
-from benchmark.data.base import Images, open_prepared
+from benchmark.data.base import open_prepared
+from benchmark.data.images import Images
 from benchmark.errors import UserError
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule import Listener, runner

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.averages import averaged
 from baselines.base import Method, Turn
-from benchmark.data.base import Images
+from benchmark.data.images import Images
 from benchmark.spec import TrialSpec
 
 Range = tuple[float, float]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmark import checkpoint, environment, plugins
-from benchmark.data.base import Images, Prepared, kept_labels, open_prepared
+from benchmark.data.base import Prepared, open_prepared
+from benchmark.data.images import Images, kept_labels
 from benchmark.metrics.base import Metric
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, Measurement, TrialRecord

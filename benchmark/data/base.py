@@ -4,13 +4,12 @@ import json
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.spec import digest
@@ -24,6 +23,21 @@ class Arrays:
 
     images: np.ndarray
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A split that is too large for memory: so many images of one shape (C, H, W), read in order as they are asked for.
+
+    `chunks` yields uint8 (n, C, H, W) images and int64 (n,) labels, -1 where an image has none, and is read once.
+    """
+
+    length: int
+    shape: Shape
+    chunks: Iterator[tuple[np.ndarray, np.ndarray]]
+
+
+Split = Arrays | Stream
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,8 @@ class Dataset(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
-        """Train and test arrays from the raw files, and the checksum of each source.
+    def read(cls, data_dir: Path) -> tuple[Split, Split, dict[str, str]]:
+        """Train and test images from the raw files, and the checksum of each source.
 
         Raises UserError naming the file when one is missing or damaged.
         """
@@ -90,16 +104,8 @@ class Dataset(ABC):
         with tempfile.TemporaryDirectory(dir=cache, prefix=f".{cls.name}-") as scratch:
             folder = Path(scratch) / "prepared"
             folder.mkdir()
-            for split, arrays in (("train", train), ("test", test)):
-                np.save(folder / f"{split}_images.npy", arrays.images)
-                np.save(folder / f"{split}_labels.npy", arrays.labels)
-            manifest = {
-                "dataset": cls.name,
-                "variant": cls.variant,
-                "sources": checksums,
-                "train": list(train.images.shape),
-                "test": list(test.images.shape),
-            }
+            shapes = {name: _write(folder, name, split) for name, split in (("train", train), ("test", test))}
+            manifest = {"dataset": cls.name, "variant": cls.variant, "sources": checksums, **shapes}
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
             try:
                 folder.replace(target)
@@ -110,6 +116,23 @@ class Dataset(ABC):
         return target
 
 
+def _write(folder: Path, name: str, split: Split) -> list[int]:
+    """The split's two arrays as files; the shape of its images."""
+    if isinstance(split, Arrays):
+        split = Stream(len(split.labels), split.images.shape[1:], iter([(split.images, split.labels)]))
+    shape = (split.length, *split.shape)
+    images = np.lib.format.open_memmap(folder / f"{name}_images.npy", "w+", np.uint8, shape)
+    labels = np.lib.format.open_memmap(folder / f"{name}_labels.npy", "w+", np.int64, (split.length,))
+    done = 0
+    for some_images, some_labels in split.chunks:
+        images[done : done + len(some_labels)] = some_images
+        labels[done : done + len(some_labels)] = some_labels
+        done += len(some_labels)
+    images.flush()
+    labels.flush()
+    return list(shape)
+
+
 def open_prepared(path: Path) -> Prepared:
     """Map a prepared dataset into memory: no copy, pages shared by all trials of the machine."""
     splits = {
@@ -117,60 +140,3 @@ def open_prepared(path: Path) -> Prepared:
         for split in ("train", "test")
     }
     return Prepared(path, splits["train"], splits["test"], json.loads((path / "manifest.json").read_text()))
-
-
-class Drawn(NamedTuple):
-    """uint8 (N, C, H, W) images and their (N,) labels, -1 where none is given; None where none is asked for."""
-
-    images: Tensor
-    labels: Tensor | None
-
-
-class Images:
-    """The training images as one uint8 tensor on the device, drawn from by index.
-
-    With `stacked` = k, every drawn image has k channels: k independent, uniform draws of a one-channel image
-    (MSGAN modules/mnist.py:5-25). Its label is the number that the k labels write, 100 R + 10 G + B for three digits.
-
-    `labels`: (N,) of the stored images, -1 where none is given, each of so many `classes`. A stacked image has a label
-    when all its parts have one.
-    """
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        stacked: int,
-        device: torch.device,
-        labels: np.ndarray | None = None,
-        classes: int = 0,
-    ) -> None:
-        self.images = torch.from_numpy(np.array(images)).to(device)
-        self.stacked = stacked
-        self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
-        self.places = classes ** torch.arange(stacked - 1, -1, -1, device=device)
-
-    def draw(self, n: int, rng: torch.Generator) -> Drawn:
-        """n images uniformly and with replacement."""
-        index = torch.randint(len(self.images), (n * self.stacked,), generator=rng, device=rng.device)
-        picked = self.images[index]
-        images = picked.view(n, self.stacked * picked.shape[1], *picked.shape[2:])
-        if self.labels is None:
-            return Drawn(images, None)
-        parts = self.labels[index].view(n, self.stacked)
-        whole = (parts * self.places).sum(1)
-        return Drawn(images, torch.where((parts < 0).any(1), -1, whole))
-
-
-LABELLED_SEED = 2019  # which images keep their label does not depend on the trial
-
-
-def kept_labels(labels: np.ndarray, share: float, stacked: int) -> np.ndarray:
-    """(N,) labels of stored images so that this share of training images has one, always the same; -1 elsewhere.
-
-    Of a stacked image's parts the k-th root of the share is taken.
-    """
-    order = np.random.default_rng(LABELLED_SEED).permutation(len(labels))
-    known = order[: round(share ** (1 / stacked) * len(order))]
-    kept = np.full(len(labels), -1, dtype=np.int64)
-    kept[known] = labels[known]
-    return kept

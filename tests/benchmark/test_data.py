@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark.data import stacked_mnist
-from benchmark.data.base import Arrays, Dataset, Images, kept_labels, open_prepared
+from benchmark.data.base import Arrays, Dataset, open_prepared
+from benchmark.data.images import Images, kept_labels
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.data.stacked_mnist import StackedMNIST, find, parse_idx, unpacked
 from benchmark.errors import UserError

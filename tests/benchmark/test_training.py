@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baselines.base import Method
-from benchmark.data.base import Images
+from benchmark.data.images import Images
 from benchmark.spec import TrialSpec
 from benchmark.training import Diverged, Trainer, to_range, to_uint8
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmark import plugins
-from benchmark.data.base import Images, open_prepared
+from benchmark.data.base import open_prepared
+from benchmark.data.images import Images
 from benchmark.errors import UserError
 
 from .examples import CPU, RAW_FILES
