@@ -1,53 +1,15 @@
 """The dataset contract, and how a dataset is prepared once and opened many times."""
 
-import json
-import shutil
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
+from benchmark.data.prepare import Told, is_prepared, open_prepared, write_prepared
+from benchmark.data.splits import Arrays, Prepared, Shape, Split, Stream
 from benchmark.errors import UserError
 from benchmark.spec import digest
 
-Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """Labelled images of one split: uint8 (N, C, H, W) in [0, 255] and int64 (N,) labels."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A split that is too large for memory: so many images of one shape (C, H, W), read in order as they are asked for.
-
-    `chunks` yields uint8 (n, C, H, W) images and int64 (n,) labels, -1 where an image has none, and is read once.
-    """
-
-    length: int
-    shape: Shape
-    chunks: Iterator[tuple[np.ndarray, np.ndarray]]
-
-
-Split = Arrays | Stream
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A prepared dataset on disk: `train` for the GANs, `test` held out, and its manifest."""
-
-    path: Path
-    train: Arrays
-    test: Arrays
-    manifest: dict[str, Any]
+__all__ = ["Arrays", "Dataset", "Prepared", "Shape", "Split", "Stream", "open_prepared"]
 
 
 class Dataset(ABC):
@@ -60,6 +22,7 @@ class Dataset(ABC):
     shape: ClassVar[Shape]
     stacked: ClassVar[int] = 1  # how many single-channel images make one training image
     labels: ClassVar[int] = 0  # of how many classes the labels of the stored images are; 0: they have none
+    note: ClassVar[str] = ""  # what a reader of its results must know: that no checksum was published, say
     variant: ClassVar[str] = "1"  # raised when the preparation changes, so that old arrays are not taken
 
     @classmethod
@@ -88,55 +51,19 @@ class Dataset(ABC):
     @classmethod
     def is_prepared(cls, cache: Path) -> bool:
         """Whether `prepare` has done its work before."""
-        return (cls.folder(cache) / "manifest.json").is_file()
+        return is_prepared(cls.folder(cache))
 
     @classmethod
-    def prepare(cls, data_dir: Path, cache: Path) -> Path:
-        """Write the arrays and a manifest under `cache`, atomically, unless they are there. Returns the folder."""
+    def prepare(cls, data_dir: Path, cache: Path, told: Told | None = None) -> Path:
+        """Write the arrays and a manifest under `cache`, atomically, unless they are there. Returns the folder.
+
+        `told` hears how many images of a split are done.
+        """
         target = cls.folder(cache)
-        if cls.is_prepared(cache):
-            return target
-        problem = cls.missing(data_dir)
-        if problem:
-            raise UserError(problem)
-        train, test, checksums = cls.read(data_dir)
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=f".{cls.name}-") as scratch:
-            folder = Path(scratch) / "prepared"
-            folder.mkdir()
-            shapes = {name: _write(folder, name, split) for name, split in (("train", train), ("test", test))}
-            manifest = {"dataset": cls.name, "variant": cls.variant, "sources": checksums, **shapes}
-            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-            try:
-                folder.replace(target)
-            except OSError:  # another process was faster, or an unfinished folder is in the way
-                if not cls.is_prepared(cache):
-                    shutil.rmtree(target, ignore_errors=True)
-                    folder.replace(target)
+        if not cls.is_prepared(cache):
+            problem = cls.missing(data_dir)
+            if problem:
+                raise UserError(problem)
+            about = {"dataset": cls.name, "variant": cls.variant} | ({"note": cls.note} if cls.note else {})
+            write_prepared(target, lambda: cls.read(data_dir), about, told)
         return target
-
-
-def _write(folder: Path, name: str, split: Split) -> list[int]:
-    """The split's two arrays as files; the shape of its images."""
-    if isinstance(split, Arrays):
-        split = Stream(len(split.labels), split.images.shape[1:], iter([(split.images, split.labels)]))
-    shape = (split.length, *split.shape)
-    images = np.lib.format.open_memmap(folder / f"{name}_images.npy", "w+", np.uint8, shape)
-    labels = np.lib.format.open_memmap(folder / f"{name}_labels.npy", "w+", np.int64, (split.length,))
-    done = 0
-    for some_images, some_labels in split.chunks:
-        images[done : done + len(some_labels)] = some_images
-        labels[done : done + len(some_labels)] = some_labels
-        done += len(some_labels)
-    images.flush()
-    labels.flush()
-    return list(shape)
-
-
-def open_prepared(path: Path) -> Prepared:
-    """Map a prepared dataset into memory: no copy, pages shared by all trials of the machine."""
-    splits = {
-        split: Arrays(np.load(path / f"{split}_images.npy", mmap_mode="r"), np.load(path / f"{split}_labels.npy"))
-        for split in ("train", "test")
-    }
-    return Prepared(path, splits["train"], splits["test"], json.loads((path / "manifest.json").read_text()))
