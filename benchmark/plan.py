@@ -1,10 +1,13 @@
 """Which trials are done, begun or missing, what is missing on disk, and what the rest will cost."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark import plugins
+from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
@@ -83,9 +86,33 @@ def kind(spec: TrialSpec) -> tuple[str, str, str, str, int, int]:
     return spec.method, network, spec.dataset, spec.precision, spec.batch_size, spec.discriminator_steps
 
 
+def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
+    """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
+    with suppress(OSError, ValueError):
+        manifest = json.loads((plugins.datasets[dataset].folder(cache) / MANIFEST).read_text())
+        return manifest if isinstance(manifest, dict) else {}
+    return {}
+
+
+def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two manifests are of the same images, as far as both tell."""
+    for key in ("checksums", "sources"):
+        if key in one and key in other:
+            return bool(one[key] == other[key])
+    return True
+
+
 def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
-    """Compare the suite with the store and the disk; trains and writes nothing."""
-    records = Store(workspace.results).find(suite.specs)
+    """Compare the suite with the store and the disk; trains and writes nothing.
+
+    A result of other images than those that are prepared here under the same name is none of this suite.
+    """
+    manifests = {spec.dataset: manifest_of(spec.dataset, workspace.data) for spec in suite.specs.values()}
+    records = {
+        trial_id: record
+        for trial_id, record in Store(workspace.results).find(suite.specs).items()
+        if same_data(record.data, manifests[record.spec.dataset])
+    }
     begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
     plan = Plan(suite, records, {}, begun)
     wanted = dict.fromkeys(spec.dataset for spec in plan.todo.values())

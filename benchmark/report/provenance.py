@@ -126,7 +126,8 @@ def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     shapes = [f"{split} {' x '.join(map(str, manifest[split]))}" for split in ("train", "test") if split in manifest]
     sums = [f"{name} {str(value)[:HASH_DIGITS]}…" for name, value in manifest.get("sources", {}).items()]
-    yield f"data {manifest.get('dataset', '')}", ", ".join([*shapes, *sums])
+    note = [manifest["note"]] if manifest.get("note") else []
+    yield f"data {manifest.get('dataset', '')}", ", ".join([*shapes, *sums, *note])
 
 
 def _told(counts: dict[str, int]) -> str:
