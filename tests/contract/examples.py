@@ -1,16 +1,21 @@
 """Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
 
 import hashlib
+import io
+import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from baselines.networks.base import Widths
 from benchmark import plugins, trial
-from benchmark.data import DATASETS, stacked_mnist
+from benchmark.data import DATASETS, cifar, stacked_mnist, svhn
+from benchmark.data import idx as mnist_files
 from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer
@@ -31,13 +36,9 @@ def smallest_options(model: Any) -> dict[str, Any]:
     return values
 
 
-class Images32(Dataset):
-    """Stands in for datasets of this shape while none is registered; so do those below."""
-
-    name, shape, labels = "images_32", (3, 32, 32), 10
-
-
 class Images48(Dataset):
+    """Stands in for datasets of this shape while none is registered; so does the one below."""
+
     name, shape, labels = "images_48", (3, 48, 48), 10
 
 
@@ -45,7 +46,8 @@ class Images64(Dataset):
     name, shape, labels = "images_64", (3, 64, 64), 10
 
 
-STAND_INS = (Images32, Images48, Images64)
+STAND_INS = (Images48, Images64)
+EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method meets every network on them
 
 
 def register_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,29 +64,35 @@ def small_options(network: str) -> dict[str, Any]:
 
 
 def combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
-    return fitting([plugins.datasets[name] for name in plugins.datasets]) + stand_in_combinations()
+    """Every (method, network, dataset) whose roles and image shapes fit; of other shapes than the smallest, samples."""
+    return fitting([plugins.datasets[name] for name in EVERYWHERE]) + samples()
+
+
+def one_of_each_shape() -> list[type[Dataset]]:
+    """To players a dataset is the shape of its images: the first registered one stands for all, else a stand-in."""
+    registered = [plugins.datasets[name] for name in (*EVERYWHERE, *plugins.datasets)]
+    return list({dataset.shape: dataset for dataset in reversed([*registered, *STAND_INS])}.values())[::-1]
 
 
 def all_combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
-    return fitting([*(plugins.datasets[name] for name in plugins.datasets), *STAND_INS])
+    """Every (method, network, dataset) whose roles and image shapes fit, one dataset of each shape."""
+    return fitting(one_of_each_shape())
 
 
-def stand_in_combinations() -> list[tuple[str, str, str]]:
-    """For every network a few pairs that reach each set of roles that it serves and each shape of a stand-in.
+def samples() -> list[tuple[str, str, str]]:
+    """For every network a few pairs that reach each set of roles that it serves and each shape not met elsewhere.
 
     The largest set meets the smallest shape. Of the methods with a set of roles it is the one with the most
     classes, so that every head is trained.
     """
-    known = {plugins.datasets[name].shape for name in plugins.datasets}
+    others = [dataset for dataset in one_of_each_shape() if dataset.name not in EVERYWHERE]
     by_classes = sorted(plugins.methods, key=lambda name: plugins.methods[name].classes)
     chosen = {plugins.methods[name].roles: name for name in by_classes}  # the last one stays
     found = []
     for network in plugins.networks:
         roles, shapes = plugins.networks[network].roles, plugins.networks[network].shapes
         methods = [chosen[needed] for needed in sorted(chosen, key=len, reverse=True) if needed <= roles]
-        datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes - known]
+        datasets = [dataset.name for dataset in others if dataset.shape in shapes]
         pairs = max(len(methods), len(datasets)) if datasets else 0
         found += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
     return found
@@ -183,13 +191,89 @@ def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four small IDX files that take the place of MNIST's: 40 and 20 digits, 5 of the 40 set aside."""
     rng = np.random.default_rng(1)
     monkeypatch.setattr(stacked_mnist, "ASIDE", 5)
-    for name in list(stacked_mnist.FILES):
+    for name in list(mnist_files.FILES):
         n = 40 if name.startswith("train") else 20
         shape = (n, 28, 28) if "images" in name else (n,)
         content = idx(rng.integers(0, 10 if "labels" in name else 256, shape, dtype=np.uint8))
         (folder / name).write_bytes(content)
-        monkeypatch.setitem(stacked_mnist.FILES, name, hashlib.md5(content).hexdigest())
+        monkeypatch.setitem(mnist_files.FILES, name, md5(content))
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def python2_pickle(batch: dict[str, Any]) -> bytes:
+    """What Python 2's cPickle wrote with protocol 2: a dictionary of words, lists of words or numbers, and arrays."""
+    items = b"".join(_python2(key) + _python2(value) for key, value in batch.items())
+    return b"\x80\x02}q\x00(" + items + b"u."
+
+
+def _python2(value: Any) -> bytes:
+    if isinstance(value, str):
+        return b"U" + bytes([len(value)]) + value.encode("latin-1")
+    if isinstance(value, int):
+        return b"J" + value.to_bytes(4, "little", signed=True)
+    if isinstance(value, list):
+        return b"](" + b"".join(_python2(item) for item in value) + b"e"
+    begin = b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03"
+    shape = b"".join(_python2(n) for n in value.shape)
+    kind = b"cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    numbers = value.tobytes()
+    return begin + b"(K\x01(" + shape + b"t" + kind + b"\x89T" + len(numbers).to_bytes(4, "little") + numbers + b"tb"
+
+
+def cifar_files(dataset: type[Dataset], n: int = 12) -> dict[str, bytes]:
+    """Every file of CIFAR-10 or -100 as it was published, with n random images each, and the names of the classes."""
+    rng = np.random.default_rng(2)
+    contents = {}
+    for name in dataset.files:
+        batch = {"batch_label": f"{name} of {dataset.name}", "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8)}
+        labels = rng.permutation(np.arange(n) % dataset.labels).tolist()
+        more = {"coarse_labels": [label // 5 for label in labels]} if dataset.labels == 100 else {}
+        contents[name] = python2_pickle(
+            batch | {dataset.key: labels, "filenames": [f"{i}.png" for i in range(n)]} | more
+        )
+    names = [f"class {i}" for i in range(dataset.labels)]
+    if dataset.labels == 100:
+        return contents | {"meta": python2_pickle({"fine_label_names": names})}
+    return contents | {"batches.meta": python2_pickle({"label_names": names})}
+
+
+def tar_gz(contents: dict[str, bytes]) -> bytes:
+    """An archive of plain files."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def small_cifar(dataset: type[Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that takes the place of the published one."""
+    contents = cifar_files(dataset)
+    monkeypatch.setattr(dataset, "files", {name: md5(contents[name]) for name in dataset.files})
+    packed = tar_gz({f"{dataset.unpacked}/{name}": content for name, content in contents.items()})
+    (folder / dataset.archive).write_bytes(packed)
+
+
+def small_svhn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two .mat files that take the place of SVHN's: 24 and 15 digits."""
+    rng = np.random.default_rng(3)
+    for name, n in (("train_32x32.mat", 24), ("test_32x32.mat", 15)):
+        digits = rng.permutation(np.arange(n) % 10 + 1).astype(np.uint8)[:, None]
+        images = rng.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
+        savemat(folder / name, {"X": images, "y": digits}, do_compression=True)
+        monkeypatch.setitem(svhn.FILES, name, md5((folder / name).read_bytes()))
 
 
 # dataset -> what writes small raw files for it
-RAW_FILES = {"stacked_mnist": small_mnist}
+RAW_FILES = {
+    "stacked_mnist": small_mnist,
+    "mnist": small_mnist,
+    "cifar10": partial(small_cifar, cifar.CIFAR10),
+    "cifar100": partial(small_cifar, cifar.CIFAR100),
+    "svhn": small_svhn,
+}
