@@ -3,7 +3,8 @@
 Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:170-233 and modules/ops.py. 5x5 kernels, SAME padding, Glorot
 initialisation, batch norm (decay 0.9, epsilon 1e-5) in the generator only, after layers without bias, the first one
 over the 1,024 units before they become a picture; leak 0.2. K divides the width of the discriminator: first layer
-8/K maps. The PacGAN variant of "K/4" is another network (X-02).
+8/K maps. The PacGAN variant of "K/4" is another network (X-02). That these layers also make single digits, 28x28x1, is
+ours: MSGAN's own net for MNIST is another.
 
 That code has no conditional players. Ours have conditional batch norm in the generator, its first one too, and a
 projection of the flat features.
@@ -38,11 +39,11 @@ class MSGANStackedMNISTOptions(NetworkOptions):
 
 
 class MSGANStackedMNIST(Network):
-    """Convolutional, 28x28x3, images in [0, 1]."""
+    """Convolutional, 28x28x3 or 28x28x1, images in [0, 1]."""
 
     about = "MSGAN's tiny convolutional nets for Stacked-MNIST; option k (1, 2, 4) shrinks the discriminator"
     Options = MSGANStackedMNISTOptions
-    shapes = frozenset({(3, 28, 28)})
+    shapes = frozenset({(3, 28, 28), (1, 28, 28)})
     roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 

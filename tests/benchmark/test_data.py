@@ -11,11 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from benchmark.data import idx as mnist_files
 from benchmark.data import stacked_mnist
 from benchmark.data.base import Arrays, Dataset, open_prepared
+from benchmark.data.idx import find, parse_idx, unpacked
 from benchmark.data.images import Images, kept_labels
 from benchmark.data.stacked_digits import StackedDigits
-from benchmark.data.stacked_mnist import StackedMNIST, find, parse_idx, unpacked
+from benchmark.data.stacked_mnist import StackedMNIST
 from benchmark.errors import UserError
 
 CPU = torch.device("cpu")
@@ -157,13 +159,13 @@ def mnist(monkeypatch):
     rng = np.random.default_rng(1)
     contents = {}
     monkeypatch.setattr(stacked_mnist, "ASIDE", 4)
-    for name in stacked_mnist.FILES:
+    for name in mnist_files.FILES:
         n = 30 if name.startswith("train") else 10
         shape = (n, 28, 28) if "images" in name else (n,)
         array = rng.integers(0, 10 if "labels" in name else 256, shape, dtype=np.uint8)
         contents[name] = idx(array)
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
-    monkeypatch.setattr(stacked_mnist, "FILES", md5)
+    monkeypatch.setattr(mnist_files, "FILES", md5)
     return contents
 
 
@@ -189,7 +191,7 @@ def test_mnist_is_found_plain_or_gzipped_in_the_usual_folders(mnist, tmp_path, w
     assert np.array_equal(train.labels, labels[4:])
     assert np.array_equal(test.images, parse_idx(mnist["t10k-images-idx3-ubyte"], tmp_path)[:, None])
     assert np.array_equal(test.labels, parse_idx(mnist["t10k-labels-idx1-ubyte"], tmp_path))
-    assert sorted(checksums.values()) == sorted(stacked_mnist.FILES.values())
+    assert sorted(checksums.values()) == sorted(mnist_files.FILES.values())
 
 
 def test_plain_and_gzipped_mnist_prepare_to_the_same_arrays(mnist, tmp_path):
@@ -214,7 +216,7 @@ def test_a_mnist_file_with_another_content_is_refused_by_name(mnist, tmp_path):
     with pytest.raises(UserError) as raised:
         StackedMNIST.prepare(tmp_path, tmp_path / "cache")
     assert str(path) in str(raised.value)
-    assert stacked_mnist.FILES[path.name] in str(raised.value)
+    assert mnist_files.FILES[path.name] in str(raised.value)
     assert visible(tmp_path / "cache") == []
 
 

@@ -1,16 +1,21 @@
 """Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
 
 import hashlib
+import io
+import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from baselines.networks.base import Widths
 from benchmark import plugins, trial
-from benchmark.data import DATASETS, stacked_mnist
+from benchmark.data import DATASETS, cifar, stacked_mnist, svhn
+from benchmark.data import idx as mnist_files
 from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer
@@ -32,9 +37,13 @@ def smallest_options(model: Any) -> dict[str, Any]:
     return values
 
 
-class Images32(Dataset):
+class Grey28(Dataset):
     """Stands in for all datasets of this shape: networks and methods see no more of them. So do those below."""
 
+    name, shape, labels = "grey_28", (1, 28, 28), 10
+
+
+class Images32(Dataset):
     name, shape, labels = "images_32", (3, 32, 32), 10
 
 
@@ -46,7 +55,8 @@ class Images64(Dataset):
     name, shape, labels = "images_64", (3, 64, 64), 10
 
 
-STAND_INS = (Images32, Images48, Images64)
+STAND_INS = (Grey28, Images32, Images48, Images64)
+EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method meets every network on them
 
 
 def register_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,18 +74,12 @@ def small_options(network: str) -> dict[str, Any]:
 
 def combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
-    return fitting(without_stand_in()) + stand_in_combinations()
+    return fitting([plugins.datasets[name] for name in EVERYWHERE]) + stand_in_combinations()
 
 
 def all_combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
-    return fitting([*without_stand_in(), *STAND_INS])
-
-
-def without_stand_in() -> list[type[Dataset]]:
-    """The registered datasets that none stands in for."""
-    shapes = {dataset.shape for dataset in STAND_INS}
-    return [plugins.datasets[name] for name in plugins.datasets if plugins.datasets[name].shape not in shapes]
+    return fitting([*(plugins.datasets[name] for name in EVERYWHERE), *STAND_INS])
 
 
 def stand_in_combinations() -> list[tuple[str, str, str]]:
@@ -189,12 +193,82 @@ def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four small IDX files that take the place of MNIST's: 40 and 20 digits, 5 of the 40 set aside."""
     rng = np.random.default_rng(1)
     monkeypatch.setattr(stacked_mnist, "ASIDE", 5)
-    for name in list(stacked_mnist.FILES):
+    for name in list(mnist_files.FILES):
         n = 40 if name.startswith("train") else 20
         shape = (n, 28, 28) if "images" in name else (n,)
         content = idx(rng.integers(0, 10 if "labels" in name else 256, shape, dtype=np.uint8))
         (folder / name).write_bytes(content)
-        monkeypatch.setitem(stacked_mnist.FILES, name, hashlib.md5(content).hexdigest())
+        monkeypatch.setitem(mnist_files.FILES, name, md5(content))
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def python2_pickle(batch: dict[str, Any]) -> bytes:
+    """What Python 2's cPickle wrote with protocol 2: a dictionary of words, lists of words or numbers, and arrays."""
+    items = b"".join(_python2(key) + _python2(value) for key, value in batch.items())
+    return b"\x80\x02}q\x00(" + items + b"u."
+
+
+def _python2(value: Any) -> bytes:
+    if isinstance(value, str):
+        return b"U" + bytes([len(value)]) + value.encode("latin-1")
+    if isinstance(value, int):
+        return b"J" + value.to_bytes(4, "little", signed=True)
+    if isinstance(value, list):
+        return b"](" + b"".join(_python2(item) for item in value) + b"e"
+    begin = b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03"
+    shape = b"".join(_python2(n) for n in value.shape)
+    kind = b"cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    numbers = value.tobytes()
+    return begin + b"(K\x01(" + shape + b"t" + kind + b"\x89T" + len(numbers).to_bytes(4, "little") + numbers + b"tb"
+
+
+def cifar_files(dataset: type[Dataset], n: int = 12) -> dict[str, bytes]:
+    """Every file of CIFAR-10 or -100 as it was published, with n random images each, and the names of the classes."""
+    rng = np.random.default_rng(2)
+    contents = {}
+    for name in dataset.files:
+        batch = {"batch_label": f"{name} of {dataset.name}", "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8)}
+        labels = rng.permutation(np.arange(n) % dataset.labels).tolist()
+        more = {"coarse_labels": [label // 5 for label in labels]} if dataset.labels == 100 else {}
+        contents[name] = python2_pickle(
+            batch | {dataset.key: labels, "filenames": [f"{i}.png" for i in range(n)]} | more
+        )
+    names = [f"class {i}" for i in range(dataset.labels)]
+    if dataset.labels == 100:
+        return contents | {"meta": python2_pickle({"fine_label_names": names})}
+    return contents | {"batches.meta": python2_pickle({"label_names": names})}
+
+
+def tar_gz(contents: dict[str, bytes]) -> bytes:
+    """An archive of plain files."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def small_cifar(dataset: type[Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that takes the place of the published one."""
+    contents = cifar_files(dataset)
+    monkeypatch.setattr(dataset, "files", {name: md5(contents[name]) for name in dataset.files})
+    packed = tar_gz({f"{dataset.unpacked}/{name}": content for name, content in contents.items()})
+    (folder / dataset.archive).write_bytes(packed)
+
+
+def small_svhn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two .mat files that take the place of SVHN's: 24 and 15 digits."""
+    rng = np.random.default_rng(3)
+    for name, n in (("train_32x32.mat", 24), ("test_32x32.mat", 15)):
+        digits = rng.permutation(np.arange(n) % 10 + 1).astype(np.uint8)[:, None]
+        images = rng.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
+        savemat(folder / name, {"X": images, "y": digits}, do_compression=True)
+        monkeypatch.setitem(svhn.FILES, name, md5((folder / name).read_bytes()))
 
 
 # dataset -> what writes small raw files for it
@@ -208,4 +282,8 @@ RAW_FILES = {
     "stl10_32": small_stl10,
     "stl10_labelled": small_stl10,
     "tiny_imagenet": small_tiny_imagenet,
+    "mnist": small_mnist,
+    "cifar10": partial(small_cifar, cifar.CIFAR10),
+    "cifar100": partial(small_cifar, cifar.CIFAR100),
+    "svhn": small_svhn,
 }
