@@ -1,16 +1,21 @@
 """Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
 
 import hashlib
+import io
+import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from baselines.networks.base import Widths
 from benchmark import plugins, trial
-from benchmark.data import DATASETS, stacked_mnist
+from benchmark.data import DATASETS, imagenet32, imagenet32_png, stacked_mnist
 from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer
@@ -191,5 +196,69 @@ def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(stacked_mnist.FILES, name, hashlib.md5(content).hexdigest())
 
 
+def imagenet32_batch(n: int, seed: int) -> dict[str, Any]:
+    """As it was released: rows of red, green, blue; labels from 1 to 1,000."""
+    rng = np.random.default_rng(seed)
+    return {
+        "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8),
+        "labels": rng.integers(1, 1001, n).tolist(),
+        "mean": rng.random(3072),
+    }
+
+
+def imagenet32_batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, dict[str, Any]]]:
+    """Part -> name -> batch: ten batches of 4 and one of 7 in the place of 128,116 and 128,123."""
+    monkeypatch.setattr(imagenet32, "COUNTS", {"train": 43, "val": 6})
+    sizes = {"train": [4] * 9 + [7], "val": [6]}
+    return {
+        part: {stem: imagenet32_batch(n, i) for i, (stem, n) in enumerate(zip(stems, sizes[part], strict=True))}
+        for part, stems in imagenet32.BATCHES.items()
+    }
+
+
+def npz(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def small_imagenet32(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two zips of pickles."""
+    for part, batches in imagenet32_batches(monkeypatch).items():
+        with zipfile.ZipFile(folder / f"Imagenet32_{part}.zip", "w") as archive:
+            for stem, batch in batches.items():
+                archive.writestr(stem, pickle.dumps(batch, protocol=3))
+
+
+def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> str:
+    """A tar with these files; its SHA-256."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def small_imagenet32_png(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two tars, with members in no order."""
+    for part, n in (("train_32x32", 12), ("valid_32x32", 5)):
+        monkeypatch.setitem(imagenet32_png.COUNTS, part, n)
+        files = {f"{part}/{i:07}.png": png(i) for i in np.random.default_rng(0).permutation(n).tolist()}
+        checksum = write_tar(folder / f"{part}.tar", files)
+        monkeypatch.setitem(imagenet32_png.PUBLISHED, f"{part}.tar", checksum)
+
+
 # dataset -> what writes small raw files for it
-RAW_FILES = {"stacked_mnist": small_mnist}
+RAW_FILES = {
+    "imagenet32": small_imagenet32,
+    "imagenet32_png": small_imagenet32_png,
+    "stacked_mnist": small_mnist,
+}
