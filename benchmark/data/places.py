@@ -8,7 +8,7 @@ Way = tuple[str, ...]
 Part = tuple[Way, ...]
 
 _BATCHES = tuple(f"train_data_batch_{i}" for i in range(1, 11))
-_CIFAR10 = ("batches.meta", *(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+_CIFAR10 = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _STL10 = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin")
 
 
@@ -24,7 +24,7 @@ MNIST: tuple[Part, ...] = tuple(
 PARTS: dict[str, tuple[Part, ...]] = {
     "mnist": MNIST,
     "cifar10": ((("cifar-10-python.tar.gz",), tuple(f"cifar-10-batches-py/{name}" for name in _CIFAR10)),),
-    "cifar100": ((("cifar-100-python.tar.gz",), tuple(f"cifar-100-python/{n}" for n in ("meta", "train", "test"))),),
+    "cifar100": ((("cifar-100-python.tar.gz",), tuple(f"cifar-100-python/{n}" for n in ("train", "test"))),),
     "svhn": ((("train_32x32.mat",),), (("test_32x32.mat",),)),
     "stl10": ((("stl10_binary.tar.gz",), tuple(f"stl10_binary/{name}" for name in _STL10)),),
     "celeba": (

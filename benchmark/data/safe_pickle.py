@@ -182,34 +182,34 @@ class _Machine:
         self.stack.append(value)
 
 
-Step = Callable[[_Machine, Any], None]
-_push: Step = _Machine.push
-STEPS: dict[str, Step] = {
-    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"), _push),
-    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"), _push),
-    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"), _push),
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda machine, arg: None),
+_PUSHED = """BININT BININT1 BININT2 LONG1 BINFLOAT SHORT_BINSTRING BINSTRING SHORT_BINUNICODE BINUNICODE BINUNICODE8
+SHORT_BINBYTES BINBYTES BINBYTES8"""
+WITH_ARGUMENT: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_PUSHED.split(), _Machine.push),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.remember),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.recall),
-    "NONE": lambda machine, arg: machine.push(None),
-    "NEWTRUE": lambda machine, arg: machine.push(True),
-    "NEWFALSE": lambda machine, arg: machine.push(False),
-    "MARK": lambda machine, arg: machine.push(_Sign.MARK),
-    "EMPTY_DICT": lambda machine, arg: machine.push({}),
-    "EMPTY_LIST": lambda machine, arg: machine.push([]),
-    "EMPTY_TUPLE": lambda machine, arg: machine.push(()),
-    "TUPLE": lambda machine, arg: machine.push(tuple(machine.pop_to_mark())),
-    "TUPLE1": lambda machine, arg: machine.tuple_of(1),
-    "TUPLE2": lambda machine, arg: machine.tuple_of(2),
-    "TUPLE3": lambda machine, arg: machine.tuple_of(3),
-    "APPEND": lambda machine, arg: machine.extend([machine.pop()]),
-    "APPENDS": lambda machine, arg: machine.extend(machine.pop_to_mark()),
-    "SETITEM": lambda machine, arg: machine.update([machine.pop(), machine.pop()][::-1]),
-    "SETITEMS": lambda machine, arg: machine.update(machine.pop_to_mark()),
     "GLOBAL": _Machine.name,
-    "STACK_GLOBAL": lambda machine, arg: machine.name_from_stack(),
-    "REDUCE": lambda machine, arg: machine.reduce(),
-    "BUILD": lambda machine, arg: machine.build(),
+}
+ALONE: dict[str, Callable[[_Machine], None]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
+    "NONE": lambda machine: machine.push(None),
+    "NEWTRUE": lambda machine: machine.push(True),
+    "NEWFALSE": lambda machine: machine.push(False),
+    "MARK": lambda machine: machine.push(_Sign.MARK),
+    "EMPTY_DICT": lambda machine: machine.push({}),
+    "EMPTY_LIST": lambda machine: machine.push([]),
+    "EMPTY_TUPLE": lambda machine: machine.push(()),
+    "TUPLE": lambda machine: machine.push(tuple(machine.pop_to_mark())),
+    "TUPLE1": lambda machine: machine.tuple_of(1),
+    "TUPLE2": lambda machine: machine.tuple_of(2),
+    "TUPLE3": lambda machine: machine.tuple_of(3),
+    "APPEND": lambda machine: machine.extend([machine.pop()]),
+    "APPENDS": lambda machine: machine.extend(machine.pop_to_mark()),
+    "SETITEM": lambda machine: machine.update([machine.pop(), machine.pop()][::-1]),
+    "SETITEMS": lambda machine: machine.update(machine.pop_to_mark()),
+    "STACK_GLOBAL": _Machine.name_from_stack,
+    "REDUCE": _Machine.reduce,
+    "BUILD": _Machine.build,
 }
 
 
@@ -232,9 +232,12 @@ def _dictionary(content: bytes) -> dict[str, Any]:
     for number, (code, argument, position) in enumerate(pickletools.genops(content)):
         if number >= INSTRUCTIONS:
             raise _RefusedError(f"has more than {INSTRUCTIONS:,} instructions")
-        if code.name not in STEPS:
+        if code.name in WITH_ARGUMENT:
+            WITH_ARGUMENT[code.name](machine, argument)
+        elif code.name in ALONE:
+            ALONE[code.name](machine)
+        else:
             raise _RefusedError(f"has the instruction {code.name}, which no array needs (it was not run)")
-        STEPS[code.name](machine, argument)
         end = (position or 0) + 1
     if end != len(content):
         raise _RefusedError(f"ends after {end} of {len(content)} bytes")
