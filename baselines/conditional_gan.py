@@ -55,7 +55,7 @@ class ConditionalGAN(GAN):
         latents, labels = self.generator_input(len(turn.real), turn.rng)
         if player == "generator":
             fake = self.generator(latents, labels)
-            return {"game": games.GENERATOR[self.options.game](self.judge(fake).logit_given(labels))}
+            return {"game": games.generator(self.options.game, self.judge(fake).logit_given(labels))}
         with torch.no_grad():
             fake = self.generator(latents, labels)
         of_real, of_fake = self.judge_each(turn.real, fake)

@@ -51,7 +51,7 @@ class DAGAN(base.Method):
         recipe, game = self.options.batches, self.options.game
         if player == "generator":
             fake = rotations.batch(recipe, self.generator(latents), turn.rng)
-            return {"game": games.GENERATOR[game](self.score(self.judge(fake.images), fake.labels))}
+            return {"game": games.generator(game, self.score(self.judge(fake.images), fake.labels))}
         with torch.no_grad():
             fake = rotations.batch(recipe, self.generator(latents), turn.rng)
         real = rotations.batch(recipe, turn.real, turn.rng)

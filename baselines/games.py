@@ -42,14 +42,14 @@ def discriminator(game: GameName, real: Tensor, fake: Tensor) -> Tensor:
     return of_real(real).mean() + of_fake(fake).mean()
 
 
-def non_saturating_generator(fake: Tensor) -> Tensor:
-    """mean -log s(fake) (Goodfellow et al. 2014, section 3)."""
-    return softplus(-fake).mean()
+def hinge_towards_real(logit: Tensor) -> Tensor:
+    """-logit of each (Miyato et al. 2018, eq. 17)."""
+    return -logit
 
 
-def hinge_generator(fake: Tensor) -> Tensor:
-    """mean -fake (Miyato et al. 2018, eq. 17)."""
-    return -fake.mean()
+def generator(game: GameName, fake: Tensor) -> Tensor:
+    """The mean cost of the fake images: -log s(fake) (Goodfellow et al. 2014, section 3), or -fake."""
+    return GENERATOR_COSTS[game](fake).mean()
 
 
 def slopes(
@@ -71,7 +71,8 @@ COSTS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] 
     "non_saturating": (log_real, log_fake),
     "hinge": (hinge_real, hinge_fake),
 }
-GENERATOR: dict[str, Callable[[Tensor], Tensor]] = {
-    "non_saturating": non_saturating_generator,
-    "hinge": hinge_generator,
+# game -> what one fake image costs the generator
+GENERATOR_COSTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "non_saturating": log_real,
+    "hinge": hinge_towards_real,
 }

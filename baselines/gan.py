@@ -52,7 +52,7 @@ class GAN(base.Method):
             fake = self.generator(latents)
             task = self.generator_task(turn, fake)
             fake_view, *task_views = self.judge_each(fake, *task.images)
-            game = games.GENERATOR[self.options.game](fake_view.logit)
+            game = games.generator(self.options.game, fake_view.logit)
         return {"game": game} | task.cost(*(view.classes for view in task_views))
 
     def discriminator_task(self, turn: base.Turn, fake: Tensor) -> Task:

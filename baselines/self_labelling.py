@@ -17,10 +17,12 @@ in any number, are built in. Everything else is an assumption, and each that cou
     L_G = mean v g(D(x', y)) + (1 - v) g(psi(f(x')))  +  weight_classifier CE(P(x'), y)        x' = G(z, y)
 
 r, f and g are what the chosen game costs a real image, a fake one and the generator; psi(f(x)) is D without a label.
-v is the mean of w over the batch of real images (`fakes: as_real`), or 1 (`fakes: always`). With 1, fake images always
-have a label and unsure real ones never: then the discriminator can tell them by that alone, through a V_y that no real
-image ever corrects, and the fewer are accepted the worse the generator gets. With L manual classes the first L
-prototypes stand for them. One prototype is the plain game; a threshold of 1 or more leaves unlabelled images
+v says how much a fake image's label counts. With `fakes: balanced` it is, for label y, the sum of w over real images of
+label y by the number of fake ones, at most 1, so that no label is judged on more fake images than real ones; it is 1
+where all real images have manual labels. With `as_real` it is the mean of w over the batch of real images, whatever
+their labels. With `always` it is 1: then fake images always have a label and unsure real ones never, so the
+discriminator can tell them by that alone, through a V_y that no real image ever corrects. With L manual classes the
+first L prototypes stand for them. One prototype is the plain game; a threshold of 1 or more leaves unlabelled images
 unconditional; 0 labels them all, which is self-labelling without self-attention.
 """
 
@@ -54,7 +56,7 @@ class SelfLabellingOptions(base.Options):
     conditional_generator: bool = Field(default=True, strict=True, description="'conditioning labels' in the abstract")
     threshold: float = Field(default=0.9, strict=True, ge=0, allow_inf_nan=False, description=ASSUMED)
     uncertain: Literal["unconditional", "left_out"] = Field(default="unconditional", description=ASSUMED)
-    fakes: Literal["as_real", "always"] = Field(default="as_real", description=ASSUMED)
+    fakes: Literal["balanced", "as_real", "always"] = Field(default="balanced", description=ASSUMED)
     weighting: Literal["threshold", "confidence"] = Field(default="threshold", description=ASSUMED)
     decay: float = Field(default=0.999, strict=True, ge=0, lt=1, description=ASSUMED)
     labelled: float = Field(default=0.0, strict=True, ge=0, le=1, description="the abstract: any share")
@@ -166,11 +168,10 @@ class SelfLabelling(base.Method):
         turn.watched["label_entropy"] = torch.special.entr(probabilities.mean(0)).sum()
         of_real, of_fake = self.judge_each(turn.real, fake)
         as_real, as_fake = games.COSTS[self.options.game]
-        labelled, unlabelled = as_fake(self.logit(of_fake, y)).mean(), as_fake(of_fake.logit).mean()
-        share = self.fake_share(weight)
+        told = self.fake_weight(own, weight, y)
         terms = {
             "labelled": (weight * as_real(self.logit(of_real, own))).mean(),
-            "fake": share * labelled + (1 - share) * unlabelled,
+            "fake": (told * as_fake(self.logit(of_fake, y)) + (1 - told) * as_fake(of_fake.logit)).mean(),
         }
         if self.options.uncertain == "unconditional":
             terms["unlabelled"] = ((1 - weight) * as_real(of_real.logit)).mean()
@@ -178,17 +179,23 @@ class SelfLabelling(base.Method):
 
     def generator_loss(self, turn: base.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The game, and the classifier's error where it has a weight."""
-        judgement, game = self.judge(fake), games.GENERATOR[self.options.game]
-        share = self.fake_share(self.self_labels(self.probabilities(turn.real), turn)[1])
-        terms = {"game": share * game(self.logit(judgement, y)) + (1 - share) * game(judgement.logit)}
+        judgement, cost = self.judge(fake), games.GENERATOR_COSTS[self.options.game]
+        told = self.fake_weight(*self.self_labels(self.probabilities(turn.real), turn), y)
+        terms = {"game": (told * cost(self.logit(judgement, y)) + (1 - told) * cost(judgement.logit)).mean()}
         if self.options.weight_classifier:
             error = cross_entropy(self.classifier(fake).classes, y)
             terms["classifier"] = self.options.weight_classifier * error
         return terms
 
-    def fake_share(self, weight: Tensor) -> Tensor:
-        """v: how much the label of a fake image counts, in [0, 1], where those of (N,) real ones count so much."""
-        return weight.mean() if self.options.fakes == "as_real" else torch.ones_like(weight.mean())
+    def fake_weight(self, own: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        """v: how much the labels of fake images, (N,) y, count, in [0, 1], where those of real ones count `weight`."""
+        if self.options.fakes == "always" or self.options.labelled == 1:
+            return torch.ones_like(weight)
+        if self.options.fakes == "as_real":
+            return weight.mean().expand_as(weight)
+        of_real = weight.new_zeros(len(self.prototypes)).index_add(0, own, weight)
+        of_fake = torch.bincount(y, minlength=len(self.prototypes))
+        return (of_real[y] / of_fake[y]).clamp(max=1.0)
 
     @torch.no_grad()
     def probabilities(self, real: Tensor) -> Tensor:

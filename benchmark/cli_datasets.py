@@ -128,7 +128,7 @@ def verify(
 
 def _remedy(name: str, folder: Path, ways: str) -> list[str]:
     again = f"python -m benchmark datasets prepare {name}"
-    return [f"Arrays: delete {folder} and type\n  {again}", f"Raw files: replace those named above. {ways}"]
+    return [f"Arrays: delete {folder} and type\n  {again}", f"Raw files: replace those named above.{ways}"]
 
 
 def _dataset(name: str) -> Any:

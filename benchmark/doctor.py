@@ -94,7 +94,7 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
             "source": dataset.source,
             "note": dataset.note,
             "state": arrays if prepared else "missing" if missing else "raw files found",
-            "how_to_get": damaged or "" if prepared else f"{missing}\n{ways(dataset, data_dir)}" if missing else "",
+            "how_to_get": damaged or "" if prepared or not missing else missing + ways(dataset, data_dir),
         }
     return states
 

@@ -122,5 +122,5 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
         dataset = plugins.datasets[name]
         problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
         if problem:
-            missing[name] = f"{problem}\n{ways(dataset, data_dir)}"
+            missing[name] = problem + ways(dataset, data_dir)
     return Plan(suite, records, missing, begun)

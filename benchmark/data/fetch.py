@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.data.base import Dataset
 from benchmark.data.download import Download, Heard, download
-from benchmark.data.places import home
+from benchmark.data.places import home, parts
 from benchmark.errors import UserError
 
 
@@ -87,10 +87,11 @@ def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) ->
 
 
 def ways(dataset: type[Dataset], data_dir: Path) -> str:
-    """What to type to get the raw files."""
-    command = "python -m benchmark datasets"
-    lines = []
+    """What to type to get the raw files; nothing for files that have no names to look for."""
+    if not parts(dataset.name):
+        return ""
+    command, where = "python -m benchmark datasets", f"--data-dir {data_dir}"
+    lines = [f"  {command} import {dataset.name} PATH {where}", "    takes them from where you have them"]
     if home(dataset.name) in DOWNLOADS:
-        lines.append(f"  {command} fetch {dataset.name} --data-dir {data_dir}          downloads them")
-    lines.append(f"  {command} import {dataset.name} PATH --data-dir {data_dir}    takes them from where you have them")
-    return "Or type:\n" + "\n".join(lines)
+        lines = [f"  {command} fetch {dataset.name} {where}", "    downloads them", *lines]
+    return "\n".join(["", "Or type:", *lines])

@@ -51,7 +51,8 @@ def _plan(dataset: type[Dataset], sources: Sequence[Path], data_dir: Path) -> di
     """Target -> source."""
     needed = parts(dataset.name)
     if not needed:
-        why = dataset.missing(data_dir) or "it needs no files"
+        problem = dataset.missing(data_dir)
+        why = f"its files have no names of their own.\n{problem}" if problem else "it needs no files, or has them"
         raise UserError(f"{dataset.name}: there is nothing to import: {why}")
     by_name = _files_by_name(sources)
     folder = data_dir / home(dataset.name)

@@ -35,6 +35,8 @@ SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
         {"distance": "cosine", "uncertain": "left_out", "labelled": 0.5},
         {"conditional_generator": False},
         {"fakes": "always"},
+        {"fakes": "as_real"},
+        {"fakes": "as_real", "weighting": "confidence", "labelled": 0.5, "game": "non_saturating"},
         {"weight_classifier": 0.7, "weighting": "confidence", "labelled": 0.5},
         {"prototypes": 1},
         {"threshold": 0.0},

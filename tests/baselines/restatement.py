@@ -187,11 +187,11 @@ def self_labelling(player, nets, x, d, t, o):
             terms["labelled"] = cross_entropy(nets.classes(x[known], "classifier"), d["labels"][known])
         return terms
     own, weight = self_labels(nets, x, d, o)
-    share = np.mean(weight) if o["fakes"] == "as_real" else 1.0
+    told = how_much_fakes_are_told(own, weight, y, o)
     of_fake, of_fake_alone = nets.logit(fake, y if conditional else None), nets.logit(fake)
     if player == "generator":
-        told, untold = (game_value("generator", None, logits, o) for logits in (of_fake, of_fake_alone))
-        terms = {"game": share * told + (1 - share) * untold}
+        cost = {"hinge": lambda s: -s, "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
+        terms = {"game": np.mean(told * cost(of_fake) + (1 - told) * cost(of_fake_alone))}
         if o["weight_classifier"]:
             terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake, "classifier"), y)
         return terms
@@ -201,11 +201,19 @@ def self_labelling(player, nets, x, d, t, o):
     ]
     terms = {
         "labelled": np.mean(weight * cost_real(nets.logit(x, own if conditional else None))),
-        "fake": np.mean(share * cost_fake(of_fake) + (1 - share) * cost_fake(of_fake_alone)),
+        "fake": np.mean(told * cost_fake(of_fake) + (1 - told) * cost_fake(of_fake_alone)),
     }
     if o["uncertain"] == "unconditional":
         terms["unlabelled"] = np.mean((1 - weight) * cost_real(nets.logit(x)))
     return terms
+
+
+def how_much_fakes_are_told(own, weight, y, o):
+    if o["fakes"] == "always" or o["labelled"] == 1:
+        return np.ones(len(y))
+    if o["fakes"] == "as_real":
+        return np.full(len(y), np.mean(weight))
+    return np.array([min(1, np.sum(weight[own == label]) / np.sum(y == label)) for label in y])
 
 
 def artificial(prototypes, d, o):

@@ -152,6 +152,14 @@ def test_when_nobody_is_accepted_self_labelling_with_a_plain_generator_is_gan(ga
     assert sum(nobody.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
 
 
+def test_no_label_is_judged_on_more_fakes_than_real_images():
+    method = self_labelled("generator").method
+    own, y = torch.tensor([0, 0, 0, 1, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 3])
+    weight = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.4, 0.0])
+    told = method.fake_weight(own, weight, y)
+    torch.testing.assert_close(told, torch.tensor([1.0, 0.5, 0.5, 0.2, 0.2, 0.0]))
+
+
 def test_fakes_can_be_told_always():
     always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
     fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
@@ -224,7 +232,7 @@ def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
     assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.discriminator(game, real, fake), scores)
     task = ssgan_la.generator_task(form, 1.0, turned[1])
     sides = {"multi_hinge": 2, "cross_entropy": 1}[form]
-    expected = sides * games.GENERATOR["hinge"](fake)
+    expected = sides * games.generator("hinge", fake)
     assert_same_value_and_gradient(sum(task.cost(scores[1]).values()), expected, scores)
 
 

@@ -19,6 +19,7 @@ from benchmark.data import DATASETS, imagenet32, imagenet32_png, stacked_mnist
 from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer
+from tests.raw_pictures import small_celeba, small_folder, small_stl10, small_tiny_imagenet
 
 CPU = torch.device("cpu")
 BATCH = 4
@@ -37,7 +38,7 @@ def smallest_options(model: Any) -> dict[str, Any]:
 
 
 class Images32(Dataset):
-    """Stands in for datasets of this shape while none is registered; so do those below."""
+    """Stands in for all datasets of this shape: networks and methods see no more of them. So do those below."""
 
     name, shape, labels = "images_32", (3, 32, 32), 10
 
@@ -68,12 +69,18 @@ def small_options(network: str) -> dict[str, Any]:
 
 def combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
-    return fitting([plugins.datasets[name] for name in plugins.datasets]) + stand_in_combinations()
+    return fitting(without_stand_in()) + stand_in_combinations()
 
 
 def all_combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
-    return fitting([*(plugins.datasets[name] for name in plugins.datasets), *STAND_INS])
+    return fitting([*without_stand_in(), *STAND_INS])
+
+
+def without_stand_in() -> list[type[Dataset]]:
+    """The registered datasets that none stands in for."""
+    shapes = {dataset.shape for dataset in STAND_INS}
+    return [plugins.datasets[name] for name in plugins.datasets if plugins.datasets[name].shape not in shapes]
 
 
 def stand_in_combinations() -> list[tuple[str, str, str]]:
@@ -82,14 +89,13 @@ def stand_in_combinations() -> list[tuple[str, str, str]]:
     The largest set meets the smallest shape. Of the methods with a set of roles it is the one with the most
     classes, so that every head is trained.
     """
-    known = {plugins.datasets[name].shape for name in plugins.datasets}
     by_classes = sorted(plugins.methods, key=lambda name: plugins.methods[name].classes)
     chosen = {plugins.methods[name].roles: name for name in by_classes}  # the last one stays
     found = []
     for network in plugins.networks:
         roles, shapes = plugins.networks[network].roles, plugins.networks[network].shapes
         methods = [chosen[needed] for needed in sorted(chosen, key=len, reverse=True) if needed <= roles]
-        datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes - known]
+        datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes]
         pairs = max(len(methods), len(datasets)) if datasets else 0
         found += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
     return found
@@ -258,7 +264,15 @@ def small_imagenet32_png(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # dataset -> what writes small raw files for it
 RAW_FILES = {
+    "celeba": small_celeba,
+    "folder_32": small_folder,
+    "folder_48": small_folder,
+    "folder_64": small_folder,
     "imagenet32": small_imagenet32,
     "imagenet32_png": small_imagenet32_png,
     "stacked_mnist": small_mnist,
+    "stl10": small_stl10,
+    "stl10_32": small_stl10,
+    "stl10_labelled": small_stl10,
+    "tiny_imagenet": small_tiny_imagenet,
 }

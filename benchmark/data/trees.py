@@ -1,0 +1,123 @@
+"""A tree of image files: a folder, or a zip archive that is read without being unpacked.
+
+Both give the same names in the same order, by bytes, whatever the machine's language. Hidden files, links and what
+does not end as an image does are left out.
+"""
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from benchmark.data.pictures import ENDINGS
+from benchmark.errors import UserError
+
+
+class Tree(Protocol):
+    """Files with names relative to the root, parts separated by `/`."""
+
+    def names(self) -> list[str]:
+        """Of all images, in order."""
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises UserError when it cannot be read."""
+
+    def where(self, name: str = "") -> str:
+        """The file, or the tree itself, for a message."""
+
+
+class Folder:
+    """A folder on disk, which may itself be a link."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> list[str]:
+        """Of all images, in order."""
+        return sorted(self.walk(), key=order)
+
+    def walk(self, below: str = "") -> Iterator[str]:
+        """Of all images, as the file system lists them."""
+        try:
+            with os.scandir(self.root / below) as entries:
+                found = [entry for entry in entries if not entry.is_symlink()]
+        except OSError as error:
+            raise UserError(f"{self.where(below)}: cannot be read: {error.strerror}; make it readable") from None
+        for entry in found:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from self.walk(name)
+            elif entry.is_file() and is_image(name):
+                yield name
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises UserError when it cannot be read."""
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.where(name)}: cannot be read: {error.strerror}; get it again") from None
+
+    def where(self, name: str = "") -> str:
+        """The file, or the folder itself, for a message."""
+        return shown(str(self.root / name))
+
+
+class Zip:
+    """What is below one folder of a zip archive. Nothing is unpacked, so a name leads nowhere outside."""
+
+    def __init__(self, path: Path, root: str) -> None:
+        self.path, self.root = path, f"{root}/"
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: cannot be read as a zip archive: {error}; get it again") from None
+
+    def names(self) -> list[str]:
+        """Of all images, in order."""
+        members = {info.filename: info for info in self.archive.infolist()}
+        found = (
+            name.removeprefix(self.root) for name in members if name.startswith(self.root) and plain(members[name])
+        )
+        return sorted((name for name in found if is_image(name)), key=order)
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises UserError when it cannot be read."""
+        try:
+            return self.archive.read(self.root + name)
+        except KeyError:
+            raise UserError(f"{self.where(name)}: is not in the archive; get the archive again") from None
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{self.where(name)}: cannot be read: {error}; get the archive again") from None
+
+    def where(self, name: str = "") -> str:
+        """The file, or the archive itself, for a message."""
+        return shown(f"{self.path}: {self.root}{name}" if name else str(self.path))
+
+
+def plain(member: zipfile.ZipInfo) -> bool:
+    """Whether it is a file, and not a folder or a link."""
+    return not member.is_dir() and not stat.S_ISLNK(member.external_attr >> 16)
+
+
+def is_image(name: str) -> bool:
+    """By its ending; nothing below a hidden folder is one."""
+    return name.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in name.split("/"))
+
+
+def order(name: str) -> tuple[bytes, bytes, bytes]:
+    """By first folder, then by folder, then by name: torchvision's ImageFolder has this order, too."""
+    parent, _, file = name.rpartition("/")
+    return os.fsencode(first_folder(name)), os.fsencode(parent), os.fsencode(file)
+
+
+def first_folder(name: str) -> str:
+    """The folder at the first level; nothing for a file at the top."""
+    return name.partition("/")[0] if "/" in name else ""
+
+
+def shown(text: str) -> str:
+    """As it is, or with escapes where a terminal would choke on it."""
+    return text if text.isprintable() else ascii(text)
