@@ -9,6 +9,7 @@ names are understood as signs, every other one is refused. Words of Python 2 are
 
 import math
 import pickletools
+import warnings
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -219,10 +220,16 @@ def read_pickle(content: bytes, where: str) -> dict[str, Any]:
     Raises UserError that begins with `where`, the name of the file, when it is anything else.
     """
     try:
-        return _dictionary(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # odd words, which Python is to refuse one day
+            return _dictionary(content)
     except _RefusedError as error:
         problem = str(error)
-    except (ValueError, MemoryError) as error:  # what pickletools raises where the bytes are no instructions
+    except (
+        ValueError,
+        MemoryError,
+        DeprecationWarning,
+    ) as error:  # what pickletools raises where the bytes are no instructions
         problem = f"is damaged: {str(error)[:200]}"
     raise UserError(f"{where}: is no pickled batch of images: {problem}; get the original file")
 
