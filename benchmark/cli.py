@@ -1,18 +1,30 @@
 """The commands. Bad input exits with code 2 and one message; a failed trial makes `run` exit with code 1."""
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from benchmark import __version__
+from benchmark import __version__, cli_datasets
+from benchmark.cli_options import (
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    DataOption,
+    JsonOption,
+    ReportOption,
+    RunnerOption,
+    ScaleOption,
+    SeedsOption,
+    SuiteArgument,
+    WorkspaceOption,
+    complain,
+    console,
+    print_json,
+)
 from benchmark.errors import UserError
-from benchmark.suite import RunnerName, Suite, load_suite
+from benchmark.suite import Suite, load_suite
 from benchmark.workspace import Workspace
 
 app = typer.Typer(
@@ -22,24 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else 120)
-
-SuiteArgument = Annotated[Path, typer.Argument(help="A suite file, for example suites/quickstart.yaml.")]
-WorkspaceOption = Annotated[
-    Path,
-    typer.Option(envvar="SSGAN_WORKSPACE", help="Results, checkpoints, prepared data and the MLflow store live here."),
-]
-DataOption = Annotated[
-    Path, typer.Option(envvar="SSGAN_DATA_DIR", help="Where the raw files of datasets are looked for.")
-]
-ReportOption = Annotated[Path | None, typer.Option(help="Default: reports/<suite>/.")]
-ScaleOption = Annotated[str | None, typer.Option(help="A scale of the suite; default: its first.")]
-SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Train seeds 0 .. N-1 instead of the suite's.")]
-RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-DEFAULT_WORKSPACE = Path("workspace")
-DEFAULT_DATA = Path("data")
 SUITES = Path("suites")
 
 
@@ -60,14 +54,14 @@ def run(
     try:
         records = session.run(runner, plan)
     except KeyboardInterrupt:
-        _complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
+        complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
     page = session.render(records)
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     failed = [record for record in records.values() if record.status == "failed"]
     if failed:
-        _complain(f"{len(failed)} of {len(session.suite.specs)} trials failed; see the report. `run` tries them again.")
+        complain(f"{len(failed)} of {len(session.suite.specs)} trials failed; see the report. `run` tries them again.")
         raise typer.Exit(1)
 
 
@@ -83,7 +77,7 @@ def plan(
     """Say what `run` would do, what is missing and what it would cost. Starts and writes nothing."""
     made = _session(suite, workspace, data_dir, None, scale, seeds).plan()
     if as_json:
-        _print_json(made.as_json())
+        print_json(made.as_json())
         return
     _print_plan(made)
     for problem in made.missing_data.values():
@@ -122,28 +116,12 @@ def methods(
     recipes = recipes_of(name, dataset, SUITES) if name else []
     if as_json:
         recipe_list = [recipe.as_json() for recipe in recipes]
-        _print_json({**method_page.entry(name), "recipes": recipe_list} if name else method_page.entries())
+        print_json({**method_page.entry(name), "recipes": recipe_list} if name else method_page.entries())
         return
     console.print(*(method_page.page(name, recipes, SUITES) if name else [method_page.listed()]), sep="\n")
 
 
-@app.command()
-def datasets(
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    data_dir: DataOption = DEFAULT_DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """List the datasets, and whether they are here."""
-    from benchmark.doctor import dataset_states
-
-    states = dataset_states(Workspace.at(workspace), data_dir.expanduser().absolute())
-    if as_json:
-        _print_json(states)
-        return
-    table = Table("dataset", "images", "state", "what it is", "source", box=None, pad_edge=False)
-    for name, state in states.items():
-        table.add_row(name, "x".join(map(str, state["shape"])), state["state"], state["about"], state["source"])
-    console.print(table)
+app.add_typer(cli_datasets.app, name="datasets")
 
 
 @app.command()
@@ -157,7 +135,7 @@ def doctor(
 
     found = examine(Workspace.at(workspace), data_dir.expanduser().absolute(), SUITES)
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
         return
     console.print(found.table())
 
@@ -213,21 +191,12 @@ def _print_results(suite: Suite, records: Any) -> None:
     console.print(summary_table(suite, records))
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
-
-
-def _complain(text: str) -> None:
-    text = text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be printed
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True, style="red")
-
-
 def main() -> None:
     """Entry point: user errors become one message and exit code 2."""
     try:
         app()
     except UserError as error:
-        _complain(f"error: {error}")
+        complain(f"error: {error}")
         sys.exit(2)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,5 +1,6 @@
 """What was found on this machine, and what is missing for which suite."""
 
+import math
 import platform
 import shutil
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from benchmark import environment, plugins
+from benchmark.data.fetch import ways
+from benchmark.data.prepare import SPLITS, damage
 from benchmark.errors import UserError
-from benchmark.plan import make_plan
+from benchmark.plan import make_plan, manifest_of
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
 
@@ -62,7 +65,7 @@ def examine(workspace: Workspace, data_dir: Path, suites: Path) -> Examination:
         _disk(workspace.root),
         _inception(),
         *(
-            Finding(f"dataset {name}", state["state"], state["state"] != "missing")
+            Finding(f"dataset {name}", state["state"], state["state"] not in ("missing", "corrupt"))
             for name, state in dataset_states(workspace, data_dir).items()
         ),
     ]
@@ -75,21 +78,34 @@ def suite_files(folder: Path) -> list[Path]:
 
 
 def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Every dataset with its state here: `prepared`, `raw files found` or `missing`."""
+    """Every dataset with its state here: `prepared`, `corrupt`, `raw files found` or `missing`."""
     states = {}
     for name in plugins.datasets:
         dataset = plugins.datasets[name]
         missing = dataset.missing(data_dir)
         prepared = dataset.is_prepared(workspace.data)
+        damaged = damage(dataset.folder(workspace.data)) if prepared else None
+        arrays = "corrupt" if damaged else "prepared"
         states[name] = {
             "about": dataset.about,
             "shape": list(dataset.shape),
+            "size": _size(manifest_of(name, workspace.data)) if not damaged else "",
             "licence": dataset.licence,
             "source": dataset.source,
-            "state": "prepared" if prepared else "missing" if missing else "raw files found",
-            "how_to_get": "" if prepared else missing or "",
+            "note": dataset.note,
+            "state": arrays if prepared else "missing" if missing else "raw files found",
+            "how_to_get": damaged or "" if prepared or not missing else missing + ways(dataset, data_dir),
         }
     return states
+
+
+def _size(manifest: dict[str, Any]) -> str:
+    """How many images, and what they take on disk; nothing when it is not prepared."""
+    if not manifest:
+        return ""
+    shapes = [manifest[split] for split in SPLITS]
+    size = sum(math.prod(shape) + 8 * shape[0] for shape in shapes)
+    return " + ".join(f"{shape[0]:,}" for shape in shapes) + f"\n{size / 1e6:,.0f} MB"
 
 
 def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:

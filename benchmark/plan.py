@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import plugins
+from benchmark.data.fetch import ways
 from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
 from benchmark.spec import TrialSpec
@@ -121,5 +122,5 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
         dataset = plugins.datasets[name]
         problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
         if problem:
-            missing[name] = problem
+            missing[name] = problem + ways(dataset, data_dir)
     return Plan(suite, records, missing, begun)

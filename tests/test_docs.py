@@ -32,12 +32,15 @@ def test_every_verdict_is_explained_in_the_readme(word):
 
 def test_every_option_in_the_readme_exists():
     commands = get_command(app).commands
-    known = {option for command in commands.values() for parameter in command.params for option in parameter.opts}
+    below = [inner for command in commands.values() for inner in getattr(command, "commands", {}).values()]
+    every = [*commands.values(), *below]
+    known = {option for command in every for parameter in command.params for option in parameter.opts}
     readme = Path("README.md").read_text()
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--backend-store-uri"}
     assert used
     assert used <= known
     assert set(re.findall(r"python -m benchmark ([a-z]+)", readme)) <= set(commands)
+    assert set(re.findall(r"datasets ([a-z]+) NAME", readme)) <= set(commands["datasets"].commands)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)

@@ -7,6 +7,8 @@ DATASETS = {
     "folder_32": "benchmark.data.folder:Folder32",
     "folder_48": "benchmark.data.folder:Folder48",
     "folder_64": "benchmark.data.folder:Folder64",
+    "imagenet32": "benchmark.data.imagenet32:ImageNet32",
+    "imagenet32_png": "benchmark.data.imagenet32_png:ImageNet32PNG",
     "mnist": "benchmark.data.mnist:MNIST",
     "stacked_digits": "benchmark.data.stacked_digits:StackedDigits",
     "stacked_mnist": "benchmark.data.stacked_mnist:StackedMNIST",

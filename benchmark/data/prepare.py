@@ -224,7 +224,7 @@ def damage(path: Path, thorough: bool = False) -> str | None:
 
 
 def _shape_of(file: Path) -> tuple[int, ...] | None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, EOFError):  # an empty file is an EOFError
         array = np.load(file, mmap_mode="r")
         return tuple(array.shape)
     return None

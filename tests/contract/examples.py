@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import pickle
 import tarfile
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -10,11 +12,12 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.io import savemat
 
 from baselines.networks.base import Widths
 from benchmark import plugins, trial
-from benchmark.data import DATASETS, cifar, stacked_mnist, svhn
+from benchmark.data import DATASETS, cifar, imagenet32, imagenet32_png, stacked_mnist, svhn
 from benchmark.data import idx as mnist_files
 from benchmark.data.base import Arrays, Dataset, Prepared
 from benchmark.spec import TrialSpec
@@ -271,12 +274,74 @@ def small_svhn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(svhn.FILES, name, md5((folder / name).read_bytes()))
 
 
+def imagenet32_batch(n: int, seed: int) -> dict[str, Any]:
+    """As it was released: rows of red, green, blue; labels from 1 to 1,000."""
+    rng = np.random.default_rng(seed)
+    return {
+        "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8),
+        "labels": rng.integers(1, 1001, n).tolist(),
+        "mean": rng.random(3072),
+    }
+
+
+def imagenet32_batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, dict[str, Any]]]:
+    """Part -> name -> batch: ten batches of 4 and one of 7 in the place of 128,116 and 128,123."""
+    monkeypatch.setattr(imagenet32, "COUNTS", {"train": 43, "val": 6})
+    sizes = {"train": [4] * 9 + [7], "val": [6]}
+    return {
+        part: {stem: imagenet32_batch(n, i) for i, (stem, n) in enumerate(zip(stems, sizes[part], strict=True))}
+        for part, stems in imagenet32.BATCHES.items()
+    }
+
+
+def npz(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def small_imagenet32(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two zips of pickles."""
+    for part, batches in imagenet32_batches(monkeypatch).items():
+        with zipfile.ZipFile(folder / f"Imagenet32_{part}.zip", "w") as archive:
+            for stem, batch in batches.items():
+                archive.writestr(stem, pickle.dumps(batch, protocol=3))
+
+
+def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> str:
+    """A tar with these files; its SHA-256."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def small_imagenet32_png(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two tars, with members in no order."""
+    for part, n in (("train_32x32", 12), ("valid_32x32", 5)):
+        monkeypatch.setitem(imagenet32_png.COUNTS, part, n)
+        files = {f"{part}/{i:07}.png": png(i) for i in np.random.default_rng(0).permutation(n).tolist()}
+        checksum = write_tar(folder / f"{part}.tar", files)
+        monkeypatch.setitem(imagenet32_png.PUBLISHED, f"{part}.tar", checksum)
+
+
 # dataset -> what writes small raw files for it
 RAW_FILES = {
     "celeba": small_celeba,
     "folder_32": small_folder,
     "folder_48": small_folder,
     "folder_64": small_folder,
+    "imagenet32": small_imagenet32,
+    "imagenet32_png": small_imagenet32_png,
     "stacked_mnist": small_mnist,
     "stl10": small_stl10,
     "stl10_32": small_stl10,

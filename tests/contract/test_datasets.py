@@ -10,6 +10,9 @@ import torch
 from benchmark import plugins
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
+from benchmark.data.importing import import_files
+from benchmark.data.places import home, parts
+from benchmark.data.verify import verify
 from benchmark.errors import UserError
 
 from .examples import CPU, RAW_FILES
@@ -122,3 +125,17 @@ def test_each_missing_file_is_named_and_no_other(dataset, data_dir, tmp_path):
         assert not any(other in problem for other in others)
         aside.rename(file)
     assert dataset.missing(data_dir) is None
+
+
+def test_its_files_can_be_imported_from_wherever_they_are(name, dataset, data_dir, tmp_path):
+    if name not in RAW_FILES or name.startswith("folder_"):
+        assert not parts(name), "files without known names are not looked for"
+        return
+    mine = tmp_path / "mine"
+    data_dir.rename(mine)
+    data = tmp_path / "data"
+    put = import_files(dataset, [mine], data, lambda: dataset.prepare(data, tmp_path / "cache"))
+    assert {path.parent for path in put} == {data / home(name)}
+    assert dataset.missing(data) is None
+    assert dataset.is_prepared(tmp_path / "cache")
+    assert verify(dataset, data, tmp_path / "cache").corrupt == []

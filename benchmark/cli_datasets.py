@@ -1,0 +1,192 @@
+"""`datasets` and what can be done with one: prepare, fetch, import, verify."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmark.cli_options import (
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    DataOption,
+    JsonOption,
+    WorkspaceOption,
+    complain,
+    console,
+    print_json,
+)
+from benchmark.errors import UserError
+from benchmark.workspace import Workspace, require_writable
+
+app = typer.Typer()
+NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
+Told = Callable[[str, int, int | None], None]
+COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red"}
+
+
+@app.callback(invoke_without_command=True)
+def datasets(
+    context: typer.Context,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """List the datasets, and whether they are here. Or do something with one."""
+    if context.invoked_subcommand is not None:
+        _refuse_early_options(context)
+        return
+    from benchmark.doctor import dataset_states
+
+    states = dataset_states(Workspace.at(workspace), _absolute(data_dir))
+    if as_json:
+        print_json(states)
+        return
+    table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
+    for name, state in states.items():
+        color = COLORS[state["state"]]
+        about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
+        shape = "x".join(map(str, state["shape"]))
+        table.add_row(name, shape, state["size"], f"[{color}]{state['state']}[/]", about)
+    console.print(table)
+    console.print("\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have.", markup=False)
+
+
+@app.command()
+def prepare(
+    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+) -> None:
+    """Make the arrays that training reads, now, from the raw files. `run` does it too when it needs them."""
+    place, data = _places(workspace, data_dir)
+    _say(f"{name}: prepared in {_prepare(_dataset(name), data, place)}")
+
+
+@app.command()
+def fetch(
+    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+) -> None:
+    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended."""
+    from benchmark.data.fetch import fetch as download_all
+
+    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    require_writable(data, "--data-dir")
+    with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
+        folder = download_all(dataset, data, told)
+    _say(f"{name}: raw files in {folder}" if folder else f"{name}: nothing to download")
+    _say(f"{name}: prepared in {_prepare(dataset, data, place)}")
+
+
+@app.command("import")
+def import_(
+    name: NameArgument,
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders that are searched with all below them.")],
+    link: Annotated[bool, typer.Option("--link", help="Hard-link instead of copying.")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+) -> None:
+    """Take the raw files from where you have them into the data directory, check them and prepare."""
+    from benchmark.data.importing import import_files
+    from benchmark.data.verify import read_all
+
+    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    require_writable(data, "--data-dir")
+
+    def verify() -> None:
+        with _progress() as told:
+            if dataset.is_prepared(place.data):  # then preparing would not look at them
+                read_all(dataset, data, told)
+            else:
+                dataset.prepare(data, place.data, told)
+
+    with _stoppable("what was copied is taken away again"):
+        put = import_files(dataset, [path.expanduser().absolute() for path in paths], data, verify, link)
+    folders = ", ".join(sorted({str(path.parent) for path in put}))
+    _say(f"{name}: {len(put)} files put into {folders}" if put else f"{name}: all files were there already")
+    _say(f"{name}: prepared in {dataset.folder(place.data)}")
+
+
+@app.command()
+def verify(
+    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+) -> None:
+    """Compare the prepared arrays with their checksums and read the raw files again. Exit code 2: corrupt."""
+    from benchmark.data.fetch import ways
+    from benchmark.data.verify import verify as look
+
+    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    with _progress() as told:
+        verdict = look(dataset, data, place.data, told)
+    for line in verdict.whole:
+        _say(f"ok: {line}")
+    if verdict.corrupt:
+        raise UserError("\n".join([*verdict.corrupt, *_remedy(name, dataset.folder(place.data), ways(dataset, data))]))
+
+
+def _remedy(name: str, folder: Path, ways: str) -> list[str]:
+    again = f"python -m benchmark datasets prepare {name}"
+    return [f"Arrays: delete {folder} and type\n  {again}", f"Raw files: replace those named above.{ways}"]
+
+
+def _dataset(name: str) -> Any:
+    from benchmark import plugins
+
+    return plugins.datasets[name]
+
+
+def _prepare(dataset: Any, data_dir: Path, workspace: Workspace) -> Path:
+    require_writable(workspace.root, "--workspace")
+    with _stoppable("nothing was prepared"), _progress() as told:
+        path: Path = dataset.prepare(data_dir, workspace.data, told)
+    from benchmark.data.prepare import open_prepared
+
+    open_prepared(path)  # says what is damaged where it stood there already
+    return path
+
+
+def _places(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:
+    return Workspace.at(workspace), _absolute(data_dir)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _refuse_early_options(context: typer.Context) -> None:
+    """An option between `datasets` and the command would be ignored without a word."""
+    for name in ("workspace", "data_dir", "as_json"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+            raise UserError(f"{option}: write it after `{context.invoked_subcommand}`, not before it")
+
+
+@contextmanager
+def _progress() -> Iterator[Told]:
+    """A bar for each thing that is under way."""
+    bars: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+
+        def told(what: str, done: int, total: int | None) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done, total=total)
+
+        yield told
+
+
+@contextmanager
+def _stoppable(consequence: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(f"stopped; {consequence}")
+        raise typer.Exit(130) from None
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
