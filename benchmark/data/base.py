@@ -136,7 +136,7 @@ def _write(folder: Path, name: str, split: Split) -> list[int]:
 def open_prepared(path: Path) -> Prepared:
     """Map a prepared dataset into memory: no copy, pages shared by all trials of the machine."""
     splits = {
-        split: Arrays(np.load(path / f"{split}_images.npy", mmap_mode="r"), np.load(path / f"{split}_labels.npy"))
+        split: Arrays(np.load(path / f"{split}_images.npy", mmap_mode="c"), np.load(path / f"{split}_labels.npy"))
         for split in ("train", "test")
     }
     return Prepared(path, splits["train"], splits["test"], json.loads((path / "manifest.json").read_text()))
