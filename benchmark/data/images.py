@@ -1,10 +1,15 @@
-"""The training images on the device, drawn from by index, and their labels."""
+"""The training images, drawn from by index, and their labels.
+
+Where they are kept is a matter of speed alone: the same state of the generator gives the same images to the bit.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+GPU_SHARE = 0.5  # of a GPU's free memory may be taken by images
 
 
 class Drawn(NamedTuple):
@@ -14,8 +19,71 @@ class Drawn(NamedTuple):
     labels: Tensor | None
 
 
+class Resident:
+    """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, which is not copied."""
+
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        self.images = images.to(device)
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n images and their (n,) places, uniformly and with replacement; both on the device."""
+        index = torch.randint(len(self.images), (n,), generator=rng, device=rng.device).to(self.images.device)
+        return self.images.index_select(0, index), index
+
+
+class Gather:
+    """uint8 (N, C, H, W) images in the memory of the host, gathered into a pinned buffer and sent to the device.
+
+    Nothing is drawn ahead, so a saved generator always stands where a resident draw would have left it. On a GPU the
+    work can still hide behind training: it runs in a stream of its own, which waits for no step, while the host is
+    ahead of the device. Only the host waits, for the places of its images.
+    """
+
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        self.images = images
+        self.device = device
+        self.stream = _aside(device) if device.type == "cuda" else None
+        self.buffer = images[:0]
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What `Resident` draws."""
+        if self.stream is None:
+            return self._sent(n, rng)
+        with torch.cuda.stream(self.stream):
+            images, index = self._sent(n, rng)
+        training = torch.cuda.current_stream(self.device)
+        training.wait_stream(self.stream)
+        images.record_stream(training)
+        index.record_stream(training)
+        return images, index
+
+    def _sent(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        index = torch.randint(len(self.images), (n,), generator=rng, device=rng.device)
+        places = index.cpu()  # waits for the stream, and so until the batch before has left the buffer
+        if len(self.buffer) != n:
+            shape = (n, *self.images.shape[1:])
+            self.buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
+        torch.index_select(self.images, 0, places, out=self.buffer)
+        return self.buffer.to(self.device, non_blocking=True, copy=True), index.to(self.device)
+
+
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """A stream that goes before the training's: what it does is short, and the host waits for it."""
+    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of images may stay on the device."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= GPU_SHARE * free
+
+
 class Images:
-    """The training images as one uint8 tensor on the device, drawn from by index.
+    """The training images: resident on the device where they fit, else gathered from the host.
+
+    `images`: uint8 (N, C, H, W), such as a mapped file, of which nothing is read before it is drawn on the CPU.
 
     With `stacked` = k, every drawn image has k channels: k independent, uniform draws of a one-channel image
     (MSGAN modules/mnist.py:5-25). Its label is the number that the k labels write, 100 R + 10 G + B for three digits.
@@ -32,15 +100,15 @@ class Images:
         labels: np.ndarray | None = None,
         classes: int = 0,
     ) -> None:
-        self.images = torch.from_numpy(np.array(images)).to(device)
+        stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        self.source = (Resident if fits(stored.nbytes, device) else Gather)(stored, device)
         self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.places = classes ** torch.arange(stacked - 1, -1, -1, device=device)
 
     def draw(self, n: int, rng: torch.Generator) -> Drawn:
         """n images uniformly and with replacement."""
-        index = torch.randint(len(self.images), (n * self.stacked,), generator=rng, device=rng.device)
-        picked = self.images[index]
+        picked, index = self.source.draw(n * self.stacked, rng)
         images = picked.view(n, self.stacked * picked.shape[1], *picked.shape[2:])
         if self.labels is None:
             return Drawn(images, None)

@@ -2,4 +2,5 @@
 
 METRICS = {
     "modes": "benchmark.metrics.modes:Modes",
+    "pixel_frechet": "benchmark.metrics.pixels:PixelFrechet",
 }

@@ -355,9 +355,9 @@ def test_stacking_multiplies_channels(channels, stacked):
 
 
 def test_a_draw_is_a_copy():
-    images = Images(numbered(5), 1, CPU)
-    images.draw(50, torch.Generator().manual_seed(0)).images.zero_()
-    assert images.images[4].max() == 4
+    pixels = numbered(5)
+    Images(pixels, 1, CPU).draw(50, torch.Generator().manual_seed(0)).images.zero_()
+    assert pixels[4].max() == 4
 
 
 # --- labels --------------------------------------------------------------------------------------------

@@ -62,6 +62,25 @@ STAND_INS = (Grey28, Images32, Images48, Images64)
 EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method meets every network on them
 
 
+class NoFiles32(Dataset):
+    """For what needs a dataset of colour images to be tried on: noise, each image about a grey of its own."""
+
+    name, shape, labels = "no_files_32", (3, 32, 32), 10
+    about, licence, source = "noise about greys, for tests", "none", "a random generator"
+
+    @classmethod
+    def missing(cls, data_dir: Path) -> str | None:
+        return None
+
+    @classmethod
+    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 128, (600, *cls.shape)) + rng.integers(0, 128, (600, 3, 1, 1))
+        labels = np.arange(600) % 10
+        train, test = (Arrays(images[k::2].astype(np.uint8), labels[k::2]) for k in (0, 1))
+        return train, test, {"noise": "0"}
+
+
 def register_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """For one test. The registry loads a class by the name of its module."""
     for dataset in STAND_INS:

@@ -1,0 +1,1 @@
+"""Measurements of speed. Each is a module that is run by hand: `python -m perf.images`."""

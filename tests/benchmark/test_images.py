@@ -1,0 +1,203 @@
+"""Where the training images are kept changes speed and memory, and no number."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.data import images as images_module
+from benchmark.data.base import Arrays, Dataset, open_prepared
+from benchmark.data.images import Gather, Images, Resident, fits
+from benchmark.training import to_range
+from tests.contract.examples import advance, assert_equal, spec_of, trainer_of
+
+CPU = torch.device("cpu")
+LARGE = 500 * 10**6
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_pixels(n=50, channels=1):
+    return np.random.default_rng(0).integers(0, 256, (n, channels, 4, 4), dtype=np.uint8)
+
+
+@pytest.fixture
+def gathered(monkeypatch):
+    """No image may stay on the device."""
+    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+
+
+# --- the mapped file is the tensor ---------------------------------------------------------------------
+
+
+class Large(Dataset):
+    """Half a gigabyte, written as a hole in a file: it takes no room on the disk."""
+
+    name, about, licence, source, shape = "large", "for tests", "none", "none", (1, 1000, 1000)
+
+    @classmethod
+    def missing(cls, data_dir):
+        return None
+
+    @classmethod
+    def read(cls, data_dir):
+        one = Arrays(np.zeros((1, *cls.shape), np.uint8), np.zeros(1, np.int64))
+        return one, one, {}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    folder = Large.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data"))
+    n = LARGE // 10**6
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"train": [n, *Large.shape]}))
+    np.save(folder / "train_labels.npy", np.zeros(n, np.int64))
+    array = np.lib.format.open_memmap(folder / "train_images.npy", "w+", np.uint8, (n, *Large.shape))
+    array[:, 0, 0, 0] = np.arange(n) % 251
+    array.flush()
+    return folder
+
+
+def resident_bytes():
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
+def opened(folder):
+    """Seconds and resident bytes that opening costs, and the images."""
+    before, start = resident_bytes(), time.perf_counter()
+    images = Images(open_prepared(folder).train.images, 1, CPU)
+    return time.perf_counter() - start, resident_bytes() - before, images
+
+
+def test_opening_half_a_gigabyte_takes_milliseconds_and_no_memory(large):
+    trials = [opened(large) for _ in range(5)]
+    assert all(images.source.images.nbytes == LARGE for *_, images in trials)
+    assert min(seconds for seconds, *_ in trials) < 0.05
+    assert all(grown < LARGE / 50 for _, grown, _ in trials)
+
+
+def test_a_draw_reads_its_own_images_and_no_others(large):
+    _, _, images = opened(large)
+    before = resident_bytes()
+    drawn = images.draw(8, rng()).images
+    assert resident_bytes() - before < LARGE / 10
+    index = torch.randint(LARGE // 10**6, (8,), generator=rng())
+    assert torch.equal(drawn[:, 0, 0, 0], (index % 251).to(torch.uint8))
+
+
+def test_two_openings_draw_the_same_and_neither_can_change_the_file(large):
+    first, second = opened(large)[2], opened(large)[2]
+    before = first.draw(4, rng()).images
+    second.source.images[:, 0, 0, 0] = 7
+    assert torch.equal(first.draw(4, rng()).images, before)
+    assert torch.equal(opened(large)[2].draw(4, rng()).images, before)
+
+
+def test_an_array_that_cannot_be_written_or_is_not_contiguous_is_drawn_from_all_the_same():
+    pixels = random_pixels()
+    locked = pixels.copy()
+    locked.flags.writeable = False
+    turned = np.ascontiguousarray(pixels.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
+    expected = Images(pixels, 1, CPU).draw(9, rng()).images
+    for same in (locked, turned):
+        assert torch.equal(Images(same, 1, CPU).draw(9, rng()).images, expected)
+
+
+# --- resident or gathered ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, True), (500, True), (501, False), (2000, False)])
+def test_images_stay_on_a_gpu_when_half_of_its_free_memory_is_enough(monkeypatch, size, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 10_000))
+    assert fits(size, torch.device("cuda")) is expected
+    assert fits(size, CPU)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_gathered_images_are_the_resident_ones_and_leave_the_generator_where_they_do(size):
+    pixels = torch.from_numpy(random_pixels())
+    resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
+    ours, theirs = rng(), rng()
+    for _ in range(5):
+        for one, other in zip(resident.draw(size, ours), gather.draw(size, theirs), strict=True):
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other)
+        assert torch.equal(ours.get_state(), theirs.get_state()), "nothing is drawn ahead"
+        torch.rand(3, generator=ours), torch.rand(3, generator=theirs)  # as latents are
+
+
+@pytest.mark.parametrize("kind", [Resident, Gather])
+def test_a_batch_is_its_own_memory(kind):
+    """Neither the next batch nor whoever writes into one may change another."""
+    pixels = torch.from_numpy(random_pixels())
+    source, before = kind(pixels, CPU), pixels.clone()
+    generator = rng()
+    first, _ = source.draw(6, generator)
+    kept = first.clone()
+    second, _ = source.draw(6, generator)
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+    second.zero_()
+    first.zero_()
+    assert torch.equal(pixels, before)
+
+
+def test_a_gather_takes_batches_of_changing_size():
+    pixels = torch.from_numpy(random_pixels())
+    ours, theirs = rng(), rng()
+    resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
+    for size in (3, 8, 8, 1, 3):
+        assert torch.equal(resident.draw(size, ours)[0], gather.draw(size, theirs)[0])
+
+
+@pytest.mark.parametrize("stacked", [1, 3])
+@pytest.mark.parametrize("labels", [None, np.arange(50) % 10], ids=["plain", "labelled"])
+def test_labels_and_stacks_are_the_same_from_both(monkeypatch, stacked, labels):
+    resident = Images(random_pixels(), stacked, CPU, labels, 10)
+    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+    gathered = Images(random_pixels(), stacked, CPU, labels, 10)
+    assert isinstance(gathered.source, Gather)
+    assert_equal(list(resident.draw(20, rng())), list(gathered.draw(20, rng())))
+
+
+SPEC = spec_of("ssgan", "mlp", "stacked_digits")
+
+
+def test_a_training_on_gathered_images_is_the_same_to_the_bit(monkeypatch):
+    resident = advance(trainer_of(SPEC), 4)
+    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+    gathered = advance(trainer_of(SPEC), 4)
+    assert isinstance(gathered.images.source, Gather)
+    assert_equal(gathered.state(), resident.state())
+
+
+@pytest.mark.usefixtures("gathered")
+def test_a_training_on_gathered_images_resumes_exactly():
+    whole = advance(trainer_of(SPEC), 4)
+    half, resumed = advance(trainer_of(SPEC), 2), trainer_of(SPEC)
+    resumed.restore(half.state())
+    assert_equal(advance(resumed, 2).state(), whole.state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_gathered_batches_are_the_resident_ones_though_the_host_runs_ahead():
+    gpu, pixels = torch.device("cuda"), torch.from_numpy(np.tile(random_pixels(500, 3), (1, 1, 16, 16)))
+    streams = [torch.Generator(gpu).manual_seed(0) for _ in range(2)]
+    resident, gather = Resident(pixels, gpu), Gather(pixels, gpu)
+    work = torch.rand(3000, 3000, device=gpu)
+    found = []
+    for _ in range(50):
+        (one, places), (other, same_places) = resident.draw(64, streams[0]), gather.draw(64, streams[1])
+        work = work @ work
+        work /= work.max()
+        wrong = (to_range(one, (-1, 1)) != to_range(other, (-1, 1))).sum() + (places != same_places).sum()
+        found.append(wrong)
+        torch.rand(7, generator=streams[0], device=gpu), torch.rand(7, generator=streams[1], device=gpu)
+    assert torch.stack(found).sum().item() == 0
+    assert torch.equal(streams[0].get_state(), streams[1].get_state())

@@ -1,0 +1,69 @@
+"""The measurement of image loading runs, compares like with like, and tells what it found."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.data.base import Arrays, Prepared
+from perf import images
+
+QUICK = ["--images", "200", "--batch", "8", "--repeats", "2", "--seconds", "0.02"]
+
+
+@pytest.fixture
+def prepared():
+    train, test, _ = images.Synthetic.read(None)
+    return Prepared(None, Arrays(train.images[:40], train.labels[:40]), test, {})
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(images.Synthetic, "length", 200)
+    monkeypatch.setattr(images, "SETTLE", 0.0)
+
+
+def test_both_sides_give_the_same_images_with_their_labels(prepared):
+    """Every image of a batch is one of the dataset, made the same floats, and carries that image's label."""
+    pictures = images.Pictures(prepared.train)
+    expected = torch.stack([pictures[i][0] for i in range(40)])
+    for following in (images.ours(prepared, 8), images.theirs(pictures, 8, 0)):
+        found, labels = following()
+        assert found.shape == (8, 3, 32, 32)
+        assert found.dtype == torch.float32
+        assert (found.min(), found.max()) == (-1, 1)
+        distances, places = (found[:, None] - expected).abs().amax((2, 3, 4)).min(1)
+        assert distances.max() < 1e-6
+        assert labels.tolist() == prepared.train.labels[places].tolist()
+    assert images.same_numbers(prepared, pictures)
+
+
+def test_the_loader_goes_on_after_an_epoch(prepared):
+    following = images.theirs(images.Pictures(prepared.train), 8, 0)
+    assert all(len(following()[0]) == 8 for _ in range(3 * 40 // 8))
+
+
+def test_a_rate_counts_images_of_the_time_that_passed():
+    calls = []
+    found = images.rate(lambda: calls.append(1), 0.05, 64)
+    assert found == pytest.approx((len(calls) - 10) * 64 / 0.05, rel=0.2)
+
+
+def test_ratios_are_taken_within_a_repeat():
+    rates = {images.OURS: [100.0, 300.0, 50.0], "theirs": [10.0, 10.0, 10.0]}
+    found = images.summary(rates)["theirs"]
+    assert found == {"images_per_second": [10, 10, 10], "times": [5, 10, 30]}
+
+
+def test_it_prints_a_table_and_writes_all_numbers(tmp_path, capsys):
+    threads = torch.get_num_threads()
+    result = images.main([*QUICK, "--json", str(tmp_path / "out.json")])
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written == json.loads(json.dumps(result))
+    assert set(written["images_per_second"]) == {images.OURS, "DataLoader, 0 workers", "DataLoader, 2 workers"}
+    assert all(len(values) == 2 and np.min(values) > 0 for values in written["images_per_second"].values())
+    assert written["settings"]["images"] == 200
+    assert {"cpu", "packages", "pillow"} <= set(written["environment"])
+    assert images.OURS in capsys.readouterr().out
+    assert torch.get_num_threads() == threads
