@@ -30,6 +30,7 @@ class Folder32(Dataset):
     about = "your own images, with class folders or without, the centre made 32x32 by PIL (bilinear)"
     licence = "yours"
     source = f"a folder or link named '{FOLDER}' in --data-dir"
+    note = "images of your own: no checksum is published, those above are of the files that were found"
     shape = (3, 32, 32)
 
     @classmethod
