@@ -38,7 +38,7 @@ from baselines.networks.base import (
     batch_norms,
     spectral_norm_,
 )
-from baselines.networks.residual import Plan, Residual, conv3, generator
+from baselines.networks.residual import Plan, block_down, first_block_down, generator
 
 DEVIATION = 0.02
 
@@ -90,33 +90,15 @@ class _Discriminator(nn.Module):
         super().__init__()
         plan = PLANS[shape[1]]
         maps = [width * units for units in plan.discriminator]
-        blocks = [_first_block(shape[0], maps[0])]
+        blocks = [first_block_down(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
-            blocks.append(_block(inputs, outputs, index < plan.downs))
+            blocks.append(block_down(inputs, outputs, outputs, index < plan.downs))
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.heads = Heads(maps[-1], classes, conditions=conditions)
 
     def forward(self, x: Tensor) -> Judgement:
         judgement: Judgement = self.heads(self.body(x).sum((2, 3)))
         return judgement
-
-
-def _first_block(inputs: int, outputs: int) -> Residual:
-    return Residual(
-        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
-        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
-    )
-
-
-def _block(inputs: int, outputs: int, down: bool) -> Residual:
-    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs)]
-    shortcut: list[nn.Module] = []
-    if down or inputs != outputs:
-        shortcut.append(nn.Conv2d(inputs, outputs, 1))
-    if down:
-        body.append(nn.AvgPool2d(2))
-        shortcut.append(nn.AvgPool2d(2))
-    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
 
 
 def _initialised(network: nn.Module) -> nn.Module:

@@ -49,6 +49,26 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
+def first_block_down(inputs: int, outputs: int) -> Residual:
+    """conv3-ReLU-conv3, half the side by averages; the shortcut averages first."""
+    return Residual(
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
+        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
+    )
+
+
+def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: bool = False) -> Residual:
+    """ReLU-conv3-ReLU-conv3, half the side by averages where `down`; `rectified`: the shortcut has a ReLU too."""
+    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, inner), nn.ReLU(inplace=True), conv3(inner, outputs)]
+    shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
+    if down or inputs != outputs:
+        shortcut.append(nn.Conv2d(inputs, outputs, 1))
+    if down:
+        body.append(nn.AvgPool2d(2))
+        shortcut.append(nn.AvgPool2d(2))
+    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
+
+
 def generator(
     latent_dim: int,
     plan: Plan,

@@ -30,7 +30,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.networks.base import Heads, Judgement, Network, Shape, Widths, batch_norms, spectral_norm_
-from baselines.networks.residual import PLANS, Residual, conv3, generator
+from baselines.networks.residual import PLANS, Residual, block_down, first_block_down, generator
 
 NETS = "kwotsin/mimicry@3f60827 nets/ssgan/ssgan_32.py"
 BLOCKS = "kwotsin/mimicry@9f01eec modules/resblocks.py"
@@ -92,9 +92,9 @@ class _Discriminator(nn.Module):
         super().__init__()
         plan = PLANS[shape[1]]
         maps = [options.discriminator_width * units for units in plan.discriminator]
-        blocks = [_first_block(shape[0], maps[0])]
+        blocks = [first_block_down(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
-            blocks.append(_block(inputs, outputs, index < plan.downs, options.rectified_shortcut))
+            blocks.append(block_down(inputs, inputs, outputs, index < plan.downs, options.rectified_shortcut))
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.flat = options.class_features == "flat"
         places = (shape[1] // 2**plan.downs) ** 2 if self.flat else 1
@@ -106,24 +106,6 @@ class _Discriminator(nn.Module):
         pooled = maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
         judgement: Judgement = self.heads(maps.flatten(1) if self.flat else pooled, pooled)
         return judgement
-
-
-def _first_block(inputs: int, outputs: int) -> Residual:
-    return Residual(
-        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
-        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
-    )
-
-
-def _block(inputs: int, outputs: int, down: bool, rectified: bool) -> Residual:
-    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, inputs), nn.ReLU(inplace=True), conv3(inputs, outputs)]
-    shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
-    if down or inputs != outputs:
-        shortcut.append(nn.Conv2d(inputs, outputs, 1))
-    if down:
-        body.append(nn.AvgPool2d(2))
-        shortcut.append(nn.AvgPool2d(2))
-    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
 
 
 def _initialised(network: nn.Module) -> nn.Module:

@@ -6,30 +6,22 @@ MSGAN draws three independent uniform indices into the 55,000 training images of
 
 from pathlib import Path
 
-from benchmark.data.base import Arrays, Dataset
-from benchmark.data.idx import LICENCE, SOURCE, missing_mnist, read_mnist
+from benchmark.data.base import Arrays
+from benchmark.data.mnist import MNIST
 
 ASIDE = 5_000
 
 
-class StackedMNIST(Dataset):
+class StackedMNIST(MNIST):
     """(3, 28, 28) images from 55,000 training digits; the 10,000 test digits are held out."""
 
     name = "stacked_mnist"
     about = "three MNIST digits stacked as channels, drawn on the fly, 1,000 modes"
-    licence = LICENCE
-    source = SOURCE
     shape = (3, 28, 28)
     stacked = 3
-    labels = 10
-
-    @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
-        """The IDX files that are not under `data_dir`, and where to put them."""
-        return missing_mnist(cls.name, data_dir)
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
         """All four files, checked against the official checksums."""
-        train, test, checksums = read_mnist(cls.name, data_dir)
+        train, test, checksums = super().read(data_dir)
         return Arrays(train.images[ASIDE:], train.labels[ASIDE:]), test, checksums
