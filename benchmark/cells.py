@@ -217,7 +217,7 @@ class Builder:
                     f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
                     f" labelled: {', '.join(fits)}"
                 )
-            problem = method.problem(spec.options, spec.batch_size, dataset.classes())
+            problem = method.problem(spec.options, spec.batch_size, max(dataset.classes(), 0))
             if problem:
                 raise UserError(problem)
         metric = plugins.metrics[spec.protocol.metric]

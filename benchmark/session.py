@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from benchmark import plugins, report
-from benchmark.data.base import open_prepared
+from benchmark.data.base import Prepared, open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import UserError
 from benchmark.plan import Plan, make_plan
@@ -18,7 +18,7 @@ from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
-from benchmark.trial import SHEET, Job, Progress, contact_sheet
+from benchmark.trial import SHEET, Job, Progress, classes_of, contact_sheet
 from benchmark.view import View
 from benchmark.workspace import Workspace, require_writable
 
@@ -88,6 +88,7 @@ class Session:
                 self._say(f"preparing {spec.dataset}")
                 folders[spec.dataset] = plugins.datasets[spec.dataset].prepare(self.data_dir, self.workspace.data)
             folder = folders[spec.dataset]
+            check_labels(spec, open_prepared(folder))
             key = (spec.dataset, spec.protocol.metric)
             if key not in instruments:
                 self._say(f"preparing the instruments of metric {spec.protocol.metric} for {spec.dataset}")
@@ -143,3 +144,21 @@ class Keeper(Listener):
         if self.mirror:
             self.mirror.submit(record)
         self.view.finished(record)
+
+
+def check_labels(spec: TrialSpec, prepared: Prepared) -> None:
+    """Raises UserError when a method needs labels that the images turn out not to have, before anything is trained."""
+    method = plugins.methods[spec.method]
+    share = method.labelled(spec.options)
+    if not share:
+        return
+    classes = classes_of(plugins.datasets[spec.dataset], prepared)
+    without = int((prepared.train.labels < 0).sum())
+    if classes == 0 or (share == 1 and without):
+        raise UserError(
+            f"method '{spec.method}' learns from labels, and {without:,} of {len(prepared.train.labels):,} images of"
+            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path}, run again"
+        )
+    problem = method.problem(spec.options, spec.batch_size, classes)
+    if problem:
+        raise UserError(f"method '{spec.method}' on {spec.dataset}: {problem}")

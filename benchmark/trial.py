@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark import checkpoint, environment, plugins
-from benchmark.data.base import Prepared, open_prepared
+from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
 from benchmark.data.images import Images, kept_labels
 from benchmark.metrics.base import Metric
 from benchmark.spec import TrialSpec
@@ -111,11 +111,17 @@ def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:
             dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
         )
         options = method_class.Options.model_validate(spec.options)
-        method = method_class(network, spec.latent.distribution, options, dataset.classes()).to(device)
+        method = method_class(network, spec.latent.distribution, options, classes_of(dataset, prepared)).to(device)
     share = method_class.labelled(spec.options)
     labels = kept_labels(prepared.train.labels, share, dataset.stacked) if share else None
-    images = Images(prepared.train.images, dataset.stacked, device, labels, dataset.labels)
+    images = Images(prepared.train.images, dataset.stacked, device, labels, max(dataset.labels, 0), dataset.fixed)
     return Trainer(spec, method, images, network_class.image_range, device)
+
+
+def classes_of(dataset: type[Dataset], prepared: Prepared) -> int:
+    """Of how many manual classes the training images are: as the dataset says, or its files."""
+    told = dataset.classes()
+    return int(prepared.manifest.get("classes", 0)) if told == UNTOLD else told
 
 
 @dataclass

@@ -12,6 +12,8 @@ DATASETS = {
     "mnist": "benchmark.data.mnist:MNIST",
     "stacked_digits": "benchmark.data.stacked_digits:StackedDigits",
     "stacked_mnist": "benchmark.data.stacked_mnist:StackedMNIST",
+    "stacked_mnist_60k": "benchmark.data.stacked_mnist:AllStackedMNIST",
+    "stacked_mnist_fixed": "benchmark.data.stacked_mnist:FixedStackedMNIST",
     "stl10": "benchmark.data.stl10:STL10",
     "stl10_32": "benchmark.data.stl10:STL10At32",
     "stl10_labelled": "benchmark.data.stl10:LabelledSTL10",

@@ -12,6 +12,9 @@ from benchmark.spec import digest
 __all__ = ["Arrays", "Dataset", "Prepared", "Shape", "Split", "Stream", "open_prepared"]
 
 
+UNTOLD = -1
+
+
 class Dataset(ABC):
     """A source of training images. `shape` is (C, H, W) of what a GAN sees."""
 
@@ -21,14 +24,18 @@ class Dataset(ABC):
     source: ClassVar[str]
     shape: ClassVar[Shape]
     stacked: ClassVar[int] = 1  # how many single-channel images make one training image
-    labels: ClassVar[int] = 0  # of how many classes the labels of the stored images are; 0: they have none
+    fixed: ClassVar[int] = 0  # how many stacks there are, the same for all trials; 0: they are drawn on the fly
+    labels: ClassVar[int] = 0  # of how many classes the stored images are; 0: of none; UNTOLD: the files will tell
     note: ClassVar[str] = ""  # what a reader of its results must know: that no checksum was published, say
     variant: ClassVar[str] = "1"  # raised when the preparation changes, so that old arrays are not taken
 
     @classmethod
     def classes(cls) -> int:
-        """Of how many classes a training image can be: of as many for each image that is stacked."""
-        return cls.labels**cls.stacked if cls.labels else 0
+        """Of how many classes a training image can be: of as many for each image that is stacked.
+
+        UNTOLD where that is known only when the images are read; then the manifest has it, under `classes`.
+        """
+        return UNTOLD if cls.labels == UNTOLD else cls.labels**cls.stacked if cls.labels else 0
 
     @classmethod
     @abstractmethod

@@ -2,8 +2,8 @@
 
 The smaller side is resized, PIL's bilinear way, then the centre is taken. Where there are `train` and `test` folders,
 the latter is held out; else every tenth image is. Folders at the first level are classes, in the order of their names;
-an image outside of any has label -1. How many classes there are is known when the images are read and not before, so
-these datasets count as unlabelled: no method is told the labels.
+an image outside of any has label -1. How many classes there are is known when the images are read and not before; a
+method that needs labels is refused then, where there are none.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.base import UNTOLD, Dataset, Stream
 from benchmark.data.picture_stream import picture_stream
 from benchmark.data.pictures import ENDINGS, fill
 from benchmark.data.trees import Folder, first_folder
@@ -32,6 +32,7 @@ class Folder32(Dataset):
     source = f"a folder or link named '{FOLDER}' in --data-dir"
     note = "images of your own: no checksum is published, those above are of the files that were found"
     shape = (3, 32, 32)
+    labels = UNTOLD
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:

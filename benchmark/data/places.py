@@ -48,7 +48,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
 }
 
 # datasets made of the files of another one; one whose name begins with another's and _ needs no entry (stl10_32)
-SHARED = {"stacked_mnist": "mnist"}
+SHARED = dict.fromkeys(("stacked_mnist", "stacked_mnist_60k", "stacked_mnist_fixed"), "mnist")
 
 
 def home(name: str) -> str:

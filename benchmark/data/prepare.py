@@ -69,21 +69,34 @@ def _write(
 ) -> None:
     _check_space(folder, splits)
     checksums: dict[str, str] = {}
+    classes = 0
     for name, stream in splits.items():
-        checksums |= _write_split(folder, name, stream, told)
+        sums, highest = _write_split(folder, name, stream, told)
+        checksums |= sums
+        classes = max(classes, highest + 1)
     shapes = {name: [stream.length, *stream.shape] for name, stream in splits.items()}
-    manifest = {**about, "code": __version__, "sources": sources, **shapes, "checksums": checksums}
+    manifest = {
+        **about,
+        "code": __version__,
+        "sources": sources,
+        "classes": classes,
+        **shapes,
+        "checksums": checksums,
+    }
     with (folder / MANIFEST).open("w") as file:
         file.write(json.dumps(manifest, indent=1) + "\n")
         _to_disk(file)
 
 
-def _write_split(folder: Path, name: str, stream: Stream, told: Told | None) -> dict[str, str]:
-    """Both files of a split, written from one end to the other: a full disk is an error, not a crash as in a map."""
+def _write_split(folder: Path, name: str, stream: Stream, told: Told | None) -> tuple[dict[str, str], int]:
+    """Both files of a split, written from one end to the other: a full disk is an error, not a crash as in a map.
+
+    Returns their checksums, and the highest label.
+    """
     if stream.length == 0:
         raise UserError(f"there are no {name} images; at least one is needed")
     images, labels = (folder / f"{name}_{kind}.npy" for kind in KINDS)
-    done = 0
+    done, highest = 0, -1
     with images.open("wb") as image_file, labels.open("wb") as label_file:
         of_images = _Hashed(image_file, (stream.length, *stream.shape), np.uint8)
         of_labels = _Hashed(label_file, (stream.length,), np.int64)
@@ -93,13 +106,14 @@ def _write_split(folder: Path, name: str, stream: Stream, told: Told | None) -> 
             of_images.write(some_images)
             of_labels.write(some_labels)
             done += len(some_labels)
+            highest = max(highest, int(some_labels.max(initial=-1)))
             if told:
                 told(name, done, stream.length)
         _to_disk(image_file)
         _to_disk(label_file)
     if done != stream.length:
         raise UserError(f"{done} {name} images were read where {stream.length} were announced; get the files again")
-    return {images.name: of_images.checksum, labels.name: of_labels.checksum}
+    return {images.name: of_images.checksum, labels.name: of_labels.checksum}, highest
 
 
 class _Hashed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from benchmark.data import images as images_module
 from benchmark.data.base import Arrays, Dataset, open_prepared
@@ -109,6 +110,11 @@ def test_an_array_that_cannot_be_written_or_is_not_contiguous_is_drawn_from_all_
         assert torch.equal(Images(same, 1, CPU).draw(9, rng()).images, expected)
 
 
+def some(n, pixels, generator):
+    """What chooses n places from a generator."""
+    return lambda: torch.randint(len(pixels), (n,), generator=generator, device=generator.device)
+
+
 # --- resident or gathered ------------------------------------------------------------------------------
 
 
@@ -125,7 +131,9 @@ def test_gathered_images_are_the_resident_ones_and_leave_the_generator_where_the
     resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
     ours, theirs = rng(), rng()
     for _ in range(5):
-        for one, other in zip(resident.draw(size, ours), gather.draw(size, theirs), strict=True):
+        for one, other in zip(
+            resident.draw(some(size, pixels, ours)), gather.draw(some(size, pixels, theirs)), strict=True
+        ):
             assert one.dtype == other.dtype
             assert torch.equal(one, other)
         assert torch.equal(ours.get_state(), theirs.get_state()), "nothing is drawn ahead"
@@ -138,9 +146,9 @@ def test_a_batch_is_its_own_memory(kind):
     pixels = torch.from_numpy(random_pixels())
     source, before = kind(pixels, CPU), pixels.clone()
     generator = rng()
-    first, _ = source.draw(6, generator)
+    first, _ = source.draw(some(6, pixels, generator))
     kept = first.clone()
-    second, _ = source.draw(6, generator)
+    second, _ = source.draw(some(6, pixels, generator))
     assert torch.equal(first, kept)
     assert not torch.equal(first, second)
     second.zero_()
@@ -153,7 +161,7 @@ def test_a_gather_takes_batches_of_changing_size():
     ours, theirs = rng(), rng()
     resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
     for size in (3, 8, 8, 1, 3):
-        assert torch.equal(resident.draw(size, ours)[0], gather.draw(size, theirs)[0])
+        assert torch.equal(resident.draw(some(size, pixels, ours))[0], gather.draw(some(size, pixels, theirs))[0])
 
 
 @pytest.mark.parametrize("stacked", [1, 3])
@@ -193,7 +201,10 @@ def test_on_a_gpu_gathered_batches_are_the_resident_ones_though_the_host_runs_ah
     work = torch.rand(3000, 3000, device=gpu)
     found = []
     for _ in range(50):
-        (one, places), (other, same_places) = resident.draw(64, streams[0]), gather.draw(64, streams[1])
+        (one, places), (other, same_places) = (
+            resident.draw(some(64, pixels, streams[0])),
+            gather.draw(some(64, pixels, streams[1])),
+        )
         work = work @ work
         work /= work.max()
         wrong = (to_range(one, (-1, 1)) != to_range(other, (-1, 1))).sum() + (places != same_places).sum()
@@ -201,3 +212,24 @@ def test_on_a_gpu_gathered_batches_are_the_resident_ones_though_the_host_runs_ah
         torch.rand(7, generator=streams[0], device=gpu), torch.rand(7, generator=streams[1], device=gpu)
     assert torch.stack(found).sum().item() == 0
     assert torch.equal(streams[0].get_state(), streams[1].get_state())
+
+
+# --- fixed stacks --------------------------------------------------------------------------------------
+
+
+def test_fixed_stacks_are_few_and_the_same_for_every_trial():
+    pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
+    one, other = (Images(pixels, 3, CPU, np.arange(200) % 10, 10, fixed=7) for _ in range(2))
+    drawn = one.draw(500, rng())
+    stacks = {tuple(image[:, 0, 0].tolist()) for image in drawn.images}
+    assert len(stacks) == 7, "all of them come, and no others"
+    assert stacks == {tuple(image[:, 0, 0].tolist()) for image in other.draw(500, rng(1)).images}
+    digits = drawn.images[:, :, 0, 0].long() % 10
+    assert torch.equal(drawn.labels, digits @ torch.tensor([100, 10, 1]))
+
+
+def test_fixed_stacks_are_drawn_uniformly():
+    pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
+    drawn = Images(pixels, 2, CPU, fixed=5).draw(5000, rng()).images[:, :, 0, 0].long()
+    counts = torch.unique(drawn, dim=0, return_counts=True)[1]
+    assert chisquare(counts.numpy()).pvalue > 0.01

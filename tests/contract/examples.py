@@ -362,6 +362,8 @@ RAW_FILES = {
     "imagenet32": small_imagenet32,
     "imagenet32_png": small_imagenet32_png,
     "stacked_mnist": small_mnist,
+    "stacked_mnist_60k": small_mnist,
+    "stacked_mnist_fixed": small_mnist,
     "stl10": small_stl10,
     "stl10_32": small_stl10,
     "stl10_labelled": small_stl10,
