@@ -43,7 +43,7 @@ RayTune(root / "ray").run([*jobs, lost], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard
 failed = there.records.pop(lost.spec.trial_id)
-assert failed.status == "failed" and "FileNotFoundError" in failed.error, failed
+assert failed.status == "failed" and "no such data" in failed.error, failed
 for trial_id, record in here.records.items():
     other = there.records[trial_id]
     assert record.status == other.status == "finished", other.error
