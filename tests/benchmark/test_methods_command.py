@@ -188,7 +188,7 @@ def test_long_names_are_folded_at_their_joints(text, width, expected):
         (["msgan", "--dataset", "stacked_digit"], "unknown dataset 'stacked_digit'; did you mean 'stacked_digits'?"),
         (
             ["msgan", "--dataset", "stacked_mnist"],
-            "trains method 'msgan' on 'stacked_mnist'; it is trained on: folder_32, stacked_dig",
+            "trains method 'msgan' on 'stacked_mnist'; it is trained on: cifar10, folder_32, stacked_dig",
         ),
         (["--dataset", "stacked_mnist"], "--dataset: also name the method"),
     ],
