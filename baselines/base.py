@@ -6,6 +6,7 @@ loss, step that player. A reader of a method's file should recognise the paper's
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -123,11 +124,16 @@ class Method(nn.Module, ABC):
         judgement: Judgement = self.discriminator(images)
         return judgement
 
+    @cached_property
+    def has_batch_norm(self) -> bool:
+        """Whether a layer of the discriminator normalises by its batch. Looked up once: it is asked in every turn."""
+        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
+
     def judge_each(self, *batches: Tensor) -> list[Judgement]:
         """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
         batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
         """
-        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules()):
+        if self.has_batch_norm:
             return [self.judge(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
         whole = self.judge(torch.cat(batches))

@@ -108,7 +108,8 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
 
     A result of other images than those that are prepared here under the same name is none of this suite.
     """
-    manifests = {spec.dataset: manifest_of(spec.dataset, workspace.data) for spec in suite.specs.values()}
+    datasets = dict.fromkeys(spec.dataset for spec in suite.specs.values())
+    manifests = {name: manifest_of(name, workspace.data) for name in datasets}
     records = {
         trial_id: record
         for trial_id, record in Store(workspace.results).find(suite.specs).items()

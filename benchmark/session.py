@@ -79,23 +79,24 @@ class Session:
 
     def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
         """Prepare data and instruments once, in the driver, and say what every trial gets."""
-        folders: dict[str, Path] = {}
+        prepared: dict[str, Prepared] = {}
         instruments: dict[tuple[str, str], Path] = {}
         jobs = []
         gpus = self.suite.resources.gpus if torch.cuda.is_available() else 0.0
         for spec in specs:
-            if spec.dataset not in folders:
+            if spec.dataset not in prepared:
                 self._say(f"preparing {spec.dataset}")
-                folders[spec.dataset] = plugins.datasets[spec.dataset].prepare(self.data_dir, self.workspace.data)
-            folder = folders[spec.dataset]
-            check_labels(spec, open_prepared(folder))
+                folder = plugins.datasets[spec.dataset].prepare(self.data_dir, self.workspace.data)
+                prepared[spec.dataset] = open_prepared(folder)
+            data = prepared[spec.dataset]
+            check_labels(spec, data)
             key = (spec.dataset, spec.protocol.metric)
             if key not in instruments:
                 self._say(f"preparing the instruments of metric {spec.protocol.metric} for {spec.dataset}")
                 metric = plugins.metrics[spec.protocol.metric]
-                instruments[key] = metric.prepare(open_prepared(folder), self.workspace.instruments)
+                instruments[key] = metric.prepare(data, self.workspace.instruments)
             jobs.append(
-                Job(spec, folder, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
+                Job(spec, data.path, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
             )
         return jobs
 

@@ -12,8 +12,6 @@ from benchmark.data.base import Dataset
 from benchmark.data.places import Part, Way, home, parts
 from benchmark.errors import UserError
 
-Copied = Callable[[str, int, int], None]  # file name, files done, files in all
-
 
 def import_files(
     dataset: type[Dataset],
@@ -21,7 +19,6 @@ def import_files(
     data_dir: Path,
     verify: Callable[[], object],
     link: bool = False,
-    copied: Copied | None = None,
 ) -> list[Path]:
     """Copy or hard-link what the dataset needs from files and folders into its folder under `data_dir`.
 
@@ -32,11 +29,9 @@ def import_files(
     put: list[Path] = []
     made = _absent_folders(data_dir / home(dataset.name))
     try:
-        for done, (target, source) in enumerate(plan.items(), 1):
+        for target, source in plan.items():
             if _put(source, target, link):
                 put.append(target)
-            if copied:
-                copied(target.name, done, len(plan))
         problem = dataset.missing(data_dir)
         if problem:
             raise UserError(problem)
