@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmark.data.archive import members
 from benchmark.data.base import Arrays, Dataset
-from benchmark.data.official import checked_md5, content_of, find, how_to_get, joined, labelled
+from benchmark.data.official import checked_md5, content_of, how_to_get, joined, labelled
+from benchmark.data.raw_files import find
 from benchmark.data.safe_pickle import read_pickle
 from benchmark.errors import UserError
 

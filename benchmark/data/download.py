@@ -1,6 +1,5 @@
 """A file from the web: goes on where it was cut off, is checked, and takes its name only when it is right."""
 
-import hashlib
 import http.client
 import re
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from benchmark.data.raw_files import digest_of
 from benchmark.errors import UserError
 
 BLOCK = 1 << 18
@@ -40,7 +40,7 @@ def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path
     """
     target = folder / wanted.name
     if target.exists():
-        if md5_of(target) != wanted.md5:
+        if digest_of(target, "md5") != wanted.md5:
             raise UserError(f"{target}: is not the published file (its MD5 is not {wanted.md5}); move it away")
         return target
     problems = []
@@ -57,14 +57,8 @@ def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path
     raise UserError(f"{wanted.name}: cannot be downloaded:\n" + "\n".join(problems))
 
 
-def md5_of(path: Path) -> str:
-    """MD5, as torchvision lists it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def _check(part: Path, wanted: Download) -> None:
-    found = md5_of(part)
+    found = digest_of(part, "md5")
     if found != wanted.md5:
         part.unlink()
         raise _BrokenError(f"its MD5 is {found}, expected {wanted.md5}; what came was removed")

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.data.base import Arrays
 from benchmark.data.official import checked_md5, content_of, how_to_get, labelled
-from benchmark.data.official import find as find_file
+from benchmark.data.raw_files import find as find_file
 from benchmark.errors import UserError
 
 # md5 of the unpacked official files (as torchvision and everybody else lists them for the archives' contents)

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from benchmark.data.base import Dataset, Stream
+from benchmark.data.raw_files import find as find_file
 from benchmark.data.safe_pickle import read_pickle
 from benchmark.errors import UserError
 
@@ -114,8 +115,7 @@ class ImageNet32(Dataset):
 
 def find(data_dir: Path, *names: str) -> Path | None:
     """The first of these files in one of the usual folders."""
-    candidates = (data_dir / folder / name for folder in FOLDERS for name in names)
-    return next((path for path in candidates if path.is_file()), None)
+    return find_file(data_dir, FOLDERS, names)
 
 
 def checked(arrays: dict[str, Any], path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -10,13 +10,6 @@ from benchmark.data.base import Arrays, Shape
 from benchmark.errors import UserError
 
 
-def find(data_dir: Path, folders: Iterable[str], names: Iterable[str]) -> Path | None:
-    """The first of the named files in one of the folders under `data_dir`."""
-    names = list(names)
-    candidates = (data_dir / folder / name for folder in folders for name in names)
-    return next((path for path in candidates if path.is_file()), None)
-
-
 def how_to_get(dataset: str, data_dir: Path, files: str) -> str:
     """The end of a message about missing files: torchvision's class of that name downloads them, or people do."""
     return (

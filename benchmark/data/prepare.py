@@ -15,13 +15,13 @@ import numpy as np
 from filelock import FileLock
 
 from benchmark import __version__
+from benchmark.data.raw_files import digest_of
 from benchmark.data.splits import Arrays, Prepared, Split, Stream
 from benchmark.errors import UserError
 
 SPLITS = ("train", "test")
 KINDS = ("images", "labels")
 MANIFEST = "manifest.json"
-HASH_BLOCK = 1 << 22
 
 Told = Callable[[str, int, int], None]  # split, images done, images in all
 
@@ -232,7 +232,7 @@ def damage(path: Path, thorough: bool = False) -> str | None:
                 return f"{file}: holds {found or 'no whole array'}, expected {expected}; {again}"
     if thorough:
         for file_name, checksum in manifest.get("checksums", {}).items():
-            if file_checksum(path / file_name) != checksum:
+            if digest_of(path / file_name, "sha256") != checksum:
                 return f"{path / file_name}: its SHA-256 is not that of the manifest; {again}"
     return None
 
@@ -242,12 +242,3 @@ def _shape_of(file: Path) -> tuple[int, ...] | None:
         array = np.load(file, mmap_mode="r")
         return tuple(array.shape)
     return None
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.io import loadmat
 
 from benchmark.data.base import Arrays, Dataset
-from benchmark.data.official import checked_md5, content_of, find, labelled
+from benchmark.data.official import checked_md5, content_of, labelled
+from benchmark.data.raw_files import find
 from benchmark.errors import UserError
 
 FILES = {

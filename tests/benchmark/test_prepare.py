@@ -15,6 +15,7 @@ import pytest
 
 from benchmark.data import prepare
 from benchmark.data.prepare import damage, is_prepared, open_prepared, write_prepared
+from benchmark.data.raw_files import digest_of
 from benchmark.data.splits import Arrays, Stream
 from benchmark.errors import UserError
 
@@ -55,7 +56,7 @@ def test_arrays_come_back_and_the_manifest_tells_of_them(tmp_path):
     files = {path.name for path in found.path.glob("*.npy")}
     assert set(found.manifest["checksums"]) == files
     for name, checksum in found.manifest["checksums"].items():
-        assert prepare.file_checksum(found.path / name) == checksum
+        assert digest_of(found.path / name, "sha256") == checksum
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 99])
@@ -135,6 +136,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from benchmark.data.prepare import write_prepared
+from benchmark.data.raw_files import digest_of
 from benchmark.data.splits import Arrays, Stream
 
 target, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
