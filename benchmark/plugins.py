@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import baselines
 from benchmark.data import DATASETS
 from benchmark.errors import UserError, hint
+from benchmark.extractors import EXTRACTORS
 from benchmark.metrics import METRICS
 
 if TYPE_CHECKING:  # importing these for real would load torch
     from baselines.base import Method
     from baselines.networks.base import Network
     from benchmark.data.base import Dataset
+    from benchmark.extractors.base import Extractor
     from benchmark.metrics.base import Metric
 
 T = TypeVar("T")
@@ -43,4 +45,5 @@ class Registry(Generic[T]):
 methods: "Registry[Method]" = Registry("method", baselines.METHODS)
 networks: "Registry[Network]" = Registry("network", baselines.NETWORKS)
 datasets: "Registry[Dataset]" = Registry("dataset", DATASETS)
+extractors: "Registry[Extractor]" = Registry("extractor", EXTRACTORS)
 metrics: "Registry[Metric]" = Registry("metric", METRICS)

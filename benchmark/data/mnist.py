@@ -15,6 +15,7 @@ class MNIST(Dataset):
     source = SOURCE
     shape = (1, 28, 28)
     labels = 10
+    digits = True
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:

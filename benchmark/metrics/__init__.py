@@ -2,5 +2,4 @@
 
 METRICS = {
     "modes": "benchmark.metrics.modes:Modes",
-    "pixel_frechet": "benchmark.metrics.pixels:PixelFrechet",
 }
