@@ -1,7 +1,8 @@
 """The cells of a suite: layers merged, names checked, trials written out in full."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,9 @@ from pydantic import ValidationError
 from benchmark import plugins
 from benchmark.errors import UserError, hint
 from benchmark.layers import Layers, Origin, Source
+from benchmark.measures import all_outputs, named, outputs
 from benchmark.papers import Published, PublishedTable, load_table
+from benchmark.reduction import fewer, synthetic
 from benchmark.spec import Frozen, TrialSpec
 from benchmark.suite_file import Patch, Row, SuiteFile, Table
 from benchmark.validation import complaint
@@ -64,10 +67,15 @@ class Builder:
         self._check_tolerance(cells)
         if self.problems:
             raise UserError("\n".join(dict.fromkeys("\n".join(self.problems).splitlines())))
+        scale = self.file.scales[self.scale]
+        if scale.samples:
+            cells = [replace(cell, specs=_each(cell.specs, partial(fewer, samples=scale.samples))) for cell in cells]
+        if scale.synthetic:
+            cells = [replace(cell, specs=_each(cell.specs, synthetic), published=None) for cell in cells]
         return tuple(cells)
 
     def _check_tolerance(self, cells: list[Cell]) -> None:
-        known = outputs_of(cell.specs[0].protocol.metric for cell in cells)
+        known = {key for cell in cells for key in outputs(cell.specs[0].protocol)}
         for key in self.file.tolerance if cells else ():
             if key not in known:
                 where = self.source.at(("tolerance", key))
@@ -108,7 +116,7 @@ class Builder:
             raise UserError(
                 f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
             )
-        known = outputs_of(plugins.metrics)
+        known = all_outputs()
         for key in published.values:
             if key not in known:
                 where = f"{self.source.at(at)}: row '{published.row}'"
@@ -173,8 +181,7 @@ class Builder:
         ):
             with _at(layers.place_of((kind,), cell_place)):
                 registry.check(getattr(spec, kind))
-        with _at(layers.place_of(("protocol", "metric"), cell_place)):
-            plugins.metrics.check(spec.protocol.metric)
+        spec = self._measures(spec, layers, cell_place)
         if spec.protocol.evaluations > spec.steps:
             where = layers.place_of(("protocol", "evaluations"), cell_place)
             raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
@@ -184,6 +191,21 @@ class Builder:
         spec = spec.model_copy(update={"options": options, "network_options": network_options})
         self._check_fit(spec, layers, cell_place)
         return spec
+
+    def _measures(self, spec: TrialSpec, layers: Layers, cell_place: str) -> TrialSpec:
+        """The trial with every option of its metrics written out."""
+        measures = {}
+        for label, measure in spec.protocol.measures.items():
+            at: KeyPath = ("protocol", "measures", label)
+            with _at(layers.place_of((*at, "metric"), cell_place)):
+                plugins.metrics.check(measure.metric)
+            metric = plugins.metrics[measure.metric]
+            options = _validated(metric.Options, measure.options, (*at, "options"), layers, cell_place)
+            if "extractor" in options:
+                with _at(layers.place_of((*at, "options", "extractor"), cell_place)):
+                    plugins.extractors.check(options["extractor"])
+            measures[label] = measure.model_copy(update={"options": options})
+        return spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"measures": measures})})
 
     def _check_fit(self, spec: TrialSpec, layers: Layers, cell_place: str) -> None:
         """Refuse combinations that could not train, before anything is started."""
@@ -220,12 +242,15 @@ class Builder:
             problem = method.problem(spec.options, spec.batch_size, max(dataset.classes(), 0))
             if problem:
                 raise UserError(problem)
-        metric = plugins.metrics[spec.protocol.metric]
-        if not metric.fits(dataset):
-            raise UserError(
-                f"{layers.place_of(('protocol', 'metric'), cell_place)}: metric '{spec.protocol.metric}'"
-                f" cannot be measured on {spec.dataset}"
-            )
+        for one in named(spec.protocol):
+            with _at(layers.place_of(("protocol", "measures", one.label), cell_place)):
+                problem = one.metric.problem(one.options, dataset, one.measure.n_fake)
+                if problem:
+                    raise UserError(problem)
+
+
+def _each(specs: tuple[TrialSpec, ...], change: Callable[[TrialSpec], TrialSpec]) -> tuple[TrialSpec, ...]:
+    return tuple(change(spec) for spec in specs)
 
 
 def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: Layers, cell_place: str) -> Patch:
@@ -235,11 +260,6 @@ def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: La
         raise UserError(
             "\n".join(f"{layers.place_of((*at, *e['loc']), cell_place)}: {complaint(e, model)}" for e in error.errors())
         ) from None
-
-
-def outputs_of(metrics: Iterable[str]) -> set[str]:
-    """The keys of all numbers that these metrics give."""
-    return {output.key for metric in metrics for output in plugins.metrics[metric].outputs}
 
 
 class _at:  # noqa: N801 - reads as a preposition

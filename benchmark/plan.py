@@ -10,6 +10,7 @@ from benchmark import plugins
 from benchmark.data.fetch import ways
 from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
+from benchmark.measures import extractors_of
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import Suite
@@ -124,4 +125,8 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
         problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
         if problem:
             missing[name] = problem + ways(dataset, data_dir)
+    for name in dict.fromkeys(name for spec in plan.todo.values() for name in extractors_of(spec.protocol)):
+        problem = plugins.extractors[name].missing(data_dir)
+        if problem:
+            missing[name] = problem
     return Plan(suite, records, missing, begun)

@@ -112,7 +112,7 @@ def _packed(job: Job) -> dict[str, Any]:
     return {
         "spec": job.spec.model_dump(mode="json"),
         "data": str(job.data),
-        "instrument": str(job.instrument),
+        "instruments": job.instruments.model_dump(mode="json"),
         "checkpoints": str(job.checkpoints),
         "cpus": job.cpus,
         "gpus": job.gpus,
@@ -120,12 +120,13 @@ def _packed(job: Job) -> dict[str, Any]:
 
 
 def _unpacked(packed: dict[str, Any]) -> Job:
+    from benchmark.measuring import Instruments
     from benchmark.spec import TrialSpec
 
     return Job(
         TrialSpec.model_validate(packed["spec"]),
         Path(packed["data"]),
-        Path(packed["instrument"]),
+        Instruments.model_validate(packed["instruments"]),
         Path(packed["checkpoints"]),
         packed["cpus"],
         packed["gpus"],

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmark import plugins, report
+from benchmark import measuring, plugins, report
 from benchmark.data.base import Prepared, open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import UserError
+from benchmark.measuring import Instruments
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule import Listener, runner
-from benchmark.spec import TrialSpec
+from benchmark.spec import TrialSpec, canonical
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
@@ -80,7 +81,7 @@ class Session:
     def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
         """Prepare data and instruments once, in the driver, and say what every trial gets."""
         prepared: dict[str, Prepared] = {}
-        instruments: dict[tuple[str, str], Path] = {}
+        instruments: dict[tuple[str, str], Instruments] = {}
         jobs = []
         gpus = self.suite.resources.gpus if torch.cuda.is_available() else 0.0
         for spec in specs:
@@ -90,11 +91,17 @@ class Session:
                 prepared[spec.dataset] = open_prepared(folder)
             data = prepared[spec.dataset]
             check_labels(spec, data)
-            key = (spec.dataset, spec.protocol.metric)
+            key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
             if key not in instruments:
-                self._say(f"preparing the instruments of metric {spec.protocol.metric} for {spec.dataset}")
-                metric = plugins.metrics[spec.protocol.metric]
-                instruments[key] = metric.prepare(data, self.workspace.instruments)
+                self._say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
+                instruments[key] = measuring.prepare(
+                    spec.protocol,
+                    plugins.datasets[spec.dataset],
+                    data,
+                    self.workspace.instruments,
+                    self.data_dir,
+                    self._say,
+                )
             jobs.append(
                 Job(spec, data.path, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
             )

@@ -6,9 +6,10 @@ scheduling, no report options. Two suites that ask for the same training share i
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 2
@@ -63,22 +64,61 @@ class Average(Frozen):
     start: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="ours: from the first step")
 
 
-class Protocol(Frozen):
-    """How a trial is measured.
+class Measure(Frozen):
+    """One metric under one protocol: over the first `n_fake` samples, after they went through `codec`.
 
-    `n_fake` samples are generated in batches of `sample_batch` (which matters when `batch_norm` is
-    `batch`, that is when the generator normalises by the statistics of the batch that it is making), and
-    measured at `evaluations` evenly spaced steps, the last one included. The last one is the result.
+    `codec`: `none`, or `jpeg`, Pillow's at its defaults (quality 75, chroma halved), which MSGAN's code puts between
+    generator and metric, for real images too (MS-08, MS-09). `options` are the metric's own.
     """
 
     metric: str
     n_fake: PositiveInt
+    codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are measured as they are (MS-09)")
+    options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")
+
+
+class Protocol(Frozen):
+    """How a trial is measured.
+
+    `measures` maps a label to what is measured. The label is the metric's name, or that name, `_` and a suffix that
+    its outputs then carry: `fid` and `fid_50k` are both measured in one pass over the samples.
+
+    Samples are generated in batches of `sample_batch` (which matters when `batch_norm` is `batch`, that is when the
+    generator normalises by the statistics of the batch that it is making), at `evaluations` evenly spaced steps, the
+    last one included. The last one is the result; it is measured `draws` times, each time from other latents, and the
+    first draw counts.
+    """
+
+    measures: Annotated[dict[str, Measure], Field(min_length=1)]
     evaluations: PositiveInt = Field(default=10, description="ours; only the last one counts")
     sample_batch: PositiveInt = Field(default=64, description="ours; matters where batch_norm is batch")
     batch_norm: Literal["batch", "moving_average"] = Field(
         default="moving_average", description="ours: a sample does not depend on its batch"
     )
-    codec: Literal["none"] = Field(default="none", description="ours: samples are measured as they are (MS-09)")
+    draws: PositiveInt = Field(default=1, description="ours: the noise of drawing samples is not measured")
+
+    @field_validator("measures", mode="before")
+    @classmethod
+    def _named(cls, measures: Any) -> Any:
+        """A measure without a metric is of the metric that it is called after."""
+        if not isinstance(measures, dict):
+            return measures
+        return {k: {"metric": k, **m} if isinstance(m, dict) and "metric" not in m else m for k, m in measures.items()}
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Self:
+        for label, measure in self.measures.items():
+            if not re.fullmatch(rf"{re.escape(measure.metric)}(_[a-z0-9_]+)?", label):
+                raise ValueError(
+                    f"measure '{label}' is of metric '{measure.metric}': call it '{measure.metric}' or"
+                    f" '{measure.metric}_...', a suffix of small letters, digits and _"
+                )
+        return self
+
+    @property
+    def n_fake(self) -> int:
+        """How many samples are generated: as many as the largest measure takes."""
+        return max(measure.n_fake for measure in self.measures.values())
 
 
 class TrialSpec(Frozen):

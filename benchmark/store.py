@@ -38,7 +38,8 @@ class TrialRecord(Frozen):
     """The result of one trial.
 
     `diverged` and `finished` are results; a `failed` trial is shown, and tried again by the next `run`.
-    `facts` are properties of the instruments, such as the accuracy of the digit classifier.
+    `redraws` are the last measurement again, from other latents each time: the noise of drawing samples. `facts` are
+    properties of the instruments, such as the accuracy of the digit classifier, and `instruments` the SHA-256 of each.
     """
 
     trial_id: str
@@ -46,7 +47,9 @@ class TrialRecord(Frozen):
     status: Status
     error: str = ""
     history: list[Measurement] = Field(default_factory=list)
+    redraws: list[dict[str, float]] = Field(default_factory=list)
     facts: dict[str, float] = Field(default_factory=dict)
+    instruments: dict[str, str] = Field(default_factory=dict)
     cost: Cost | None = None
     environment: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)

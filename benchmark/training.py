@@ -155,14 +155,14 @@ class Trainer:
         self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
 
     @torch.no_grad()
-    def samples(self, n: int) -> Iterator[Tensor]:
-        """Exactly n images as uint8 batches, always from the same latents; training is not disturbed.
+    def samples(self, n: int, draw: int = 0) -> Iterator[Tensor]:
+        """Exactly n images as uint8 batches, always from the same latents of a draw; training is not disturbed.
 
         They are made in batches of `protocol.sample_batch`: with `batch_norm: batch` an image depends on the
         batch that it is made in, so the last batch is made whole and cut.
         """
         protocol = self.spec.protocol
-        latents = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
+        latents = torch.Generator(self.device).manual_seed(EVALUATION_SEED + draw)
         generator = self.sampled
         kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
         generator.train(protocol.batch_norm == "batch")

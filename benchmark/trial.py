@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmark import checkpoint, environment, plugins
 from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
 from benchmark.data.images import Images, kept_labels
-from benchmark.metrics.base import Metric
+from benchmark.measuring import Gauge, Instruments
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, Measurement, TrialRecord
 from benchmark.training import Diverged, Trainer, clock
@@ -34,7 +34,7 @@ class Job:
 
     spec: TrialSpec
     data: Path
-    instrument: Path
+    instruments: Instruments
     checkpoints: Path
     cpus: int
     gpus: float
@@ -130,13 +130,14 @@ class _Trial:
 
     job: Job
     history: list[Measurement] = field(default_factory=list)
+    redraws: list[dict[str, float]] = field(default_factory=list)
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         spec, device = self.job.spec, self.job.device
         self.prepared = open_prepared(self.job.data)
-        self.metric: Metric = plugins.metrics[spec.protocol.metric](self.job.instrument, device)
+        self.gauge = Gauge(spec.protocol, self.job.instruments, device)
         self.trainer = build(spec, self.prepared, device)
         self.sheet: Tensor | None = None
         self.path = self.job.checkpoints / f"{spec.trial_id}.pt"
@@ -166,6 +167,7 @@ class _Trial:
             self.evaluation_seconds += mark - measuring
             speed = trainer.step / max(self.train_seconds, 1e-9)
             report(Progress(spec.trial_id, trainer.step, speed, self.metrics))
+        self._redraw()
         checkpoint.save(self.path.with_suffix(".final.pt"), final_weights(trainer))
         self.path.unlink(missing_ok=True)
 
@@ -176,11 +178,22 @@ class _Trial:
     def _measure(self, losses: dict[str, float]) -> None:
         protocol = self.job.spec.protocol
         first: list[Tensor] = []
-        metrics = self.metric.measure(_remembering(self.trainer.samples(protocol.n_fake), first))
-        if not all(map(math.isfinite, metrics.values())):
-            raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
+        metrics = self._gauged(_remembering(self.trainer.samples(protocol.n_fake), first))
         self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
         self.sheet = torch.cat(first)[:SHEET]
+
+    def _gauged(self, samples: Iterable[Tensor]) -> dict[str, float]:
+        metrics = self.gauge.measure(samples)
+        if not all(map(math.isfinite, metrics.values())):
+            raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
+        return metrics
+
+    def _redraw(self) -> None:
+        """The last measurement again, each time from other latents."""
+        protocol, started = self.job.spec.protocol, clock()
+        for draw in range(1 + len(self.redraws), protocol.draws):
+            self.redraws.append(self._gauged(self.trainer.samples(protocol.n_fake, draw)))
+        self.evaluation_seconds += clock() - started
 
     def _save(self) -> None:
         state = self.trainer.state() | {
@@ -200,7 +213,9 @@ class _Trial:
         done = self.trainer.step * self.job.spec.batch_size
         return {
             "history": self.history,
-            "facts": self.metric.facts,
+            "redraws": self.redraws,
+            "facts": self.gauge.facts,
+            "instruments": self.gauge.identities,
             "data": self.prepared.manifest,
             "samples_png": base64.b64encode(contact_sheet(self.sheet)).decode() if self.sheet is not None else "",
             "cost": Cost(

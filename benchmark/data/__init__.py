@@ -18,5 +18,9 @@ DATASETS = {
     "stl10_32": "benchmark.data.stl10:STL10At32",
     "stl10_labelled": "benchmark.data.stl10:LabelledSTL10",
     "svhn": "benchmark.data.svhn:SVHN",
+    "synthetic_32": "benchmark.data.synthetic:Synthetic32",
+    "synthetic_48": "benchmark.data.synthetic:Synthetic48",
+    "synthetic_64": "benchmark.data.synthetic:Synthetic64",
+    "synthetic_stacked": "benchmark.data.synthetic:SyntheticStacked",
     "tiny_imagenet": "benchmark.data.tiny_imagenet:TinyImageNet",
 }

@@ -25,6 +25,7 @@ class StackedDigits(Dataset):
     stacked = 3
     labels = 10
     digits = True
+    ships = True
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:

@@ -29,13 +29,14 @@ class Extractor(ABC):
 
     `title` follows the name of a metric that uses it, "" for the one whose name alone means it (Inception);
     `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
-    logits.
+    logits; `fetched`: whether its weights are a file that somebody has to download.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     title: ClassVar[str]
     classifies: ClassVar[bool]
+    fetched: ClassVar[bool] = False
     fact_titles: ClassVar[dict[str, str]] = {}
 
     @classmethod

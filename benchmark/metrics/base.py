@@ -83,6 +83,12 @@ class Metric(ABC):
         return {}
 
     @classmethod
+    def shrunk(cls, options: Any, samples: int) -> Any:
+        """The same options for measuring with at most so many images of a kind, in a reduced scale."""
+        del samples
+        return options
+
+    @classmethod
     @abstractmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """Why it cannot be measured on a dataset with these options and this many samples, or None."""
@@ -91,7 +97,8 @@ class Metric(ABC):
 class SampleMetric(Metric):
     """Looks at generated images through an extractor. An instance takes one measurement: `add` batches, then `value`.
 
-    `compares`: whether it needs real images; its Options are then `Compared`. `needs_logits`: whether it counts classes.
+    `compares`: whether it needs real images; its Options are then `Compared`. `needs_logits`: whether it counts
+    classes.
     """
 
     Options: ClassVar[type[MetricOptions]] = SampleOptions
@@ -109,6 +116,13 @@ class SampleMetric(Metric):
             able = sorted(name for name in plugins.extractors if plugins.extractors[name].classifies)
             return f"extractor '{options.extractor}' names no classes, which {cls.name} counts; able: {', '.join(able)}"
         return None
+
+    @classmethod
+    def shrunk(cls, options: Any, samples: int) -> Any:
+        """Fewer real images, where it compares with any."""
+        return (
+            options.model_copy(update={"n_real": min(options.n_real or samples, samples)}) if cls.compares else options
+        )
 
     @classmethod
     def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:

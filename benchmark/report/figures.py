@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark import plugins
+from benchmark.measures import named
 from benchmark.report import text
 from benchmark.report.tables import Row, by_table
 from benchmark.suite import Suite
@@ -161,8 +162,7 @@ def plain_ticks(axis: "Axis") -> None:
 
 def landmarks(key: str, members: list[Row]) -> list["Landmark"]:
     """The best that the metric can show, once for every sample size among the rows."""
-    protocols = dict.fromkeys((row.spec.protocol.metric, row.spec.protocol.n_fake) for row in members)
-    marks = (plugins.metrics[metric].landmarks(n_fake).get(key) for metric, n_fake in protocols)
+    marks = (one.landmarks.get(key) for row in members for one in named(row.spec.protocol))
     return list(dict.fromkeys(mark for mark in marks if mark is not None))
 
 

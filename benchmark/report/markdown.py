@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmark import plugins
+from benchmark.measures import Named, named
 from benchmark.report import provenance, text
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
 from benchmark.report.text import escape, grid
@@ -89,11 +90,25 @@ def _dataset(name: str) -> str:
 def protocol_words(protocol: Protocol) -> str:
     """The protocol as a sentence."""
     return (
-        f"{escape(plugins.metrics[protocol.metric].about)}; over {protocol.n_fake:,} generated images; the"
-        f" generator normalises by {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)};"
-        f" measured at {protocol.evaluations} evenly spaced steps of a training, the last of which counts"
-        + ("" if protocol.codec == "none" else f"; images pass through {protocol.codec}")
+        f"{'; '.join(map(_measure_words, named(protocol)))}. The generator normalises by"
+        f" {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)}. Measured at {protocol.evaluations}"
+        " evenly spaced steps of a training, the last of which counts"
+        + ("" if protocol.draws == 1 else f", there over {protocol.draws} draws of samples, the first of which counts")
     )
+
+
+def _measure_words(one: Named) -> str:
+    options = one.measure.options
+    words = [escape(one.metric.about)]
+    if extractor := options.get("extractor"):
+        words.append(f"through {escape(plugins.extractors[extractor].about)}")
+    words.append(f"over {one.measure.n_fake:,} generated images")
+    if reference := options.get("reference"):
+        n_real = f"{options['n_real']:,}" if options["n_real"] else "all"
+        words.append(f"against {n_real} real images of the {reference} split")
+    if one.measure.codec != "none":
+        words.append(f"after {one.measure.codec.upper()} compression")
+    return (f"{escape(one.label)}: " if one.suffix else "") + ", ".join(words)
 
 
 def _progress(rows: list[Row]) -> str:

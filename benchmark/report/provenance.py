@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmark import plugins
+from benchmark.measures import extractors_of, named
 from benchmark.report import text
 from benchmark.report.tables import Row
 from benchmark.report.text import escape, grid
@@ -72,12 +73,13 @@ def _sampled(average: Average | None) -> str:
 def instruments(rows: Iterable[Row]) -> list[str]:
     """What a reader must know of the instruments: notes of the metrics, and the facts in the records."""
     rows = list(rows)
-    protocols = dict.fromkeys((row.spec.protocol.metric, row.spec.protocol.n_fake) for row in rows)
+    measures = [one for row in rows for one in named(row.spec.protocol)]
     notes = dict.fromkeys(
-        note for metric, n_fake in protocols for note in plugins.metrics[metric].notes(n_fake).items()
+        note for one in measures for note in one.metric.notes(one.options, one.measure.n_fake).items()
     )
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
-    titles = {k: v for metric, _ in protocols for k, v in plugins.metrics[metric].fact_titles.items()}
+    used = dict.fromkeys(name for row in rows for name in extractors_of(row.spec.protocol))
+    titles = {k: v for name in used for k, v in plugins.extractors[name].fact_titles.items()}
     for name, seen in _facts(rows).items():
         values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
         lines.append(f"- **Instrument**: {escape(titles.get(name, name.replace('_', ' ')))} {values}.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark import plugins
 from benchmark.cells import Cell
+from benchmark.measures import outputs
 from benchmark.report.statistics import Aggregate
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
@@ -137,12 +138,12 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
     trials = tuple(Trial(spec, records.get(spec.trial_id)) for spec in cell.specs)
     ended = [trial.status for trial in trials]
     counts = Counts(*(ended.count(word) for word in ("finished", "diverged", "failed", "not run")))
-    outputs = plugins.metrics[cell.specs[0].protocol.metric].outputs
+    found = outputs(cell.specs[0].protocol)
     return Row(
         cell=cell,
         trials=trials,
         counts=counts,
-        results={output.key: _result(suite, cell, output, trials, counts) for output in outputs},
+        results={output.key: _result(suite, cell, output, trials, counts) for output in found.values()},
         cost=_total_cost([t.record.cost for t in trials if t.record and t.record.cost]),
     )
 
@@ -167,7 +168,7 @@ def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
     return Reference(
         value=cell.published.values[key][0],
         verified=cell.published.table.status == "verified",
-        mismatches=protocol_mismatches(cell.published, cell.specs[0]),
+        mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
         tolerance=suite.tolerance.get(key),
     )
 

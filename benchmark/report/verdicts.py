@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from benchmark import plugins
+from benchmark.measures import measure_of
 from benchmark.papers import Published
 from benchmark.report.statistics import Interval
 from benchmark.spec import TrialSpec
@@ -140,21 +140,21 @@ def _compared(interval: Interval, reference: Reference, better: Literal["higher"
     return Verdict.INCONCLUSIVE
 
 
-def protocol_mismatches(published: Published, spec: TrialSpec) -> tuple[str, ...]:
-    """Where the protocol that the source states differs from the trial's, in words; silence never differs."""
-    stated, protocol = published.table.protocol, spec.protocol
+def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
+    """Where the protocol that the source states differs from that of a number, in words; silence never differs."""
+    stated, ours = published.table.protocol, measure_of(spec.protocol, key).stated
     pairs: tuple[tuple[str, object, object], ...] = (
         ("dataset", _folded(published.table.dataset), _folded(spec.dataset)),
-        ("n_fake", stated.n_fake, protocol.n_fake),
-        ("codec", stated.codec, protocol.codec),
-        ("batch_norm", stated.batch_norm, protocol.batch_norm),
-        ("feature_extractor", stated.feature_extractor, plugins.metrics[protocol.metric].extractor),
+        ("n_fake", stated.n_fake, ours["n_fake"]),
+        ("codec", stated.codec, ours["codec"]),
+        ("batch_norm", stated.batch_norm, spec.protocol.batch_norm),
+        ("feature_extractor", stated.feature_extractor, ours["feature_extractor"]),
         ("checkpoint", stated.checkpoint, CHECKPOINT),
     )
     return tuple(
-        f"{name}: published {theirs}, here {ours}"
-        for name, theirs, ours in pairs
-        if theirs is not None and theirs != ours
+        f"{name}: published {theirs}, here {mine}"
+        for name, theirs, mine in pairs
+        if theirs is not None and theirs != mine
     )
 
 

@@ -1,0 +1,95 @@
+"""Made-up images, so that every suite can be tried on every machine. No number measured on them says anything.
+
+Each class is a smooth random pattern; an image is its class's pattern, moved and weakened at random, under noise. So
+classes can be told apart, rotations too, and there is something to learn.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.data.base import Arrays, Dataset
+
+CLASSES = 10
+TRAIN, TEST = 600, 300
+WAVES = 4  # per axis: how fine the patterns are
+SEED = 2022
+
+
+class Synthetic(Dataset):
+    """Patterns of a class's own, the same on every machine."""
+
+    licence = "none needed: made by this program"
+    source = "a random generator"
+    note = "synthetic images: what is measured on them says nothing about any method"
+    labels = CLASSES
+    ships = True
+    synthetic = True
+
+    @classmethod
+    def missing(cls, data_dir: Path) -> str | None:
+        """Never: the images are made."""
+        del data_dir
+        return None
+
+    @classmethod
+    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+        """600 images to train on and 300 held out."""
+        del data_dir
+        channels = cls.shape[0] // cls.stacked
+        rng = np.random.default_rng([SEED, channels, *cls.shape[1:]])
+        patterns = _patterns(rng, channels, *cls.shape[1:])
+        return _images(rng, patterns, TRAIN), _images(rng, patterns, TEST), {"made by": f"numpy, seed {SEED}"}
+
+
+def _patterns(rng: np.random.Generator, channels: int, height: int, width: int) -> np.ndarray:
+    """(CLASSES, C, H, W) sums of a few slow waves, within [-1, 1]."""
+    y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
+    frequencies = rng.uniform(0.5, WAVES, (CLASSES, channels, WAVES, 2, 1, 1))
+    phases = rng.uniform(0, 2 * np.pi, (CLASSES, channels, WAVES, 1, 1))
+    waves = np.sin(2 * np.pi * (frequencies[:, :, :, 0] * y + frequencies[:, :, :, 1] * x) + phases)
+    patterns: np.ndarray = waves.mean(2)
+    return patterns
+
+
+def _images(rng: np.random.Generator, patterns: np.ndarray, n: int) -> Arrays:
+    labels = np.arange(n) % CLASSES
+    shifts = rng.integers(-2, 3, (n, 2))
+    strengths = rng.uniform(0.6, 1, (n, 1, 1, 1))
+    moved = np.stack([np.roll(patterns[k], shift, (1, 2)) for k, shift in zip(labels, shifts.tolist(), strict=True)])
+    noisy = strengths * moved + rng.normal(0, 0.05, moved.shape)
+    return Arrays((127.5 + 127.5 * noisy).clip(0, 255).astype(np.uint8), labels)
+
+
+class Synthetic32(Synthetic):
+    """In the shape of CIFAR-10."""
+
+    name = "synthetic_32"
+    about = "synthetic 32x32 patterns of 10 kinds, for trying things out"
+    shape = (3, 32, 32)
+
+
+class Synthetic48(Synthetic):
+    """In the shape of STL-10 as GANs are trained on it."""
+
+    name = "synthetic_48"
+    about = "synthetic 48x48 patterns of 10 kinds, for trying things out"
+    shape = (3, 48, 48)
+
+
+class Synthetic64(Synthetic):
+    """In the shape of CelebA as GANs are trained on it."""
+
+    name = "synthetic_64"
+    about = "synthetic 64x64 patterns of 10 kinds, for trying things out"
+    shape = (3, 64, 64)
+
+
+class SyntheticStacked(Synthetic):
+    """In the shape of Stacked-MNIST: three grey patterns as channels."""
+
+    name = "synthetic_stacked"
+    about = "three synthetic 28x28 patterns of 10 kinds stacked as channels, for trying things out"
+    shape = (3, 28, 28)
+    stacked = 3
+    digits = True

@@ -1,0 +1,52 @@
+"""What a reduced scale does to a trial: fewer samples, or images and networks that every machine has."""
+
+from benchmark import plugins
+from benchmark.errors import UserError
+from benchmark.spec import Measure, TrialSpec
+
+RANDOM = "random_conv"
+
+
+def fewer(spec: TrialSpec, samples: int) -> TrialSpec:
+    """The trial measured with at most so many generated and so many real images."""
+
+    def shrunk(measure: Measure) -> Measure:
+        metric = plugins.metrics[measure.metric]
+        options = metric.shrunk(metric.Options.model_validate(measure.options), samples)
+        return measure.model_copy(
+            update={"n_fake": min(measure.n_fake, samples), "options": options.model_dump(mode="json")}
+        )
+
+    return _with_measures(spec, {label: shrunk(measure) for label, measure in spec.protocol.measures.items()})
+
+
+def synthetic(spec: TrialSpec) -> TrialSpec:
+    """The trial on made-up images of the same shape, measured through a network that needs no download."""
+
+    def offline(measure: Measure) -> Measure:
+        name = measure.options.get("extractor")
+        if name is None or not plugins.extractors[name].fetched:
+            return measure
+        return measure.model_copy(update={"options": measure.options | {"extractor": RANDOM}})
+
+    measures = {label: offline(measure) for label, measure in spec.protocol.measures.items()}
+    return _with_measures(spec.model_copy(update={"dataset": stand_in(spec.dataset)}), measures)
+
+
+def stand_in(name: str) -> str:
+    """The synthetic dataset with images of the same shape and make; what needs no files stands for itself."""
+    dataset = plugins.datasets[name]
+    if dataset.ships:
+        return name
+    made_up = {other: plugins.datasets[other] for other in plugins.datasets if plugins.datasets[other].synthetic}
+    like = (dataset.shape, dataset.stacked)
+    alike = [other for other, candidate in made_up.items() if (candidate.shape, candidate.stacked) == like]
+    if not alike:
+        raise UserError(
+            f"{name}: there are no synthetic images like its own to stand in; see benchmark/data/synthetic.py"
+        )
+    return alike[0]
+
+
+def _with_measures(spec: TrialSpec, measures: dict[str, Measure]) -> TrialSpec:
+    return spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"measures": measures})})
