@@ -60,6 +60,8 @@ class Method(nn.Module, ABC):
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     classes: ClassVar[int] = 0
     basis: ClassVar[str] = "official-code"  # what the implementation follows; a tag of every run
+    names_rotations: ClassVar[bool] = False  # whether `rotation_logits` can be asked for
+    judges_alone: ClassVar[bool] = True  # whether `judge` takes single images, and not packs of them
 
     def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
         """`distribution`: of the latents. `labels`: how many manual classes the dataset has."""
@@ -123,6 +125,11 @@ class Method(nn.Module, ABC):
         """The discriminator's view of (N, C, H, W) images."""
         judgement: Judgement = self.discriminator(images)
         return judgement
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """(N, 4) logits of how often each of (N, C, S, S) images was turned, given that it is real; see `rotations`."""
+        del images
+        raise NotImplementedError(f"{type(self).__name__} names no rotations")
 
     @cached_property
     def has_batch_norm(self) -> bool:

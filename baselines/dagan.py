@@ -66,7 +66,10 @@ class DAGAN(base.Method):
 
 
 class DAGANMD(DAGAN):
-    """One real/fake logit per turn, on the class head; the usual real/fake head is not used."""
+    """One real/fake logit per turn, on the class head; the usual real/fake head is not used.
+
+    They name no rotations: D_r only ever sees images turned r times, so nothing makes it comparable with the others.
+    """
 
     title = "DAGAN-MD"
     about = "the plain game on turned images with one real/fake logit for each turn"

@@ -185,6 +185,7 @@ class DistGANSS(DistGAN):
     about = "Dist-GAN + rotation task, as in MSGAN's code"
     Options = TaskOptions
     classes = rotations.TURNS
+    names_rotations = True
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """weight_d CE(C(turned real), r)."""
@@ -203,6 +204,10 @@ class DistGANSS(DistGAN):
     def class_error(self, turned: rotations.Labelled) -> Tensor:
         """CE(C(images), labels)."""
         return cross_entropy(self.judge(turned.images).classes, turned.labels)
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The class head; of a head with a fifth class, 'fake', the other four."""
+        return rotations.of_real(self.judge(images).classes)
 
 
 class DistGANMS(DistGANSS):

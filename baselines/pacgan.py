@@ -34,6 +34,7 @@ class PacGAN(GAN):
     year = 2018
     about = "the plain game, the discriminator judging several images at once"
     Options: ClassVar[type[GANOptions]] = PacGANOptions
+    judges_alone = False
 
     @classmethod
     def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:

@@ -79,6 +79,20 @@ def batch(recipe: str, images: Tensor, rng: torch.Generator) -> Labelled:
     return RECIPES[recipe](images)
 
 
+def of_real(classes: Tensor) -> Tensor:
+    """(N, 4) logits of the turns of real images, from (N, K) logits of which these are the first four."""
+    return classes[:, :TURNS]
+
+
+def of_real_jointly(classes: Tensor) -> Tensor:
+    """(N, 4) scores of the turns of real images, from (N, 8) of turn r and origin: real 2r, fake 2r + 1.
+
+    Not log(exp(s_2r) + exp(s_2r+1)), which would be the turn whatever the origin: the images are known to be real, as
+    with a fifth class, and scores that learnt from a hinge are no logarithms of probabilities.
+    """
+    return classes[:, ::2]
+
+
 def problem(recipe: str, batch_size: int) -> str | None:
     """Why a batch of this size cannot be turned by this recipe, or None."""
     if recipe in ("subset", "quarters") and batch_size % TURNS:

@@ -44,6 +44,7 @@ class SSGAN(GAN):
     about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
     Options: ClassVar[type[GANOptions]] = SSGANOptions
     classes = rotations.TURNS
+    names_rotations = True
 
     @classmethod
     def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
@@ -67,3 +68,7 @@ class SSGAN(GAN):
     def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
         return self.rotation_task(self.turned(fake, turn.rng), self.options.weight_g)
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The class head; of a head with a fifth class, 'fake', the other four."""
+        return rotations.of_real(self.judge(images).classes)

@@ -91,6 +91,7 @@ class SSGANLA(base.Method):
     about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
     Options: ClassVar[type[base.Options]] = SSGANLAOptions
     classes = 2 * rotations.TURNS
+    names_rotations = True
 
     @classmethod
     def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
@@ -113,6 +114,10 @@ class SSGANLA(base.Method):
         else:
             task = generator_task(form, 1.0, rotations.batch(recipe, self.generator(latents), turn.rng))
         return task.cost(*(view.classes for view in self.judge_each(*task.images)))
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The scores of the four real classes."""
+        return rotations.of_real_jointly(self.judge(images).classes)
 
 
 class SSGANLAPlusOptions(GANOptions):
@@ -143,3 +148,7 @@ class SSGANLAPlus(SSGAN):
     def generator_task(self, turn: base.Turn, fake: Tensor) -> Task:
         """weight_g (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
         return generator_task(self.options.form, self.options.weight_g, self.turned(fake, turn.rng))
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The scores of the four real classes."""
+        return rotations.of_real_jointly(self.judge(images).classes)

@@ -13,7 +13,7 @@ from benchmark.layers import Layers, Origin, Source
 from benchmark.measures import all_outputs, named, outputs
 from benchmark.papers import Published, PublishedTable, load_table
 from benchmark.reduction import fewer, synthetic
-from benchmark.spec import Frozen, TrialSpec
+from benchmark.spec import Frozen, Measure, TrialSpec
 from benchmark.suite_file import Patch, Row, SuiteFile, Table
 from benchmark.validation import complaint
 from benchmark.yaml_file import KeyPath, read_yaml
@@ -193,18 +193,20 @@ class Builder:
         return spec
 
     def _measures(self, spec: TrialSpec, layers: Layers, cell_place: str) -> TrialSpec:
-        """The trial with every option of its metrics written out."""
+        """The trial with every option of its metrics written out, and without measures that its method has not."""
         measures = {}
         for label, measure in spec.protocol.measures.items():
             at: KeyPath = ("protocol", "measures", label)
             with _at(layers.place_of((*at, "metric"), cell_place)):
                 plugins.metrics.check(measure.metric)
             metric = plugins.metrics[measure.metric]
+            _check_samples(measure, metric.draws, at, layers, cell_place)
             options = _validated(metric.Options, measure.options, (*at, "options"), layers, cell_place)
             if "extractor" in options:
                 with _at(layers.place_of((*at, "options", "extractor"), cell_place)):
                     plugins.extractors.check(options["extractor"])
             measures[label] = measure.model_copy(update={"options": options})
+        measures = _applying(measures, spec.method, layers, cell_place)
         return spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"measures": measures})})
 
     def _check_fit(self, spec: TrialSpec, layers: Layers, cell_place: str) -> None:
@@ -244,13 +246,39 @@ class Builder:
                 raise UserError(problem)
         for one in named(spec.protocol):
             with _at(layers.place_of(("protocol", "measures", one.label), cell_place)):
-                problem = one.metric.problem(one.options, dataset, one.measure.n_fake)
+                problem = one.metric.problem(one.options, dataset, one.n_fake)
                 if problem:
                     raise UserError(problem)
 
 
 def _each(specs: tuple[TrialSpec, ...], change: Callable[[TrialSpec], TrialSpec]) -> tuple[TrialSpec, ...]:
     return tuple(change(spec) for spec in specs)
+
+
+def _applying(measures: dict[str, Measure], name: str, layers: Layers, cell_place: str) -> dict[str, Measure]:
+    """The measures that a method has. Raises UserError when it has none of them."""
+    method = plugins.methods[name]
+    metrics = {label: plugins.metrics[measure.metric] for label, measure in measures.items()}
+    found = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
+    if not found:
+        able = (n for n in plugins.methods if any(metric.applies(plugins.methods[n]) for metric in metrics.values()))
+        raise UserError(
+            f"{layers.place_of(('protocol', 'measures'), cell_place)}: method '{name}' has no"
+            f" {' and no '.join(measures)}, so nothing is left to measure; methods that have: {', '.join(sorted(able))}"
+        )
+    return found
+
+
+def _check_samples(measure: Measure, draws: bool, at: KeyPath, layers: Layers, cell_place: str) -> None:
+    """Samples, and a codec for them, are for metrics that look at samples."""
+    if draws and measure.n_fake is None:
+        where = layers.place_of(at, cell_place)
+        raise UserError(f"{where}: 'n_fake' is required: '{measure.metric}' is taken over generated images")
+    if not draws:
+        for key in ("n_fake", "codec"):
+            if getattr(measure, key) != Measure.model_fields[key].default:
+                where = layers.place_of((*at, key), cell_place)
+                raise UserError(f"{where}: '{measure.metric}' looks at no generated images; leave out '{key}'")
 
 
 def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: Layers, cell_place: str) -> Patch:

@@ -25,6 +25,11 @@ class Named(NamedTuple):
         return output.key + self.suffix
 
     @property
+    def n_fake(self) -> int:
+        """Over how many samples it is taken; 0 where it looks at none."""
+        return self.measure.n_fake or 0
+
+    @property
     def outputs(self) -> "tuple[Output, ...]":
         """Its outputs, named for this protocol."""
         words = self.suffix.replace("_", " ").strip()
@@ -36,16 +41,16 @@ class Named(NamedTuple):
     @property
     def landmarks(self) -> "dict[str, Landmark]":
         """Output key -> the best that it can show."""
-        found = self.metric.landmarks(self.options, self.measure.n_fake)
+        found = self.metric.landmarks(self.options, self.n_fake)
         return {key + self.suffix: landmark for key, landmark in found.items()}
 
     @property
     def stated(self) -> dict[str, object]:
-        """The protocol of its outputs in the words of published tables."""
+        """The protocol of its outputs in the words of published tables; None for what it does not have."""
         own = self.measure.options
         return {
             "n_fake": self.measure.n_fake,
-            "codec": self.measure.codec,
+            "codec": self.measure.codec if self.metric.draws else None,
             "feature_extractor": own.get("extractor"),
             "reference_split": own.get("reference"),
             "n_real": own.get("n_real"),

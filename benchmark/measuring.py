@@ -1,4 +1,4 @@
-"""Measures a checkpoint under all measures of its protocol in one pass over its samples.
+"""Takes all measures of a protocol that look at samples, in one pass over the samples of a checkpoint.
 
 A batch of samples goes once through every codec and extractor that a measure asks for; each measure takes as many as
 it wants. What is known of the real images is computed once, in the driver, and read by all trials.
@@ -7,7 +7,7 @@ it wants. What is known of the real images is computed once, in the driver, and 
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ from torch import Tensor
 
 from benchmark import plugins
 from benchmark.codecs import encoded
-from benchmark.data.base import Arrays, Dataset, Prepared
+from benchmark.data.base import Dataset, Prepared
+from benchmark.data.chosen import REFERENCE_SEED, real_images
 from benchmark.errors import UserError
 from benchmark.extractors.base import Extractor, Features
 from benchmark.measures import Named, named
-from benchmark.metrics.base import Compared, Real, SampleMetric
+from benchmark.metrics.base import Compared, DiscriminatorMetric, Real, SampleMetric
 from benchmark.spec import Frozen, Protocol, digest
 from benchmark.store import write_atomically
 
-REFERENCE_SEED = 2021  # which real images are compared with does not depend on the trial
-CHUNK = 500  # real images that are looked at together
 VERSION = 1  # raised when what is kept of the real images changes
 
 Say = Callable[[str], None]
@@ -54,6 +53,10 @@ def prepare(
     opened: dict[str, Extractor] = {}
     references = {}
     for one in named(protocol):
+        if issubclass(one.metric, DiscriminatorMetric):
+            if problem := one.metric.lacking(one.options, dataset, prepared):
+                raise UserError(f"{one.label}: {problem}")
+            continue
         if not issubclass(one.metric, SampleMetric):
             continue
         name = one.options.extractor
@@ -100,18 +103,6 @@ def _reference(
     return folder, summary
 
 
-def real_images(split: Arrays, dataset: type[Dataset], n: int) -> Iterator[Tensor]:
-    """n real images as a GAN sees them, uint8 (m, C, H, W) at a time: of a fixed shuffle, or fixed stacks."""
-    rng = np.random.default_rng(REFERENCE_SEED)
-    if dataset.stacked == 1:
-        places = np.sort(rng.permutation(len(split.labels))[:n])[:, None]
-    else:
-        places = rng.integers(len(split.labels), size=(n, dataset.stacked))
-    for start in range(0, n, CHUNK):
-        chosen = places[start : start + CHUNK]
-        yield torch.from_numpy(split.images[chosen.ravel()]).view(len(chosen), *dataset.shape)
-
-
 def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
     """Two .npy files, written from one end to the other; the folder appears whole or not at all."""
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -150,10 +141,10 @@ def open_real(folder: Path) -> Real:
 
 
 class Gauge:
-    """Takes all measures of a protocol of one generator after the other."""
+    """Takes all measures of a protocol that look at samples, of one generator after the other."""
 
     def __init__(self, protocol: Protocol, instruments: Instruments, device: torch.device) -> None:
-        self.named = list(named(protocol))
+        self.named = [one for one in named(protocol) if one.metric.draws]
         self.extractors = {
             name: plugins.extractors[name](path, device) for name, path in instruments.extractors.items()
         }
@@ -173,10 +164,13 @@ class Gauge:
         return {name: extractor.identity for name, extractor in self.extractors.items()}
 
     def measure(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        """All numbers of the protocol, in its order, over uint8 (N, C, H, W) samples. Each batch is looked at once."""
+        """All numbers that they give, in the order of the protocol, over uint8 (N, C, H, W) samples.
+
+        Each batch is looked at once.
+        """
         groups: dict[tuple[str, str], list[_Under]] = {}
         for one in self.named:
-            under = _Under(one, self._fresh(one), one.measure.n_fake)
+            under = _Under(one, self._fresh(one), one.n_fake)
             groups.setdefault((one.measure.codec, one.options.extractor), []).append(under)
         for images in batches:
             through: dict[str, Tensor] = {}

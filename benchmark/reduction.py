@@ -13,9 +13,8 @@ def fewer(spec: TrialSpec, samples: int) -> TrialSpec:
     def shrunk(measure: Measure) -> Measure:
         metric = plugins.metrics[measure.metric]
         options = metric.shrunk(metric.Options.model_validate(measure.options), samples)
-        return measure.model_copy(
-            update={"n_fake": min(measure.n_fake, samples), "options": options.model_dump(mode="json")}
-        )
+        n_fake = None if measure.n_fake is None else min(measure.n_fake, samples)
+        return measure.model_copy(update={"n_fake": n_fake, "options": options.model_dump(mode="json")})
 
     return _with_measures(spec, {label: shrunk(measure) for label, measure in spec.protocol.measures.items()})
 

@@ -67,12 +67,14 @@ class Average(Frozen):
 class Measure(Frozen):
     """One metric under one protocol: over the first `n_fake` samples, after they went through `codec`.
 
+    A metric that looks at the discriminator draws no samples and has neither.
+
     `codec`: `none`, or `jpeg`, Pillow's at its defaults (quality 75, chroma halved), which MSGAN's code puts between
     generator and metric, for real images too (MS-08, MS-09). `options` are the metric's own.
     """
 
     metric: str
-    n_fake: PositiveInt
+    n_fake: PositiveInt | None = Field(default=None, description="no samples are drawn")
     codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are measured as they are (MS-09)")
     options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")
 
@@ -117,8 +119,8 @@ class Protocol(Frozen):
 
     @property
     def n_fake(self) -> int:
-        """How many samples are generated: as many as the largest measure takes."""
-        return max(measure.n_fake for measure in self.measures.values())
+        """How many samples are generated: as many as the largest measure takes, 0 where none takes any."""
+        return max(measure.n_fake or 0 for measure in self.measures.values())
 
 
 class TrialSpec(Frozen):

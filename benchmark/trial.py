@@ -18,6 +18,8 @@ from torch import Tensor
 from benchmark import checkpoint, environment, plugins
 from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
 from benchmark.data.images import Images, kept_labels
+from benchmark.examining import AtRest, Examination
+from benchmark.measures import outputs
 from benchmark.measuring import Gauge, Instruments
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, Measurement, TrialRecord
@@ -138,6 +140,7 @@ class _Trial:
         spec, device = self.job.spec, self.job.device
         self.prepared = open_prepared(self.job.data)
         self.gauge = Gauge(spec.protocol, self.job.instruments, device)
+        self.examination = Examination(spec.protocol, plugins.datasets[spec.dataset], self.prepared)
         self.trainer = build(spec, self.prepared, device)
         self.sheet: Tensor | None = None
         self.path = self.job.checkpoints / f"{spec.trial_id}.pt"
@@ -176,23 +179,26 @@ class _Trial:
         return self.history[-1].metrics if self.history else {}
 
     def _measure(self, losses: dict[str, float]) -> None:
-        protocol = self.job.spec.protocol
+        protocol, trainer = self.job.spec.protocol, self.trainer
         first: list[Tensor] = []
-        metrics = self._gauged(_remembering(self.trainer.samples(protocol.n_fake), first))
+        samples = trainer.samples(max(protocol.n_fake, SHEET))
+        found = self.gauge.measure(_remembering(samples, first))
+        found |= self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
+        metrics = self._finite({key: found[key] for key in outputs(protocol)})
         self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
         self.sheet = torch.cat(first)[:SHEET]
 
-    def _gauged(self, samples: Iterable[Tensor]) -> dict[str, float]:
-        metrics = self.gauge.measure(samples)
+    def _finite(self, metrics: dict[str, float]) -> dict[str, float]:
         if not all(map(math.isfinite, metrics.values())):
             raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
         return metrics
 
     def _redraw(self) -> None:
-        """The last measurement again, each time from other latents."""
+        """The last measurement again, each time from other latents: of what looks at samples."""
         protocol, started = self.job.spec.protocol, clock()
         for draw in range(1 + len(self.redraws), protocol.draws):
-            self.redraws.append(self._gauged(self.trainer.samples(protocol.n_fake, draw)))
+            found = self.gauge.measure(self.trainer.samples(protocol.n_fake, draw))
+            self.redraws.append(self._finite(self.metrics | found))
         self.evaluation_seconds += clock() - started
 
     def _save(self) -> None:

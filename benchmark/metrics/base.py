@@ -3,15 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
+from torch import Tensor
 
+from baselines.networks.base import Judgement
 from benchmark import plugins
-from benchmark.data.base import Dataset
+from benchmark.data.base import Dataset, Prepared
 from benchmark.extractors.base import Features
 from benchmark.spec import Frozen
+
+if TYPE_CHECKING:
+    from baselines.base import Method
 
 Count = Annotated[int, Field(strict=True, gt=0)]
 
@@ -59,10 +64,15 @@ class Real(NamedTuple):
 
 
 class Metric(ABC):
-    """What all metrics have. `options` below is always an instance of the metric's own `Options`."""
+    """What all metrics have. `options` below is always an instance of the metric's own `Options`, and `n_fake` the
+    number of samples, 0 for a metric that looks at none.
+
+    `draws`: whether it looks at generated images, so that a protocol says at how many.
+    """
 
     name: ClassVar[str]
     about: ClassVar[str]
+    draws: ClassVar[bool]
     Options: ClassVar[type[MetricOptions]] = MetricOptions
 
     @classmethod
@@ -89,6 +99,12 @@ class Metric(ABC):
         return options
 
     @classmethod
+    def applies(cls, method: "type[Method]") -> bool:
+        """Whether a method has what it measures. Else the method's row of a table has no such number."""
+        del method
+        return True
+
+    @classmethod
     @abstractmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """Why it cannot be measured on a dataset with these options and this many samples, or None."""
@@ -102,6 +118,7 @@ class SampleMetric(Metric):
     """
 
     Options: ClassVar[type[MetricOptions]] = SampleOptions
+    draws = True
     compares: ClassVar[bool]
     needs_logits: ClassVar[bool] = False
 
@@ -141,6 +158,37 @@ class SampleMetric(Metric):
     @abstractmethod
     def value(self) -> dict[str, float]:
         """The outputs over all images so far. Raises ValueError when there are none, or too few."""
+
+
+class Discriminator(Protocol):
+    """A discriminator as it is measured: with stored statistics, any number of uint8 (N, C, H, W) images at a time.
+
+    Nothing of the training changes by it, and the results are on its device.
+    """
+
+    def judge(self, images: Tensor) -> Judgement:
+        """Its view of N images."""
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """(N, 4), of a method that names rotations."""
+
+
+class DiscriminatorMetric(Metric):
+    """Looks at real images through the discriminator. An instance serves a whole trial: `value` at each measurement."""
+
+    draws = False
+
+    @classmethod
+    @abstractmethod
+    def lacking(cls, options: Any, dataset: type[Dataset], prepared: Prepared) -> str | None:
+        """Why the images of a dataset do not do, now that they can be read, or None."""
+
+    @abstractmethod
+    def __init__(self, options: Any, dataset: type[Dataset], prepared: Prepared) -> None: ...
+
+    @abstractmethod
+    def value(self, discriminator: Discriminator) -> dict[str, float]:
+        """The outputs; not finite where what the discriminator says is not."""
 
 
 def titled(name: str, extractor: str) -> str:

@@ -63,12 +63,13 @@ def _setting(suite: Suite, tables: dict[str, list[Row]]) -> list[str]:
     else:
         meaning = "the full recipe"
     rows = [row for members in tables.values() for row in members]
+    fullest = sorted(rows, key=lambda row: len(row.spec.protocol.measures))  # some measures are not of every method
     seeds = ", ".join(map(str, suite.seeds))
     return [
         f"- **Scale** {escape(suite.scale)}, {meaning}{about}",
         f"- **Seeds** {seeds} – a seed is one training from scratch",
         *_by_tables("Data", tables, {row.table: _dataset(row.spec.dataset) for row in rows}),
-        *_by_tables("Protocol", tables, {row.table: protocol_words(row.spec.protocol) for row in rows}),
+        *_by_tables("Protocol", tables, {row.table: protocol_words(row.spec.protocol) for row in fullest}),
         f"- **Trials** {_progress(rows)}",
     ]
 
@@ -102,7 +103,13 @@ def _measure_words(one: Named) -> str:
     words = [escape(one.metric.about)]
     if extractor := options.get("extractor"):
         words.append(f"through {escape(plugins.extractors[extractor].about)}")
-    words.append(f"over {one.measure.n_fake:,} generated images")
+    if one.metric.draws:
+        words.append(f"over {one.n_fake:,} generated images")
+    if "n_train" in options:
+        words.append(f"fitted to {options['n_train']:,} labelled images of the training split")
+    if "n_test" in options:
+        n_test = f"{options['n_test']:,}" if options["n_test"] else "all"
+        words.append(f"on {n_test} held-out images")
     if reference := options.get("reference"):
         n_real = f"{options['n_real']:,}" if options["n_real"] else "all"
         words.append(f"against {n_real} real images of the {reference} split")
@@ -202,7 +209,8 @@ def _reading(suite: Suite, rows: list[Row]) -> list[str]:
         "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at"
         " the end of its training. One seed has no ±. The best mean of a table is **bold**; that alone does"
         " not make the difference significant.",
-        "- **↑** higher is better, **↓** lower is better.",
+        "- **↑** higher is better, **↓** lower is better; **–** no result, or a measure that does not apply to the"
+        " method.",
         "- **Seeds** counts the trainings behind a row; those that gave no result are named.",
         "- **Cost** is the device time of all trials of the row, training and measuring; img/s is the mean"
         " training speed.",

@@ -74,9 +74,7 @@ def instruments(rows: Iterable[Row]) -> list[str]:
     """What a reader must know of the instruments: notes of the metrics, and the facts in the records."""
     rows = list(rows)
     measures = [one for row in rows for one in named(row.spec.protocol)]
-    notes = dict.fromkeys(
-        note for one in measures for note in one.metric.notes(one.options, one.measure.n_fake).items()
-    )
+    notes = dict.fromkeys(note for one in measures for note in one.metric.notes(one.options, one.n_fake).items())
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
     used = dict.fromkeys(name for row in rows for name in extractors_of(row.spec.protocol))
     titles = {k: v for name in used for k, v in plugins.extractors[name].fact_titles.items()}

@@ -58,7 +58,7 @@ def _metric(row: Row, key: str, best: bool) -> Text:
     """Measured mean ± spread (n), and the published value under it."""
     result = row.results.get(key)
     if result is None:
-        return Text("")
+        return Text("–")
     cell = Text(text.measured(result) or "–", style="bold" if best else "")
     if result.aggregate:
         cell.append(f" ({result.aggregate.n})", style="dim not bold")
