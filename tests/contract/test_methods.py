@@ -140,6 +140,27 @@ def test_a_network_without_encoder_says_so():
             network(next(iter(network.shapes)), 12, options).encoder()
 
 
+def test_a_method_that_names_rotations_gives_four_finite_logits_for_each_image_by_itself(method_name):
+    trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
+    real = turn_of(trainer).real
+    if not trainer.method.names_rotations:
+        with pytest.raises(NotImplementedError, match="names no rotations"):
+            trainer.method.rotation_logits(real)
+        return
+    trainer.method.eval()
+    with torch.no_grad():
+        logits = trainer.method.rotation_logits(real)
+        torch.testing.assert_close(trainer.method.rotation_logits(real[:1]), logits[:1])
+    assert logits.shape == (BATCH, 4)
+    assert torch.isfinite(logits).all()
+
+
+def test_a_discriminator_that_judges_alone_judges_single_images(method_name):
+    trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
+    if trainer.method.judges_alone:
+        assert len(trainer.method.judge(turn_of(trainer).real[:1]).features) == 1
+
+
 # --- playing -------------------------------------------------------------------------------------------
 
 
