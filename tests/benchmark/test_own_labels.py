@@ -36,7 +36,11 @@ def suite(small_suite):
             "steps": 2,
             "batch_size": 4,
             "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
-            "protocol": {"metric": "pixel_frechet", "n_fake": 8, "evaluations": 1, "sample_batch": 4},
+            "protocol": {
+                "measures": {"fid": {"n_fake": 8, "options": {"extractor": "pixels"}}},
+                "evaluations": 1,
+                "sample_batch": 4,
+            },
         }
         rows = {"A": {"method": method, "options": options}}
         return small_suite(defaults=defaults, tables=[{"title": "T", "rows": rows}], seeds=[0])

@@ -11,7 +11,7 @@ from rich.console import Console
 from baselines.gan import GAN
 from benchmark import cli, plugins
 from benchmark.errors import UserError
-from benchmark.metrics.modes import Modes
+from benchmark.extractors.digits import Digits
 from benchmark.session import Session
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
@@ -23,7 +23,7 @@ def instrument(tmp_path_factory):
     """An untrained digit classifier, for tests that need an instrument and not its accuracy."""
     import torch
 
-    from benchmark.metrics.digits import DigitClassifier
+    from benchmark.extractors.digits import DigitClassifier
 
     path = tmp_path_factory.mktemp("instrument") / "classifier.pt"
     torch.manual_seed(0)
@@ -33,7 +33,7 @@ def instrument(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick_instrument(monkeypatch, instrument):
-    monkeypatch.setattr(Modes, "prepare", classmethod(lambda *_: instrument))
+    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: instrument))
 
 
 @pytest.fixture
@@ -318,13 +318,12 @@ def test_the_in_process_runner_imports_neither_ray_nor_mlflow(tmp_path, small_su
 import sys
 from pathlib import Path
 from rich.console import Console
-from benchmark.metrics.modes import Modes
 from benchmark.session import Session
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
 made = Session(load_suite(Path({str(suite)!r})), Workspace.at(Path({str(tmp_path / "ws")!r})), Path("."),
                Path({str(tmp_path / "report")!r}), Console(quiet=True))
-import benchmark.metrics.digits as digits
+import benchmark.extractors.digits as digits
 digits.EPOCHS[8] = 1
 made.render(made.run("inprocess", made.plan()))
 print(sorted({{"ray", "mlflow"}} & set(sys.modules)))

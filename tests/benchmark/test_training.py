@@ -90,7 +90,7 @@ def trainer(**changes):
         "steps": 10,
         "batch_size": 4,
         "optimizer": {"lr": 0.01, "betas": [0.3, 0.8]},
-        "protocol": {"metric": "none", "n_fake": 1},
+        "protocol": {"measures": {"none": {"n_fake": 1}}},
         "seed": 1,
     }
     spec = TrialSpec.model_validate(fields | changes)

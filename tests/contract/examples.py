@@ -155,7 +155,7 @@ def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpe
         "steps": 8,
         "batch_size": BATCH,
         "optimizer": {"lr": 2e-3, "betas": [0.5, 0.9]},
-        "protocol": {"metric": "modes", "n_fake": 16, "sample_batch": 4},
+        "protocol": {"measures": {"modes": {"n_fake": 16}}, "sample_batch": 4},
         "seed": 3,
     }
     return TrialSpec.model_validate(fields | changes)

@@ -59,7 +59,7 @@ defaults:
   steps: 1000
   batch_size: 64
   optimizer: {lr: 2e-4, betas: [0.5, 0.9]}
-  protocol: {metric: modes, n_fake: 25600, evaluations: 5}
+  protocol: {measures: {modes: {n_fake: 25600}}, evaluations: 5}
 tables:
   - title: Checked
     published: paper/checked
