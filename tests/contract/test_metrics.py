@@ -102,12 +102,10 @@ def test_the_name_of_every_output_says_which_extractor_it_means(metric_class):
     """So that what is measured through another network is never taken for a published number."""
     default = metric_class.Options().extractor
     plain = {output.key for output in metric_class.outputs(metric_class.Options())}
-    for name in plugins.extractors:
-        if name != default:
-            keys = {
-                output.key for output in metric_class.outputs(metric_class.Options.model_validate({"extractor": name}))
-            }
-            assert not keys & plain, name
+    for name in set(plugins.extractors) - {default}:
+        with suppress(ValidationError):  # it takes its own extractor only
+            options = metric_class.Options.model_validate({"extractor": name})
+            assert not {output.key for output in metric_class.outputs(options)} & plain, name
 
 
 def test_every_option_says_where_its_default_is_from(metric_class):
