@@ -104,9 +104,9 @@ class Builder:
         """A published value must be about the cell's dataset, and of a metric that there is."""
         if published is None:
             return
-        if published.table.dataset != spec.dataset:
+        if published.dataset != spec.dataset:
             raise UserError(
-                f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
+                f"{self.source.at(at)}: is about dataset '{published.dataset}', the cell about '{spec.dataset}'"
             )
         known = outputs_of(plugins.metrics)
         for key in published.values:

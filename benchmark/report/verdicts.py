@@ -142,9 +142,9 @@ def _compared(interval: Interval, reference: Reference, better: Literal["higher"
 
 def protocol_mismatches(published: Published, spec: TrialSpec) -> tuple[str, ...]:
     """Where the protocol that the source states differs from the trial's, in words; silence never differs."""
-    stated, protocol = published.table.protocol, spec.protocol
+    stated, protocol = published.protocol, spec.protocol
     pairs: tuple[tuple[str, object, object], ...] = (
-        ("dataset", _folded(published.table.dataset), _folded(spec.dataset)),
+        ("dataset", _folded(published.dataset), _folded(spec.dataset)),
         ("n_fake", stated.n_fake, protocol.n_fake),
         ("codec", stated.codec, protocol.codec),
         ("batch_norm", stated.batch_norm, protocol.batch_norm),
