@@ -138,7 +138,8 @@ def papers(
         entries = {key: papers_page.entry(paper) for key, paper in found.items()}
         print_json(entries[name] if name else entries)
         return
-    console.print(*(papers_page.page(folder, name) if name else papers_page.listed(papers_page.all_papers(folder))))
+    page = papers_page.page(folder, name) if name else papers_page.listed(papers_page.all_papers(folder))
+    console.print(*page, sep="\n")
 
 
 app.add_typer(cli_datasets.app, name="datasets")

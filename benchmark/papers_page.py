@@ -73,6 +73,13 @@ def protocol_words(protocol: PublishedProtocol) -> str:
     return ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in stated)
 
 
+def number(value: PublishedValue | None) -> str:
+    """A value with its spread, † when unverified; empty when there is none."""
+    if value is None:
+        return ""
+    return plus_minus(value.value, value.spread) + (UNVERIFIED if value.status == "unverified" else "")
+
+
 def _facts(table: PublishedTable) -> Table:
     trainings = f"{table.n_seeds} per value" if table.n_seeds else ""
     spread = SPREADS.get(table.spread_kind, "")
@@ -97,14 +104,8 @@ def _grid(table: PublishedTable, members: list[Published]) -> Table:
     grid = Table("  row", *metrics, "stated for this row", box=None, pad_edge=False)
     for published in members:
         values = [published.value(metric) for metric in metrics]
-        grid.add_row(*map(Text, (f"  {published.row}", *map(_number, values), _own(table, published))))
+        grid.add_row(*map(Text, (f"  {published.row}", *map(number, values), _own(table, published))))
     return grid
-
-
-def _number(value: PublishedValue | None) -> str:
-    if value is None:
-        return ""
-    return plus_minus(value.value, value.spread) + (UNVERIFIED if value.status == "unverified" else "")
 
 
 def _own(table: PublishedTable, published: Published) -> str:
