@@ -79,8 +79,8 @@ class PublishedRow(Frozen):
 class PublishedTable(Frozen):
     """A table of a paper, and what is stated for all its rows that do not state it themselves.
 
-    `status`: `verified` was read in the `source`, `unverified` is remembered or second-hand: shown, marked, and
-    never judged against. `spread_kind`: what the spreads are, of the values that have one. `n_seeds`: trainings
+    `status`: `verified` was read in the `source`, `unverified` is remembered: shown, marked, and never
+    judged against. `spread_kind`: what the spreads are, of the values that have one. `n_seeds`: trainings
     behind each value, when known. `discrepancies`: ids of docs/discrepancies.md.
     """
 

@@ -19,9 +19,9 @@ from benchmark.papers import (
     published_rows,
     with_ids,
 )
-from benchmark.report.text import SPREADS, UNVERIFIED, plus_minus
+from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, plus_minus
 
-DAGGER = f"{UNVERIFIED} unverified: from memory or second-hand; shown, never judged against"
+DAGGER = f"{UNVERIFIED} {UNVERIFIED_MEANING}"
 OWN = ("status", "source", "dataset", "spread_kind", "n_seeds")  # what a row may state otherwise than its table
 
 

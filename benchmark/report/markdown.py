@@ -151,7 +151,7 @@ def _sources(members: list[Row]) -> list[str]:
     lines = [*(read + "".join(spreads) for read, spreads in sources.items()), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]
     if not all(reference.verified for reference in references):
-        lines.append(f"- {text.UNVERIFIED} unverified: from memory or second-hand; shown, never judged against.")
+        lines.append(f"- {text.UNVERIFIED} {text.UNVERIFIED_MEANING}.")
     return lines
 
 

@@ -10,6 +10,7 @@ from benchmark.report.verdicts import Verdict
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
+UNVERIFIED_MEANING = "unverified: not read in a source that is named; shown, never judged against"
 DERIVED = "‡"
 SPREADS = {
     "training_seeds": "spread over training seeds",
