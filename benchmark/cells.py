@@ -112,9 +112,9 @@ class Builder:
         """A published value must be about the cell's dataset, and of a metric that there is."""
         if published is None:
             return
-        if published.table.dataset != spec.dataset:
+        if published.dataset != spec.dataset:
             raise UserError(
-                f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
+                f"{self.source.at(at)}: is about dataset '{published.dataset}', the cell about '{spec.dataset}'"
             )
         known = all_outputs()
         for key in published.values:

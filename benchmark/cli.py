@@ -121,6 +121,27 @@ def methods(
     console.print(*(method_page.page(name, recipes, SUITES) if name else [method_page.listed()]), sep="\n")
 
 
+@app.command()
+def papers(
+    name: Annotated[
+        str | None, typer.Argument(help="A paper, to see its tables and where each value was read.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the papers whose published values are known, or print one's tables, each value with its source."""
+    from benchmark import papers_page
+    from benchmark.papers import load_named
+
+    folder = SUITES / "papers"
+    if as_json:
+        found = {name: load_named(folder, name)} if name else papers_page.all_papers(folder)
+        entries = {key: papers_page.entry(paper) for key, paper in found.items()}
+        print_json(entries[name] if name else entries)
+        return
+    page = papers_page.page(folder, name) if name else papers_page.listed(papers_page.all_papers(folder))
+    console.print(*page, sep="\n")
+
+
 app.add_typer(cli_datasets.app, name="datasets")
 
 

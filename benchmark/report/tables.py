@@ -163,11 +163,12 @@ def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...
 
 
 def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
-    if cell.published is None or key not in cell.published.values:
+    published = cell.published.value(key) if cell.published else None
+    if cell.published is None or published is None:
         return None
     return Reference(
-        value=cell.published.values[key][0],
-        verified=cell.published.table.status == "verified",
+        value=published.value,
+        verified=published.status == "verified",
         mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
         tolerance=suite.tolerance.get(key),
     )

@@ -142,9 +142,9 @@ def _compared(interval: Interval, reference: Reference, better: Literal["higher"
 
 def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Where the protocol that the source states differs from that of a number, in words; silence never differs."""
-    stated, ours = published.table.protocol, measure_of(spec.protocol, key).stated
+    stated, ours = published.protocol, measure_of(spec.protocol, key).stated
     pairs: tuple[tuple[str, object, object], ...] = (
-        ("dataset", _folded(published.table.dataset), _folded(spec.dataset)),
+        ("dataset", _folded(published.dataset), _folded(spec.dataset)),
         ("n_fake", stated.n_fake, ours["n_fake"]),
         ("codec", stated.codec, ours["codec"]),
         ("batch_norm", stated.batch_norm, spec.protocol.batch_norm),

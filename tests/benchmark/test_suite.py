@@ -250,7 +250,7 @@ def test_published_rows_are_found_by_name_or_refused(tmp_path, small_suite):
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "p.yaml").write_text(
         "{title: P, authors: A, venue: V, year: 2019, url: u, tables: {t: {title: T, dataset: stacked_digits,"
-        " status: verified, source: page 3, spread_kind: none, protocol: {},"
+        " status: verified, source: page 3, spread_kind: not_stated, protocol: {n_fake: 9},"
         " rows: {GAN: {values: {modes: [5, null]}}, SS: {values: {modes: [6.5, 0.5]}}}}}}"
     )
     rows = {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan", "published": "SS"}}
