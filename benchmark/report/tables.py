@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.measures import outputs
+from benchmark.report.difference import Difference, difference, published_uncertainty
 from benchmark.report.statistics import Aggregate
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
@@ -31,13 +32,18 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results."""
+    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results.
+
+    `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
+    what the numbers are; whether they may be compared, only `verdict` does.
+    """
 
     output: "Output"
     aggregate: Aggregate | None
     published: tuple[float, float | None] | None
     reference: Reference | None
     verdict: Verdict
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -157,19 +163,23 @@ def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...
     aggregate = Aggregate(values) if values else None
     published = cell.published.values.get(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key)
-    interval = aggregate.interval if aggregate else None
-    verdict = judge(counts, interval, reference, output.better, suite.reduced)
-    return Result(output, aggregate, published, reference, verdict)
+    apart = None
+    if aggregate and reference:
+        apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
+    verdict = judge(counts, apart, reference, output.better, suite.reduced)
+    return Result(output, aggregate, published, reference, verdict, apart)
 
 
 def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
     if cell.published is None or key not in cell.published.values:
         return None
+    value, spread = cell.published.values[key]
     return Reference(
-        value=cell.published.values[key][0],
+        value=value,
         verified=cell.published.table.status == "verified",
         mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
         tolerance=suite.tolerance.get(key),
+        uncertainty=published_uncertainty(cell.published.table.spread_kind, spread),
     )
 
 
