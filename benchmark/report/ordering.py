@@ -168,4 +168,4 @@ def _verdict(a: Entry, b: Entry, gain: Improvement | None, p_value: float) -> Or
 
 
 def _sign(number: float) -> int:
-    return (number > 0) - (number < 0)
+    return int(number > 0) - int(number < 0)
