@@ -65,6 +65,12 @@ def test_the_interval_is_that_of_a_plain_bootstrap_and_always_the_same():
     assert found == improvement(first, second)
 
 
+def test_the_two_methods_are_resampled_apart():
+    low, high = improvement(range(5), range(5)).interval
+    assert low < 0.2
+    assert high > 0.8
+
+
 @settings(max_examples=60)
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_by_its_definition(p_values):
