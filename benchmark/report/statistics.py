@@ -39,7 +39,7 @@ class Aggregate:
     @property
     def spread(self) -> float | None:
         """Sample standard deviation over seeds (ddof = 1); None for fewer than two."""
-        return _spread(list(self.values.values()))
+        return deviation(list(self.values.values()))
 
     @property
     def interval(self) -> Interval | None:
@@ -59,7 +59,7 @@ def t_interval(values: list[float], confidence: float = CONFIDENCE) -> Interval 
 
     It takes the results of independent seeds for draws from one normal distribution.
     """
-    spread = _spread(values)
+    spread = deviation(values)
     if spread is None:
         return None
     return around(mean(values), spread / math.sqrt(len(values)), len(values) - 1, confidence)
@@ -73,7 +73,8 @@ def around(centre: float, error: float, degrees: float, confidence: float = CONF
     return centre - reach, centre + reach
 
 
-def _spread(values: list[float]) -> float | None:
+def deviation(values: list[float]) -> float | None:
+    """The sample standard deviation (ddof = 1); None for fewer than two values or one that is not finite."""
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     return stdev(values)

@@ -8,7 +8,7 @@ from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.measures import outputs
 from benchmark.report.difference import Difference, difference, published_uncertainty
-from benchmark.report.statistics import Aggregate
+from benchmark.report.statistics import Aggregate, deviation
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, TrialRecord
@@ -155,12 +155,15 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
 
 
 def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts) -> Result:
-    values = {
-        trial.spec.seed: trial.record.metrics[output.key]
+    measured = {
+        trial.spec.seed: trial.record
         for trial in trials
         if trial.record and trial.status == "finished" and output.key in trial.record.metrics
     }
-    aggregate = Aggregate(values) if values else None
+    values = {seed: record.metrics[output.key] for seed, record in measured.items()}
+    noise = {seed: _sampling_noise(record, output.key) for seed, record in measured.items()}
+    sampling = {seed: one for seed, one in noise.items() if one is not None}
+    aggregate = Aggregate(values, sampling) if values else None
     published = cell.published.values.get(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key)
     apart = None
@@ -168,6 +171,11 @@ def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...
         apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
     verdict = judge(counts, apart, reference, output.better, suite.reduced)
     return Result(output, aggregate, published, reference, verdict, apart)
+
+
+def _sampling_noise(record: TrialRecord, key: str) -> float | None:
+    """How a metric scatters over draws of samples from the last checkpoint; None when they were drawn once."""
+    return deviation([draw[key] for draw in (record.metrics, *record.redraws) if key in draw])
 
 
 def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:

@@ -174,6 +174,8 @@ def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tupl
         "batch_norm": spec.protocol.batch_norm,
         "checkpoint": CHECKPOINT,
     }
+    if ours["reference_split"] and not ours["n_real"]:
+        ours["n_real"] = "all of the split"  # how many that is, only the data could tell
     stated = {**published.table.protocol.model_dump(), "dataset": _folded(published.table.dataset)}
     return mismatches(stated, ours, REQUIRED)
 

@@ -74,6 +74,16 @@ def test_the_difference_counts_the_doubt_of_the_published_value_where_it_bears_o
     assert fixed.difference.p_value < 0.05 < counted.difference.p_value
 
 
+def test_the_noise_of_samples_is_told_per_checkpoint_and_kept_out_of_the_spread(suite, make_record, specs_of, row_of):
+    specs = specs_of(suite, "Checked", "MSGAN")
+    records = finish(make_record, specs, [(900, 0.5), (910, 0.5), (920, 0.5)])
+    again = {"redraws": [{"modes": 904.0, "kl": 0.5}]}
+    records[specs[1].trial_id] = make_record(specs[1], metrics={"modes": 910.0, "kl": 0.5}, **again)
+    found = row_of(suite, records, "Checked", "MSGAN").results["modes"].aggregate
+    assert found.sampling == {1: statistics.stdev([910, 904])}
+    assert (found.spread, found.sampling_spread) == (10.0, found.sampling[1])
+
+
 def test_a_value_that_nothing_was_published_for_has_no_difference(suite, all_finished, row_of):
     assert row_of(suite, all_finished(suite), "Own", "GAN").results["modes"].difference is None
 

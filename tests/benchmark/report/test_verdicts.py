@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.papers import PublishedProtocol
+from benchmark.report import verdicts
 from benchmark.report.difference import Difference
 from benchmark.report.verdicts import (
     MEANINGS,
@@ -165,7 +168,7 @@ def test_what_a_distance_of_frechet_kind_depends_on_is_required():
     assert {"n_real", "n_fake", "reference_split", "feature_extractor"} == REQUIRED
 
 
-SAME = {"n_fake": 25600, "feature_extractor": "harness digit classifier"}
+SAME = {"n_fake": 25600, "feature_extractor": "digits"}
 
 
 @pytest.mark.parametrize(
@@ -184,14 +187,34 @@ SAME = {"n_fake": 25600, "feature_extractor": "harness digit classifier"}
 def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
     cell = suite.cells[0]
     table = cell.published.table.model_copy(update={"protocol": PublishedProtocol(**stated)})
-    found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0])
+    found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0], "modes")
     assert len(found) == len(differing)
     assert all(words in mismatch for words, mismatch in zip(differing, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "theirs, n_real, found",
+    [
+        ({"n_real": 10000, "reference_split": "test"}, 10000, ()),
+        ({"n_real": 10000, "reference_split": "train"}, 10000, ("reference_split: published train, here test",)),
+        ({"n_real": 10000, "reference_split": "test"}, None, ("n_real: published 10000, here all of the split",)),
+        ({"reference_split": "test"}, None, ("n_real: not stated by the source",)),
+        ({}, 10000, ("reference_split: not stated by the source", "n_real: not stated by the source")),
+    ],
+)
+def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, theirs, n_real, found):
+    cell = suite.cells[0]
+    ours = {"n_fake": 5000, "feature_extractor": "inception", "reference_split": "test", "n_real": n_real}
+    monkeypatch.setattr(verdicts, "measure_of", lambda protocol, key: SimpleNamespace(stated=ours))
+    protocol = PublishedProtocol(n_fake=5000, feature_extractor="inception", **theirs)
+    table = cell.published.table.model_copy(update={"protocol": protocol})
+    published = cell.published.model_copy(update={"table": table})
+    assert protocol_mismatches(published, cell.specs[0], "fid") == found
 
 
 def test_another_dataset_is_another_protocol(suite):
     cell = suite.cells[0]
     for name, differs in (("Stacked-Digits", False), ("stacked_mnist", True)):
         table = cell.published.table.model_copy(update={"dataset": name})
-        found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0])
+        found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0], "modes")
         assert bool(found) == differs
