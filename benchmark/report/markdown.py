@@ -149,7 +149,7 @@ def _row_notes(row: Row) -> list[str]:
 
 def _mismatches(row: Row) -> list[str]:
     found = {m for result in row.results.values() if result.reference for m in result.reference.mismatches}
-    return ["published under another protocol: " + "; ".join(sorted(found))] if found else []
+    return ["protocol of the published value: " + "; ".join(sorted(found))] if found else []
 
 
 def _sources(members: list[Row]) -> list[str]:
