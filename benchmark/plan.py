@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import plugins
-from benchmark.data.fetch import ways
 from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
+from benchmark.readiness import unready
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import Suite
@@ -18,7 +18,10 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True)
 class Plan:
-    """What a `run` of the suite would do. `records` holds what is known of every trial, failures included."""
+    """What a `run` of the suite would do. `records` holds what is known of every trial, failures included.
+
+    `missing_data` tells of every dataset that is wanted and cannot be used what is wrong and what to type.
+    """
 
     suite: Suite
     records: dict[str, TrialRecord]
@@ -118,10 +121,5 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
     plan = Plan(suite, records, {}, begun)
     wanted = dict.fromkeys(spec.dataset for spec in plan.todo.values())
-    missing = {}
-    for name in wanted:
-        dataset = plugins.datasets[name]
-        problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
-        if problem:
-            missing[name] = problem + ways(dataset, data_dir)
-    return Plan(suite, records, missing, begun)
+    problems = {name: unready(plugins.datasets[name], workspace, data_dir) for name in wanted}
+    return Plan(suite, records, {name: problem for name, problem in problems.items() if problem}, begun)

@@ -26,6 +26,7 @@ class Dataset(ABC):
     stacked: ClassVar[int] = 1  # how many single-channel images make one training image
     fixed: ClassVar[int] = 0  # how many stacks there are, the same for all trials; 0: they are drawn on the fly
     labels: ClassVar[int] = 0  # of how many classes the stored images are; 0: of none; UNTOLD: the files will tell
+    ships: ClassVar[bool] = False  # with a package that is installed: `missing` is always None, and `run` prepares it
     note: ClassVar[str] = ""  # what a reader of its results must know: that no checksum was published, say
     variant: ClassVar[str] = "1"  # raised when the preparation changes, so that old arrays are not taken
 

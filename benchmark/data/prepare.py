@@ -218,7 +218,7 @@ def open_prepared(path: Path) -> Prepared:
 
 def damage(path: Path, thorough: bool = False) -> str | None:
     """What is wrong with a prepared folder, by sizes or, thoroughly, by checksums; None when it is whole."""
-    again = "delete the folder, and the next run prepares it again"
+    again = "delete the folder, and prepare the dataset again"
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         shapes = {name: tuple(manifest[name]) for name in SPLITS}

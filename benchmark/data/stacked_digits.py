@@ -24,6 +24,7 @@ class StackedDigits(Dataset):
     shape = (3, 8, 8)
     stacked = 3
     labels = 10
+    ships = True
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:
