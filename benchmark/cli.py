@@ -198,6 +198,10 @@ def main() -> None:
     except UserError as error:
         complain(f"error: {error}")
         sys.exit(2)
+    except PermissionError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
+        sys.exit(2)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
