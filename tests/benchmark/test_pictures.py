@@ -167,7 +167,7 @@ def test_what_pillow_takes_for_a_bomb_on_the_way_is_refused(monkeypatch):
         raise Image.DecompressionBombError("a large frame")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
-    with pytest.raises(UserError, match="cat.png: has more than 89,478,485 pixels"):
+    with pytest.raises(UserError, match=r"cat.png: has more than 89,478,485 pixels"):
         decode(saved(Image.fromarray(RGB)), "cat.png")
 
 
