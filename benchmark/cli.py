@@ -80,7 +80,7 @@ def plan(
         print_json(made.as_json())
         return
     _print_plan(made)
-    for problem in made.missing_data.values():
+    for problem in made.problems:
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -218,6 +218,10 @@ def main() -> None:
         app()
     except UserError as error:
         complain(f"error: {error}")
+        sys.exit(2)
+    except PermissionError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
         sys.exit(2)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

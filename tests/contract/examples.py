@@ -66,7 +66,7 @@ class NoFiles32(Dataset):
     """For what needs a dataset of colour images to be tried on: noise, each image about a grey of its own."""
 
     name, shape, labels = "no_files_32", (3, 32, 32), 10
-    about, licence, source = "noise about greys, for tests", "none", "a random generator"
+    about, licence, source, ships = "noise about greys, for tests", "none", "a random generator", True
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:
