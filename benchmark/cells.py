@@ -18,6 +18,8 @@ from benchmark.suite_file import Patch, Row, SuiteFile, Table
 from benchmark.validation import complaint
 from benchmark.yaml_file import KeyPath, read_yaml
 
+METHODS = "methods"  # in a recipe or table: what is set for single methods
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -50,6 +52,10 @@ class Builder:
         """All cells in the order of the file. Raises UserError with every problem found, each once."""
         cells = []
         for index, table in enumerate(self.file.tables):
+            for label in table.unpublished:
+                if label not in table.rows:
+                    where = self.source.at(("tables", index, "unpublished"))
+                    self.problems.append(f"{where}: there is no row '{label}'; {hint(label, table.rows)}")
             seen: dict[str, str] = {}
             for label, raw in table.rows.items():
                 at: KeyPath = ("tables", index, "rows", label)
@@ -90,6 +96,7 @@ class Builder:
                 "\n".join(f"{self.source.at((*at, *e['loc']))}: {complaint(e, Row)}" for e in error.errors())
             ) from None
         patch = {key: value for key, value in raw.items() if key not in own}
+        method = next((p["method"] for p in (patch, table.defaults, self.file.defaults) if "method" in p), None)
         layers = Layers()
         layers.overlay(self.file.defaults, self.source, ("defaults",))
         for recipe, key in (
@@ -99,8 +106,13 @@ class Builder:
         ):
             if recipe is not None:
                 recipe_source = self._recipe(recipe, key)
-                layers.overlay(recipe_source.data, recipe_source, ())
-        layers.overlay(table.defaults, self.source, ("tables", index, "defaults"))
+                whole = {key: value for key, value in recipe_source.data.items() if key != METHODS}
+                layers.overlay(whole, recipe_source, ())
+                by_method = recipe_source.data.get(METHODS, {})
+                self._overlay_method(layers, recipe_source, (METHODS,), by_method, method)
+        here: KeyPath = ("tables", index)
+        layers.overlay(table.defaults, self.source, (*here, "defaults"))
+        self._overlay_method(layers, self.source, (*here, METHODS), table.methods, method)
         layers.overlay(patch, self.source, at)
         layers.overlay(self.file.scales[self.scale].cell, self.source, ("scales", self.scale, "cell"))
         specs = self._specs(layers, self.source.at(at))
@@ -108,13 +120,23 @@ class Builder:
         self._check_published(published, specs[0], ("tables", index, "published"))
         return Cell(table.title, label, published, row.note, specs, layers.origins)
 
+    def _overlay_method(self, layers: Layers, source: Source, at: KeyPath, by_method: Any, method: str | None) -> None:
+        """Lay over the others what is set for the row's method."""
+        if not isinstance(by_method, dict) or not all(isinstance(patch, dict) for patch in by_method.values()):
+            raise UserError(f"{source.at(at)}: must map each method to what is set for it")
+        for name in by_method:
+            with _at(source.at((*at, name))):
+                plugins.methods.check(name)
+        if method is not None and method in by_method:
+            layers.overlay(by_method[method], source, (*at, method))
+
     def _check_published(self, published: Published | None, spec: TrialSpec, at: KeyPath) -> None:
         """A published value must be about the cell's dataset, and of a metric that there is."""
         if published is None:
             return
-        if published.table.dataset != spec.dataset:
+        if published.dataset != spec.dataset:
             raise UserError(
-                f"{self.source.at(at)}: is about dataset '{published.table.dataset}', the cell about '{spec.dataset}'"
+                f"{self.source.at(at)}: is about dataset '{published.dataset}', the cell about '{spec.dataset}'"
             )
         known = all_outputs()
         for key in published.values:
@@ -134,25 +156,28 @@ class Builder:
         return self.recipes[name]
 
     def _published(self, table: Table, index: int, label: str, row: Row, at: KeyPath) -> Published | None:
-        if table.published is None:
+        if row.published and row.published.count("/") == 2:
+            reference, name = row.published.rsplit("/", 1)
+            return self._published_row(reference, name, (*at, "published"), "")
+        if table.published is None or row.published == "none" or label in table.unpublished:
             return None
-        try:
-            if table.published not in self.published:
-                found = load_table(self.source.path.parent / "papers", table.published)
-                self.published[table.published] = found
-            paper, published = self.published[table.published]
-        except UserError as error:
-            raise UserError(f"{self.source.at(('tables', index, 'published'))}: {error}") from None
-        name = row.published or label
-        if name == "none":
-            return None
-        if name not in published.rows:
-            key = (*at, "published") if row.published else at
-            raise UserError(
-                f"{self.source.at(key)}: {table.published} has no row '{name}'; {hint(name, published.rows)};"
-                " write 'published: none' when no value is known"
-            )
-        return Published(paper=paper, table=published, row=name)
+        key = (*at, "published") if row.published else at
+        advice = "; write 'published: none', or list it under 'unpublished', when no value is known"
+        with _at(self.source.at(("tables", index, "published"))):
+            self._table(table.published)
+        return self._published_row(table.published, row.published or label, key, advice)
+
+    def _published_row(self, reference: str, name: str, key: KeyPath, advice: str) -> Published:
+        with _at(self.source.at(key)):
+            paper, table = self._table(reference)
+            if name not in table.rows:
+                raise UserError(f"{reference} has no row '{name}'; {hint(name, table.rows)}{advice}")
+        return Published(paper=paper, table=table, row=name)
+
+    def _table(self, reference: str) -> tuple[str, PublishedTable]:
+        if reference not in self.published:
+            self.published[reference] = load_table(self.source.path.parent / "papers", reference)
+        return self.published[reference]
 
     def _specs(self, layers: Layers, cell_place: str) -> tuple[TrialSpec, ...]:
         for key in ("seed", "version"):  # fields of a trial that are not the suite's to set

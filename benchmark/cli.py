@@ -80,7 +80,7 @@ def plan(
         print_json(made.as_json())
         return
     _print_plan(made)
-    for problem in made.missing_data.values():
+    for problem in made.problems:
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -119,6 +119,27 @@ def methods(
         print_json({**method_page.entry(name), "recipes": recipe_list} if name else method_page.entries())
         return
     console.print(*(method_page.page(name, recipes, SUITES) if name else [method_page.listed()]), sep="\n")
+
+
+@app.command()
+def papers(
+    name: Annotated[
+        str | None, typer.Argument(help="A paper, to see its tables and where each value was read.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the papers whose published values are known, or print one's tables, each value with its source."""
+    from benchmark import papers_page
+    from benchmark.papers import load_named
+
+    folder = SUITES / "papers"
+    if as_json:
+        found = {name: load_named(folder, name)} if name else papers_page.all_papers(folder)
+        entries = {key: papers_page.entry(paper) for key, paper in found.items()}
+        print_json(entries[name] if name else entries)
+        return
+    page = papers_page.page(folder, name) if name else papers_page.listed(papers_page.all_papers(folder))
+    console.print(*page, sep="\n")
 
 
 app.add_typer(cli_datasets.app, name="datasets")
@@ -197,6 +218,10 @@ def main() -> None:
         app()
     except UserError as error:
         complain(f"error: {error}")
+        sys.exit(2)
+    except PermissionError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
         sys.exit(2)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,7 +21,7 @@ from benchmark.cli_options import (
     print_json,
 )
 from benchmark.errors import UserError
-from benchmark.workspace import Workspace, require_writable
+from benchmark.workspace import Workspace, as_options, require_writable
 
 app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
@@ -53,14 +53,18 @@ def datasets(
         shape = "x".join(map(str, state["shape"]))
         table.add_row(name, shape, state["size"], f"[{color}]{state['state']}[/]", about)
     console.print(table)
-    console.print("\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have.", markup=False)
+    console.print(
+        "\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have; both prepare."
+        " `datasets prepare NAME` does with raw files that are found.",
+        markup=False,
+    )
 
 
 @app.command()
 def prepare(
     name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Make the arrays that training reads, now, from the raw files. `run` does it too when it needs them."""
+    """Make the arrays that training reads, from the raw files. `run` needs them."""
     place, data = _places(workspace, data_dir)
     _say(f"{name}: prepared in {_prepare(_dataset(name), data, place)}")
 
@@ -114,7 +118,6 @@ def verify(
     name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
     """Compare the prepared arrays with their checksums and read the raw files again. Exit code 2: corrupt."""
-    from benchmark.data.fetch import ways
     from benchmark.data.verify import verify as look
 
     dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
@@ -123,12 +126,18 @@ def verify(
     for line in verdict.whole:
         _say(f"ok: {line}")
     if verdict.corrupt:
-        raise UserError("\n".join([*verdict.corrupt, *_remedy(name, dataset.folder(place.data), ways(dataset, data))]))
+        raise UserError("\n".join([*verdict.corrupt, *_remedy(dataset, place, data)]))
 
 
-def _remedy(name: str, folder: Path, ways: str) -> list[str]:
-    again = f"python -m benchmark datasets prepare {name}"
-    return [f"Arrays: delete {folder} and type\n  {again}", f"Raw files: replace those named above.{ways}"]
+def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
+    from benchmark.data.fetch import ways
+    from benchmark.readiness import preparing
+
+    again = preparing(dataset, workspace, data_dir)
+    return [
+        f"Arrays: delete {dataset.folder(workspace.data)} and type\n  {again}",
+        f"Raw files: replace those named above.{ways(dataset, as_options(workspace, data_dir))}",
+    ]
 
 
 def _dataset(name: str) -> Any:

@@ -9,25 +9,23 @@ import typer
 from rich.console import Console
 
 from benchmark.suite import RunnerName
+from benchmark.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
+
+__all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 SuiteArgument = Annotated[Path, typer.Argument(help="A suite file, for example suites/quickstart.yaml.")]
 WorkspaceOption = Annotated[
     Path,
-    typer.Option(envvar="SSGAN_WORKSPACE", help="Results, checkpoints, prepared data and the MLflow store live here."),
+    typer.Option(envvar=WORKSPACE_VARIABLE, help="Results, checkpoints, prepared data and the MLflow store live here."),
 ]
-DataOption = Annotated[
-    Path, typer.Option(envvar="SSGAN_DATA_DIR", help="Where the raw files of datasets are looked for.")
-]
+DataOption = Annotated[Path, typer.Option(envvar=DATA_VARIABLE, help="Where the raw files of datasets are looked for.")]
 ReportOption = Annotated[Path | None, typer.Option(help="Default: reports/<suite>/.")]
 ScaleOption = Annotated[str | None, typer.Option(help="A scale of the suite; default: its first.")]
 SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Train seeds 0 .. N-1 instead of the suite's.")]
 RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-DEFAULT_WORKSPACE = Path("workspace")
-DEFAULT_DATA = Path("data")
 
 
 def print_json(value: Any) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from benchmark import environment, plugins
-from benchmark.data.fetch import ways
 from benchmark.data.prepare import SPLITS, damage
 from benchmark.errors import UserError
 from benchmark.plan import make_plan, manifest_of
+from benchmark.readiness import next_command, unready
 from benchmark.suite import load_suite
-from benchmark.workspace import Workspace
+from benchmark.workspace import Workspace, as_options
 
 # torch-fidelity's file of the 2015-12-05 Inception graph, which FID needs, in torch's cache
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
@@ -65,7 +65,7 @@ def examine(workspace: Workspace, data_dir: Path, suites: Path) -> Examination:
         _disk(workspace.root),
         _inception(),
         *(
-            Finding(f"dataset {name}", state["state"], state["state"] not in ("missing", "corrupt"))
+            Finding(f"dataset {name}", state["state"], not state["how_to_get"])
             for name, state in dataset_states(workspace, data_dir).items()
         ),
     ]
@@ -94,7 +94,7 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
             "source": dataset.source,
             "note": dataset.note,
             "state": arrays if prepared else "missing" if missing else "raw files found",
-            "how_to_get": damaged or "" if prepared or not missing else missing + ways(dataset, data_dir),
+            "how_to_get": unready(dataset, workspace, data_dir) or "",
         }
     return states
 
@@ -113,7 +113,13 @@ def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
         plan = make_plan(load_suite(path), workspace, data_dir)
     except UserError as error:
         return str(error)
-    return "; ".join(f"dataset {name}" for name in plan.missing_data)
+    fetch = f"python -m benchmark datasets fetch {{}}{as_options(workspace, data_dir)}"
+    return "\n".join(
+        [
+            *(f"dataset {n}: {next_command(plugins.datasets[n], workspace, data_dir)}" for n in plan.missing_data),
+            *(f"weights of {name}: {fetch.format(name)}" for name in plan.missing_weights),
+        ]
+    )
 
 
 def _package(name: str) -> Finding:

@@ -2,15 +2,15 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmark import plugins
-from benchmark.data.fetch import ways
 from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
 from benchmark.measures import extractors_of
+from benchmark.readiness import unready
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import Suite
@@ -19,12 +19,22 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True)
 class Plan:
-    """What a `run` of the suite would do. `records` holds what is known of every trial, failures included."""
+    """What a `run` of the suite would do. `records` holds what is known of every trial, failures included.
+
+    `missing_data` tells of every dataset that is wanted and cannot be used what is wrong and what to type;
+    `missing_weights` of every feature extractor.
+    """
 
     suite: Suite
     records: dict[str, TrialRecord]
     missing_data: dict[str, str]
     begun: frozenset[str] = field(default_factory=frozenset)
+    missing_weights: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why `run` cannot start, and what to type."""
+        return (*self.missing_data.values(), *self.missing_weights.values())
 
     @property
     def todo(self) -> dict[str, TrialSpec]:
@@ -68,6 +78,7 @@ class Plan:
             "todo": len(self.todo),
             "estimated_seconds": self.seconds(),
             "missing_data": self.missing_data,
+            "missing_weights": self.missing_weights,
             "cell_states": [
                 {
                     "table": cell.table,
@@ -119,14 +130,11 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
     plan = Plan(suite, records, {}, begun)
     wanted = dict.fromkeys(spec.dataset for spec in plan.todo.values())
-    missing = {}
-    for name in wanted:
-        dataset = plugins.datasets[name]
-        problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
-        if problem:
-            missing[name] = problem + ways(dataset, data_dir)
-    for name in dict.fromkeys(name for spec in plan.todo.values() for name in extractors_of(spec.protocol)):
-        problem = plugins.extractors[name].missing(data_dir)
-        if problem:
-            missing[name] = problem
-    return Plan(suite, records, missing, begun)
+    problems = {name: unready(plugins.datasets[name], workspace, data_dir) for name in wanted}
+    extractors = dict.fromkeys(name for spec in plan.todo.values() for name in extractors_of(spec.protocol))
+    weights = {name: plugins.extractors[name].missing(data_dir) for name in extractors}
+    return replace(plan, missing_data=_told(problems), missing_weights=_told(weights))
+
+
+def _told(problems: dict[str, str | None]) -> dict[str, str]:
+    return {name: problem for name, problem in problems.items() if problem}

@@ -41,11 +41,11 @@ class Session:
     def run(self, runner_name: RunnerName, plan: Plan) -> dict[str, TrialRecord]:
         """Train what is missing, keep every result, mirror it, and return all records of the suite.
 
-        Raises UserError, before anything is started or written, when data is missing, the runner is not
+        Raises UserError, before anything is started or written, when data is not prepared, the runner is not
         installed or the workspace cannot be written to.
         """
-        if plan.missing_data:
-            raise UserError("\n\n".join(plan.missing_data.values()))
+        if plan.problems:
+            raise UserError("\n\n".join(plan.problems))
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
         require_writable(self.workspace.root, "--workspace")
@@ -79,16 +79,14 @@ class Session:
         return report.render(self.suite, records, self.report_dir, self._real_samples())
 
     def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
-        """Prepare data and instruments once, in the driver, and say what every trial gets."""
+        """Open data and prepare instruments once, in the driver, and say what every trial gets."""
         prepared: dict[str, Prepared] = {}
         instruments: dict[tuple[str, str], Instruments] = {}
         jobs = []
         gpus = self.suite.resources.gpus if torch.cuda.is_available() else 0.0
         for spec in specs:
             if spec.dataset not in prepared:
-                self._say(f"preparing {spec.dataset}")
-                folder = plugins.datasets[spec.dataset].prepare(self.data_dir, self.workspace.data)
-                prepared[spec.dataset] = open_prepared(folder)
+                prepared[spec.dataset] = self._opened(spec.dataset)
             data = prepared[spec.dataset]
             check_labels(spec, data)
             key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
@@ -106,6 +104,13 @@ class Session:
                 Job(spec, data.path, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
             )
         return jobs
+
+    def _opened(self, name: str) -> Prepared:
+        """What was prepared; only images that ship with a package are prepared by a run."""
+        dataset = plugins.datasets[name]
+        if dataset.ships:
+            dataset.prepare(self.data_dir, self.workspace.data)
+        return open_prepared(dataset.folder(self.workspace.data))
 
     def _real_samples(self) -> dict[str, bytes]:
         """A contact sheet of real images for every dataset of the suite that is prepared here."""
@@ -165,7 +170,8 @@ def check_labels(spec: TrialSpec, prepared: Prepared) -> None:
     if classes == 0 or (share == 1 and without):
         raise UserError(
             f"method '{spec.method}' learns from labels, and {without:,} of {len(prepared.train.labels):,} images of"
-            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path}, run again"
+            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path} and prepare"
+            " it again"
         )
     problem = method.problem(spec.options, spec.batch_size, classes)
     if problem:

@@ -17,7 +17,11 @@ class Resources(Frozen):
 
 
 class Row(Frozen):
-    """One method of a table. `published` names the row of the published table when the labels differ."""
+    """One method of a table.
+
+    `published` names the row of the published table when the labels differ, or `paper/table/row` of another one, or is
+    `none`.
+    """
 
     published: str | None = None
     note: str = ""
@@ -26,13 +30,18 @@ class Row(Frozen):
 
 
 class Table(Frozen):
-    """A table to reproduce. `published` is `paper/table`; without it no published value is known."""
+    """A table to reproduce. `published` is `paper/table`; without it no published value is known.
+
+    `unpublished`: rows that it has no value for. `methods`: method -> what is laid over `defaults` in its rows.
+    """
 
     title: str
     published: str | None = None
     note: str = ""
     recipe: str | None = None
     defaults: Patch = Field(default_factory=dict)
+    methods: dict[str, Patch] = Field(default_factory=dict)
+    unpublished: list[str] = Field(default_factory=list)
     rows: Annotated[dict[str, Patch], Field(min_length=1)]
 
 

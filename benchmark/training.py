@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,11 @@ def to_uint8(images: Tensor, image_range: Range) -> Tensor:
     return images.sub(low).mul_(255 / (high - low)).clamp_(0, 255).round_().to(torch.uint8)
 
 
+def stream_seed(seed: int, use: str) -> int:
+    """The seed of one of a trial's random streams. It has 32 bits: torch's CPU generator ignores higher ones."""
+    return int(np.random.SeedSequence([seed, *use.encode()]).generate_state(1)[0])
+
+
 @dataclass
 class Player:
     """A group of parameters with its own optimiser, and how often it plays in one step."""
@@ -57,8 +63,9 @@ class Trainer:
     summed: int = 0
 
     def __post_init__(self) -> None:
-        # The weights came from the seed itself; training draws from a stream of its own.
-        self.rng = torch.Generator(self.device).manual_seed(self.spec.seed + 2**32)
+        # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
+        self.rng = torch.Generator(self.device).manual_seed(stream_seed(self.spec.seed, "training"))
+        self.data_rng = torch.Generator().manual_seed(stream_seed(self.spec.seed, "images"))
         self.players = [self._player(name) for name in self.method.players]
         self.average = averaged(self.method.generator, self.spec.average.decay) if self.spec.average else None
         self.method.train()
@@ -102,7 +109,7 @@ class Trainer:
             self.average.update_parameters(self.method.generator)
 
     def _play(self, player: Player) -> None:
-        drawn = self.images.draw(self.spec.batch_size, self.rng)
+        drawn = self.images.draw(self.spec.batch_size, self.data_rng)
         real = to_range(drawn.images, self.image_range)
         own = set(map(id, player.parameters))
         for parameter in self.method.parameters():
@@ -140,6 +147,7 @@ class Trainer:
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
+            "data_rng": self.data_rng.get_state(),
             "sums": self.sums,
             "summed": self.summed,
         }
@@ -152,6 +160,7 @@ class Trainer:
         for player, saved in zip(self.players, state["optimizers"], strict=True):
             player.optimizer.load_state_dict(saved)
         self.rng.set_state(state["rng"].cpu())
+        self.data_rng.set_state(state["data_rng"].cpu())
         self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
 
     @torch.no_grad()

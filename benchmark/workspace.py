@@ -1,10 +1,14 @@
 """Where things are kept: one folder with results, checkpoints, prepared data and the MLflow store."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
+
+DEFAULT_WORKSPACE, WORKSPACE_VARIABLE = Path("workspace"), "SSGAN_WORKSPACE"
+DEFAULT_DATA, DATA_VARIABLE = Path("data"), "SSGAN_DATA_DIR"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,20 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--workspace {self.root}: cannot be made ({error.strerror})") from None
+
+
+def as_options(workspace: Workspace, data_dir: Path) -> str:
+    """The options, quoted for a shell, that lead a command to these places; nothing where it goes there by itself."""
+    places = (
+        ("--data-dir", data_dir, DEFAULT_DATA, DATA_VARIABLE),
+        ("--workspace", workspace.root, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE),
+    )
+    wanted = (
+        (option, place)
+        for option, place, default, variable in places
+        if place != Path(os.environ.get(variable) or default).expanduser().absolute()
+    )
+    return "".join(f" {option} {shlex.quote(str(place))}" for option, place in wanted)
 
 
 def require_writable(folder: Path, option: str) -> None:

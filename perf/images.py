@@ -48,6 +48,7 @@ class Synthetic(Dataset):
     name, about, licence, source = "synthetic", "random pixels", "none", "a random generator"
     shape = (3, 32, 32)
     labels = CLASSES
+    ships = True
     length = 50_000
 
     @classmethod

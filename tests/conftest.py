@@ -20,7 +20,7 @@ SMALL = {
         "steps": 6,
         "batch_size": 8,
         "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
-        "protocol": {"metric": "modes", "n_fake": 100, "evaluations": 2, "sample_batch": 64},
+        "protocol": {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64},
     },
     "tables": [{"title": "Digits", "rows": {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan"}}}],
     "scales": {"quick": {}},

@@ -86,12 +86,12 @@ def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) ->
     return folder
 
 
-def ways(dataset: type[Dataset], data_dir: Path) -> str:
-    """What to type to get the raw files; nothing for files that have no names to look for."""
+def ways(dataset: type[Dataset], options: str) -> str:
+    """What to type to get the raw files, with these options; nothing for files that have no names to look for."""
     if not parts(dataset.name):
         return ""
-    command, where = "python -m benchmark datasets", f"--data-dir {data_dir}"
-    lines = [f"  {command} import {dataset.name} PATH {where}", "    takes them from where you have them"]
+    command = "python -m benchmark datasets"
+    lines = [f"  {command} import {dataset.name} PATH{options}", "    takes them from where you have them"]
     if home(dataset.name) in DOWNLOADS:
-        lines = [f"  {command} fetch {dataset.name} {where}", "    downloads them", *lines]
+        lines = [f"  {command} fetch {dataset.name}{options}", "    downloads them", *lines]
     return "\n".join(["", "Or type:", *lines])

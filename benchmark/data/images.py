@@ -1,9 +1,13 @@
 """The training images, drawn from by index, and their labels.
 
-Where they are kept is a matter of speed alone: the same state of the generator gives the same images to the bit.
+Which images are drawn is chosen on the host, by a generator of its own. Where they are kept, and on which device they
+are needed, is a matter of speed alone: the same state of the generator gives the same images to the bit.
 """
 
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -20,59 +24,133 @@ class Drawn(NamedTuple):
     labels: Tensor | None
 
 
-Choice = Callable[[], Tensor]
+class Choice:
+    """Chooses which of the stored images the parts of a batch are, uniformly and with replacement.
+
+    With `fixed` > 0 there are so many stacks of k = `stacked` images, and of these it chooses.
+    """
+
+    def __init__(self, stored: int, stacked: int, fixed: int = 0) -> None:
+        self.stored, self.stacked = stored, stacked
+        self.stacks = _fixed_stacks(stored, stacked, fixed) if fixed else None
+
+    def places(self, n: int, rng: torch.Generator) -> Tensor:
+        """(n * stacked,) places on the CPU, as `rng` is."""
+        if self.stacks is not None:
+            return self.stacks[torch.randint(len(self.stacks), (n,), generator=rng)].flatten()
+        return torch.randint(self.stored, (n * self.stacked,), generator=rng)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device. A GPU is not waited for: torch keeps the pinned memory until it was copied."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Resident:
     """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, which is not copied."""
 
-    def __init__(self, images: Tensor, device: torch.device) -> None:
-        self.images = images.to(device)
+    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
+        self.images, self.choice = images.to(device), choice
 
-    def draw(self, choose: Choice) -> tuple[Tensor, Tensor]:
-        """The images of the (n,) places that are chosen, and the places; both on the device."""
-        index = choose().to(self.images.device)
-        return self.images.index_select(0, index), index
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The stored images that n drawn ones are made of, and their places; both on the device."""
+        places = _sent(self.choice.places(n, rng), self.images.device)
+        return self.images.index_select(0, places), places
 
 
 class Gather:
-    """uint8 (N, C, H, W) images in the memory of the host, gathered into a pinned buffer and sent to the device.
+    """uint8 (N, C, H, W) images in the memory of the host; what the next draw will want is fetched meanwhile.
 
-    Nothing is drawn ahead, so a saved generator always stands where a resident draw would have left it. On a GPU the
-    work can still hide behind training: it runs in a stream of its own, which waits for no step, while the host is
-    ahead of the device. Only the host waits, for the places of its images.
+    A thread chooses the places, gathers the images into pinned memory and starts their copy to the device, in a stream
+    of its own, while the batch before is trained on. It works with a copy of the generator: the caller's own always
+    stands where a resident draw would have left it, and so can be saved at any time. What was fetched is handed over
+    when the next draw is of the same size and from that very state, and dropped otherwise.
+
+    The thread ends with the object.
     """
 
-    def __init__(self, images: Tensor, device: torch.device) -> None:
-        self.images = images
+    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
         self.device = device
-        self.stream = _aside(device) if device.type == "cuda" else None
-        self.buffer = images[:0]
+        self.fetcher = _Fetcher(images, choice, device)
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="gather")
+        self.ahead: _Ahead | None = None
 
-    def draw(self, choose: Choice) -> tuple[Tensor, Tensor]:
-        """What `Resident` draws."""
-        if self.stream is None:
-            return self._sent(choose())
-        with torch.cuda.stream(self.stream):
-            images, index = self._sent(choose())
-        training = torch.cuda.current_stream(self.device)
-        training.wait_stream(self.stream)
-        images.record_stream(training)
-        index.record_stream(training)
-        return images, index
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What `Resident` draws. Raises what the thread raised; the generator is then where it was."""
+        before = rng.get_state()
+        ahead, self.ahead = self.ahead, None
+        if ahead is None or ahead.n != n or not torch.equal(ahead.before, before):
+            ahead = self._fetch(n, before)
+        batch = ahead.batch.result()
+        rng.set_state(batch.after)
+        self.ahead = self._fetch(n, batch.after)
+        if batch.copied is not None:
+            training = torch.cuda.current_stream(self.device)
+            training.wait_event(batch.copied)
+            batch.images.record_stream(training)
+            batch.places.record_stream(training)
+        return batch.images, batch.places
 
-    def _sent(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        places = index.cpu()  # waits for the stream, and so until the batch before has left the buffer
-        if len(self.buffer) != len(places):
+    def _fetch(self, n: int, state: Tensor) -> "_Ahead":
+        return _Ahead(n, state, self.thread.submit(self.fetcher.fetch, n, state))
+
+
+class _Batch(NamedTuple):
+    """Images and their places on the device, the generator's state after the choice, and when the copy is done."""
+
+    images: Tensor
+    places: Tensor
+    after: Tensor
+    copied: torch.cuda.Event | None
+
+
+class _Ahead(NamedTuple):
+    """A batch under way: of so many drawn images, chosen from this state of the generator."""
+
+    n: int
+    before: Tensor
+    batch: Future[_Batch]
+
+
+@dataclass
+class _Buffer:
+    """Memory of the host for one batch, and when what is in it was copied to the device."""
+
+    memory: Tensor
+    copied: torch.cuda.Event | None = None
+
+
+class _Fetcher:
+    """What the thread of a `Gather` does. Only that thread touches it."""
+
+    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
+        self.images, self.choice, self.device = images, choice, device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        # Two in turn: one may still be on its way to the device while the other is filled.
+        self.buffers = cycle([_Buffer(images[:0]), _Buffer(images[:0])])
+        self.rng = torch.Generator()
+
+    def fetch(self, n: int, state: Tensor) -> _Batch:
+        """The batch that a generator in this state chooses."""
+        self.rng.set_state(state)
+        places = self.choice.places(n, self.rng)
+        buffer = self._gathered(places)
+        with torch.cuda.stream(self.stream) if self.stream else nullcontext():
+            images = buffer.memory.to(self.device, non_blocking=True, copy=True)
+            sent = _sent(places, self.device)
+            buffer.copied = self.stream.record_event() if self.stream else None
+        return _Batch(images, sent, self.rng.get_state(), buffer.copied)
+
+    def _gathered(self, places: Tensor) -> _Buffer:
+        """The next buffer, filled when the device no longer reads it."""
+        buffer = next(self.buffers)
+        if buffer.copied is not None:
+            buffer.copied.synchronize()
+        if len(buffer.memory) != len(places):
             shape = (len(places), *self.images.shape[1:])
-            self.buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
-        torch.index_select(self.images, 0, places, out=self.buffer)
-        return self.buffer.to(self.device, non_blocking=True, copy=True), index.to(self.device)
-
-
-def _aside(device: torch.device) -> torch.cuda.Stream:
-    """A stream that goes before the training's: what it does is short, and the host waits for it."""
-    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+            buffer.memory = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
+        torch.index_select(self.images, 0, places, out=buffer.memory)
+        return buffer
 
 
 def fits(size: int, device: torch.device) -> bool:
@@ -106,26 +184,20 @@ class Images:
         fixed: int = 0,
     ) -> None:
         stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        self.source = (Resident if fits(stored.nbytes, device) else Gather)(stored, device)
-        self.stored, self.stacked = len(stored), stacked
+        choice = Choice(len(stored), stacked, fixed)
+        self.source = (Resident if fits(stored.nbytes, device) else Gather)(stored, choice, device)
+        self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
-        self.stacks = _fixed_stacks(len(images), stacked, fixed).to(device) if fixed else None
-        self.places = classes ** torch.arange(stacked - 1, -1, -1, device=device)
-
-    def _choice(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n * stacked,) places of parts."""
-        if self.stacks is not None:
-            return self.stacks[torch.randint(len(self.stacks), (n,), generator=rng, device=rng.device)].flatten()
-        return torch.randint(self.stored, (n * self.stacked,), generator=rng, device=rng.device)
+        self.powers = classes ** torch.arange(stacked - 1, -1, -1, device=device)
 
     def draw(self, n: int, rng: torch.Generator) -> Drawn:
-        """n images uniformly and with replacement."""
-        picked, index = self.source.draw(lambda: self._choice(n, rng))
+        """n images uniformly and with replacement, as `rng`, a generator on the CPU, chooses them."""
+        picked, places = self.source.draw(n, rng)
         images = picked.view(n, self.stacked * picked.shape[1], *picked.shape[2:])
         if self.labels is None:
             return Drawn(images, None)
-        parts = self.labels[index].view(n, self.stacked)
-        whole = (parts * self.places).sum(1)
+        parts = self.labels[places].view(n, self.stacked)
+        whole = (parts * self.powers).sum(1)
         return Drawn(images, torch.where((parts < 0).any(1), -1, whole))
 
 

@@ -6,6 +6,7 @@ picture is taken.
 """
 
 import io
+import math
 import warnings
 
 import numpy as np
@@ -15,19 +16,26 @@ from benchmark.errors import UserError
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # decoders that are tried, whatever the name ends in; the others of Pillow read no photographs, or start programs
+# pixels of a picture in memory, four bytes each; more is Pillow's sign of a file that was made to exhaust it
+LIMIT = Image.MAX_IMAGE_PIXELS or 2**26
+RESIZED_LIMIT = 2**24  # pixels of one that was resized and is not cropped yet
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def decode(content: bytes, where: str) -> Image.Image:
-    """The RGB picture in an image file. Raises UserError, naming `where` it is, when it is damaged or none."""
+    """The RGB picture in an image file. Raises UserError, naming `where` it is: when it is damaged, none, too large."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on odd metadata
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
+            if picture.width * picture.height > LIMIT:  # as its header says; no pixel was decoded yet
+                raise Image.DecompressionBombError
             picture.load()
             return _rgb(picture)
     except UnidentifiedImageError:
         reason = "it is no image, or of no known format"
+    except Image.DecompressionBombError:
+        raise UserError(f"{where}: has more than {LIMIT:,} pixels; make it smaller, or remove it") from None
     except Exception as error:  # damaged bytes make Pillow raise nearly anything
         reason = str(error) or type(error).__name__
     raise UserError(f"{where}: cannot be read as an image: {reason}; replace or remove it")
@@ -70,8 +78,13 @@ def resize(picture: Image.Image, size: int) -> Image.Image:
 
 
 def fill(picture: Image.Image, size: int, where: str) -> Image.Image:
-    """The smaller side resized to `size`, then the centre: torchvision's Resize and CenterCrop."""
+    """The smaller side resized to `size`, then the centre: torchvision's Resize and CenterCrop.
+
+    Raises UserError for a picture so thin that its longer side would be resized to millions of pixels.
+    """
     width, height = picture.size
     short = min(width, height)
     wanted = (int(size * width / short), int(size * height / short))
+    if math.prod(wanted) > RESIZED_LIMIT:
+        raise UserError(f"{where}: is {width}x{height}, too thin to be made {size}x{size}; crop it, or remove it")
     return centre_crop(picture.resize(wanted, Image.Resampling.BILINEAR), size, where)

@@ -5,10 +5,10 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any
 
 import numpy as np
@@ -44,12 +44,15 @@ def write_prepared(
                 return
             _clear_scratch(target)
             train, test, sources = read()
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=_scratch(target)) as scratch:
-                folder = Path(scratch) / "prepared"
-                folder.mkdir()
+            folder = target.with_name(f"{_scratch(target)}{token_hex(4)}")
+            folder.mkdir()
+            try:
                 _write(folder, {"train": as_stream(train), "test": as_stream(test)}, sources, about, told)
                 shutil.rmtree(target, ignore_errors=True)  # what a machine that lost power may have left
-                folder.replace(target)
+                folder.replace(target)  # the last step: there is nothing to clear up after it
+            except BaseException:  # Ctrl-C too
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
 
 def is_prepared(target: Path) -> bool:
@@ -158,7 +161,7 @@ def _check_space(folder: Path, splits: dict[str, Stream]) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"{folder.parent.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} GiB are free;"
+            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} GiB are free;"
             " make room, or choose another --workspace"
         )
 
@@ -218,7 +221,7 @@ def open_prepared(path: Path) -> Prepared:
 
 def damage(path: Path, thorough: bool = False) -> str | None:
     """What is wrong with a prepared folder, by sizes or, thoroughly, by checksums; None when it is whole."""
-    again = "delete the folder, and the next run prepares it again"
+    again = "delete the folder, and prepare the dataset again"
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         shapes = {name: tuple(manifest[name]) for name in SPLITS}

@@ -15,6 +15,8 @@ from typing import Protocol
 from benchmark.data.pictures import ENDINGS
 from benchmark.errors import UserError
 
+FILE_LIMIT = 2**29  # bytes; as many as the largest picture that is taken has without compression
+
 
 class Tree(Protocol):
     """Files with names relative to the root, parts separated by `/`."""
@@ -55,8 +57,10 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """A file's content. Raises UserError when it cannot be read."""
+        path = self.root / name
         try:
-            return (self.root / name).read_bytes()
+            check_size(path.stat().st_size, self.where(name))
+            return path.read_bytes()
         except OSError as error:
             raise UserError(f"{self.where(name)}: cannot be read: {error.strerror}; get it again") from None
 
@@ -86,7 +90,9 @@ class Zip:
     def read(self, name: str) -> bytes:
         """A file's content. Raises UserError when it cannot be read."""
         try:
-            return self.archive.read(self.root + name)
+            member = self.archive.getinfo(self.root + name)
+            check_size(member.file_size, self.where(name))  # what it unpacks to: no more is ever read
+            return self.archive.read(member)
         except KeyError:
             raise UserError(f"{self.where(name)}: is not in the archive; get the archive again") from None
         except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
@@ -95,6 +101,12 @@ class Zip:
     def where(self, name: str = "") -> str:
         """The file, or the archive itself, for a message."""
         return shown(f"{self.path}: {self.root}{name}" if name else str(self.path))
+
+
+def check_size(size: int, where: str) -> None:
+    """Raises UserError for a file that no picture needs: it is read into memory as a whole."""
+    if size > FILE_LIMIT:
+        raise UserError(f"{where}: has {size / 2**20:,.0f} MiB, too many for an image; make it smaller, or remove it")
 
 
 def plain(member: zipfile.ZipInfo) -> bool:

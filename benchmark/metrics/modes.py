@@ -6,7 +6,7 @@ Every channel is named by a digit classifier; the three digits of an image are i
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,7 +22,7 @@ MODES = 1000
 class ModesOptions(SampleOptions):
     """The classifier that the published tables used is not available; ours reports its own accuracy."""
 
-    extractor: str = Field(default="digits", description="ours: a digit classifier that the harness trains")
+    extractor: Literal["digits"] = Field(default="digits", description="ours: a classifier that the harness trains")
 
 
 class Modes(SampleMetric):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from benchmark import plugins
 from benchmark.measures import Named, named
+from benchmark.papers import PublishedValue, with_ids
 from benchmark.report import provenance, text
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
 from benchmark.report.text import escape, grid
@@ -13,13 +14,6 @@ from benchmark.report.verdicts import MEANINGS
 from benchmark.spec import Protocol
 from benchmark.suite import Suite
 
-SPREADS = {
-    "training_seeds": "spread over training seeds",
-    "sampling_seeds": "spread over sampling seeds of one training, which is smaller than over trainings",
-    "standard_error": "standard error of the mean",
-    "not_stated": "spread of a kind that the source does not state",
-    "none": "",
-}
 BATCH_NORM = {
     "moving_average": "moving averages",
     "batch": "the statistics of the batch that it is making, {batch:,} images",
@@ -156,32 +150,39 @@ def _measured(result: Result | None, best: bool) -> str:
 
 
 def _row_notes(row: Row) -> list[str]:
-    published = row.cell.published
-    theirs = published.table.rows[published.row].note if published else ""
+    theirs = row.cell.published.note if row.cell.published else ""
     return [note for note in (row.cell.note, f"published: {theirs}" if theirs else "") if note]
 
 
 def _mismatches(row: Row) -> list[str]:
     found = {m for result in row.results.values() if result.reference for m in result.reference.mismatches}
-    return ["published under another protocol: " + "; ".join(sorted(found))] if found else []
+    return ["protocol of the published value: " + "; ".join(sorted(found))] if found else []
 
 
 def _sources(members: list[Row]) -> list[str]:
     """Where the published values of a table were read, and what is wrong with them."""
-    lines: dict[str, None] = {}
-    for row in members:
-        if (published := row.cell.published) is not None:
-            spread = SPREADS[published.table.spread_kind]
-            lines[
-                f"- Published: {escape(published.paper)}, {escape(published.table.title)}. Read in:"
-                f" {escape(published.table.source)}." + (f" ± there: {spread}." if spread else "")
-            ] = None
-            if published.table.note:
-                lines[f"- {escape(published.table.note)}"] = None
+    sources: dict[str, dict[str, None]] = {}  # line -> what the ± of its values are
+    remarks: dict[str, None] = {}
+    for published in (row.cell.published for row in members if row.cell.published):
+        values = [value for output in outputs_of(members) if (value := published.value(output.key))]
+        for value in values:
+            read = f"- Published: {escape(published.paper)}, {escape(value.table)}. Read in: {escape(value.source)}."
+            sources.setdefault(read, {})[spread_words(value)] = None
+        if values and (remark := with_ids(published.table.note, published.table.discrepancies)):
+            remarks[f"- {escape(remark)}"] = None
+    lines = [*(read + "".join(spreads) for read, spreads in sources.items()), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]
     if not all(reference.verified for reference in references):
-        lines[f"- {text.UNVERIFIED} unverified: from memory or second-hand; shown, never judged against."] = None
-    return list(lines)
+        lines.append(f"- {text.UNVERIFIED} {text.UNVERIFIED_MEANING}.")
+    return lines
+
+
+def spread_words(value: PublishedValue) -> str:
+    """What the ± of a published value is, as a sentence; empty when it has none."""
+    if value.spread is None:
+        return ""
+    trainings = f", {value.n_seeds} {'training' if value.n_seeds == 1 else 'trainings'}" if value.n_seeds else ""
+    return f" ± there: {text.SPREADS[value.spread_kind]}{trainings}."
 
 
 @dataclass

@@ -72,7 +72,8 @@ def _line(suite: Suite, row: Row, trial: Trial) -> dict[str, object]:
     for key, result in row.results.items():
         line[f"published_{key}"] = result.published[0] if result.published else ""
     if row.cell.published:
-        line["source"] = row.cell.published.table.source
+        values = [value for key in row.results if (value := row.cell.published.value(key))]
+        line["source"] = "; ".join(dict.fromkeys(value.source for value in values))
     if record:
         line["error"] = record.error
         line["device"] = record.environment.get("device", "")

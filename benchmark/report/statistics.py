@@ -1,7 +1,8 @@
-"""A metric over training seeds: mean, spread and the 95 % interval of the mean."""
+"""A metric over training seeds: mean, spread and the 95 % interval of the mean, and the noise of drawing samples."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 CONFIDENCE = 0.95
@@ -11,9 +12,14 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One metric of one cell: `values` maps training seed -> result, at least one, in the metric's unit."""
+    """One metric of one cell: `values` maps training seed -> result, at least one, in the metric's unit.
+
+    `sampling` maps training seed -> standard deviation of the metric over repeated draws of samples from that
+    seed's one checkpoint, for the seeds where it was measured. It is never mixed into the spread over trainings.
+    """
 
     values: dict[int, float]
+    sampling: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -33,12 +39,19 @@ class Aggregate:
     @property
     def spread(self) -> float | None:
         """Sample standard deviation over seeds (ddof = 1); None for fewer than two."""
-        return _spread(list(self.values.values()))
+        return deviation(list(self.values.values()))
 
     @property
     def interval(self) -> Interval | None:
         """The 95 % t-interval of the mean; None for fewer than two seeds."""
         return t_interval(list(self.values.values()))
+
+    @property
+    def sampling_spread(self) -> float | None:
+        """How far the samples alone move the metric: root mean square over seeds; None where it was not measured."""
+        if not self.sampling:
+            return None
+        return math.sqrt(mean(deviation**2 for deviation in self.sampling.values()))
 
 
 def t_interval(values: list[float], confidence: float = CONFIDENCE) -> Interval | None:
@@ -46,17 +59,22 @@ def t_interval(values: list[float], confidence: float = CONFIDENCE) -> Interval 
 
     It takes the results of independent seeds for draws from one normal distribution.
     """
-    spread = _spread(values)
+    spread = deviation(values)
     if spread is None:
         return None
+    return around(mean(values), spread / math.sqrt(len(values)), len(values) - 1, confidence)
+
+
+def around(centre: float, error: float, degrees: float, confidence: float = CONFIDENCE) -> Interval:
+    """The two-sided Student interval around an estimate with this standard error and degrees of freedom."""
     from scipy.special import stdtrit  # scipy.stats would take a second to import
 
-    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
-    centre, reach = mean(values), quantile * spread / math.sqrt(len(values))
+    reach = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     return centre - reach, centre + reach
 
 
-def _spread(values: list[float]) -> float | None:
+def deviation(values: list[float]) -> float | None:
+    """The sample standard deviation (ddof = 1); None for fewer than two values or one that is not finite."""
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     return stdev(values)

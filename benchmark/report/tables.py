@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.measures import outputs
-from benchmark.report.statistics import Aggregate
+from benchmark.report.difference import Difference, difference, published_uncertainty
+from benchmark.report.statistics import Aggregate, deviation
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, TrialRecord
@@ -31,13 +32,18 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results."""
+    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results.
+
+    `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
+    what the numbers are; whether they may be compared, only `verdict` does.
+    """
 
     output: "Output"
     aggregate: Aggregate | None
     published: tuple[float, float | None] | None
     reference: Reference | None
     verdict: Verdict
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -149,27 +155,39 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
 
 
 def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts) -> Result:
-    values = {
-        trial.spec.seed: trial.record.metrics[output.key]
+    measured = {
+        trial.spec.seed: trial.record
         for trial in trials
         if trial.record and trial.status == "finished" and output.key in trial.record.metrics
     }
-    aggregate = Aggregate(values) if values else None
+    values = {seed: record.metrics[output.key] for seed, record in measured.items()}
+    noise = {seed: _sampling_noise(record, output.key) for seed, record in measured.items()}
+    sampling = {seed: one for seed, one in noise.items() if one is not None}
+    aggregate = Aggregate(values, sampling) if values else None
     published = cell.published.values.get(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key)
-    interval = aggregate.interval if aggregate else None
-    verdict = judge(counts, interval, reference, output.better, suite.reduced)
-    return Result(output, aggregate, published, reference, verdict)
+    apart = None
+    if aggregate and reference:
+        apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
+    verdict = judge(counts, apart, reference, output.better, suite.reduced)
+    return Result(output, aggregate, published, reference, verdict, apart)
+
+
+def _sampling_noise(record: TrialRecord, key: str) -> float | None:
+    """How a metric scatters over draws of samples from the last checkpoint; None when they were drawn once."""
+    return deviation([draw[key] for draw in (record.metrics, *record.redraws) if key in draw])
 
 
 def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
-    if cell.published is None or key not in cell.published.values:
+    published = cell.published.value(key) if cell.published else None
+    if cell.published is None or published is None:
         return None
     return Reference(
-        value=cell.published.values[key][0],
-        verified=cell.published.table.status == "verified",
+        value=published.value,
+        verified=published.status == "verified",
         mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
         tolerance=suite.tolerance.get(key),
+        uncertainty=published_uncertainty(published.spread_kind, published.spread, published.n_seeds),
     )
 
 

@@ -10,7 +10,14 @@ from benchmark.report.verdicts import Verdict
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
+UNVERIFIED_MEANING = "unverified: not read in a source that is named; shown, never judged against"
 DERIVED = "‡"
+SPREADS = {
+    "training_seeds": "spread over training seeds",
+    "sampling_seeds": "spread over sampling seeds of one training, which is smaller than over trainings",
+    "standard_error": "standard error of the mean",
+    "not_stated": "spread of a kind that the source does not state",
+}
 DERIVED_MEANING = (
     "implemented from the abstract of its paper, because neither code nor full text was available: its result says"
     " nothing about the paper's claims"
@@ -63,10 +70,13 @@ def published(result: Result) -> str:
     """The published value and spread with as many decimals as the source gives, † when unverified."""
     if result.published is None:
         return ""
-    value, spread = result.published
+    return plus_minus(*result.published) + ("" if result.reference and result.reference.verified else UNVERIFIED)
+
+
+def plus_minus(value: float, spread: float | None) -> str:
+    """`value ± spread`, both with as many decimals as the source gives."""
     decimals = max(_decimals(value), _decimals(spread or 0.0))
-    text = f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
-    return text + ("" if result.reference and result.reference.verified else UNVERIFIED)
+    return f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
 
 
 def _decimals(value: float) -> int:

@@ -1,17 +1,21 @@
 """Verdicts: what may be said about a measured value beside a published one. Pure functions."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from benchmark.measures import measure_of
 from benchmark.papers import Published
-from benchmark.report.statistics import Interval
+from benchmark.report.difference import FIXED, Difference, Uncertainty
 from benchmark.spec import TrialSpec
 
 MIN_SEEDS = 3
 
 CHECKPOINT = "last"
+
+# Where a source is silent about one of these, its number could be of quite another scale.
+REQUIRED = frozenset({"n_fake", "n_real", "reference_split", "feature_extractor"})
 
 
 class Verdict(StrEnum):
@@ -29,16 +33,16 @@ class Verdict(StrEnum):
 
 
 MEANINGS = {
-    Verdict.REPRODUCED: "the 95 % t-interval of the measured mean lies within the tolerance around the"
-    " published value, and every seed finished",
-    Verdict.BETTER: "the 95 % t-interval of the measured mean lies beyond the tolerance around the published"
-    " value, on the good side, and every seed finished",
-    Verdict.WORSE: "the 95 % t-interval of the measured mean lies beyond the tolerance around the published"
-    " value, on the bad side",
-    Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval that reaches across the edge of the"
-    " tolerance, no stated tolerance, or a seed that is missing from a result that would otherwise be good",
-    Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified or was"
-    " measured under another protocol",
+    Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
+    " tolerance (two one-sided t-tests at 5 % each), and every seed finished",
+    Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance, on the"
+    " good side, and every seed finished",
+    Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance, on the"
+    " bad side",
+    Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval of the difference that reaches across the edge"
+    " of the tolerance, no stated tolerance, or a seed that is missing from a result that would otherwise be good",
+    Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified, or that was measured"
+    " under another protocol, or under one that its source does not state",
     Verdict.REDUCED: "a value was published, but these trials are smaller than the published recipe, so they"
     " are not judged against it",
     Verdict.DIVERGED: "every seed that was run diverged",
@@ -75,39 +79,42 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published value, and what speaks against comparing with it. `tolerance` is relative, if stated."""
+    """A published value, how well it is known, and what speaks against comparing with it.
+
+    `tolerance` is relative, and stated by the suite before anything is measured; None: it states none.
+    """
 
     value: float
     verified: bool
     mismatches: tuple[str, ...] = ()
     tolerance: float | None = None
+    uncertainty: Uncertainty = FIXED
 
     @property
-    def band(self) -> Interval:
-        """What still counts as the published value."""
-        reach = abs(self.value) * (self.tolerance or 0.0)
-        return self.value - reach, self.value + reach
+    def margin(self) -> float | None:
+        """How far from the published value still counts as it, in the metric's unit."""
+        return None if self.tolerance is None else self.tolerance * abs(self.value)
 
 
 def judge(
     counts: Counts,
-    interval: Interval | None,
+    difference: Difference | None,
     reference: Reference | None,
     better: Literal["higher", "lower"],
     reduced: bool,
 ) -> Verdict:
-    """The verdict on one metric of one cell. The first line that applies decides.
+    """The verdict on one metric of one cell, `difference` being measured - published. The first line decides.
 
     1. No seed was run: `not run`.
     2. No seed finished: `diverged` when all that ran diverged, else `failed`.
     3. Nothing was published: `no matched reference`.
     4. The trials are smaller than the published recipe: `reduced scale`.
-    5. The published value is unverified, or its protocol differs: `no matched reference`.
+    5. The published value is unverified, or its protocol differs or is not stated: `no matched reference`.
     6. Fewer than three seeds finished, or they gave no interval: `inconclusive`.
-    7. The 95 % interval lies wholly beyond the tolerance on the bad side: `worse`.
+    7. The 95 % interval of the difference lies wholly beyond the tolerance on the bad side: `worse`.
     8. Some seed did not finish: `inconclusive`, because the seeds that are missing may be the bad ones.
-    9. The interval lies wholly beyond the tolerance on the good side: `better`.
-    10. The suite states a tolerance, and the interval lies wholly within it: `reproduced`.
+    9. The 95 % interval lies wholly beyond the tolerance on the good side: `better`.
+    10. The suite states a tolerance, and the 90 % interval lies wholly within it: `reproduced`.
     11. Else: `inconclusive`.
     """
     if counts.not_run == counts.total:
@@ -120,14 +127,16 @@ def judge(
         return Verdict.REDUCED
     if not reference.verified or reference.mismatches:
         return Verdict.NO_REFERENCE
-    if counts.finished < MIN_SEEDS or interval is None:
+    if counts.finished < MIN_SEEDS or difference is None:
         return Verdict.INCONCLUSIVE
-    return _compared(interval, reference, better, counts.complete)
+    return _compared(difference, better, counts.complete)
 
 
-def _compared(interval: Interval, reference: Reference, better: Literal["higher", "lower"], complete: bool) -> Verdict:
-    (low, high), (floor, ceiling) = interval, reference.band
-    above, below = low > ceiling, high < floor
+def _compared(difference: Difference, better: Literal["higher", "lower"], complete: bool) -> Verdict:
+    if difference.interval is None or difference.equivalence is None:
+        return Verdict.INCONCLUSIVE
+    (low, high), margin = difference.interval, difference.margin or 0.0
+    above, below = low > margin, high < -margin
     good, bad = (above, below) if better == "higher" else (below, above)
     if bad:
         return Verdict.WORSE
@@ -135,27 +144,40 @@ def _compared(interval: Interval, reference: Reference, better: Literal["higher"
         return Verdict.INCONCLUSIVE
     if good:
         return Verdict.BETTER
-    if reference.tolerance and floor <= low and high <= ceiling:
+    if margin and -margin <= difference.equivalence[0] and difference.equivalence[1] <= margin:
         return Verdict.REPRODUCED
     return Verdict.INCONCLUSIVE
 
 
+def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], required: Collection[str]) -> tuple[str, ...]:
+    """Where a source's protocol cannot be taken for ours, in words. None: not stated, or not fixed here.
+
+    Every field that both state is compared. Of a `required` field that has a value here, silence counts as well.
+    """
+    found = []
+    for name, here in ours.items():
+        theirs = stated.get(name)
+        if here is None:
+            continue
+        if theirs is None and name in required:
+            found.append(f"{name}: not stated by the source")
+        elif theirs is not None and theirs != here:
+            found.append(f"{name}: published {theirs}, here {here}")
+    return tuple(found)
+
+
 def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
-    """Where the protocol that the source states differs from that of a number, in words; silence never differs."""
-    stated, ours = published.table.protocol, measure_of(spec.protocol, key).stated
-    pairs: tuple[tuple[str, object, object], ...] = (
-        ("dataset", _folded(published.table.dataset), _folded(spec.dataset)),
-        ("n_fake", stated.n_fake, ours["n_fake"]),
-        ("codec", stated.codec, ours["codec"]),
-        ("batch_norm", stated.batch_norm, spec.protocol.batch_norm),
-        ("feature_extractor", stated.feature_extractor, ours["feature_extractor"]),
-        ("checkpoint", stated.checkpoint, CHECKPOINT),
-    )
-    return tuple(
-        f"{name}: published {theirs}, here {mine}"
-        for name, theirs, mine in pairs
-        if theirs is not None and theirs != mine
-    )
+    """Where the protocol of a published value cannot be taken for that of the trial's number `key`, in words."""
+    ours = {
+        "dataset": _folded(spec.dataset),
+        **measure_of(spec.protocol, key).stated,
+        "batch_norm": spec.protocol.batch_norm,
+        "checkpoint": CHECKPOINT,
+    }
+    if ours["reference_split"] and not ours["n_real"]:
+        ours["n_real"] = "all of the split"  # how many that is, only the data could tell
+    stated = {**published.protocol.model_dump(), "dataset": _folded(published.dataset)}
+    return mismatches(stated, ours, REQUIRED)
 
 
 def _folded(name: str) -> str:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shlex
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from benchmark.data import fetch as fetching
 from benchmark.data import places
 from benchmark.data.download import Download
 from benchmark.data.stacked_mnist import StackedMNIST
+from benchmark.workspace import Workspace, as_options
 from tests.benchmark.test_download import Server, serving
 from tests.contract.examples import small_mnist
 
@@ -323,13 +326,81 @@ def test_verify_of_what_is_not_here(datasets):
 # --- run and plan --------------------------------------------------------------------------------------
 
 
-def test_plan_and_run_say_what_to_type_when_data_is_missing(monkeypatch, capsys, tmp_path):
-    for command in ("plan", "run"):
-        arguments = ["suites/stacked_mnist.yaml", "--workspace", str(tmp_path / "ws"), "--data-dir", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", ["benchmark", command, *arguments])
-        with pytest.raises(SystemExit):
+@pytest.fixture
+def benchmark(monkeypatch, capsys):
+    """The command line, with every argument given."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()
-        said = captured.out + captured.err
-        assert f"python -m benchmark datasets fetch stacked_mnist --data-dir {tmp_path}" in said
-        assert f"python -m benchmark datasets import stacked_mnist PATH --data-dir {tmp_path}" in said
+        return int(ended.value.code or 0), captured.out + captured.err
+
+    return run
+
+
+SUITE = "suites/stacked_mnist.yaml"
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_plan_and_run_say_what_to_type_when_data_is_missing(command, benchmark, tmp_path):
+    places = f"--data-dir {tmp_path} --workspace {tmp_path / 'ws'}"
+    code, said = benchmark(command, SUITE, *places.split())
+    assert code == (2 if command == "run" else 0)
+    assert f"python -m benchmark datasets fetch stacked_mnist {places}\n" in said
+    assert f"python -m benchmark datasets import stacked_mnist PATH {places}\n" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "doctor"])
+def test_raw_files_that_are_not_prepared_stop_a_run_with_the_command_to_type(command, benchmark, raw, tmp_path):
+    data, workspace = raw.parent, tmp_path / "my ws"
+    raw.rename(data / "mnist")
+    before = files(tmp_path)
+    code, said = benchmark(
+        command, *([] if command == "doctor" else [SUITE]), "--data-dir", data, "--workspace", workspace
+    )
+    assert code == (2 if command == "run" else 0)
+    told = "".join(said.split())
+    assert (
+        "".join(f"benchmark datasets prepare stacked_mnist --data-dir {data} --workspace '{workspace}'".split()) in told
+    )
+    assert files(tmp_path) == before
+    assert not workspace.exists(), "nothing was started"
+
+
+def test_the_command_that_is_told_makes_the_data_ready(benchmark, raw, tmp_path):
+    raw.rename(tmp_path / "mnist")
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "my ws"]
+    told = json.loads(benchmark("plan", SUITE, *where, "--json")[1])["missing_data"]["stacked_mnist"]
+    typed = shlex.split(told.splitlines()[-1])
+    assert typed[:3] == ["python", "-m", "benchmark"]
+    assert benchmark(*typed[3:])[0] == 0
+    assert json.loads(benchmark("plan", SUITE, *where, "--json")[1])["missing_data"] == {}
+
+
+def test_damaged_arrays_stop_a_run_before_anything_is_started(benchmark, raw, tmp_path):
+    raw.rename(tmp_path / "mnist")
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
+    assert benchmark("datasets", "prepare", "stacked_mnist", *where)[0] == 0
+    array = StackedMNIST.folder(tmp_path / "ws" / "data") / "train_images.npy"
+    array.write_bytes(array.read_bytes()[:-9])
+    before = files(tmp_path)
+    code, said = benchmark("run", SUITE, *where)
+    assert code == 2
+    assert str(array) in said
+    assert "datasets prepare stacked_mnist --data-dir" in said
+    assert files(tmp_path) == before
+
+
+def test_places_are_named_unless_a_command_goes_there_by_itself(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for variable in ("SSGAN_DATA_DIR", "SSGAN_WORKSPACE"):
+        monkeypatch.delenv(variable, raising=False)
+    usual = Workspace.at(Path("workspace"))
+    assert as_options(usual, tmp_path / "data") == ""
+    assert as_options(usual, tmp_path / "d $x") == f" --data-dir '{tmp_path}/d $x'"
+    monkeypatch.setenv("SSGAN_WORKSPACE", "elsewhere")
+    assert as_options(usual, tmp_path / "data") == f" --workspace {tmp_path}/workspace"
+    assert as_options(Workspace.at(Path("elsewhere")), tmp_path / "data") == ""

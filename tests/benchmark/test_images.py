@@ -1,18 +1,23 @@
 """Where the training images are kept changes speed and memory, and no number."""
 
+import gc
 import json
 import re
+import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark.data import images as images_module
 from benchmark.data.base import Arrays, Dataset, open_prepared
-from benchmark.data.images import Gather, Images, Resident, fits
+from benchmark.data.images import Choice, Gather, Images, Resident, fits
 from benchmark.training import to_range
 from tests.contract.examples import advance, assert_equal, spec_of, trainer_of
 
@@ -110,11 +115,6 @@ def test_an_array_that_cannot_be_written_or_is_not_contiguous_is_drawn_from_all_
         assert torch.equal(Images(same, 1, CPU).draw(9, rng()).images, expected)
 
 
-def some(n, pixels, generator):
-    """What chooses n places from a generator."""
-    return lambda: torch.randint(len(pixels), (n,), generator=generator, device=generator.device)
-
-
 # --- resident or gathered ------------------------------------------------------------------------------
 
 
@@ -125,43 +125,136 @@ def test_images_stay_on_a_gpu_when_half_of_its_free_memory_is_enough(monkeypatch
     assert fits(size, CPU)
 
 
+def both(pixels, stacked=1, fixed=0):
+    """The same images, resident and gathered."""
+    stored, choice = torch.from_numpy(pixels), Choice(len(pixels), stacked, fixed)
+    return Resident(stored, choice, CPU), Gather(stored, choice, CPU)
+
+
+def assert_same_draw(resident, gather, n, ours, theirs):
+    assert_equal(list(gather.draw(n, theirs)), list(resident.draw(n, ours)))
+    assert torch.equal(ours.get_state(), theirs.get_state()), "nobody sees that it is ahead"
+
+
+@pytest.mark.parametrize(("stacked", "fixed"), [(1, 0), (3, 0), (3, 9)])
 @pytest.mark.parametrize("size", [1, 7, 64])
-def test_gathered_images_are_the_resident_ones_and_leave_the_generator_where_they_do(size):
-    pixels = torch.from_numpy(random_pixels())
-    resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
+def test_gathered_images_are_the_resident_ones_over_many_draws(size, stacked, fixed):
+    resident, gather = both(random_pixels(), stacked, fixed)
     ours, theirs = rng(), rng()
-    for _ in range(5):
-        for one, other in zip(
-            resident.draw(some(size, pixels, ours)), gather.draw(some(size, pixels, theirs)), strict=True
-        ):
-            assert one.dtype == other.dtype
-            assert torch.equal(one, other)
-        assert torch.equal(ours.get_state(), theirs.get_state()), "nothing is drawn ahead"
-        torch.rand(3, generator=ours), torch.rand(3, generator=theirs)  # as latents are
+    for _ in range(40):
+        assert_same_draw(resident, gather, size, ours, theirs)
+
+
+# what may happen between draws: another size, another use of the generator, a state that was saved before
+ACTIONS = st.one_of(st.integers(1, 5), st.sampled_from(["used", "saved", "restored"]))
+
+
+@given(actions=st.lists(ACTIONS, max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_done_to_the_generator_the_draw_is_what_it_says(actions):
+    resident, gather = both(random_pixels())
+    ours, theirs = rng(), rng()
+    saved = ours.get_state()
+    for action in actions:
+        if action == "used":
+            assert torch.equal(torch.rand(3, generator=ours), torch.rand(3, generator=theirs))
+        elif action == "saved":
+            saved = theirs.get_state()
+        elif action == "restored":
+            ours.set_state(saved), theirs.set_state(saved)
+        else:
+            assert_same_draw(resident, gather, action, ours, theirs)
+
+
+def test_the_next_batch_is_fetched_by_another_thread_before_it_is_asked_for(monkeypatch):
+    _, gather = both(random_pixels())
+    generator = rng()
+    gather.draw(4, generator)
+    ready = gather.ahead.batch.result(timeout=10)
+    fetches = []
+    fetch = gather.fetcher.fetch
+    monkeypatch.setattr(
+        gather.fetcher, "fetch", lambda n, state: fetches.append(threading.get_ident()) or fetch(n, state)
+    )
+    drawn, _ = gather.draw(4, generator)
+    assert drawn is ready.images
+    gather.ahead.batch.result(timeout=10)
+    assert len(fetches) == 1, "the one after"
+    assert fetches[0] != threading.get_ident()
+
+
+def test_an_error_in_the_thread_reaches_the_draw_and_the_next_one_is_right(monkeypatch):
+    resident, gather = both(random_pixels())
+    ours, theirs = rng(), rng()
+    assert_same_draw(resident, gather, 4, ours, theirs)
+    assert_same_draw(resident, gather, 4, ours, theirs)
+    gather.ahead.batch.result(timeout=10)
+
+    def broken(*_, **__):
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "index_select", broken)
+        assert_same_draw(resident, gather, 4, ours, theirs)  # lay ready
+        with pytest.raises(OSError, match="the disk is gone"):
+            gather.draw(4, theirs)
+    assert torch.equal(ours.get_state(), theirs.get_state())
+    assert_same_draw(resident, gather, 4, ours, theirs)
+
+
+@pytest.mark.usefixtures("gathered")
+def test_the_thread_ends_with_the_images():
+    before = set(threading.enumerate())
+    images = Images(random_pixels(), 1, CPU)
+    images.draw(4, rng())
+    started = set(threading.enumerate()) - before
+    assert len(started) == 1, "one thread"
+    gone = weakref.ref(images.source)
+    del images
+    gc.collect()
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert gone() is None
+
+
+def test_a_buffer_is_not_filled_before_its_copy_is_done():
+    """Stands in for a GPU: copies of which it is known when they were waited for."""
+
+    class Copy:
+        def __init__(self):
+            self.waited = False
+
+        def synchronize(self):
+            self.waited = True
+
+    _, gather = both(random_pixels())
+    fetcher = gather.fetcher
+    first, second = (fetcher._gathered(torch.arange(4) + k) for k in (0, 4))
+    assert first.memory.data_ptr() != second.memory.data_ptr()
+    first.copied, second.copied = Copy(), Copy()
+    third = fetcher._gathered(torch.arange(4))
+    assert third is first
+    assert first.copied.waited
+    assert not second.copied.waited
 
 
 @pytest.mark.parametrize("kind", [Resident, Gather])
 def test_a_batch_is_its_own_memory(kind):
     """Neither the next batch nor whoever writes into one may change another."""
     pixels = torch.from_numpy(random_pixels())
-    source, before = kind(pixels, CPU), pixels.clone()
+    source, before = kind(pixels, Choice(len(pixels), 1), CPU), pixels.clone()
     generator = rng()
-    first, _ = source.draw(some(6, pixels, generator))
-    kept = first.clone()
-    second, _ = source.draw(some(6, pixels, generator))
-    assert torch.equal(first, kept)
-    assert not torch.equal(first, second)
-    second.zero_()
-    first.zero_()
+    kept = [source.draw(6, generator)[0] for _ in range(5)]
+    copies = [batch.clone() for batch in kept]
+    later, _ = source.draw(6, generator)
+    assert_equal(kept, copies)
+    assert not any(torch.equal(later, batch) for batch in kept)
+    for batch in kept:
+        batch.zero_()
+    expected = pixels[Choice(len(pixels), 1).places(6, rng())]
+    assert torch.equal(source.draw(6, rng())[0], expected)
     assert torch.equal(pixels, before)
-
-
-def test_a_gather_takes_batches_of_changing_size():
-    pixels = torch.from_numpy(random_pixels())
-    ours, theirs = rng(), rng()
-    resident, gather = Resident(pixels, CPU), Gather(pixels, CPU)
-    for size in (3, 8, 8, 1, 3):
-        assert torch.equal(resident.draw(some(size, pixels, ours))[0], gather.draw(some(size, pixels, theirs))[0])
 
 
 @pytest.mark.parametrize("stacked", [1, 3])
@@ -193,25 +286,37 @@ def test_a_training_on_gathered_images_resumes_exactly():
     assert_equal(advance(resumed, 2).state(), whole.state())
 
 
+@pytest.mark.usefixtures("gathered")
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_checkpoint_holds_what_was_drawn_and_not_what_was_fetched(kept):
+    """Saved while the next batch lies ready, and restored into a trainer that has fetched another."""
+    whole = advance(trainer_of(SPEC), 6)
+    first = advance(trainer_of(SPEC), kept)
+    if kept:
+        first.images.source.ahead.batch.result(timeout=10)
+    saved = first.state()
+    other = advance(trainer_of(SPEC), 5)
+    other.restore(saved)
+    assert_equal(advance(other, 6 - kept).state(), whole.state())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_gathered_batches_are_the_resident_ones_though_the_host_runs_ahead():
+def test_on_a_gpu_both_draw_what_the_cpu_draws_though_the_host_runs_ahead():
     gpu, pixels = torch.device("cuda"), torch.from_numpy(np.tile(random_pixels(500, 3), (1, 1, 16, 16)))
-    streams = [torch.Generator(gpu).manual_seed(0) for _ in range(2)]
-    resident, gather = Resident(pixels, gpu), Gather(pixels, gpu)
+    choice = Choice(len(pixels), 1)
+    sources = [Resident(pixels, choice, gpu), Gather(pixels, choice, gpu)]
+    plain = Resident(pixels, choice, CPU)
     work = torch.rand(3000, 3000, device=gpu)
-    found = []
+    generators, wrong, expected = [rng() for _ in range(3)], [], []
     for _ in range(50):
-        (one, places), (other, same_places) = (
-            resident.draw(some(64, pixels, streams[0])),
-            gather.draw(some(64, pixels, streams[1])),
-        )
+        (one, places), (other, same_places) = (s.draw(64, g) for s, g in zip(sources, generators, strict=False))
+        expected.append(plain.draw(64, generators[2])[1])
         work = work @ work
         work /= work.max()
-        wrong = (to_range(one, (-1, 1)) != to_range(other, (-1, 1))).sum() + (places != same_places).sum()
-        found.append(wrong)
-        torch.rand(7, generator=streams[0], device=gpu), torch.rand(7, generator=streams[1], device=gpu)
-    assert torch.stack(found).sum().item() == 0
-    assert torch.equal(streams[0].get_state(), streams[1].get_state())
+        wrong.append((to_range(one, (-1, 1)) != to_range(other, (-1, 1))).sum() + (places != same_places).sum())
+        wrong.append((places != expected[-1].to(gpu)).sum())
+    assert torch.stack(wrong).sum().item() == 0
+    assert all(torch.equal(g.get_state(), generators[0].get_state()) for g in generators)
 
 
 # --- fixed stacks --------------------------------------------------------------------------------------

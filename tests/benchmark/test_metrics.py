@@ -1,6 +1,7 @@
 """Modes, KL and the digit classifier behind them."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
+from torch.nn.functional import one_hot
 
 from benchmark.data.base import Arrays, Prepared, open_prepared
 from benchmark.data.stacked_digits import StackedDigits
-from benchmark.metrics import digits as digits_module
-from benchmark.metrics.digits import DigitClassifier, accuracy, as_float, load_classifier, shifted
+from benchmark.extractors import digits as digits_module
+from benchmark.extractors.digits import DigitClassifier, Digits, accuracy, as_float, joint, load_classifier, shifted
 from benchmark.metrics.modes import Modes, floor, statistics
 
 CPU = torch.device("cpu")
@@ -79,26 +81,29 @@ def test_the_floor_of_25600_samples_is_a_fiftieth_nat_and_what_uniform_samples_g
 
 
 def test_landmarks_are_all_modes_and_the_floor_of_the_kl():
-    landmarks = Modes.landmarks(25_600)
+    landmarks = Modes.landmarks(Modes.Options(), 25_600)
     assert landmarks["modes"].value == 1000
     assert landmarks["kl"].value == floor(25_600)
-    assert "0.0195" in " ".join(Modes.notes(25_600).values())
+    assert "0.0195" in " ".join(Modes.notes(Modes.Options(), 25_600).values())
 
 
 # --- labels --------------------------------------------------------------------------------------------
 
 
-class Reads(Modes):
-    """A metric whose classifier reads the digit from the brightness of the image."""
+class Reads(Digits):
+    """An extractor whose classifier reads the digit from the brightness of the image."""
 
     def __init__(self):
         self.device, self.accuracy = CPU, 1.0
-        self.classifier = self.read
+        self.classifier = self
 
-    @staticmethod
-    def read(images):
-        assert images.shape[1] == 1, "one channel at a time"
-        return torch.nn.functional.one_hot((images.mean((1, 2, 3)) * 255 / 20).round().long(), 10).float()
+    class _Body:
+        def __getitem__(self, part):
+            if isinstance(part, slice):
+                return lambda images: images.flatten(1)
+            return lambda pixels: 50.0 * one_hot((pixels.mean(1) * 255 / 20).round().long(), 10)
+
+    body = _Body()
 
 
 def stack(triples, size=8):
@@ -109,16 +114,32 @@ def stack(triples, size=8):
 @given(triples=st.lists(st.tuples(*[st.integers(0, 9)] * 3), min_size=1, max_size=20))
 @settings(max_examples=40, deadline=None)
 def test_a_mode_is_100a_10b_c_of_the_three_channels(triples):
-    assert Reads().labels(stack(triples)).tolist() == [100 * a + 10 * b + c for a, b, c in triples]
+    assert Reads()(stack(triples)).logits.argmax(1).tolist() == [100 * a + 10 * b + c for a, b, c in triples]
+
+
+def measured(extractor, batches):
+    metric = Modes(Modes.Options(), None, {})
+    for batch in batches:
+        metric.add(extractor(batch))
+    return metric.value()
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1000])
 def test_measuring_counts_the_modes_of_all_batches(size):
     """Modes 0..599 once and mode 7 four hundred times more."""
     triples = [(m // 100, m // 10 % 10, m % 10) for m in [*range(600), *[7] * 400]]
-    found = Reads().measure(stack(triples, size=2).split(size))
+    found = measured(Reads(), stack(triples, size=2).split(size))
     p = np.array([401 / 1000, *[1 / 1000] * 599])
     assert found == {"modes": 600.0, "kl": pytest.approx(float((p * np.log(p * 1000)).sum()), rel=1e-9)}
+
+
+@given(digits=arrays(np.float32, (3, 3, 10), elements=st.floats(-5, 5, width=32)))
+@settings(max_examples=30, deadline=None)
+def test_the_probability_of_a_number_is_the_product_of_its_digits(digits):
+    logs = torch.from_numpy(digits).log_softmax(2)
+    p = logs.exp().numpy()
+    expected = np.einsum("ni,nj,nk->nijk", p[:, 0], p[:, 1], p[:, 2]).reshape(3, 1000)
+    np.testing.assert_allclose(joint(logs).exp().numpy(), expected, rtol=1e-4, atol=1e-9)
 
 
 # --- the digit classifier ------------------------------------------------------------------------------
@@ -132,7 +153,7 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="session")
 def instrument(digits, tmp_path_factory):
     """Trained once a session: in a folder that contract/test_metrics.py uses too."""
-    return Modes.prepare(digits, tmp_path_factory.getbasetemp() / "instruments")
+    return Digits.prepare(digits, tmp_path_factory.getbasetemp() / "instruments", Path())
 
 
 def test_the_classifier_names_97_of_100_held_out_digits(instrument, digits):
@@ -141,7 +162,7 @@ def test_the_classifier_names_97_of_100_held_out_digits(instrument, digits):
     right = (model(images).argmax(1).numpy() == digits.test.labels).mean()
     assert told == pytest.approx(right)
     assert told >= 0.97
-    assert Modes(instrument, CPU).facts == {"classifier_accuracy": told}
+    assert Digits(instrument, CPU).facts == {"classifier_accuracy": told}
 
 
 def test_the_classifier_is_opened_for_reading_only(instrument):
@@ -155,7 +176,7 @@ def test_held_out_digits_stacked_are_found_as_their_modes(instrument, digits):
     index = np.random.default_rng(0).integers(len(digits.test.labels), size=(500, 3))
     images = torch.from_numpy(digits.test.images[index.ravel()].reshape(500, 3, 8, 8))
     expected = digits.test.labels[index] @ [100, 10, 1]
-    assert (Modes(instrument, CPU).labels(images) == expected).mean() >= 0.9
+    assert (Digits(instrument, CPU)(images).logits.argmax(1).numpy() == expected).mean() >= 0.9
 
 
 @pytest.fixture
@@ -169,7 +190,7 @@ def test_training_the_classifier_again_gives_the_same_bits_and_disturbs_nothing(
     for number in (1, 2):
         torch.manual_seed(number)
         stream = torch.get_rng_state()
-        path = Modes.prepare(digits, tmp_path / str(number))
+        path = Digits.prepare(digits, tmp_path / str(number), Path())
         assert torch.equal(torch.get_rng_state(), stream)
         states.append(load_classifier(path, CPU)[0].state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -177,11 +198,11 @@ def test_training_the_classifier_again_gives_the_same_bits_and_disturbs_nothing(
 
 @pytest.mark.usefixtures("one_epoch")
 def test_other_data_or_another_recipe_is_another_classifier(digits, tmp_path, monkeypatch):
-    first = Modes.prepare(digits, tmp_path)
+    first = Digits.prepare(digits, tmp_path, Path())
     other_data = Prepared(digits.path, digits.train, digits.test, digits.manifest | {"variant": "2"})
-    second = Modes.prepare(other_data, tmp_path)
+    second = Digits.prepare(other_data, tmp_path, Path())
     monkeypatch.setattr(digits_module, "SEED", 1)
-    third = Modes.prepare(digits, tmp_path)
+    third = Digits.prepare(digits, tmp_path, Path())
     assert len({first, second, third}) == 3
 
 

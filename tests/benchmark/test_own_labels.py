@@ -36,7 +36,11 @@ def suite(small_suite):
             "steps": 2,
             "batch_size": 4,
             "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
-            "protocol": {"metric": "pixel_frechet", "n_fake": 8, "evaluations": 1, "sample_batch": 4},
+            "protocol": {
+                "measures": {"fid": {"n_fake": 8, "options": {"extractor": "pixels"}}},
+                "evaluations": 1,
+                "sample_batch": 4,
+            },
         }
         rows = {"A": {"method": method, "options": options}}
         return small_suite(defaults=defaults, tables=[{"title": "T", "rows": rows}], seeds=[0])
@@ -65,6 +69,7 @@ def test_how_many_classes_there_are_is_told_by_the_manifest(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"prototypes": 5, "labelled": 0.5}], ids=["conditional", "self-labelling"])
 def test_class_folders_are_labels(monkeypatch, tmp_path, suite, options):
     write_images(tmp_path / "folder", CLASSES)
+    plugins.datasets["folder_32"].prepare(tmp_path, tmp_path / "w" / "data")
     assert run(monkeypatch, suite("self_labelling" if options else "conditional_gan", **options), tmp_path) == 0
     assert "finished" in (tmp_path / "r" / "results.csv").read_text()
 
@@ -72,6 +77,7 @@ def test_class_folders_are_labels(monkeypatch, tmp_path, suite, options):
 @pytest.mark.parametrize("classes", [(), (*CLASSES, ".")], ids=["none", "some images outside"])
 def test_images_without_labels_are_refused_before_anything_is_trained(monkeypatch, tmp_path, suite, classes, capsys):
     write_images(tmp_path / "folder", classes)
+    plugins.datasets["folder_32"].prepare(tmp_path, tmp_path / "w" / "data")
     assert run(monkeypatch, suite("conditional_gan"), tmp_path) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "'conditional_gan' learns from labels, and" in said

@@ -2,18 +2,21 @@
 
 import io
 import os
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from torchvision.transforms import v2
 
+from benchmark.data import trees
 from benchmark.data.picture_stream import CHUNK, entry, picture_stream
 from benchmark.data.pictures import centre_crop, decode, fill, pixels, resize
-from benchmark.data.trees import Folder, Zip, order, shown
+from benchmark.data.trees import FILE_LIMIT, Folder, Zip, order, shown
 from benchmark.errors import UserError
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -157,9 +160,15 @@ def test_a_changed_byte_gives_a_picture_or_a_message(place, value):
     assert picture.mode == "RGB"
 
 
-def test_a_bomb_is_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    refused(saved(Image.fromarray(RGB)))
+def test_what_pillow_takes_for_a_bomb_on_the_way_is_refused(monkeypatch):
+    """A frame larger than the header says, for one."""
+
+    def load(picture):
+        raise Image.DecompressionBombError("a large frame")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(UserError, match=r"cat.png: has more than 89,478,485 pixels"):
+        decode(saved(Image.fromarray(RGB)), "cat.png")
 
 
 # --- sizes ---------------------------------------------------------------------------------------------
@@ -327,6 +336,62 @@ def test_a_stream_comes_in_chunks_and_ends_with_one_checksum(tmp_path):
     assert np.array_equal(np.concatenate([images for images, _ in chunks])[:, 0, 0, 0], np.arange(n) % 256)
     assert np.array_equal(np.concatenate([labels for _, labels in chunks]), np.arange(n))
     assert list(checksums) == [f"tree ({n} files)"]
+
+
+def header_of(width, height):
+    """A PNG that says how large it is and has no pixels: opening one reads no more."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    shape = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", shape) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("shape", [(30_000, 30_000), (9_460, 9_460), (1, 2**31 - 1), (2**31 - 1, 1)])
+def test_a_picture_with_too_many_pixels_is_refused_before_one_is_decoded(monkeypatch, shape):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(UserError, match=r"here/bomb.png: has more than 89,478,485 pixels; make it smaller, or remove"):
+        decode(header_of(*shape), "here/bomb.png")
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (60_000, 1), (4, 80_000_000 // 4)])
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_picture_too_thin_to_be_resized_is_refused(monkeypatch, shape, size):
+    class Thin:
+        """Stands in for a picture of which no copy may be made."""
+
+        def __init__(self):
+            self.size = shape
+
+    with pytest.raises(UserError, match=rf"thin.png: is {shape[0]}x{shape[1]}, too thin to be made {size}x{size}"):
+        fill(Thin(), size, "thin.png")
+
+
+@pytest.mark.parametrize("shape", [(1, 4_000), (4_000, 1), (5, 7_000)])
+def test_a_thin_picture_is_made_what_torchvision_makes_of_it(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), dtype=np.uint8)
+    found = fill(Image.fromarray(pixels), 32, "thin.png")
+    expected = v2.Compose([v2.Resize(32), v2.CenterCrop(32)])(Image.fromarray(pixels))
+    assert np.array_equal(found, expected)
+
+
+def test_a_file_too_large_for_an_image_is_not_read(tmp_path):
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(FILE_LIMIT + 1)  # a hole
+    with pytest.raises(UserError, match=r"huge.png: has 512 MiB, too many for an image"):
+        Folder(tmp_path).read("huge.png")
+
+
+def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(trees, "FILE_LIMIT", 10**6)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("root/bomb.png", bytes(10**7))
+        archive.writestr("root/fine.png", bytes(10**6))
+    tree = Zip(tmp_path / "a.zip", "root")
+    with pytest.raises(UserError, match=r"a.zip: root/bomb.png: has 10 MiB"):
+        tree.read("bomb.png")
+    assert len(tree.read("fine.png")) == 10**6
 
 
 def checksum(tree):

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmark.data import prepare
+from benchmark.data import picture_stream, prepare
+from benchmark.data.folder import Folder32
 from benchmark.data.prepare import damage, is_prepared, open_prepared, write_prepared
 from benchmark.data.raw_files import digest_of
 from benchmark.data.splits import Arrays, Stream
 from benchmark.errors import UserError
+from tests.raw_pictures import small_folder
 
 SHAPE = (3, 4, 4)
 
@@ -186,6 +190,100 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_p
     prepared(target)
     assert [path for path in visible(tmp_path) if path != log] == [target]
     assert damage(target, thorough=True) is None
+
+
+# --- killed at any moment, preparing real files ---------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    """A folder of image files, read two at a time."""
+    monkeypatch.setattr(picture_stream, "CHUNK", 2)
+    small_folder(tmp_path / "raw", monkeypatch)
+    return tmp_path / "raw"
+
+
+def forked(work):
+    """A child process that does the work and nothing else; its number. A fork, as importing torch takes seconds."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return child
+
+
+def ended(child):
+    """0, or the number of the signal that killed it."""
+    status = os.waitpid(child, 0)[1]
+    assert not (os.WIFEXITED(status) and os.WEXITSTATUS(status)), "the child raised"
+    return os.WTERMSIG(status)
+
+
+def assert_whole_or_nothing(photographs, cache):
+    """What a killed preparation left is not taken for prepared unless it is, and the next one clears up."""
+    folder = Folder32.folder(cache)
+    if Folder32.is_prepared(cache):
+        assert damage(folder, thorough=True) is None
+    Folder32.prepare(photographs, cache)
+    assert damage(folder, thorough=True) is None
+    assert visible(cache) == [folder]
+
+
+def test_killed_before_each_of_its_steps_on_the_disk_it_leaves_the_whole_or_nothing(photographs, tmp_path):
+    """Every time that a file is opened, renamed, made or deleted under the cache, and after every chunk."""
+
+    def prepare_and_die_at(step, cache):
+        left = [step]
+
+        def count():
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+
+        def audit(event, arguments):
+            if event.split(".")[0] in ("open", "os", "shutil") and any(str(cache) in str(a) for a in arguments):
+                count()
+
+        sys.addaudithook(audit)  # stays for good, so it is set in the child alone
+        Folder32.prepare(photographs, cache, lambda *_: count())
+
+    deaths = 0
+    for step in range(200):
+        cache = tmp_path / f"cache{step}"
+        if ended(forked(partial(prepare_and_die_at, step, cache))) == 0:
+            break
+        deaths += 1
+        assert_whole_or_nothing(photographs, cache)
+        shutil.rmtree(cache)
+    assert Folder32.is_prepared(cache), "it got through in the end"
+    assert 12 < deaths < 200
+
+
+def listing(folder):
+    """Names and sizes of all that is there, as far as it stands still."""
+    found = {}
+    with suppress(OSError):  # renamed or deleted meanwhile
+        for path in folder.rglob("*"):
+            found[path] = path.stat().st_size if path.is_file() else None
+    return found
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_killed_from_outside_when_files_change_it_leaves_the_whole_or_nothing(photographs, tmp_path, moment):
+    """The moment is the n-th change that is seen in the cache, or the end."""
+    cache = tmp_path / "cache"
+    child = forked(lambda: Folder32.prepare(photographs, cache, lambda *_: time.sleep(0.01)))
+    seen, changes, deadline = {}, 0, time.monotonic() + 30
+    while changes <= moment and not Folder32.is_prepared(cache):
+        assert time.monotonic() < deadline
+        now = listing(cache)
+        changes, seen = changes + (now != seen), now
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    assert_whole_or_nothing(photographs, cache)
 
 
 # --- damage --------------------------------------------------------------------------------------------

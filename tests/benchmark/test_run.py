@@ -11,7 +11,7 @@ from rich.console import Console
 from baselines.gan import GAN
 from benchmark import cli, plugins
 from benchmark.errors import UserError
-from benchmark.metrics.modes import Modes
+from benchmark.extractors.digits import Digits
 from benchmark.session import Session
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
@@ -23,7 +23,7 @@ def instrument(tmp_path_factory):
     """An untrained digit classifier, for tests that need an instrument and not its accuracy."""
     import torch
 
-    from benchmark.metrics.digits import DigitClassifier
+    from benchmark.extractors.digits import DigitClassifier
 
     path = tmp_path_factory.mktemp("instrument") / "classifier.pt"
     torch.manual_seed(0)
@@ -33,7 +33,7 @@ def instrument(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick_instrument(monkeypatch, instrument):
-    monkeypatch.setattr(Modes, "prepare", classmethod(lambda *_: instrument))
+    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: instrument))
 
 
 @pytest.fixture
@@ -309,7 +309,8 @@ def test_doctor_says_what_is_missing_for_which_suite(monkeypatch, capsys, tmp_pa
     _, said, _ = main(monkeypatch, capsys, "doctor", "--json", "--data-dir", str(tmp_path))
     suites = json.loads(said)["suites"]
     assert suites["quickstart"]["ready"]
-    assert suites["neurips2019"] == {"ready": False, "missing": "dataset stacked_mnist"}
+    command = f"python -m benchmark datasets fetch stacked_mnist --data-dir {tmp_path}"
+    assert suites["neurips2019"] == {"ready": False, "missing": f"dataset stacked_mnist: {command}"}
 
 
 def test_the_in_process_runner_imports_neither_ray_nor_mlflow(tmp_path, small_suite):
@@ -318,13 +319,12 @@ def test_the_in_process_runner_imports_neither_ray_nor_mlflow(tmp_path, small_su
 import sys
 from pathlib import Path
 from rich.console import Console
-from benchmark.metrics.modes import Modes
 from benchmark.session import Session
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
 made = Session(load_suite(Path({str(suite)!r})), Workspace.at(Path({str(tmp_path / "ws")!r})), Path("."),
                Path({str(tmp_path / "report")!r}), Console(quiet=True))
-import benchmark.metrics.digits as digits
+import benchmark.extractors.digits as digits
 digits.EPOCHS[8] = 1
 made.render(made.run("inprocess", made.plan()))
 print(sorted({{"ray", "mlflow"}} & set(sys.modules)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from benchmark.data.base import open_prepared
 from benchmark.data.stacked_digits import StackedDigits
-from benchmark.metrics.digits import DigitClassifier
+from benchmark.extractors.digits import DigitClassifier
 from benchmark.schedule import InProcess, RayTune
 from benchmark.suite import load_suite
 from benchmark.trial import Job
@@ -37,7 +37,7 @@ class Listener:
 
 here, there = Listener(), Listener()
 InProcess().run(jobs, here)
-lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", root / "c.pt",
+lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", jobs[0].instruments,
                          root / "checkpoints", 1, 0.0)
 RayTune(root / "ray").run([*jobs, lost], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}

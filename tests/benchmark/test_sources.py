@@ -66,14 +66,15 @@ def test_a_source_goes_with_the_value_that_it_was_written_beside(tmp_path, small
         "defaults": {"latent": {"dim": 5}, "sources": {"latent": "table"}},
         "rows": {"A": {"method": "gan", "batch_size": 16, "sources": {"method": "row"}}},
     }
-    scales = {"quick": {}, "tiny": {"cell": {"protocol": {"n_fake": 64}, "sources": {"protocol.n_fake": "scale"}}}}
+    n_fake = {"protocol": {"measures": {"modes": {"n_fake": 64}}}, "sources": {"protocol.measures.modes": "scale"}}
+    scales = {"quick": {}, "tiny": {"cell": n_fake}}
     path = small_suite(**with_sources({"latent": "suite", "steps": "suite"}), tables=[table], scales=scales)
     found = sources_of(path)
     assert found["steps"] == "recipe 1"
     assert found["batch_size"] == ""
     assert (found["latent.dim"], found["latent.distribution"]) == ("table", "suite")
     assert found["method"] == "row"
-    assert sources_of(path, scale="tiny")["protocol.n_fake"] == "scale"
+    assert sources_of(path, scale="tiny")["protocol.measures.modes.n_fake"] == "scale"
 
 
 def test_an_origin_names_file_and_line(small_suite):

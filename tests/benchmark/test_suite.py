@@ -109,9 +109,12 @@ def only(method, **changes):
         (with_default(batch_size=6), ["batch_size 6 does not divide by 4"]),
         (with_default(options={"gmae": "hinge"}), ["defaults.options.gmae", "'game'"]),
         (with_default(options={"game": "hing"}), ["defaults.options.game", "'hing'", "'hinge'"]),
-        (with_default(protocol={"metric": "mods", "n_fake": 10}), ["protocol.metric", "'mods'", "'modes'"]),
         (
-            with_default(protocol={"metric": "modes", "n_fake": 10, "evaluations": 7}),
+            with_default(protocol={"measures": {"mods": {"n_fake": 10}}}),
+            ["protocol.measures.mods", "'mods'", "'modes'"],
+        ),
+        (
+            with_default(protocol={"measures": {"modes": {"n_fake": 10}}, "evaluations": 7}),
             ["protocol.evaluations", "7 evaluations do not fit in 6 steps"],
         ),
         (with_default(average={"decay": 1.5}), ["defaults.average.decay", "1.5", "less than 1"]),
@@ -208,7 +211,7 @@ class Sized48(Dataset):
 )
 def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, dataset, changes, expected):
     monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
-    monkeypatch.setattr(Modes, "fits", classmethod(lambda cls, dataset: True))
+    monkeypatch.setattr(Modes, "problem", classmethod(lambda *_: None))
     text = message(small_suite(**with_default(dataset=dataset.name) | changes))
     for part in expected:
         assert part in text
@@ -216,7 +219,7 @@ def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, datase
 
 def test_a_method_that_may_do_without_labels_does_on_unlabelled_images(small_suite, monkeypatch):
     monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
-    monkeypatch.setattr(Modes, "fits", classmethod(lambda cls, dataset: True))
+    monkeypatch.setattr(Modes, "problem", classmethod(lambda *_: None))
     assert load_suite(small_suite(**with_default(dataset="unlabelled") | only("self_labelling"))).specs
 
 
@@ -247,7 +250,7 @@ def test_published_rows_are_found_by_name_or_refused(tmp_path, small_suite):
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "p.yaml").write_text(
         "{title: P, authors: A, venue: V, year: 2019, url: u, tables: {t: {title: T, dataset: stacked_digits,"
-        " status: verified, source: page 3, spread_kind: none, protocol: {},"
+        " status: verified, source: page 3, spread_kind: not_stated, protocol: {n_fake: 9},"
         " rows: {GAN: {values: {modes: [5, null]}}, SS: {values: {modes: [6.5, 0.5]}}}}}}"
     )
     rows = {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan", "published": "SS"}}

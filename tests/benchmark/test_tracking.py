@@ -36,7 +36,7 @@ defaults:
   steps: 1000
   batch_size: 64
   optimizer: {lr: 2e-4, betas: [0.5, 0.9], player_lr: {discriminator: 1e-4}}
-  protocol: {metric: modes, n_fake: 640, evaluations: 5}
+  protocol: {measures: {modes: {n_fake: 640}}, evaluations: 5}
 tables:
   - title: First
     rows:
@@ -173,7 +173,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
     assert run.data.params["optimizer.lr"] == "0.0002"
     assert run.data.params["optimizer.betas"] == "[0.5, 0.9]"
     assert run.data.params["optimizer.player_lr.discriminator"] == "0.0001"
-    assert run.data.params["protocol.metric"] == "modes"
+    assert run.data.params["protocol.measures.modes.metric"] == "modes"
     assert run.data.metrics["evaluation/modes"] == 500
     assert run.data.params["instrument.classifier_accuracy"] == "0.98"
     assert run.data.params["resources.cpus"] == "1"
@@ -332,7 +332,7 @@ def test_terms_are_finite_and_short() -> None:
             "steps": 1,
             "batch_size": 1,
             "optimizer": {"lr": 1.0, "betas": [0.0, 0.0]},
-            "protocol": {"metric": "modes", "n_fake": 1},
+            "protocol": {"measures": {"modes": {"n_fake": 1}}},
             "seed": 3,
         }
     )

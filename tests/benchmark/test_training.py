@@ -12,7 +12,7 @@ from torch import nn
 from baselines.base import Method
 from benchmark.data.images import Images
 from benchmark.spec import TrialSpec
-from benchmark.training import Diverged, Trainer, to_range, to_uint8
+from benchmark.training import Diverged, Trainer, stream_seed, to_range, to_uint8
 
 CPU = torch.device("cpu")
 RANGES = [(0.0, 1.0), (-1.0, 1.0)]
@@ -90,7 +90,7 @@ def trainer(**changes):
         "steps": 10,
         "batch_size": 4,
         "optimizer": {"lr": 0.01, "betas": [0.3, 0.8]},
-        "protocol": {"metric": "none", "n_fake": 1},
+        "protocol": {"measures": {"none": {"n_fake": 1}}},
         "seed": 1,
     }
     spec = TrialSpec.model_validate(fields | changes)
@@ -290,3 +290,37 @@ def test_a_restored_trainer_shares_no_tensor_of_sums_with_the_saved_state():
 def test_a_state_names_its_trial():
     t = trainer()
     assert t.state()["trial_id"] == t.spec.trial_id
+
+
+# --- random streams ------------------------------------------------------------------------------------
+
+
+def numbers(generator):
+    return torch.randint(2**31, (64,), generator=generator)
+
+
+@given(seed=st.integers(0, 2**31 - 1))
+def test_weights_images_and_the_rest_of_a_training_have_streams_of_their_own(seed):
+    """Two seeds that differ by 2**32 would be one to torch's CPU generator."""
+    t = trainer(seed=seed)
+    streams = [torch.Generator().manual_seed(seed), t.rng, t.data_rng]
+    found = torch.stack([numbers(s) for s in streams])
+    assert all((found[a] == found[b]).sum() == 0 for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_every_seed_has_its_own_streams_and_always_the_same():
+    seeds = {stream_seed(seed, use) for seed in range(200) for use in ("training", "images")}
+    assert len(seeds) == 400
+    assert max(seeds) < 2**32, "the bits that torch reads"
+    assert stream_seed(3, "images") == 3745418289
+
+
+def test_images_are_chosen_by_their_own_stream_and_nothing_else_moves_it():
+    """The same seed sees the same images, whatever a method draws."""
+    t, greedy = trainer(steps=4), trainer(steps=4)
+    loss = greedy.method.loss
+    greedy.method.loss = lambda player, turn: (torch.rand(9, generator=turn.rng), loss(player, turn))[1]
+    run(t, 3), run(greedy, 3)
+    for (_, one), (_, other) in zip(t.method.entries, greedy.method.entries, strict=True):
+        assert torch.equal(one.real, other.real)
+    assert not torch.equal(t.rng.get_state(), greedy.rng.get_state())

@@ -66,7 +66,7 @@ class NoFiles32(Dataset):
     """For what needs a dataset of colour images to be tried on: noise, each image about a grey of its own."""
 
     name, shape, labels = "no_files_32", (3, 32, 32), 10
-    about, licence, source = "noise about greys, for tests", "none", "a random generator"
+    about, licence, source, ships = "noise about greys, for tests", "none", "a random generator", True
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:
@@ -155,7 +155,7 @@ def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpe
         "steps": 8,
         "batch_size": BATCH,
         "optimizer": {"lr": 2e-3, "betas": [0.5, 0.9]},
-        "protocol": {"metric": "modes", "n_fake": 16, "sample_batch": 4},
+        "protocol": {"measures": {"modes": {"n_fake": 16}}, "sample_batch": 4},
         "seed": 3,
     }
     return TrialSpec.model_validate(fields | changes)

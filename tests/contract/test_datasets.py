@@ -103,6 +103,7 @@ def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(datas
 
 def test_missing_files_are_named_with_a_way_to_get_them(name, dataset, tmp_path):
     problem = dataset.missing(tmp_path)
+    assert dataset.ships is (problem is None), "`run` prepares what needs no files, and nothing else"
     if problem is None:
         assert name not in RAW_FILES
         dataset.prepare(tmp_path, tmp_path / "cache")  # it needs no files, as it says

@@ -27,7 +27,7 @@ tables:
     status: verified
     source: the PDF, page 7
     spread_kind: training_seeds
-    protocol: {n_fake: 25600, codec: none}
+    protocol: {n_fake: 25600, codec: none, feature_extractor: digits}
     rows:
       GAN: {values: {modes: [640.0, 136.3], kl: [2.0, null]}}
       SSGAN: {values: {modes: [906.75, 26.15], kl: [0.9, 0.13]}}
@@ -39,7 +39,7 @@ tables:
     source: from memory
     spread_kind: not_stated
     note: Read it before use.
-    protocol: {n_fake: 26000}
+    protocol: {n_fake: 26000, feature_extractor: digits}
     rows:
       GAN: {values: {modes: [99.0, null]}}
 """
@@ -59,7 +59,7 @@ defaults:
   steps: 1000
   batch_size: 64
   optimizer: {lr: 2e-4, betas: [0.5, 0.9]}
-  protocol: {metric: modes, n_fake: 25600, evaluations: 5}
+  protocol: {measures: {modes: {n_fake: 25600}}, evaluations: 5}
 tables:
   - title: Checked
     published: paper/checked

@@ -66,8 +66,8 @@ def test_tables_lay_measured_beside_published(document):
 
 def test_footnotes_tell_source_mismatch_and_doubt(document):
     assert "99†" in document
-    assert "† unverified: from memory or second-hand" in document
-    assert "published under another protocol: n\\_fake: published 26000, here 25600" in document
+    assert "† unverified: not read in a source that is named" in document
+    assert "protocol of the published value: n\\_fake: published 26000, here 25600" in document
     assert "the PDF, page 7" in document
     assert "<sup>1</sup> published: the authors' own run" in document
 

@@ -69,3 +69,11 @@ def test_a_value_that_is_no_number_spoils_the_mean_rather_than_being_left_out(ba
     assert math.isnan(found.mean)
     assert found.spread is None
     assert found.interval is None
+
+
+def test_the_noise_of_samples_is_kept_apart_from_the_spread_over_trainings():
+    values = {0: 1.0, 1: 3.0, 2: 5.0}
+    found = Aggregate(values, sampling={0: 3.0, 2: 4.0})
+    assert found.sampling_spread == pytest.approx(math.sqrt(12.5))
+    assert (found.spread, found.interval) == (Aggregate(values).spread, Aggregate(values).interval)
+    assert Aggregate(values).sampling_spread is None

@@ -5,6 +5,7 @@ import pytest
 from benchmark.report import rows
 from benchmark.report.tables import best_keys, by_table, outputs_of
 from benchmark.store import Cost
+from benchmark.suite import load_suite
 
 
 def finish(make_record, specs, values):
@@ -49,6 +50,42 @@ def test_verdicts_use_the_direction_and_tolerance_of_each_metric(
 ):
     records = finish(make_record, specs_of(suite, "Checked", "MSGAN"), values)
     assert row_of(suite, records, "Checked", "MSGAN").verdicts == verdicts
+
+
+def test_the_difference_counts_the_doubt_of_the_published_value_where_it_bears_on_training(
+    suite_file, tmp_path, make_record, specs_of, row_of
+):
+    found = {}
+    for kind in ("sampling_seeds", "standard_error"):
+        folder = tmp_path / kind
+        (folder / "papers").mkdir(parents=True)
+        paper = (suite_file.parent / "papers" / "paper.yaml").read_text()
+        (folder / "papers" / "paper.yaml").write_text(
+            paper.replace("spread_kind: training_seeds", f"spread_kind: {kind}")
+        )
+        (folder / "s.yaml").write_text(suite_file.read_text())
+        changed = load_suite(folder / "s.yaml", "paper")
+        records = finish(make_record, specs_of(changed, "Checked", "MSGAN"), [(926, 0.78), (927, 0.79), (928, 0.77)])
+        found[kind] = row_of(changed, records, "Checked", "MSGAN").results["modes"]
+    fixed, counted = found["sampling_seeds"], found["standard_error"]
+    assert fixed.difference.estimate == counted.difference.estimate == 927 - 926.75
+    assert "fixed number" in fixed.difference.basis
+    assert (fixed.verdict, counted.verdict) == ("reproduced", "inconclusive")
+    assert fixed.difference.p_value < 0.05 < counted.difference.p_value
+
+
+def test_the_noise_of_samples_is_told_per_checkpoint_and_kept_out_of_the_spread(suite, make_record, specs_of, row_of):
+    specs = specs_of(suite, "Checked", "MSGAN")
+    records = finish(make_record, specs, [(900, 0.5), (910, 0.5), (920, 0.5)])
+    again = {"redraws": [{"modes": 904.0, "kl": 0.5}]}
+    records[specs[1].trial_id] = make_record(specs[1], metrics={"modes": 910.0, "kl": 0.5}, **again)
+    found = row_of(suite, records, "Checked", "MSGAN").results["modes"].aggregate
+    assert found.sampling == {1: statistics.stdev([910, 904])}
+    assert (found.spread, found.sampling_spread) == (10.0, found.sampling[1])
+
+
+def test_a_value_that_nothing_was_published_for_has_no_difference(suite, all_finished, row_of):
+    assert row_of(suite, all_finished(suite), "Own", "GAN").results["modes"].difference is None
 
 
 def test_a_reduced_scale_is_never_judged(quick, all_finished):

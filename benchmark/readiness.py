@@ -1,0 +1,37 @@
+"""Whether `run` can use a dataset as it stands here, and else what to type."""
+
+from pathlib import Path
+
+from benchmark.data.base import Dataset
+from benchmark.data.fetch import ways
+from benchmark.data.prepare import damage
+from benchmark.workspace import Workspace, as_options
+
+
+def unready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:
+    """What is wrong and what to type; None for whole arrays, and for images that ship with a package."""
+    folder = dataset.folder(workspace.data)
+    if dataset.is_prepared(workspace.data):
+        harm = damage(folder)
+        return harm and f"{harm}\n  {preparing(dataset, workspace, data_dir)}"
+    if dataset.ships:
+        return None
+    missing = dataset.missing(data_dir)
+    if missing:
+        return missing + ways(dataset, as_options(workspace, data_dir))
+    return (
+        f"dataset {dataset.name}: its raw files are here, and are not prepared yet. Type:\n"
+        f"  {preparing(dataset, workspace, data_dir)}"
+    )
+
+
+def preparing(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
+    """The command that prepares a dataset whose raw files are here."""
+    return f"python -m benchmark datasets prepare {dataset.name}{as_options(workspace, data_dir)}"
+
+
+def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
+    """One line for a list: what to type next for a dataset that is not ready; `fetch` also says what it cannot get."""
+    if dataset.is_prepared(workspace.data) or not dataset.missing(data_dir):
+        return preparing(dataset, workspace, data_dir)
+    return f"python -m benchmark datasets fetch {dataset.name}{as_options(workspace, data_dir)}"

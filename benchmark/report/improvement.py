@@ -1,0 +1,88 @@
+"""Is one method better than another? The probability of improvement, its interval and an exact test.
+
+With few seeds the bootstrap is too sure of itself: whenever no seed of one method reaches a seed of the other, all
+resamples agree and the interval is [1, 1], even of three seeds against three, which chance alone separates in one of
+ten cases. So an order also needs the exact rank test, which knows how many ways there are to deal out the seeds: its
+smallest two-sided p is 0.1 for three against three, 0.029 for four, 0.008 for five.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.report.statistics import CONFIDENCE, Interval
+
+RESAMPLES = 2000
+SEED = 0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """Of two methods, the first against the second.
+
+    `probability`: that a training of the first beats one of the second, ties counting half (Mann-Whitney U / nm).
+    `interval`: 95 %, by stratified bootstrap. `p_value`: two-sided, that both methods give the same distribution.
+    """
+
+    probability: float
+    interval: Interval
+    p_value: float
+
+
+def improvement(first: Sequence[float], second: Sequence[float]) -> Improvement:
+    """Compare the scores of two methods' seeds, at least one each; more is better, -inf for a training that diverged.
+
+    The bootstrap resamples seeds within each method (Agarwal et al. 2021, "Deep RL at the edge of the statistical
+    precipice"), from a fixed random stream: the same scores give the same interval.
+    """
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    wins = (x[:, None] > y) + 0.5 * (x[:, None] == y)
+    resampled = ((_shares(len(x), 0) @ wins) * _shares(len(y), 1)).sum(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Improvement(float(wins.mean()), (float(low), float(high)), rank_test(first, second))
+
+
+def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
+    """The exact two-sided p-value of the Mann-Whitney test, ties included.
+
+    Under the hypothesis every choice of n of the pooled scores was equally likely to be the first method's. The sums
+    of their midranks are counted by adding one score at a time (Streitberg & Roehmel 1986). SciPy's exact method
+    does not hold with ties, which diverged trainings and metrics with a ceiling do give.
+    """
+    pooled = np.asarray([*first, *second], dtype=np.float64)
+    doubled = (pooled[:, None] > pooled).sum(axis=1) + (pooled[:, None] >= pooled).sum(axis=1) + 1  # 2 x midrank
+    n, total = len(first), int(doubled.sum())
+    ways = np.zeros((n + 1, total + 1))  # [how many chosen, sum of doubled midranks]
+    ways[0, 0] = 1.0
+    for rank in doubled:
+        ways[1:, rank:] += ways[:-1, :-rank].copy()
+    expected = n * total / len(pooled)
+    distance = np.abs(np.arange(total + 1) - expected)
+    as_far = distance >= abs(doubled[:n].sum() - expected) - 1e-9
+    return float(ways[n, as_far].sum() / ways[n].sum())
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number, in the same order (Holm 1979).
+
+    Calling those that stay at or below 5 % keeps the chance of any false call at or below 5 %, however they depend on
+    one another.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    scaled = (min(1.0, p_values[index] * (len(order) - place)) for place, index in enumerate(order))
+    corrected = dict(zip(order, accumulate(scaled, max), strict=True))
+    return [corrected[index] for index in range(len(order))]
+
+
+@cache
+def _shares(n: int, side: int) -> Floats:
+    """(RESAMPLES, n): how often each of n seeds is drawn in a resample, as a share."""
+    drawn = np.random.default_rng([SEED, side]).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    return drawn / n

@@ -1,0 +1,81 @@
+"""What every registered extractor that needs no download must do."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import plugins
+from benchmark.data.base import open_prepared
+
+from .examples import CPU
+
+OFFLINE = [name for name in plugins.extractors if not plugins.extractors[name].fetched]
+
+
+@pytest.fixture(params=OFFLINE, scope="module")
+def extractor_class(request):
+    return plugins.extractors[request.param]
+
+
+@pytest.fixture(scope="module")
+def dataset(extractor_class):
+    ships = (d for d in map(plugins.datasets.__getitem__, plugins.datasets) if d.ships)
+    return next(d for d in ships if extractor_class.fits(d))
+
+
+@pytest.fixture(scope="module")
+def extractor(extractor_class, dataset, tmp_path_factory):
+    cache = tmp_path_factory.getbasetemp() / "instruments"
+    cache.mkdir(exist_ok=True)
+    raw = tmp_path_factory.mktemp("raw")
+    prepared = open_prepared(dataset.prepare(raw, tmp_path_factory.mktemp("data")))
+    assert extractor_class.missing(raw) is None
+    return extractor_class(extractor_class.prepare(prepared, cache, raw), CPU)
+
+
+@pytest.fixture(scope="module")
+def images(dataset):
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.integers(0, 256, (40, *dataset.shape), dtype=np.uint8))
+
+
+def test_it_says_what_it_is(extractor_class, extractor):
+    assert plugins.extractors[extractor_class.name] is extractor_class
+    assert extractor_class.about.strip()
+    assert extractor_class.title.strip(), "only Inception goes without saying"
+    assert extractor.identity.strip()
+
+
+def test_its_facts_with_titles_are_shares(extractor):
+    assert set(extractor.fact_titles) <= set(extractor.facts)
+    for key, title in extractor.fact_titles.items():
+        assert title.strip()
+        assert 0 <= extractor.facts[key] <= 1
+
+
+def test_it_gives_a_row_for_every_image(extractor, images):
+    found = extractor(images)
+    assert len(found.features) == len(found.logits) == len(images)
+    assert bool(found.logits.shape[1]) == extractor.classifies
+    assert torch.isfinite(found.features).all()
+    assert not torch.isnan(found.logits).any()
+    assert not found.features.requires_grad
+
+
+def test_an_image_is_seen_as_it_is_whatever_else_is_in_the_batch(extractor, images):
+    whole, alone = extractor(images), extractor(images[3:4])
+    torch.testing.assert_close(whole.features[3:4], alone.features, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(whole.logits[3:4], alone.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_it_leaves_images_and_streams_alone(extractor, images):
+    before, stream = images.clone(), torch.get_rng_state()
+    first, second = extractor(images), extractor(images)
+    assert torch.equal(first.features, second.features)
+    assert torch.equal(images, before)
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+def test_it_tells_images_apart(extractor, images):
+    found = extractor(torch.stack([images[0], 255 - images[0]]))
+    assert not torch.equal(found.features[0], found.features[1])
