@@ -196,9 +196,8 @@ class _Trial:
     def _redraw(self) -> None:
         """The last measurement again, each time from other latents: of what looks at samples."""
         protocol, started = self.job.spec.protocol, clock()
-        for draw in range(1 + len(self.redraws), protocol.draws):
-            found = self.gauge.measure(self.trainer.samples(protocol.n_fake, draw))
-            self.redraws.append(self._finite(self.metrics | found))
+        for draw in range(1 + len(self.redraws), protocol.draws if protocol.n_fake else 1):
+            self.redraws.append(self._finite(self.gauge.measure(self.trainer.samples(protocol.n_fake, draw))))
         self.evaluation_seconds += clock() - started
 
     def _save(self) -> None:

@@ -152,8 +152,8 @@ def data(tmp_path_factory):
     return Synthetic32.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data"))
 
 
-def run(spec, data, folder):
-    found = measuring.prepare(spec.protocol, Synthetic32, open_prepared(data), folder / "i", folder, lambda _: None)
+def run(spec, data, folder, dataset=Synthetic32):
+    found = measuring.prepare(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
     return trial.run(trial.Job(spec, data, found, folder / "c", 1, 0.0), lambda _: None)
 
 
@@ -244,7 +244,7 @@ def test_at_rest_images_are_judged_in_evaluation_mode_and_not_one_with_another(d
     torch.testing.assert_close(named[:9], expected)
 
 
-def test_the_last_measurement_drawn_again_keeps_what_draws_nothing(data, tmp_path):
+def test_what_draws_no_samples_is_not_drawn_again(data, tmp_path):
     protocol = {
         "measures": {
             "linear_probe": MEASURES["linear_probe"],
@@ -257,7 +257,24 @@ def test_the_last_measurement_drawn_again_keeps_what_draws_nothing(data, tmp_pat
     record = run(spec, data, tmp_path)
     assert record.status == "finished", record.error
     assert list(record.metrics) == list(outputs(spec.protocol)) == ["probe_accuracy", "rotation_accuracy_few"]
-    assert record.redraws == [record.metrics] * 2
+    assert record.redraws == []
+
+
+def test_beside_a_measure_of_samples_on_stacks_in_the_order_of_the_protocol(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.extractors.digits.EPOCHS", {8: 1, 28: 1})
+    measures = {"rotation_accuracy": {"options": {"n_test": 30}}, "modes": {"n_fake": 20}}
+    protocol = {"measures": measures, "evaluations": 1, "draws": 2}
+    changes = {"dataset": "synthetic_stacked", "network": "msgan_stacked_mnist", "protocol": protocol, "steps": 1}
+    changes |= {"network_options": {"k": 4}}
+    spec = load_suite(suite(tmp_path, ["ssgan"], **changes)).cells[0].specs[0]
+    dataset = plugins.datasets["synthetic_stacked"]
+    record = run(spec, dataset.prepare(tmp_path, tmp_path / "d"), tmp_path, dataset)
+    assert record.status == "finished", record.error
+    assert list(record.metrics) == ["rotation_accuracy", "modes", "kl"]
+    assert [list(draw) for draw in record.redraws] == [["modes", "kl"]]
+    alone = spec.protocol.model_copy(update={"measures": {"modes": spec.protocol.measures["modes"]}, "draws": 1})
+    other = run(spec.model_copy(update={"protocol": alone}), dataset.folder(tmp_path / "d"), tmp_path, dataset)
+    assert other.metrics == {key: record.metrics[key] for key in ("modes", "kl")}
 
 
 def test_a_discriminator_that_is_not_finite_is_a_divergence(data, tmp_path, monkeypatch):
