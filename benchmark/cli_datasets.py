@@ -20,13 +20,15 @@ from benchmark.cli_options import (
     console,
     print_json,
 )
-from benchmark.errors import UserError
+from benchmark.errors import UserError, hint
+from benchmark.extractors.weights import WEIGHTS, Weights
 from benchmark.workspace import Workspace, require_writable
 
 app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
+AnyNameArgument = Annotated[str, typer.Argument(help="A dataset or weights, as `datasets` lists them.")]
 Told = Callable[[str, int, int | None], None]
-COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red"}
+COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
 
 
 @app.callback(invoke_without_command=True)
@@ -36,24 +38,30 @@ def datasets(
     data_dir: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """List the datasets, and whether they are here. Or do something with one."""
+    """List the datasets and the weights that metrics need, and whether they are here. Or do something with one."""
     if context.invoked_subcommand is not None:
         _refuse_early_options(context)
         return
-    from benchmark.doctor import dataset_states
+    from benchmark.doctor import dataset_states, weights_states
 
-    states = dataset_states(Workspace.at(workspace), _absolute(data_dir))
+    states, weights = dataset_states(Workspace.at(workspace), _absolute(data_dir)), weights_states(_absolute(data_dir))
     if as_json:
-        print_json(states)
+        print_json(states | weights)
         return
     table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
     for name, state in states.items():
-        color = COLORS[state["state"]]
-        about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
-        shape = "x".join(map(str, state["shape"]))
-        table.add_row(name, shape, state["size"], f"[{color}]{state['state']}[/]", about)
+        table.add_row(name, "x".join(map(str, state["shape"])), state["size"], *_described(state))
+    for name, state in weights.items():
+        table.add_row(name, "weights", state["size"], *_described(state))
     console.print(table)
     console.print("\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have.", markup=False)
+
+
+def _described(state: dict[str, Any]) -> tuple[str, str]:
+    """The last two columns."""
+    color = COLORS[state["state"]]
+    about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
+    return f"[{color}]{state['state']}[/]", about
 
 
 @app.command()
@@ -67,12 +75,19 @@ def prepare(
 
 @app.command()
 def fetch(
-    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: AnyNameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended."""
+    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended.
+
+    Weights of a network that metrics need are downloaded and checked.
+    """
     from benchmark.data.fetch import fetch as download_all
 
-    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    place, data = _places(workspace, data_dir)
+    if name in WEIGHTS:
+        _fetch_weights(WEIGHTS[name], data)
+        return
+    dataset = _dataset(name)
     require_writable(data, "--data-dir")
     with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
         folder = download_all(dataset, data, told)
@@ -82,7 +97,7 @@ def fetch(
 
 @app.command("import")
 def import_(
-    name: NameArgument,
+    name: AnyNameArgument,
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders that are searched with all below them.")],
     link: Annotated[bool, typer.Option("--link", help="Hard-link instead of copying.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -92,7 +107,11 @@ def import_(
     from benchmark.data.importing import import_files
     from benchmark.data.verify import read_all
 
-    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    (place, data), sources = _places(workspace, data_dir), [_absolute(path) for path in paths]
+    if name in WEIGHTS:
+        _import_weights(WEIGHTS[name], sources, data, link)
+        return
+    dataset = _dataset(name)
     require_writable(data, "--data-dir")
 
     def verify() -> None:
@@ -103,7 +122,7 @@ def import_(
                 dataset.prepare(data, place.data, told)
 
     with _stoppable("what was copied is taken away again"):
-        put = import_files(dataset, [path.expanduser().absolute() for path in paths], data, verify, link)
+        put = import_files(dataset, sources, data, verify, link)
     folders = ", ".join(sorted({str(path.parent) for path in put}))
     _say(f"{name}: {len(put)} files put into {folders}" if put else f"{name}: all files were there already")
     _say(f"{name}: prepared in {dataset.folder(place.data)}")
@@ -131,9 +150,27 @@ def _remedy(name: str, folder: Path, ways: str) -> list[str]:
     return [f"Arrays: delete {folder} and type\n  {again}", f"Raw files: replace those named above.{ways}"]
 
 
+def _fetch_weights(weights: Weights, data: Path) -> None:
+    require_writable(data, "--data-dir")
+    with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
+        path = weights.fetch(data, told)
+    _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
+
+
+def _import_weights(weights: Weights, sources: list[Path], data: Path, link: bool) -> None:
+    require_writable(data, "--data-dir")
+    with _stoppable("what was copied is taken away again"):
+        put = weights.import_(sources, data, link)
+    _say(f"{weights.name}: put into {put[0].parent}" if put else f"{weights.name}: the file was there already")
+
+
 def _dataset(name: str) -> Any:
     from benchmark import plugins
 
+    if name in WEIGHTS:
+        raise UserError(f"'{name}' are weights and no dataset: they are fetched or imported, and nothing else")
+    if name not in plugins.datasets:
+        raise UserError(f"unknown dataset '{name}'; {hint(name, [*plugins.datasets, *WEIGHTS])}")
     return plugins.datasets[name]
 
 

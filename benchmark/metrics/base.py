@@ -91,7 +91,8 @@ class Metric(ABC):
 class SampleMetric(Metric):
     """Looks at generated images through an extractor. An instance takes one measurement: `add` batches, then `value`.
 
-    `compares`: whether it needs real images; its Options are then `Compared`. `needs_logits`: whether it counts classes.
+    `compares`: whether it needs real images; its Options are then `Compared`.
+    `needs_logits`: whether it counts classes.
     """
 
     Options: ClassVar[type[MetricOptions]] = SampleOptions

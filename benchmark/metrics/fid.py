@@ -2,7 +2,8 @@
 
 The Frechet distance between Gaussians fitted to features of real and of generated images:
 |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)). With S1 = F F^T the last trace is that of (F^T S2 F)^(1/2), which
-is symmetric: its eigenvalues are real, and those that rounding makes negative are 0. F is found once for the real images.
+is symmetric: its eigenvalues are real, and those that rounding makes negative are 0. F is found once, of the real
+images.
 """
 
 from collections.abc import Mapping
@@ -75,7 +76,7 @@ class FID(SampleMetric):
     def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
         del real
         (self.output,) = self.outputs(options)
-        self.summary = summary
+        self.real = summary
         self.moments = Moments(summary["mean"])
 
     def add(self, batch: Features) -> None:
@@ -84,8 +85,8 @@ class FID(SampleMetric):
 
     def value(self) -> dict[str, float]:
         """The distance over all images."""
-        s = self.summary
-        return {self.output.key: distance(s["mean"], s["factor"], float(s["trace"]), self.moments.fitted())}
+        mean, factor, trace = (self.real[key] for key in ("mean", "factor", "trace"))
+        return {self.output.key: distance(mean, factor, float(trace), self.moments.fitted())}
 
 
 def gaussian(features: np.ndarray) -> Gaussian:
@@ -97,7 +98,7 @@ def gaussian(features: np.ndarray) -> Gaussian:
 
 
 def factor(fitted: Gaussian) -> np.ndarray:
-    """F, (D, rank), with F F^T = covariance: eigenvectors by the roots of their eigenvalues, without those that are 0."""
+    """F, (D, rank), with F F^T = covariance: eigenvectors times the roots of their eigenvalues, without the 0s."""
     values, vectors = np.linalg.eigh(fitted.covariance)
     noise = len(values) * np.finfo(np.float64).eps * np.abs(values).max(initial=0)
     kept = values > noise

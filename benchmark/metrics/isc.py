@@ -1,11 +1,13 @@
 """Inception Score (Salimans et al. 2016), as torch-fidelity counts it, in float64.
 
-exp of the mean KL(p(y|x) || p(y)) over images, where p(y) is the mean of p(y|x): the entropy of that mean minus the mean
-entropy. It is 1 when all images look alike to the classifier, and the number of classes when every image is surely of
-one class and all classes are equally many. Images are shuffled and split, and the score is the mean over the splits.
+exp of the mean KL(p(y|x) || p(y)) over images, where p(y) is the mean of p(y|x); that KL is the entropy of the mean
+minus the mean entropy. It is 1 when all images look alike to the classifier, and the number of classes when every
+image is surely of one class and all classes are equally many. Images are shuffled and split, and the score is the mean
+over the splits.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,7 +96,7 @@ def split_scores(logits: Tensor, splits: int) -> np.ndarray:
         raise ValueError(f"too few samples, {n:,}, for {splits:,} splits: set fewer splits")
     order = torch.from_numpy(np.random.RandomState(SEED).permutation(n)).to(logits.device)
     bounds = [i * n // splits for i in range(splits + 1)]
-    return np.array([score(logits[order[a:b]]) for a, b in zip(bounds, bounds[1:], strict=False)])
+    return np.array([score(logits[order[a:b]]) for a, b in pairwise(bounds)])
 
 
 def score(logits: Tensor) -> float:

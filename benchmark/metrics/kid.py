@@ -1,8 +1,8 @@
 """Kernel Inception Distance (Binkowski et al. 2018), as torch-fidelity counts it, in float64.
 
-The squared maximum mean discrepancy for the kernel (x.y / D + 1)^3: mean kernel value among generated images, plus among
-real ones, minus twice the mean between them, pairs of an image with itself left out. That estimate has no bias, and can
-be below 0. It is averaged over random subsets; they overlap, so their spread says little and is no output.
+The squared maximum mean discrepancy for the kernel (x.y / D + 1)^3: mean kernel value among generated images, plus
+among real ones, minus twice the mean between them, pairs of an image with itself left out. That estimate has no bias,
+and can be below 0. It is averaged over random subsets; they overlap, so their spread says little and is no output.
 """
 
 from collections.abc import Mapping
@@ -113,16 +113,15 @@ def kernel_distance(fake: Tensor, real: Tensor, subsets: int, size: int) -> floa
 
 def discrepancy(x: Tensor, y: Tensor) -> Tensor:
     """Squared maximum mean discrepancy of two sets of n, (n, D) float64, without bias: a scalar."""
-    n = len(x)
-    among = sum(kernel(z, z).sum() - kernel_diagonal(z).sum() for z in (x, y))
-    return among / (n * (n - 1)) - 2 * kernel(x, y).mean()
+    return among(x) + among(y) - 2 * kernel(x, y).mean()
+
+
+def among(x: Tensor) -> Tensor:
+    """Mean kernel of all pairs of two different rows, (n, D): a scalar."""
+    n, itself = len(x), (x.square().sum(1) / x.shape[1] + 1) ** 3
+    return (kernel(x, x).sum() - itself.sum()) / (n * (n - 1))
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """(x.y / D + 1)^3 for all pairs: (n, D), (m, D) -> (n, m)."""
     return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def kernel_diagonal(x: Tensor) -> Tensor:
-    """The kernel of every row with itself, (n,)."""
-    return (x.square().sum(1) / x.shape[1] + 1) ** 3

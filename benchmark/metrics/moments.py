@@ -1,6 +1,6 @@
 """Mean and covariance of rows that come in batches: in float64, and the same bits however the batches are cut."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 CHUNK = 1024  # rows that are multiplied at once, so that the order of additions is always the same
 
 
-class Gaussian(NamedTuple):
+@dataclass(frozen=True)
+class Gaussian:
     """Mean (D,) and covariance (D, D) of `count` samples, float64. The covariance is divided by count - 1."""
 
     mean: np.ndarray
@@ -37,12 +38,11 @@ class Moments:
         self.waiting.append(rows.float())
         self.count += len(rows)
         if sum(map(len, self.waiting)) >= CHUNK:
-            *full, rest = torch.cat(self.waiting).split(CHUNK)
-            if len(rest) == CHUNK:
-                full, rest = [*full, rest], rest[:0]
-            for chunk in full:
-                self.total, self.products = self._with(chunk)
-            self.waiting = [rest.clone()]
+            rows = torch.cat(self.waiting)
+            whole = len(rows) - len(rows) % CHUNK
+            for start in range(0, whole, CHUNK):
+                self.total, self.products = self._with(rows[start : start + CHUNK])
+            self.waiting = [rows[whole:].clone()]
 
     def fitted(self) -> Gaussian:
         """The Gaussian of all rows so far. Raises ValueError when there are fewer than two."""
