@@ -1,13 +1,12 @@
 """`datasets` and what can be done with one: prepare, fetch, import, verify."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmark.cli_options import (
@@ -19,6 +18,7 @@ from benchmark.cli_options import (
     complain,
     console,
     print_json,
+    progress,
 )
 from benchmark.errors import UserError, hint
 from benchmark.extractors.weights import WEIGHTS, Weights
@@ -27,7 +27,6 @@ from benchmark.workspace import Workspace, require_writable
 app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
 AnyNameArgument = Annotated[str, typer.Argument(help="A dataset or weights, as `datasets` lists them.")]
-Told = Callable[[str, int, int | None], None]
 COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
 
 
@@ -89,7 +88,7 @@ def fetch(
         return
     dataset = _dataset(name)
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
+    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
         folder = download_all(dataset, data, told)
     _say(f"{name}: raw files in {folder}" if folder else f"{name}: nothing to download")
     _say(f"{name}: prepared in {_prepare(dataset, data, place)}")
@@ -115,7 +114,7 @@ def import_(
     require_writable(data, "--data-dir")
 
     def verify() -> None:
-        with _progress() as told:
+        with progress() as told:
             if dataset.is_prepared(place.data):  # then preparing would not look at them
                 read_all(dataset, data, told)
             else:
@@ -137,7 +136,7 @@ def verify(
     from benchmark.data.verify import verify as look
 
     dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
-    with _progress() as told:
+    with progress() as told:
         verdict = look(dataset, data, place.data, told)
     for line in verdict.whole:
         _say(f"ok: {line}")
@@ -152,7 +151,7 @@ def _remedy(name: str, folder: Path, ways: str) -> list[str]:
 
 def _fetch_weights(weights: Weights, data: Path) -> None:
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
+    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
         path = weights.fetch(data, told)
     _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
 
@@ -176,7 +175,7 @@ def _dataset(name: str) -> Any:
 
 def _prepare(dataset: Any, data_dir: Path, workspace: Workspace) -> Path:
     require_writable(workspace.root, "--workspace")
-    with _stoppable("nothing was prepared"), _progress() as told:
+    with _stoppable("nothing was prepared"), progress() as told:
         path: Path = dataset.prepare(data_dir, workspace.data, told)
     from benchmark.data.prepare import open_prepared
 
@@ -199,21 +198,6 @@ def _refuse_early_options(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE":
             option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: write it after `{context.invoked_subcommand}`, not before it")
-
-
-@contextmanager
-def _progress() -> Iterator[Told]:
-    """A bar for each thing that is under way."""
-    bars: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-
-        def told(what: str, done: int, total: int | None) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield told
 
 
 @contextmanager
