@@ -32,8 +32,8 @@ class Row(Frozen):
 class Table(Frozen):
     """A table to reproduce. `published` is `paper/table`; without it no published value is known.
 
-    `published_as`: label -> what a row's own `published` would say, for rows that tables share. `methods`: method -> what
-    is laid over `defaults` in its rows. Of several recipes each is laid over the ones before.
+    `published_as`: label -> what a row's own `published` would say, for rows that tables share. `methods`: method ->
+    what is laid over `defaults` in its rows. Of several recipes each is laid over the ones before.
     """
 
     title: str
