@@ -52,9 +52,9 @@ class Builder:
         """All cells in the order of the file. Raises UserError with every problem found, each once."""
         cells = []
         for index, table in enumerate(self.file.tables):
-            for label in table.unpublished:
+            for label in table.published_as:
                 if label not in table.rows:
-                    where = self.source.at(("tables", index, "unpublished"))
+                    where = self.source.at(("tables", index, "published_as", label))
                     self.problems.append(f"{where}: there is no row '{label}'; {hint(label, table.rows)}")
             seen: dict[str, str] = {}
             for label, raw in table.rows.items():
@@ -99,9 +99,10 @@ class Builder:
         method = next((p["method"] for p in (patch, table.defaults, self.file.defaults) if "method" in p), None)
         layers = Layers()
         layers.overlay(self.file.defaults, self.source, ("defaults",))
+        of_table = [table.recipe] if isinstance(table.recipe, str) else table.recipe or []
         for recipe, key in (
             (self.file.recipe, ("recipe",)),
-            (table.recipe, ("tables", index, "recipe")),
+            *((name, ("tables", index, "recipe")) for name in of_table),
             (row.recipe, (*at, "recipe")),
         ):
             if recipe is not None:
@@ -156,16 +157,20 @@ class Builder:
         return self.recipes[name]
 
     def _published(self, table: Table, index: int, label: str, row: Row, at: KeyPath) -> Published | None:
-        if row.published and row.published.count("/") == 2:
-            reference, name = row.published.rsplit("/", 1)
-            return self._published_row(reference, name, (*at, "published"), "")
-        if table.published is None or row.published == "none" or label in table.unpublished:
+        told = row.published or table.published_as.get(label)
+        key: KeyPath = (*at, "published") if row.published else ("tables", index, "published_as", label) if told else at
+        if told == "none":
             return None
-        key = (*at, "published") if row.published else at
-        advice = "; write 'published: none', or list it under 'unpublished', when no value is known"
+        if told and told.count("/") == 2:
+            reference, name = told.rsplit("/", 1)
+            return self._published_row(reference, name, key, "")
+        if table.published is None:
+            return None
         with _at(self.source.at(("tables", index, "published"))):
             self._table(table.published)
-        return self._published_row(table.published, row.published or label, key, advice)
+        return self._published_row(
+            table.published, told or label, key, "; write 'published: none' when no value is known"
+        )
 
     def _published_row(self, reference: str, name: str, key: KeyPath, advice: str) -> Published:
         with _at(self.source.at(key)):

@@ -22,6 +22,7 @@ from benchmark.cli_options import (
     complain,
     console,
     print_json,
+    progress,
 )
 from benchmark.errors import UserError
 from benchmark.suite import Suite, load_suite
@@ -149,12 +150,25 @@ app.add_typer(cli_datasets.app, name="datasets")
 def doctor(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data_dir: DataOption = DEFAULT_DATA,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Hold the metrics against what is known instead.")] = False,
+    samples: Annotated[
+        int | None, typer.Option(min=100, help="With --metrics: a quick look at so many images.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what was found on this machine, and what is missing for which suite."""
+    """Tell what was found on this machine, and what is missing for which suite.
+
+    With --metrics: exit code 1 when a check fails, 2 when Inception or CIFAR-10 is missing.
+    """
+    place, data = Workspace.at(workspace), data_dir.expanduser().absolute()
+    if metrics:
+        _check_metrics(place, data, samples, as_json)
+        return
+    if samples is not None:
+        raise UserError("--samples: is of --metrics only")
     from benchmark.doctor import examine
 
-    found = examine(Workspace.at(workspace), data_dir.expanduser().absolute(), SUITES)
+    found = examine(place, data, SUITES)
     if as_json:
         print_json(found.as_json())
         return
@@ -188,6 +202,23 @@ def _session(
 
     folder = report_dir or Path("reports") / suite.name
     return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
+
+
+def _check_metrics(workspace: Workspace, data_dir: Path, samples: int | None, as_json: bool) -> None:
+    from benchmark.metric_check import check_metrics, conclusion
+
+    with progress() as told:
+        verdict = check_metrics(workspace, data_dir, samples, told)
+    if as_json:
+        print_json(verdict.as_json())
+    else:
+        console.print(verdict.table())
+    said = conclusion(verdict)
+    if verdict.failed:
+        complain(said)
+        raise typer.Exit(1)
+    if not as_json:
+        console.print(said, highlight=False)
 
 
 def _print_plan(plan: Any) -> None:

@@ -1,13 +1,12 @@
 """`datasets` and what can be done with one: prepare, fetch, import, verify."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmark.cli_options import (
@@ -19,14 +18,16 @@ from benchmark.cli_options import (
     complain,
     console,
     print_json,
+    progress,
 )
-from benchmark.errors import UserError
+from benchmark.errors import UserError, hint
+from benchmark.extractors.weights import WEIGHTS, Weights
 from benchmark.workspace import Workspace, as_options, require_writable
 
 app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
-Told = Callable[[str, int, int | None], None]
-COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red"}
+AnyNameArgument = Annotated[str, typer.Argument(help="A dataset or weights, as `datasets` lists them.")]
+COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
 
 
 @app.callback(invoke_without_command=True)
@@ -36,28 +37,34 @@ def datasets(
     data_dir: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """List the datasets, and whether they are here. Or do something with one."""
+    """List the datasets and the weights that metrics need, and whether they are here. Or do something with one."""
     if context.invoked_subcommand is not None:
         _refuse_early_options(context)
         return
-    from benchmark.doctor import dataset_states
+    from benchmark.doctor import dataset_states, weights_states
 
-    states = dataset_states(Workspace.at(workspace), _absolute(data_dir))
+    states, weights = dataset_states(Workspace.at(workspace), _absolute(data_dir)), weights_states(_absolute(data_dir))
     if as_json:
-        print_json(states)
+        print_json(states | weights)
         return
     table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
     for name, state in states.items():
-        color = COLORS[state["state"]]
-        about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
-        shape = "x".join(map(str, state["shape"]))
-        table.add_row(name, shape, state["size"], f"[{color}]{state['state']}[/]", about)
+        table.add_row(name, "x".join(map(str, state["shape"])), state["size"], *_described(state))
+    for name, state in weights.items():
+        table.add_row(name, "weights", state["size"], *_described(state))
     console.print(table)
     console.print(
         "\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have; both prepare."
         " `datasets prepare NAME` does with raw files that are found.",
         markup=False,
     )
+
+
+def _described(state: dict[str, Any]) -> tuple[str, str]:
+    """The last two columns."""
+    color = COLORS[state["state"]]
+    about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
+    return f"[{color}]{state['state']}[/]", about
 
 
 @app.command()
@@ -71,14 +78,21 @@ def prepare(
 
 @app.command()
 def fetch(
-    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: AnyNameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended."""
+    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended.
+
+    Weights of a network that metrics need are downloaded and checked.
+    """
     from benchmark.data.fetch import fetch as download_all
 
-    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    place, data = _places(workspace, data_dir)
+    if name in WEIGHTS:
+        _fetch_weights(WEIGHTS[name], data)
+        return
+    dataset = _dataset(name)
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), _progress() as told:
+    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
         folder = download_all(dataset, data, told)
     _say(f"{name}: raw files in {folder}" if folder else f"{name}: nothing to download")
     _say(f"{name}: prepared in {_prepare(dataset, data, place)}")
@@ -86,7 +100,7 @@ def fetch(
 
 @app.command("import")
 def import_(
-    name: NameArgument,
+    name: AnyNameArgument,
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders that are searched with all below them.")],
     link: Annotated[bool, typer.Option("--link", help="Hard-link instead of copying.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -96,18 +110,22 @@ def import_(
     from benchmark.data.importing import import_files
     from benchmark.data.verify import read_all
 
-    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
+    (place, data), sources = _places(workspace, data_dir), [_absolute(path) for path in paths]
+    if name in WEIGHTS:
+        _import_weights(WEIGHTS[name], sources, data, link)
+        return
+    dataset = _dataset(name)
     require_writable(data, "--data-dir")
 
     def verify() -> None:
-        with _progress() as told:
+        with progress() as told:
             if dataset.is_prepared(place.data):  # then preparing would not look at them
                 read_all(dataset, data, told)
             else:
                 dataset.prepare(data, place.data, told)
 
     with _stoppable("what was copied is taken away again"):
-        put = import_files(dataset, [path.expanduser().absolute() for path in paths], data, verify, link)
+        put = import_files(dataset, sources, data, verify, link)
     folders = ", ".join(sorted({str(path.parent) for path in put}))
     _say(f"{name}: {len(put)} files put into {folders}" if put else f"{name}: all files were there already")
     _say(f"{name}: prepared in {dataset.folder(place.data)}")
@@ -121,7 +139,7 @@ def verify(
     from benchmark.data.verify import verify as look
 
     dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
-    with _progress() as told:
+    with progress() as told:
         verdict = look(dataset, data, place.data, told)
     for line in verdict.whole:
         _say(f"ok: {line}")
@@ -140,15 +158,33 @@ def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
     ]
 
 
+def _fetch_weights(weights: Weights, data: Path) -> None:
+    require_writable(data, "--data-dir")
+    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
+        path = weights.fetch(data, told)
+    _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
+
+
+def _import_weights(weights: Weights, sources: list[Path], data: Path, link: bool) -> None:
+    require_writable(data, "--data-dir")
+    with _stoppable("what was copied is taken away again"):
+        put = weights.import_(sources, data, link)
+    _say(f"{weights.name}: put into {put[0].parent}" if put else f"{weights.name}: the file was there already")
+
+
 def _dataset(name: str) -> Any:
     from benchmark import plugins
 
+    if name in WEIGHTS:
+        raise UserError(f"'{name}' are weights and no dataset: they are fetched or imported, and nothing else")
+    if name not in plugins.datasets:
+        raise UserError(f"unknown dataset '{name}'; {hint(name, [*plugins.datasets, *WEIGHTS])}")
     return plugins.datasets[name]
 
 
 def _prepare(dataset: Any, data_dir: Path, workspace: Workspace) -> Path:
     require_writable(workspace.root, "--workspace")
-    with _stoppable("nothing was prepared"), _progress() as told:
+    with _stoppable("nothing was prepared"), progress() as told:
         path: Path = dataset.prepare(data_dir, workspace.data, told)
     from benchmark.data.prepare import open_prepared
 
@@ -171,21 +207,6 @@ def _refuse_early_options(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE":
             option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: write it after `{context.invoked_subcommand}`, not before it")
-
-
-@contextmanager
-def _progress() -> Iterator[Told]:
-    """A bar for each thing that is under way."""
-    bars: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-
-        def told(what: str, done: int, total: int | None) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield told
 
 
 @contextmanager

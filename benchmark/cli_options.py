@@ -2,17 +2,21 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from benchmark.suite import RunnerName
 from benchmark.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 
 __all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
 
+Told = Callable[[str, int, int | None], None]  # what, how much of it is done, of how much
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 SuiteArgument = Annotated[Path, typer.Argument(help="A suite file, for example suites/quickstart.yaml.")]
@@ -37,3 +41,18 @@ def complain(text: str) -> None:
     """For people, in red, to standard error."""
     text = text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be printed
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+
+
+@contextmanager
+def progress() -> Iterator[Told]:
+    """A bar for each thing that is under way."""
+    bars: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+
+        def told(what: str, done: int, total: int | None) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done, total=total)
+
+        yield told

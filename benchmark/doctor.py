@@ -12,13 +12,11 @@ from rich.table import Table
 from benchmark import environment, plugins
 from benchmark.data.prepare import SPLITS, damage
 from benchmark.errors import UserError
+from benchmark.extractors.weights import WEIGHTS, Weights
 from benchmark.plan import make_plan, manifest_of
 from benchmark.readiness import next_command, unready
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace, as_options
-
-# torch-fidelity's file of the 2015-12-05 Inception graph, which FID needs, in torch's cache
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def examine(workspace: Workspace, data_dir: Path, suites: Path) -> Examination:
         Finding("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
         Finding("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
         _disk(workspace.root),
-        _inception(),
+        *(_weights(weights, data_dir) for weights in WEIGHTS.values()),
         *(
             Finding(f"dataset {name}", state["state"], not state["how_to_get"])
             for name, state in dataset_states(workspace, data_dir).items()
@@ -97,6 +95,11 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
             "how_to_get": unready(dataset, workspace, data_dir) or "",
         }
     return states
+
+
+def weights_states(data_dir: Path) -> dict[str, dict[str, Any]]:
+    """All weights with their state here: `found`, `corrupt` (of another size) or `missing`."""
+    return {name: weights.state(data_dir) for name, weights in WEIGHTS.items()}
 
 
 def _size(manifest: dict[str, Any]) -> str:
@@ -133,10 +136,10 @@ def _disk(root: Path) -> Finding:
     return Finding("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
 
 
-def _inception() -> Finding:
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
-    if path.is_file():
-        return Finding("Inception weights", str(path), True)
-    return Finding("Inception weights", "not found; no suite of this version needs them (FID comes later)", False)
+def _weights(weights: Weights, data_dir: Path) -> Finding:
+    state = weights.state(data_dir)["state"]
+    if state == "missing":
+        fetch = f"python -m benchmark datasets fetch {weights.name}"
+        return Finding(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
+    path = weights.find(data_dir)
+    return Finding(f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found")

@@ -32,16 +32,17 @@ class Row(Frozen):
 class Table(Frozen):
     """A table to reproduce. `published` is `paper/table`; without it no published value is known.
 
-    `unpublished`: rows that it has no value for. `methods`: method -> what is laid over `defaults` in its rows.
+    `published_as`: label -> what a row's own `published` would say, for rows that tables share. `methods`: method ->
+    what is laid over `defaults` in its rows. Of several recipes each is laid over the ones before.
     """
 
     title: str
     published: str | None = None
     note: str = ""
-    recipe: str | None = None
+    recipe: str | list[str] | None = None
     defaults: Patch = Field(default_factory=dict)
     methods: dict[str, Patch] = Field(default_factory=dict)
-    unpublished: list[str] = Field(default_factory=list)
+    published_as: dict[str, str] = Field(default_factory=dict)
     rows: Annotated[dict[str, Patch], Field(min_length=1)]
 
 

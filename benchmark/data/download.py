@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -22,11 +22,12 @@ Heard = Callable[[str, int, int | None], None]  # file name, bytes here, bytes i
 
 @dataclass(frozen=True)
 class Download:
-    """A published file, its MD5, and the places that offer it, tried in turn."""
+    """A published file, its checksum, and the places that offer it, tried in turn."""
 
     name: str
-    md5: str
+    checksum: str
     urls: tuple[str, ...]
+    algorithm: Literal["md5", "sha256"] = "md5"
 
 
 class _BrokenError(Exception):
@@ -40,8 +41,9 @@ def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path
     """
     target = folder / wanted.name
     if target.exists():
-        if digest_of(target, "md5") != wanted.md5:
-            raise UserError(f"{target}: is not the published file (its MD5 is not {wanted.md5}); move it away")
+        if digest_of(target, wanted.algorithm) != wanted.checksum:
+            kind = wanted.algorithm.upper()
+            raise UserError(f"{target}: is not the published file (its {kind} is not {wanted.checksum}); move it away")
         return target
     problems = []
     for url in wanted.urls:
@@ -58,10 +60,11 @@ def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path
 
 
 def _check(part: Path, wanted: Download) -> None:
-    found = digest_of(part, "md5")
-    if found != wanted.md5:
+    found = digest_of(part, wanted.algorithm)
+    if found != wanted.checksum:
         part.unlink()
-        raise _BrokenError(f"its MD5 is {found}, expected {wanted.md5}; what came was removed")
+        kind = wanted.algorithm.upper()
+        raise _BrokenError(f"its {kind} is {found}, expected {wanted.checksum}; what came was removed")
 
 
 def _get(url: str, part: Path, heard: Heard | None) -> None:

@@ -25,16 +25,36 @@ def import_files(
     `verify` reads it all, and raises UserError when something is wrong: then all that was put there is taken away
     again. Files that are there already stay as they are. Returns what was put there.
     """
-    plan = _plan(dataset, sources, data_dir)
+
+    def complete() -> None:
+        problem = dataset.missing(data_dir)
+        if problem:
+            raise UserError(problem)
+        verify()
+
+    return _put_all(_plan(dataset, sources, data_dir), data_dir / home(dataset.name), complete, link)
+
+
+def import_file(
+    target: Path, names: Sequence[str], sources: Sequence[Path], verify: Callable[[], object], link: bool = False
+) -> list[Path]:
+    """The same for one file that goes by several names."""
+    by_name = _files_by_name(sources)
+    source = next((path for name in names for path in by_name.get(name, []) if path.is_file()), None)
+    if source is None:
+        where = ", ".join(map(str, sources))
+        raise UserError(f"{where}: no {' or '.join(names)} was found, in all folders below; nothing was changed")
+    return _put_all({target: source}, target.parent, verify, link)
+
+
+def _put_all(plan: dict[Path, Path], folder: Path, verify: Callable[[], object], link: bool) -> list[Path]:
+    """Target -> source. All are below `folder`, and are taken away again when `verify` is not content."""
     put: list[Path] = []
-    made = _absent_folders(data_dir / home(dataset.name))
+    made = _absent_folders(folder)
     try:
         for target, source in plan.items():
             if _put(source, target, link):
                 put.append(target)
-        problem = dataset.missing(data_dir)
-        if problem:
-            raise UserError(problem)
         verify()
     except BaseException:  # Ctrl-C too
         _take_away(put, made)

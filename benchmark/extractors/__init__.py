@@ -2,5 +2,8 @@
 
 EXTRACTORS = {
     "digits": "benchmark.extractors.digits:Digits",
+    "inception": "benchmark.extractors.inception:Inception",
     "pixels": "benchmark.extractors.pixels:Pixels",
+    "random_conv": "benchmark.extractors.random_conv:RandomConv",
+    "vgg16": "benchmark.extractors.vgg16:VGG16",
 }

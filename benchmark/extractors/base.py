@@ -29,7 +29,8 @@ class Extractor(ABC):
 
     `title` follows the name of a metric that uses it, "" for the one whose name alone means it (Inception);
     `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
-    logits; `fetched`: whether its weights are a file that somebody has to download.
+    logits; `fetched`: whether its weights are a file that somebody has to download. `width`: D, where that is the same
+    for all datasets.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class Extractor(ABC):
     title: ClassVar[str]
     classifies: ClassVar[bool]
     fetched: ClassVar[bool] = False
+    width: ClassVar[int | None] = None
     fact_titles: ClassVar[dict[str, str]] = {}
 
     @classmethod
@@ -71,4 +73,7 @@ class Extractor(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Features:
-        """uint8 (N, C, H, W) in [0, 255] -> Features on its device. Draws nothing from any random stream."""
+        """uint8 (N, C, H, W) in [0, 255] -> Features on its device, in memory of their own: metrics keep them.
+
+        Draws nothing from any random stream.
+        """

@@ -252,7 +252,7 @@ def test_every_download_has_names_that_the_dataset_knows(name):
     known = {pattern for part in places.parts(name) for way in part for pattern in way}
     for wanted in fetching.DOWNLOADS[name]():
         assert wanted.name in known
-        assert len(wanted.md5) == 32
+        assert len(wanted.checksum) == 32
         assert all(url.startswith("http") and url.endswith(wanted.name) for url in wanted.urls)
 
 

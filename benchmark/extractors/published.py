@@ -1,0 +1,74 @@
+"""What the networks that come from torch-fidelity have in common: pinned weights, float32, batches of one size."""
+
+import io
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.data.base import Dataset, Prepared
+from benchmark.extractors.base import Extractor, Features
+from benchmark.extractors.weights import Weights
+
+CHUNK = 64  # images that the network sees at once, whatever the size of the batch: algorithms depend on it
+
+
+class Published(Extractor):
+    """A network of torch-fidelity's with published weights, for colour images."""
+
+    fetched = True
+    weights: ClassVar[Weights]
+    layers: ClassVar[tuple[str, ...]]  # features, and logits where it has them
+    chunk: ClassVar[int] = CHUNK
+
+    @classmethod
+    def network(cls) -> type:
+        """torch-fidelity's class, imported only when it is asked for."""
+        raise NotImplementedError
+
+    @classmethod
+    def fits(cls, dataset: type[Dataset]) -> bool:
+        """Colour images that are not stacks of others."""
+        return dataset.shape[0] == 3 and dataset.stacked == 1
+
+    @classmethod
+    def missing(cls, data_dir: Path) -> str | None:
+        """Its weights, and what to type to get them."""
+        return cls.weights.missing(data_dir)
+
+    @classmethod
+    def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
+        """Its weights, checked."""
+        del dataset, cache
+        return cls.weights.prepare(data_dir)
+
+    def __init__(self, prepared: Path, device: torch.device) -> None:
+        self.device = device
+        content = io.BytesIO()  # torch-fidelity unpickles whatever it is given: it is given tensors only
+        torch.save(self.weights.load(prepared), content)
+        content.seek(0)
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, only to be replaced
+            made: Any = self.network()(self.name, list(self.layers), feature_extractor_weights_path=content)
+        self.model = made.to(device)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the published weights."""
+        return self.weights.sha256
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Features:
+        """uint8 (N, 3, H, W) -> (N, D) features and (N, K) logits, float32."""
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            parts = [self._chunk(images[i : i + self.chunk]) for i in range(0, max(len(images), 1), self.chunk)]
+        features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Features(features, logits)
+
+    def _chunk(self, images: Tensor) -> Features:
+        """A part of a batch, filled up with black."""
+        n = len(images)
+        filled = F.pad(images.to(self.device), (0, 0) * 3 + (0, self.chunk - n))
+        found = [layer[:n].clone() for layer in self.model(filled)]
+        return Features(found[0], found[1] if len(found) > 1 else found[0][:, :0])
