@@ -24,7 +24,7 @@ from benchmark.metrics.fid import FID
 from benchmark.metrics.isc import ISC
 from benchmark.metrics.kid import KID
 from benchmark.metrics.prc import PRC
-from benchmark.workspace import Workspace
+from benchmark.workspace import Workspace, as_options
 
 # the Inception Score of CIFAR-10's 50,000 training images in their order: torch-fidelity's README
 IMAGES, SCORE, SCORE_STD = 50_000, 11.23678, 0.09514
@@ -89,7 +89,8 @@ def check_metrics(
 def lacking(workspace: Workspace, data_dir: Path) -> str:
     """Which files are missing, and how to get them."""
     images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing(data_dir)
-    return "\n".join(filter(None, (Inception.missing(data_dir), images and images + ways(CIFAR10, data_dir))))
+    how = ways(CIFAR10, as_options(workspace, data_dir))
+    return "\n".join(filter(None, (Inception.missing(data_dir), images and images + how)))
 
 
 def training_images(workspace: Workspace, data_dir: Path) -> np.ndarray:
