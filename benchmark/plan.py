@@ -1,6 +1,7 @@
 """Which trials are done, begun or missing, what is missing on disk, and what the rest will cost."""
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,15 +119,19 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     }
     begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
     plan = Plan(suite, records, {}, begun)
-    wanted = dict.fromkeys(spec.dataset for spec in plan.todo.values())
+    return Plan(suite, records, missing_files(plan.todo.values(), workspace, data_dir), begun)
+
+
+def missing_files(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> dict[str, str]:
+    """Dataset or extractor -> which of its files is missing for these trials, and how to get it."""
     missing = {}
-    for name in wanted:
+    for name in dict.fromkeys(spec.dataset for spec in specs):
         dataset = plugins.datasets[name]
         problem = None if dataset.is_prepared(workspace.data) else dataset.missing(data_dir)
         if problem:
             missing[name] = problem + ways(dataset, data_dir)
-    for name in dict.fromkeys(name for spec in plan.todo.values() for name in extractors_of(spec.protocol)):
+    for name in dict.fromkeys(name for spec in specs for name in extractors_of(spec.protocol)):
         problem = plugins.extractors[name].missing(data_dir)
         if problem:
             missing[name] = problem
-    return Plan(suite, records, missing, begun)
+    return missing
