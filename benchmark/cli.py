@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from benchmark import __version__, cli_datasets
 from benchmark.cli_options import (
@@ -13,6 +14,7 @@ from benchmark.cli_options import (
     DEFAULT_WORKSPACE,
     DataOption,
     JsonOption,
+    OnlyOption,
     ReportOption,
     RunnerOption,
     ScaleOption,
@@ -24,7 +26,7 @@ from benchmark.cli_options import (
     print_json,
 )
 from benchmark.errors import UserError
-from benchmark.suite import Suite, load_suite
+from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace
 
 app = typer.Typer(
@@ -45,10 +47,11 @@ def run(
     report_dir: ReportOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
     runner: RunnerOption = "ray",
 ) -> None:
     """Train what is missing of a suite, then render its leaderboard."""
-    session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
+    session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     plan = session.plan()
     _print_plan(plan)
     try:
@@ -72,10 +75,11 @@ def plan(
     data_dir: DataOption = DEFAULT_DATA,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what `run` would do, what is missing and what it would cost. Starts and writes nothing."""
-    made = _session(suite, workspace, data_dir, None, scale, seeds).plan()
+    made = _session(suite, workspace, data_dir, None, scale, seeds, only).plan()
     if as_json:
         print_json(made.as_json())
         return
@@ -92,9 +96,10 @@ def report(
     report_dir: ReportOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
 ) -> None:
     """Render the leaderboard from what is stored, at any time, also while trials run."""
-    session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
+    session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = session.records()
     page = session.render(records)
     _print_results(session.suite, records)
@@ -119,6 +124,41 @@ def methods(
         print_json({**method_page.entry(name), "recipes": recipe_list} if name else method_page.entries())
         return
     console.print(*(method_page.page(name, recipes, SUITES) if name else [method_page.listed()]), sep="\n")
+
+
+@app.command()
+def reproduce(
+    trial_id: Annotated[str, typer.Argument(help="A trial id, or the first four or more characters of one.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recorded trial again and say whether the numbers are the same, and what differs around it.
+
+    Exit code 0: the same to the bit, or within noise. 1: different, or it failed.
+    """
+    from benchmark import rerun
+    from benchmark.reproduce import Sameness, compared
+    from benchmark.reproduction_page import page
+    from benchmark.store import Store
+
+    place = Workspace.at(workspace)
+    store = Store(place.results)
+    recorded = rerun.find(store, trial_id)
+    shown = Console(stderr=True) if as_json else console
+    try:
+        again = rerun.train_again(recorded, place, data_dir.expanduser().absolute(), shown)
+    except KeyboardInterrupt:
+        complain("stopped; the same command goes on from the last checkpoint, if there is one yet")
+        raise typer.Exit(130) from None
+    made = compared(recorded, again, rerun.other_records(store))
+    if as_json:
+        print_json(made.as_json())
+    else:
+        console.print(*page(made), sep="\n", soft_wrap=True)
+        console.print(f"record: {Store(place.reproductions).path(again.trial_id)}", highlight=False, soft_wrap=True)
+    if made.verdict not in (Sameness.SAME, Sameness.NOISE):
+        raise typer.Exit(1)
 
 
 app.add_typer(cli_datasets.app, name="datasets")
@@ -161,11 +201,12 @@ def _session(
     report_dir: Path | None,
     scale: str | None,
     seeds: int | None,
+    only: list[str] | None,
 ) -> Any:
-    suite = load_suite(path, scale, seeds)
+    suite = restricted(load_suite(path, scale, seeds), only or ())
     from benchmark.session import Session
 
-    folder = report_dir or Path("reports") / suite.name
+    folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
     return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
 
 
