@@ -90,15 +90,30 @@ def plan(
 
 @app.command()
 def report(
-    suite: SuiteArgument,
+    suite: Annotated[Path | None, typer.Argument(help="A suite file; none with --compare of two suites.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data_dir: DataOption = DEFAULT_DATA,
     report_dir: ReportOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B", help="Set two workspaces, or two suites, side by side instead; in reports/compare/."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts; with --compare.")] = False,
 ) -> None:
-    """Render the leaderboard from what is stored, at any time, also while trials run."""
+    """Render the leaderboard from what is stored, at any time, also while trials run; or compare two of them."""
+    if compare is not None:
+        from benchmark import cli_compare
+
+        made = cli_compare.comparison(suite, compare, workspace, scale, seeds, only or ())
+        cli_compare.show(made, report_dir or Path("reports") / "compare", as_json)
+        return
+    if suite is None or as_json:
+        raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = session.records()
     page = session.render(records)
