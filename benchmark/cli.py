@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from benchmark import __version__, cli_datasets
 from benchmark.cli_options import (
@@ -13,6 +14,7 @@ from benchmark.cli_options import (
     DEFAULT_WORKSPACE,
     DataOption,
     JsonOption,
+    OnlyOption,
     ReportOption,
     RunnerOption,
     ScaleOption,
@@ -25,7 +27,7 @@ from benchmark.cli_options import (
     progress,
 )
 from benchmark.errors import UserError
-from benchmark.suite import Suite, load_suite
+from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace
 
 app = typer.Typer(
@@ -46,10 +48,11 @@ def run(
     report_dir: ReportOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
     runner: RunnerOption = "ray",
 ) -> None:
     """Train what is missing of a suite, then render its leaderboard."""
-    session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
+    session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     plan = session.plan()
     _print_plan(plan)
     try:
@@ -73,10 +76,11 @@ def plan(
     data_dir: DataOption = DEFAULT_DATA,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what `run` would do, what is missing and what it would cost. Starts and writes nothing."""
-    made = _session(suite, workspace, data_dir, None, scale, seeds).plan()
+    made = _session(suite, workspace, data_dir, None, scale, seeds, only).plan()
     if as_json:
         print_json(made.as_json())
         return
@@ -87,15 +91,31 @@ def plan(
 
 @app.command()
 def report(
-    suite: SuiteArgument,
+    suite: Annotated[Path | None, typer.Argument(help="A suite file; none with --compare of two suites.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data_dir: DataOption = DEFAULT_DATA,
     report_dir: ReportOption = None,
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B", help="Set two workspaces, or two suites, side by side instead; in reports/compare/."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts; with --compare.")] = False,
 ) -> None:
-    """Render the leaderboard from what is stored, at any time, also while trials run."""
-    session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
+    """Render the leaderboard from what is stored, at any time, also while trials run; or compare two of them."""
+    if compare is not None:
+        from benchmark import cli_compare
+
+        made = cli_compare.comparison(suite, compare, workspace, scale, seeds, only or ())
+        cli_compare.show(made, report_dir or Path("reports") / "compare", as_json)
+        return
+    if suite is None or as_json:
+        raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
+    session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = session.records()
     page = session.render(records)
     _print_results(session.suite, records)
@@ -141,6 +161,41 @@ def papers(
         return
     page = papers_page.page(folder, name) if name else papers_page.listed(papers_page.all_papers(folder))
     console.print(*page, sep="\n")
+
+
+@app.command()
+def reproduce(
+    trial_id: Annotated[str, typer.Argument(help="A trial id, or the first four or more characters of one.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recorded trial again and say whether the numbers are the same, and what differs around it.
+
+    Exit code 0: the same to the bit, or within noise. 1: different, or it failed.
+    """
+    from benchmark import rerun
+    from benchmark.reproduce import Sameness, compared
+    from benchmark.reproduction_page import page
+    from benchmark.store import Store
+
+    place = Workspace.at(workspace)
+    store = Store(place.results)
+    recorded = rerun.find(store, trial_id)
+    shown = Console(stderr=True) if as_json else console
+    try:
+        again = rerun.train_again(recorded, place, data_dir.expanduser().absolute(), shown)
+    except KeyboardInterrupt:
+        complain("stopped; the same command goes on from the last checkpoint, if there is one yet")
+        raise typer.Exit(130) from None
+    made = compared(recorded, again, rerun.other_records(store))
+    if as_json:
+        print_json(made.as_json())
+    else:
+        console.print(*page(made), sep="\n", soft_wrap=True)
+        console.print(f"record: {Store(place.reproductions).path(again.trial_id)}", highlight=False, soft_wrap=True)
+    if made.verdict not in (Sameness.SAME, Sameness.NOISE):
+        raise typer.Exit(1)
 
 
 app.add_typer(cli_datasets.app, name="datasets")
@@ -196,11 +251,12 @@ def _session(
     report_dir: Path | None,
     scale: str | None,
     seeds: int | None,
+    only: list[str] | None,
 ) -> Any:
-    suite = load_suite(path, scale, seeds)
+    suite = restricted(load_suite(path, scale, seeds), only or ())
     from benchmark.session import Session
 
-    folder = report_dir or Path("reports") / suite.name
+    folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
     return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
 
 

@@ -28,6 +28,13 @@ DataOption = Annotated[Path, typer.Option(envvar=DATA_VARIABLE, help="Where the 
 ReportOption = Annotated[Path | None, typer.Option(help="Default: reports/<suite>/.")]
 ScaleOption = Annotated[str | None, typer.Option(help="A scale of the suite; default: its first.")]
 SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Train seeds 0 .. N-1 instead of the suite's.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TABLE/ROW",
+        help="Only this cell, or every row of that name; can be repeated. The report goes to reports/<suite>-only/.",
+    ),
+]
 RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

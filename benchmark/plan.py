@@ -9,8 +9,7 @@ from typing import Any
 from benchmark import plugins
 from benchmark.data.prepare import MANIFEST
 from benchmark.environment import available_cores
-from benchmark.measures import extractors_of
-from benchmark.readiness import unready
+from benchmark.readiness import what_is_missing
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import Suite
@@ -129,12 +128,5 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     }
     begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
     plan = Plan(suite, records, {}, begun)
-    wanted = dict.fromkeys(spec.dataset for spec in plan.todo.values())
-    problems = {name: unready(plugins.datasets[name], workspace, data_dir) for name in wanted}
-    extractors = dict.fromkeys(name for spec in plan.todo.values() for name in extractors_of(spec.protocol))
-    weights = {name: plugins.extractors[name].missing(data_dir) for name in extractors}
-    return replace(plan, missing_data=_told(problems), missing_weights=_told(weights))
-
-
-def _told(problems: dict[str, str | None]) -> dict[str, str]:
-    return {name: problem for name, problem in problems.items() if problem}
+    missing = what_is_missing(plan.todo.values(), workspace, data_dir)
+    return replace(plan, missing_data=missing.data, missing_weights=missing.weights)

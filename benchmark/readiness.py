@@ -1,11 +1,42 @@
-"""Whether `run` can use a dataset as it stands here, and else what to type."""
+"""Whether `run` can use datasets and weights as they stand here, and else what to type."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.data.fetch import ways
 from benchmark.data.prepare import damage
+from benchmark.measures import extractors_of
+from benchmark.spec import TrialSpec
 from benchmark.workspace import Workspace, as_options
+
+
+class Missing(NamedTuple):
+    """Dataset, or feature extractor -> what is wrong with its files and what to type."""
+
+    data: dict[str, str]
+    weights: dict[str, str]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.data.values(), *self.weights.values())
+
+
+def what_is_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> Missing:
+    """What these trials cannot do without."""
+    datasets = dict.fromkeys(spec.dataset for spec in specs)
+    extractors = dict.fromkeys(name for spec in specs for name in extractors_of(spec.protocol))
+    return Missing(
+        _told((name, unready(plugins.datasets[name], workspace, data_dir)) for name in datasets),
+        _told((name, plugins.extractors[name].missing(data_dir)) for name in extractors),
+    )
+
+
+def _told(problems: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    return {name: problem for name, problem in problems if problem}
 
 
 def unready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:

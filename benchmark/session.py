@@ -1,6 +1,6 @@
 """One `run` from the plan to the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,19 +8,19 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmark import measuring, plugins, report
-from benchmark.data.base import Prepared, open_prepared
+from benchmark import plugins, report
+from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import UserError
-from benchmark.measuring import Instruments
+from benchmark.jobs import make_jobs
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule import Listener, runner
-from benchmark.spec import TrialSpec, canonical
+from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
-from benchmark.trial import SHEET, Job, Progress, classes_of, contact_sheet
-from benchmark.view import View
+from benchmark.trial import SHEET, Job, Progress, contact_sheet
+from benchmark.view import View, lines_of
 from benchmark.workspace import Workspace, require_writable
 
 
@@ -54,10 +54,10 @@ class Session:
         mirror = None
         if runner_name == "ray":  # the in-process runner imports neither Ray nor MLflow
             mirror = Mirror(self.suite, self.workspace)
-        keeper = Keeper(Store(self.workspace.results), mirror, View(self.suite, list(plan.todo), self.console))
+        keeper = Keeper(Store(self.workspace.results), mirror, View(lines_of(self.suite, plan.todo), self.console))
         try:
             if plan.todo:
-                jobs = self._jobs(list(plan.todo.values()))
+                jobs = self._jobs(plan.todo.values())
                 with keeper.view.shown():
                     runner(runner_name, self.workspace.ray).run(jobs, keeper)
             records = self.records()
@@ -78,39 +78,11 @@ class Session:
         require_writable(self.report_dir, "--report-dir")
         return report.render(self.suite, records, self.report_dir, self._real_samples())
 
-    def _jobs(self, specs: Sequence[TrialSpec]) -> list[Job]:
-        """Open data and prepare instruments once, in the driver, and say what every trial gets."""
-        prepared: dict[str, Prepared] = {}
-        instruments: dict[tuple[str, str], Instruments] = {}
-        jobs = []
-        gpus = self.suite.resources.gpus if torch.cuda.is_available() else 0.0
-        for spec in specs:
-            if spec.dataset not in prepared:
-                prepared[spec.dataset] = self._opened(spec.dataset)
-            data = prepared[spec.dataset]
-            check_labels(spec, data)
-            key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
-            if key not in instruments:
-                self._say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
-                instruments[key] = measuring.prepare(
-                    spec.protocol,
-                    plugins.datasets[spec.dataset],
-                    data,
-                    self.workspace.instruments,
-                    self.data_dir,
-                    self._say,
-                )
-            jobs.append(
-                Job(spec, data.path, instruments[key], self.workspace.checkpoints, self.suite.resources.cpus, gpus)
-            )
-        return jobs
-
-    def _opened(self, name: str) -> Prepared:
-        """What was prepared; only images that ship with a package are prepared by a run."""
-        dataset = plugins.datasets[name]
-        if dataset.ships:
-            dataset.prepare(self.data_dir, self.workspace.data)
-        return open_prepared(dataset.folder(self.workspace.data))
+    def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
+        """What every trial gets."""
+        return make_jobs(
+            specs, self.workspace, self.data_dir, self.suite.resources, self.workspace.checkpoints, self._say
+        )
 
     def _real_samples(self) -> dict[str, bytes]:
         """A contact sheet of real images for every dataset of the suite that is prepared here."""
@@ -157,22 +129,3 @@ class Keeper(Listener):
         if self.mirror:
             self.mirror.submit(record)
         self.view.finished(record)
-
-
-def check_labels(spec: TrialSpec, prepared: Prepared) -> None:
-    """Raises UserError when a method needs labels that the images turn out not to have, before anything is trained."""
-    method = plugins.methods[spec.method]
-    share = method.labelled(spec.options)
-    if not share:
-        return
-    classes = classes_of(plugins.datasets[spec.dataset], prepared)
-    without = int((prepared.train.labels < 0).sum())
-    if classes == 0 or (share == 1 and without):
-        raise UserError(
-            f"method '{spec.method}' learns from labels, and {without:,} of {len(prepared.train.labels):,} images of"
-            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path} and prepare"
-            " it again"
-        )
-    problem = method.problem(spec.options, spec.batch_size, classes)
-    if problem:
-        raise UserError(f"method '{spec.method}' on {spec.dataset}: {problem}")

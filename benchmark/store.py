@@ -78,6 +78,10 @@ class Store:
         """Where the record of a trial stands."""
         return self.folder / f"{trial_id}.json"
 
+    def ids(self) -> list[str]:
+        """The trials that have a record, sorted."""
+        return sorted(path.stem for path in self.folder.glob("[!.]*.json"))
+
     def get(self, trial_id: str) -> TrialRecord | None:
         """The record of a trial, or None. Raises UserError when the file is damaged."""
         path = self.path(trial_id)

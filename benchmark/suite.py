@@ -5,7 +5,8 @@ suite's `defaults`, the named `recipe`, the table's `defaults`, the row, the sca
 and key that it came from, so that a message can point there.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ class Suite:
     tolerance: dict[str, float]
     tables: dict[str, str]  # title -> note, in the order of the file
     cells: tuple[Cell, ...]
+    only: tuple[str, ...] = ()  # the cells that were asked for, when not all were
 
     @property
     def reduced(self) -> bool:
@@ -53,6 +55,27 @@ class Suite:
             key=lambda pair: (self.seeds.index(pair[0].seed), pair[1]),
         )
         return {spec.trial_id: spec for spec, _ in ordered}
+
+
+def restricted(suite: Suite, wanted: Sequence[str]) -> Suite:
+    """The suite with only the cells named `table/row`, or by their row; capitals and spaces make no difference.
+
+    Raises UserError when a name is of no cell.
+    """
+    if not wanted:
+        return suite
+    names = [{f"{cell.table}/{cell.row}", cell.row} for cell in suite.cells]
+    known = {name for both in names for name in both}
+    for name in wanted:
+        if _folded(name) not in map(_folded, known):
+            raise UserError(f"--only '{name}': no such cell in {suite.path}; {hint(name, known)}")
+    asked = set(map(_folded, wanted))
+    cells = tuple(cell for cell, both in zip(suite.cells, names, strict=True) if asked & set(map(_folded, both)))
+    return replace(suite, cells=cells, only=tuple(wanted))
+
+
+def _folded(name: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split()).casefold()
 
 
 def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -> Suite:

@@ -1,7 +1,7 @@
 """The live view of all trials: a table on a terminal, plain lines in a file."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -43,17 +43,22 @@ class Line:
         return "  ".join(f"{key} {value:.4g}" for key, value in self.metrics.items())
 
 
+def lines_of(suite: Suite, trial_ids: Iterable[str]) -> dict[str, Line]:
+    """A line for each of these trials of a suite."""
+    labels = {
+        spec.trial_id: (f"{cell.row} · {cell.table} · seed {spec.seed}", spec.steps)
+        for cell in reversed(suite.cells)
+        for spec in cell.specs
+    }
+    return {trial_id: Line(*labels[trial_id]) for trial_id in trial_ids}
+
+
 class View:
     """Shows the trials of one run; a `Listener` of the runners."""
 
-    def __init__(self, suite: Suite, trial_ids: list[str], console: Console) -> None:
+    def __init__(self, lines: dict[str, Line], console: Console) -> None:
+        self.lines = lines  # by trial id
         self.console = console
-        labels = {
-            spec.trial_id: f"{cell.row} · {cell.table} · seed {spec.seed}"
-            for cell in reversed(suite.cells)
-            for spec in cell.specs
-        }
-        self.lines = {i: Line(labels[i], suite.specs[i].steps) for i in trial_ids}
         self.live: Live | None = None
         self.start = time.monotonic()
 

@@ -33,6 +33,11 @@ class Workspace:
         return self.root / "checkpoints"
 
     @property
+    def reproductions(self) -> Path:
+        """Records of trials that `reproduce` ran again, apart from the results."""
+        return self.root / "reproductions"
+
+    @property
     def data(self) -> Path:
         """Prepared datasets."""
         return self.root / "data"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmark import plugins
+from benchmark.cells import Cell
 from benchmark.measures import extractors_of, named
 from benchmark.report import text
 from benchmark.report.tables import Row
@@ -138,8 +139,18 @@ def _told(counts: dict[str, int]) -> str:
 
 def command(suite: Suite) -> str:
     """The command that runs the suite again, as a block of shell."""
-    file, scale = f"suites/{text.plain(suite.name)}.yaml", text.plain(suite.scale)
-    counted = ["--seeds", str(suite.counted_seeds)] if suite.counted_seeds else []
-    line = shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted])
+    line = _run(suite, suite.only)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}sh\n{line}\n{fence}"
+
+
+def cell_command(suite: Suite, cell: Cell) -> str:
+    """The command line that runs one cell again, safe to paste into a shell."""
+    return _run(suite, [f"{cell.table}/{cell.row}"])
+
+
+def _run(suite: Suite, only: Iterable[str]) -> str:
+    file, scale = f"suites/{text.plain(suite.name)}.yaml", text.plain(suite.scale)
+    counted = ["--seeds", str(suite.counted_seeds)] if suite.counted_seeds else []
+    cells = [word for name in only for word in ("--only", text.plain(name))]
+    return shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted, *cells])

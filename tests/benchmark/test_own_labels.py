@@ -11,7 +11,7 @@ from benchmark.cli import main
 from benchmark.data.base import UNTOLD, open_prepared
 from benchmark.data.prepare import MANIFEST
 from benchmark.errors import UserError
-from benchmark.session import check_labels
+from benchmark.jobs import check_labels
 from benchmark.suite import load_suite
 
 CLASSES = ("ant", "bee", "cat")

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from benchmark.suite import load_suite
 from benchmark.trial import Progress
-from benchmark.view import View, duration
+from benchmark.view import View, duration, lines_of
 
 
 @pytest.fixture
 def view(small_suite):
     suite = load_suite(Path(small_suite()))
     out = io.StringIO()
-    return View(suite, list(suite.specs), Console(file=out, width=100)), out, list(suite.specs)
+    return View(lines_of(suite, suite.specs), Console(file=out, width=100)), out, list(suite.specs)
 
 
 def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
@@ -35,7 +35,7 @@ def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
 def test_the_table_shows_running_trials_first_when_not_all_fit(small_suite):
     suite = load_suite(Path(small_suite()), seeds=20)
     console = Console(file=io.StringIO(), width=100, height=12)
-    view = View(suite, list(suite.specs), console)
+    view = View(lines_of(suite, suite.specs), console)
     last = list(suite.specs)[-1]
     view.lines[last].state = "running"
     console.print(view)

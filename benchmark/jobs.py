@@ -1,0 +1,57 @@
+"""Trials -> jobs: data and instruments are prepared once, in the driver, and every trial is told where they are."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from benchmark import measuring, plugins
+from benchmark.data.base import Prepared, open_prepared
+from benchmark.errors import UserError
+from benchmark.measuring import Instruments, Say
+from benchmark.spec import TrialSpec, canonical
+from benchmark.suite_file import Resources
+from benchmark.trial import Job, classes_of
+from benchmark.workspace import Workspace
+
+
+def make_jobs(
+    specs: Iterable[TrialSpec], workspace: Workspace, data_dir: Path, each: Resources, checkpoints: Path, say: Say
+) -> list[Job]:
+    """A job for each trial, with these resources. Raises UserError when data or weights are missing or do not fit."""
+    prepared: dict[str, Prepared] = {}
+    instruments: dict[tuple[str, str], Instruments] = {}
+    jobs = []
+    gpus = each.gpus if torch.cuda.is_available() else 0.0
+    for spec in specs:
+        dataset = plugins.datasets[spec.dataset]
+        if spec.dataset not in prepared:
+            if dataset.ships:  # all else was prepared before
+                dataset.prepare(data_dir, workspace.data)
+            prepared[spec.dataset] = open_prepared(dataset.folder(workspace.data))
+        data = prepared[spec.dataset]
+        check_labels(spec, data)
+        key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
+        if key not in instruments:
+            say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
+            instruments[key] = measuring.prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
+        jobs.append(Job(spec, data.path, instruments[key], checkpoints, each.cpus, gpus))
+    return jobs
+
+
+def check_labels(spec: TrialSpec, prepared: Prepared) -> None:
+    """Raises UserError when a method needs labels that the images turn out not to have, before anything is trained."""
+    method = plugins.methods[spec.method]
+    share = method.labelled(spec.options)
+    if not share:
+        return
+    classes = classes_of(plugins.datasets[spec.dataset], prepared)
+    without = int((prepared.train.labels < 0).sum())
+    if classes == 0 or (share == 1 and without):
+        raise UserError(
+            f"method '{spec.method}' learns from labels, and {without:,} of {len(prepared.train.labels):,} images of"
+            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path}, run again"
+        )
+    problem = method.problem(spec.options, spec.batch_size, classes)
+    if problem:
+        raise UserError(f"method '{spec.method}' on {spec.dataset}: {problem}")

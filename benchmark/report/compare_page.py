@@ -1,0 +1,112 @@
+"""Two sides as people read them: `compare.md`, and tables for the terminal."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.report import text
+from benchmark.report.compare import MEANINGS, Comparison, Contrast, Pair, Side, Word
+from benchmark.report.tables import Result
+from benchmark.report.text import escape, grid
+
+STYLES = {Word.SAME: "green", Word.A: "cyan", Word.B: "cyan", Word.UNDECIDED: "yellow"}
+NUMBERS = "mean ± standard deviation over training seeds (how many); B − A with its 95 % Welch interval"
+
+
+def markdown(made: Comparison) -> str:
+    """The whole page. The same comparison gives the same text."""
+    blocks = [
+        f"# {escape(made.a.name)} beside {escape(made.b.name)}",
+        f"- **A**: {escape(about(made.a))}\n- **B**: {escape(about(made.b))}",
+        f"{NUMBERS}.",
+    ]
+    for title, pairs in _by_table(made).items():
+        header = ["Row", "Metric", "A", "B", "B − A", ""]
+        body = [[escape(pair.label), *map(escape, _cells(one))] for pair in pairs for one in pair.contrasts.values()]
+        blocks += [f"## {escape(title)}", grid(header, body, "llrrrl")]
+    blocks += ["## What is trained differently", _recipes(made), "## What differs around it", _surroundings(made)]
+    for name, alone in (("A", made.only_a), ("B", made.only_b)):
+        if alone:
+            blocks += [f"## Only in {name}", "\n".join(f"- {escape(cell)}" for cell in alone)]
+    words = "\n".join(f"- **{word.value}**: {meaning}." for word, meaning in MEANINGS.items())
+    return "\n\n".join([*blocks, "## What the words mean", words]) + "\n"
+
+
+def terminal(made: Comparison) -> Iterator[RenderableType]:
+    """One table per table of A, then what differs."""
+    yield Text(f"A: {about(made.a)}\nB: {about(made.b)}")
+    for title, pairs in _by_table(made).items():
+        yield _table(title, pairs)
+    yield Text(NUMBERS, style="dim")
+    for pair in made.pairs:
+        if pair.recipe:
+            yield Text(f"{text.plain(pair.label)}: {'; '.join(map(str, pair.recipe))}")
+    for change in made.surroundings:
+        yield Text(text.plain(str(change)), style="dim")
+    for name, alone in (("A", made.only_a), ("B", made.only_b)):
+        if alone:
+            yield Text(f"only in {name}: {text.plain(', '.join(alone))}")
+
+
+def about(side: Side) -> str:
+    """Whose numbers these are, and how many there are."""
+    ended = len(side.records)
+    return f"{side.name}: {side.suite.title}, scale {side.suite.scale}, {ended} of {len(side.suite.specs)} trials"
+
+
+def _by_table(made: Comparison) -> dict[str, list[Pair]]:
+    grouped: dict[str, list[Pair]] = {}
+    for pair in made.pairs:
+        grouped.setdefault(pair.a.table, []).append(pair)
+    return grouped
+
+
+def _table(title: str, pairs: list[Pair]) -> Table:
+    table = Table(
+        title=Text(text.plain(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for name in ("Row", "Metric", "A", "B", "B − A", ""):
+        table.add_column(name, overflow="fold", justify="right" if name in ("A", "B", "B − A") else "left")
+    for pair in pairs:
+        for contrast in pair.contrasts.values():
+            *cells, word = _cells(contrast)
+            table.add_row(text.plain(pair.label), *map(Text, cells), Text(word, style=STYLES.get(contrast.word, "")))
+    return table
+
+
+def _cells(contrast: Contrast) -> list[str]:
+    """Metric, A, B, their difference, and the word."""
+    name = f"{contrast.output.key} {text.ARROWS[contrast.output.better]}"
+    return [name, _side(contrast.a), _side(contrast.b), _difference(contrast), contrast.word.value]
+
+
+def _side(result: Result | None) -> str:
+    if result is None or result.aggregate is None:
+        return "–"
+    return f"{text.measured(result)} ({result.aggregate.n})"
+
+
+def _difference(contrast: Contrast) -> str:
+    if contrast.difference is None:
+        return "–"
+    digits = contrast.output.digits
+    if contrast.interval is None:
+        return f"{contrast.difference:+.{digits}f}"
+    low, high = contrast.interval
+    return f"{contrast.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _recipes(made: Comparison) -> str:
+    changed = [pair for pair in made.pairs if pair.recipe]
+    if not changed:
+        return "Nothing: both sides have the same trials, but for their seeds."
+    return "\n".join(f"- {escape(pair.label)}: {escape('; '.join(map(str, pair.recipe)))}" for pair in changed)
+
+
+def _surroundings(made: Comparison) -> str:
+    if not made.surroundings:
+        return "Nothing that the records tell of machine, versions, source, data and instruments."
+    return grid(["", "A", "B"], [list(map(escape, change)) for change in made.surroundings], "lll")

@@ -1,0 +1,134 @@
+"""Finds a recorded trial, and trains it once more beside the store: no result is overwritten."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from benchmark import environment, plugins
+from benchmark.errors import UserError
+from benchmark.jobs import make_jobs
+from benchmark.measures import named
+from benchmark.readiness import what_is_missing
+from benchmark.schedule import InProcess
+from benchmark.session import Keeper
+from benchmark.spec import RECIPE_VERSION, TrialSpec, digest
+from benchmark.store import Store, TrialRecord
+from benchmark.suite_file import Resources
+from benchmark.view import Line, View
+from benchmark.workspace import Workspace, require_writable
+
+MIN_PREFIX = 4
+NEAREST = 3  # ids that a message about an unknown one names
+
+
+def find(store: Store, prefix: str) -> TrialRecord:
+    """The record whose id begins so. Raises UserError when there is none or several, or this code cannot train it."""
+    wanted, known = prefix.lower(), store.ids()
+    hits = [trial_id for trial_id in known if trial_id.startswith(wanted)]
+    if wanted in known:
+        hits = [wanted]
+    if hits and len(wanted) < MIN_PREFIX:
+        raise UserError(f"trial id '{prefix}': give at least {MIN_PREFIX} characters of it")
+    if not hits:
+        near = get_close_matches(wanted, known, n=NEAREST, cutoff=0.3)
+        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        raise UserError(
+            f"no trial '{prefix}' among the {len(known)} records in {store.folder}{nearest}; --workspace says where to"
+            " look, and results.csv of a report lists the ids"
+        )
+    if len(hits) > 1:
+        raise UserError(f"trial id '{prefix}' is not the only one that begins so: {', '.join(hits)}")
+    return _readable(store, hits[0])
+
+
+def _readable(store: Store, trial_id: str) -> TrialRecord:
+    """The record, when this code makes the trials that it is of."""
+    raw: Any = None
+    with suppress(OSError, ValueError):
+        raw = json.loads(store.path(trial_id).read_bytes())
+    written = raw if isinstance(raw, dict) else {}
+    version = _inner(written, "spec").get("version", RECIPE_VERSION)
+    made_by = f"it was made with revision {_inner(written, 'environment').get('source', 'unknown')} of this project"
+    if version != RECIPE_VERSION:
+        raise UserError(
+            f"trial {trial_id} is of recipe version {version}, and this code trains version {RECIPE_VERSION}, with"
+            f" other numbers; {made_by}: check that out to run it again"
+        )
+    try:
+        record = store.get(trial_id)
+    except UserError as error:
+        raise UserError(f"{error}" + (f"; {made_by}" if written else "")) from None
+    if record is None:
+        raise UserError(f"{store.path(trial_id)}: went away while it was read")
+    try:
+        _check_recipe(record.spec)
+    except (UserError, ValidationError) as error:
+        raise UserError(f"trial {trial_id}: this code does not know its recipe; {made_by}\n{error}") from None
+    return record
+
+
+def _inner(written: dict[str, Any], key: str) -> dict[str, Any]:
+    inner = written.get(key)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _check_recipe(spec: TrialSpec) -> None:
+    """Every name is registered, and every option is one that there is."""
+    plugins.methods[spec.method].Options.model_validate(spec.options)
+    plugins.networks[spec.network].Options.model_validate(spec.network_options)
+    plugins.datasets.check(spec.dataset)
+    for one in named(spec.protocol):
+        plugins.metrics.check(one.measure.metric)
+
+
+def other_records(store: Store) -> Iterator[TrialRecord]:
+    """All records that can be read: one that cannot says nothing about noise."""
+    for trial_id in store.ids():
+        with suppress(UserError):
+            record = store.get(trial_id)
+            if record is not None:
+                yield record
+
+
+def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console: Console) -> TrialRecord:
+    """Train a recorded trial from its first step with as many threads as before, on a GPU if it was on one.
+
+    The new record is kept under `workspace.reproductions`. One that is stopped goes on from its last checkpoint, as
+    long as machine, versions and source are still the same. Raises UserError, before anything is trained, when data
+    is missing or the workspace cannot be written to.
+    """
+    spec = recorded.spec
+    if problems := what_is_missing([spec], workspace, data_dir).problems:
+        raise UserError("\n\n".join(problems))
+    require_writable(workspace.root, "--workspace")
+    each = _resources(recorded)
+    scratch = workspace.reproductions / f".{spec.trial_id}"
+    surroundings = digest(environment.describe("cuda" if each.gpus else "cpu", each.cpus))
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    jobs = make_jobs([spec], workspace, data_dir, each, scratch / surroundings, say)
+    view = View({spec.trial_id: Line(spec.name, spec.steps)}, console)
+    kept = Store(workspace.reproductions)
+    with view.shown():
+        InProcess().run(jobs, Keeper(kept, None, view))
+    record = kept.get(spec.trial_id)
+    assert record is not None
+    if record.status != "failed":
+        shutil.rmtree(scratch, ignore_errors=True)
+    return record
+
+
+def _resources(recorded: TrialRecord) -> Resources:
+    """What the trial was given: numbers may depend on the number of threads."""
+    if recorded.cost:
+        return Resources(cpus=recorded.cost.cpus, gpus=recorded.cost.gpus)
+    return Resources(cpus=max(int(recorded.environment.get("threads", 1)), 1))
