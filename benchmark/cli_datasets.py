@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -21,8 +21,10 @@ from benchmark.cli_options import (
     progress,
 )
 from benchmark.errors import UserError, hint
-from benchmark.extractors.weights import WEIGHTS, Weights
 from benchmark.workspace import Workspace, as_options, require_writable
+
+if TYPE_CHECKING:  # importing it for real would load numpy
+    from benchmark.extractors.weights import Weights
 
 app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
@@ -87,8 +89,9 @@ def fetch(
     from benchmark.data.fetch import fetch as download_all
 
     place, data = _places(workspace, data_dir)
-    if name in WEIGHTS:
-        _fetch_weights(WEIGHTS[name], data)
+    weights = _weights().get(name)
+    if weights:
+        _fetch_weights(weights, data)
         return
     dataset = _dataset(name)
     require_writable(data, "--data-dir")
@@ -111,8 +114,9 @@ def import_(
     from benchmark.data.verify import read_all
 
     (place, data), sources = _places(workspace, data_dir), [_absolute(path) for path in paths]
-    if name in WEIGHTS:
-        _import_weights(WEIGHTS[name], sources, data, link)
+    weights = _weights().get(name)
+    if weights:
+        _import_weights(weights, sources, data, link)
         return
     dataset = _dataset(name)
     require_writable(data, "--data-dir")
@@ -158,27 +162,33 @@ def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
     ]
 
 
-def _fetch_weights(weights: Weights, data: Path) -> None:
+def _fetch_weights(weights: "Weights", data: Path) -> None:
     require_writable(data, "--data-dir")
     with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
         path = weights.fetch(data, told)
     _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
 
 
-def _import_weights(weights: Weights, sources: list[Path], data: Path, link: bool) -> None:
+def _import_weights(weights: "Weights", sources: list[Path], data: Path, link: bool) -> None:
     require_writable(data, "--data-dir")
     with _stoppable("what was copied is taken away again"):
         put = weights.import_(sources, data, link)
     _say(f"{weights.name}: put into {put[0].parent}" if put else f"{weights.name}: the file was there already")
 
 
+def _weights() -> dict[str, "Weights"]:
+    from benchmark.extractors.weights import WEIGHTS
+
+    return WEIGHTS
+
+
 def _dataset(name: str) -> Any:
     from benchmark import plugins
 
-    if name in WEIGHTS:
+    if name in _weights():
         raise UserError(f"'{name}' are weights and no dataset: they are fetched or imported, and nothing else")
     if name not in plugins.datasets:
-        raise UserError(f"unknown dataset '{name}'; {hint(name, [*plugins.datasets, *WEIGHTS])}")
+        raise UserError(f"unknown dataset '{name}'; {hint(name, [*plugins.datasets, *_weights()])}")
     return plugins.datasets[name]
 
 

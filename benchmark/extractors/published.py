@@ -1,6 +1,7 @@
 """What the networks that come from torch-fidelity have in common: pinned weights, float32, batches of one size."""
 
 import io
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,9 +25,9 @@ class Published(Extractor):
     chunk: ClassVar[int] = CHUNK
 
     @classmethod
+    @abstractmethod
     def network(cls) -> type:
         """torch-fidelity's class, imported only when it is asked for."""
-        raise NotImplementedError
 
     @classmethod
     def fits(cls, dataset: type[Dataset]) -> bool:
