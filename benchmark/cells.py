@@ -250,7 +250,9 @@ class Builder:
 
 
 def _each(specs: tuple[TrialSpec, ...], change: Callable[[TrialSpec], TrialSpec]) -> tuple[TrialSpec, ...]:
-    return tuple(change(spec) for spec in specs)
+    """The same change to every seed of a cell."""
+    changed = change(specs[0])
+    return tuple(changed.model_copy(update={"seed": spec.seed}) for spec in specs)
 
 
 def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: Layers, cell_place: str) -> Patch:

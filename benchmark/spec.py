@@ -7,6 +7,8 @@ scheduling, no report options. Two suites that ask for the same training share i
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -140,10 +142,16 @@ class TrialSpec(Frozen):
     seed: Seed
     version: int = RECIPE_VERSION
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
-        """Sixteen hexadecimal digits that name this training and its measurement everywhere."""
+        """Sixteen hexadecimal digits that name this training and its measurement everywhere. Worked out once."""
         return digest(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which has an identity of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("trial_id", None)
+        return copied
 
     @property
     def name(self) -> str:
