@@ -100,7 +100,7 @@ def report(
 ) -> None:
     """Render the leaderboard from what is stored, at any time, also while trials run."""
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds)
-    records = session.records()
+    records = session.shown_records()
     page = session.render(records)
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)

@@ -27,8 +27,7 @@ def shown(plan: Plan) -> Group:
     suite = plan.suite
     total, todo = len(suite.specs), len(plan.todo)
     head = f"{suite.title}\nscale {suite.scale}, {len(suite.cells)} cells, {total} trials: {total - todo} done,"
-    lines = [Text(f"{head} {todo} to train"), _table(plan, found), *(Text(line) for line in _totals(found))]
-    return Group(*lines)
+    return Group(Text(f"{head} {todo} to train"), _table(plan, found), *(Text(line) for line in _totals(found)))
 
 
 def _table(plan: Plan, found: Estimate) -> Table:

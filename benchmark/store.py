@@ -1,15 +1,13 @@
 """One atomic result record per trial: the truth. Everything else is rendered or mirrored from it."""
 
 import base64
-import json
 import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
@@ -70,10 +68,12 @@ class TrialRecord(Frozen):
         return base64.b64decode(self.samples_png)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(BaseModel):
     """How a trial ended: of its record what a plan needs, read without its measurements and its picture."""
 
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trial_id: str
     status: Status
     cost: Cost | None
     environment: dict[str, Any]
@@ -149,16 +149,15 @@ class Store:
 
     def _outcome(self, trial_id: str) -> Outcome:
         try:
-            fields = json.loads(self._head(trial_id))
-            if fields["trial_id"] == trial_id and fields["status"] in get_args(Status):
-                cost = Cost.model_validate(fields["cost"]) if fields["cost"] else None
-                return Outcome(fields["status"], cost, dict(fields["environment"]), dict(fields["data"]))
-        except (ValueError, KeyError, TypeError):
+            outcome = Outcome.model_validate_json(self._head(trial_id))
+            if outcome.trial_id == trial_id:
+                return outcome
+        except ValidationError:
             pass  # written by another program, or damaged: `get` says which
         record = self.get(trial_id)
         if record is None:
             raise UserError(f"{self.path(trial_id)}: removed while it was read; try again")
-        return Outcome(record.status, record.cost, record.environment, record.data)
+        return Outcome.model_validate(record.model_dump())
 
     def _head(self, trial_id: str) -> bytes:
         """A record as JSON up to its picture; empty when the file is not as `put` writes it."""
