@@ -79,7 +79,7 @@ def write_suite(path: Path, trials: int) -> None:
 
 
 def write_records(suite: Suite, store: Store, share: float, hardware: dict[str, Any]) -> None:
-    """A record of this share of the trials, each made up, all of one machine that is not this one."""
+    """A record of this share of the trials, each made up, as if of this machine."""
     rng = np.random.default_rng(0)
     sheets = [
         base64.b64encode(contact_sheet(torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))))

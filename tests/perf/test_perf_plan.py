@@ -1,6 +1,7 @@
 """Large suites: the measurement runs, and what makes it fast is there: nothing is worked out or read twice."""
 
 import json
+import pickle
 
 import pytest
 from matplotlib.figure import Figure
@@ -100,3 +101,16 @@ def test_it_measures_all_parts_and_two_equal_reports(tmp_path, monkeypatch):
     assert {"load_suite", "make_plan", "read records", "render files", "command: plan", "command: report"} <= set(clock)
     assert all(seconds >= 0 for seconds in clock.values())
     assert (tmp_path / "report" / "leaderboard.md").is_file()
+
+
+def test_a_name_that_was_worked_out_once_is_never_that_of_another_trial(large):
+    spec = next(iter(load_suite(large[0]).specs.values()))
+    named = spec.trial_id
+    for copied in (spec.model_copy(update={"seed": 77}), spec.model_copy(update={"seed": 77}, deep=True)):
+        assert copied.trial_id != named
+        assert copied.trial_id == specs.TrialSpec.model_validate(copied.model_dump()).trial_id
+    assert set(spec.model_dump()) == set(specs.TrialSpec.model_fields)
+    assert spec == specs.TrialSpec.model_validate(spec.model_dump())
+    assert pickle.loads(pickle.dumps(spec)).trial_id == named
+    with pytest.raises((AttributeError, ValueError)):
+        spec.trial_id = "another"
