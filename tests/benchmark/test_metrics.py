@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from benchmark.metrics.digits import DigitClassifier, accuracy, as_float, load_classifier, shifted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +13,7 @@ from scipy.stats import entropy
 from benchmark.data.base import Arrays, Prepared, open_prepared
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.metrics import digits as digits_module
+from benchmark.metrics.digits import DigitClassifier, accuracy, as_float, load_classifier, shifted
 from benchmark.metrics.modes import Modes, floor, statistics
 
 CPU = torch.device("cpu")

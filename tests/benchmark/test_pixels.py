@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from benchmark.metrics.pixels import Gaussian, PixelFrechet, chunks, distance, features, fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
@@ -11,6 +10,7 @@ from scipy.linalg import sqrtm
 from benchmark import plugins
 from benchmark.data.base import Arrays, Prepared
 from benchmark.metrics import pixels
+from benchmark.metrics.pixels import Gaussian, PixelFrechet, chunks, distance, features, fit
 
 CPU = torch.device("cpu")
 

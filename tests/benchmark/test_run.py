@@ -22,6 +22,7 @@ from tests.conftest import SMALL
 def instrument(tmp_path_factory):
     """An untrained digit classifier, for tests that need an instrument and not its accuracy."""
     import torch
+
     from benchmark.metrics.digits import DigitClassifier
 
     path = tmp_path_factory.mktemp("instrument") / "classifier.pt"
