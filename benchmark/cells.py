@@ -1,8 +1,6 @@
 """The cells of a suite: layers merged, names checked, trials written out in full."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,9 +10,9 @@ from benchmark.errors import UserError, hint
 from benchmark.layers import Layers, Origin, Source
 from benchmark.measures import all_outputs, named, outputs
 from benchmark.papers import Published, PublishedTable, load_table
-from benchmark.reduction import fewer, synthetic
-from benchmark.spec import Frozen, Measure, TrialSpec
-from benchmark.suite_file import Patch, Row, SuiteFile, Table
+from benchmark.reduction import reduced
+from benchmark.spec import Frozen, TrialSpec
+from benchmark.suite_file import Patch, Row, Scale, SuiteFile, Table
 from benchmark.validation import complaint
 from benchmark.yaml_file import KeyPath, read_yaml
 
@@ -74,11 +72,13 @@ class Builder:
         if self.problems:
             raise UserError("\n".join(dict.fromkeys("\n".join(self.problems).splitlines())))
         scale = self.file.scales[self.scale]
-        if scale.samples:
-            cells = [replace(cell, specs=_each(cell.specs, partial(fewer, samples=scale.samples))) for cell in cells]
-        if scale.synthetic:
-            cells = [replace(cell, specs=_each(cell.specs, synthetic), published=None) for cell in cells]
-        return tuple(cells)
+        return tuple(self._reduced(cell, scale) for cell in cells)
+
+    def _reduced(self, cell: Cell, scale: Scale) -> Cell:
+        """The cell at a scale; what stands in for real images has no published value."""
+        spec = reduced(cell.specs[0], scale)
+        specs = tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
+        return replace(cell, specs=specs, published=None if scale.synthetic else cell.published)
 
     def _check_tolerance(self, cells: list[Cell]) -> None:
         known = {key for cell in cells for key in outputs(cell.specs[0].protocol)}
@@ -279,10 +279,6 @@ class Builder:
                 problem = one.metric.problem(one.options, dataset, one.n_fake)
                 if problem:
                     raise UserError(problem)
-
-
-def _each(specs: tuple[TrialSpec, ...], change: Callable[[TrialSpec], TrialSpec]) -> tuple[TrialSpec, ...]:
-    return tuple(change(spec) for spec in specs)
 
 
 def _applying(measures: dict[str, Measure], name: str, layers: Layers, cell_place: str) -> dict[str, Measure]:

@@ -12,6 +12,7 @@ from benchmark import __version__, cli_datasets
 from benchmark.cli_options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
+    CalibrateOption,
     DataOption,
     JsonOption,
     OnlyOption,
@@ -25,10 +26,11 @@ from benchmark.cli_options import (
     console,
     print_json,
     progress,
+    tell,
 )
 from benchmark.errors import UserError
 from benchmark.suite import Suite, load_suite, restricted
-from benchmark.workspace import Workspace
+from benchmark.workspace import Workspace, require_writable
 
 app = typer.Typer(
     name="benchmark",
@@ -77,10 +79,13 @@ def plan(
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    calibrate: CalibrateOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what `run` would do, what is missing and what it would cost. Starts and writes nothing."""
+    """Say what `run` would do, what is missing and what it would cost. Trains nothing."""
     made = _session(suite, workspace, data_dir, None, scale, seeds, only).plan()
+    if calibrate:
+        _calibrate(made, Workspace.at(workspace), data_dir)
     if as_json:
         print_json(made.as_json())
         return
@@ -116,7 +121,7 @@ def report(
     if suite is None or as_json:
         raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
-    records = session.records()
+    records = session.shown_records()
     page = session.render(records)
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
@@ -277,20 +282,22 @@ def _check_metrics(workspace: Workspace, data_dir: Path, samples: int | None, as
         console.print(said, highlight=False)
 
 
-def _print_plan(plan: Any) -> None:
-    from benchmark.view import duration
+def _calibrate(plan: Any, workspace: Workspace, data_dir: Path) -> None:
+    """Time what is not known yet; progress goes to standard error, where it is in nobody's way."""
+    from benchmark.calibrate import calibrate
 
-    suite: Suite = plan.suite
-    seconds = plan.seconds()
-    todo, total = len(plan.todo), len(suite.specs)
-    estimate = "nothing to train" if not todo else duration(seconds) if seconds is not None else "not known yet"
-    console.print(
-        f"{suite.title}\nscale {suite.scale}, {len(suite.cells)} cells, {total} trials:"
-        f" {total - todo} done, {todo} to train; estimated time: {estimate}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    require_writable(workspace.root, "--workspace")
+    try:
+        calibrate(plan, data_dir.expanduser().absolute(), tell)
+    except KeyboardInterrupt:
+        complain("stopped; what was timed is kept, and the same command continues with what is missing")
+        raise typer.Exit(130) from None
+
+
+def _print_plan(plan: Any) -> None:
+    from benchmark.plan_table import shown
+
+    console.print(shown(plan))
 
 
 def _print_results(suite: Suite, records: Any) -> None:

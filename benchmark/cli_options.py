@@ -36,12 +36,20 @@ OnlyOption = Annotated[
     ),
 ]
 RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
+CalibrateOption = Annotated[
+    bool, typer.Option("--calibrate", help="Time what is not known yet: some seconds a kind of trial, kept.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def print_json(value: Any) -> None:
     """For scripts, to standard output."""
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def tell(text: str) -> None:
+    """For people, to standard error: how something is going on."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:

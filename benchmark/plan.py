@@ -1,18 +1,23 @@
 """Which trials are done, begun or missing, what is missing on disk, and what the rest will cost."""
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmark import plugins
+from benchmark.calibration import Calibration
 from benchmark.data.prepare import MANIFEST
-from benchmark.environment import available_cores
+from benchmark.estimate import Estimate, estimate
+from benchmark.machine import Machine
 from benchmark.readiness import what_is_missing
 from benchmark.spec import TrialSpec
-from benchmark.store import Store, TrialRecord
+from benchmark.store import Outcome, Store
 from benchmark.suite import Suite
+from benchmark.suite_file import Resources
 from benchmark.workspace import Workspace
 
 
@@ -25,9 +30,12 @@ class Plan:
     """
 
     suite: Suite
-    records: dict[str, TrialRecord]
+    records: dict[str, Outcome]
     missing_data: dict[str, str]
     begun: frozenset[str] = field(default_factory=frozenset)
+    machine: Machine = field(default_factory=lambda: Machine.here(Resources()))
+    calibration: Calibration = field(default_factory=lambda: Calibration(Path(), {}))
+    images_mib: dict[str, float] = field(default_factory=dict)
     missing_weights: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -35,7 +43,7 @@ class Plan:
         """Why `run` cannot start, and what to type."""
         return (*self.missing_data.values(), *self.missing_weights.values())
 
-    @property
+    @cached_property
     def todo(self) -> dict[str, TrialSpec]:
         """The trials that `run` would train: those without a result. A failed one is tried again."""
         return {
@@ -44,22 +52,22 @@ class Plan:
             if trial_id not in self.records or self.records[trial_id].status == "failed"
         }
 
-    def seconds(self) -> float | None:
-        """Estimated wall time of the rest on this machine, or None when a missing kind was never timed.
+    @property
+    def estimate(self) -> Estimate:
+        """What the rest will cost here, as far as finished trials and the calibration tell."""
+        return estimate(
+            self.suite.cells,
+            self.records,
+            self.todo,
+            self.calibration,
+            self.machine,
+            self.images_mib,
+            self.missing_data,
+        )
 
-        From the seconds per step of finished trials of the same method, network and batch size, with as many
-        trials side by side as the machine has cores for.
-        """
-        speeds = {
-            kind(record.spec): (record.cost.train_seconds + record.cost.evaluation_seconds) / record.spec.steps
-            for record in self.records.values()
-            if record.cost and record.status == "finished"
-        }
-        if any(kind(spec) not in speeds for spec in self.todo.values()):
-            return None
-        total = sum(speeds[kind(spec)] * spec.steps for spec in self.todo.values())
-        side_by_side = max(available_cores() // self.suite.resources.cpus, 1)
-        return total / min(side_by_side, max(len(self.todo), 1))
+    def seconds(self) -> float | None:
+        """Estimated wall time of the rest on this machine, or None when a kind was never timed."""
+        return self.estimate.wall_seconds
 
     def state(self, trial_id: str) -> str:
         """`finished`, `diverged`, `failed`, `begun` (a checkpoint is there) or `missing`."""
@@ -69,33 +77,30 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """For scripts: `plan --json`."""
+        found = self.estimate
         return {
             "suite": self.suite.name,
             "scale": self.suite.scale,
             "cells": len(self.suite.cells),
             "trials": len(self.suite.specs),
             "todo": len(self.todo),
-            "estimated_seconds": self.seconds(),
+            "estimated_seconds": found.wall_seconds,
+            "estimate": found.as_json(),
             "missing_data": self.missing_data,
             "missing_weights": self.missing_weights,
             "cell_states": [
                 {
                     "table": cell.table,
                     "row": cell.row,
+                    **cost.as_json(),
                     "trials": [
                         {"trial_id": spec.trial_id, "seed": spec.seed, "state": self.state(spec.trial_id)}
                         for spec in cell.specs
                     ],
                 }
-                for cell in self.suite.cells
+                for cell, cost in zip(self.suite.cells, found.cells, strict=True)
             ],
         }
-
-
-def kind(spec: TrialSpec) -> tuple[str, str, str, str, int, int]:
-    """What the time of a step depends on, near enough for an estimate."""
-    network = f"{spec.network} {sorted(spec.network_options.items())}"
-    return spec.method, network, spec.dataset, spec.precision, spec.batch_size, spec.discriminator_steps
 
 
 def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
@@ -123,10 +128,21 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     manifests = {name: manifest_of(name, workspace.data) for name in datasets}
     records = {
         trial_id: record
-        for trial_id, record in Store(workspace.results).find(suite.specs).items()
-        if same_data(record.data, manifests[record.spec.dataset])
+        for trial_id, record in Store(workspace.results).outcomes(suite.specs).items()
+        if same_data(record.data, manifests[suite.specs[trial_id].dataset])
     }
-    begun = frozenset(i for i in suite.specs if (workspace.checkpoints / f"{i}.pt").is_file())
-    plan = Plan(suite, records, {}, begun)
+    begun = begun_under(workspace.checkpoints) & suite.specs.keys()
+    machine = Machine.here(suite.resources)
+    calibration = Calibration.load(workspace.calibration, machine.hardware)
+    images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
+    plan = Plan(suite, records, {}, begun, machine, calibration, images_mib)
     missing = what_is_missing(plan.todo.values(), workspace, data_dir)
     return replace(plan, missing_data=missing.data, missing_weights=missing.weights)
+
+
+def begun_under(checkpoints: Path) -> frozenset[str]:
+    """The trials that have a checkpoint to go on from."""
+    try:
+        return frozenset(path.stem for path in checkpoints.iterdir() if path.suffix == ".pt")
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()

@@ -28,7 +28,8 @@ class Missing(NamedTuple):
 def what_is_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> Missing:
     """What these trials cannot do without."""
     datasets = dict.fromkeys(spec.dataset for spec in specs)
-    extractors = dict.fromkeys(name for spec in specs for name in extractors_of(spec.protocol))
+    protocols = {id(spec.protocol): spec.protocol for spec in specs}  # the seeds of a cell share theirs
+    extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_of(protocol))
     return Missing(
         _told((name, unready(plugins.datasets[name], workspace, data_dir)) for name in datasets),
         _told((name, plugins.extractors[name].missing(data_dir)) for name in extractors),

@@ -1,10 +1,26 @@
-"""What a reduced scale does to a trial: fewer samples, or images and networks that every machine has."""
+"""What a reduced scale does to a trial: narrower, fewer samples, or images and networks that every machine has."""
 
 from benchmark import plugins
 from benchmark.errors import UserError
 from benchmark.spec import Measure, TrialSpec
+from benchmark.suite_file import Scale
 
 RANDOM = "random_conv"
+
+
+def reduced(spec: TrialSpec, scale: Scale) -> TrialSpec:
+    """The trial at a scale, whose `cell` is laid over it already."""
+    if scale.width:
+        spec = narrower(spec, scale.width)
+    if scale.samples:
+        spec = fewer(spec, scale.samples)
+    return synthetic(spec) if scale.synthetic else spec
+
+
+def narrower(spec: TrialSpec, width: int) -> TrialSpec:
+    """The trial with no player wider than this."""
+    options = {k: min(v, width) if k.endswith("_width") else v for k, v in spec.network_options.items()}
+    return spec.model_copy(update={"network_options": options})
 
 
 def fewer(spec: TrialSpec, samples: int) -> TrialSpec:

@@ -73,6 +73,18 @@ class Session:
         """All records of the suite that exist by now."""
         return Store(self.workspace.results).find(self.suite.specs)
 
+    def shown_records(self) -> dict[str, TrialRecord]:
+        """The same for a report, which shows one picture of each cell: those of the other trials are not read."""
+        store = Store(self.workspace.results)
+        records = store.without_pictures(self.suite.specs)
+        for cell in self.suite.cells:
+            for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
+                whole = store.get(trial_id)
+                if whole and whole.samples_png:
+                    records[trial_id] = whole
+                    break
+        return records
+
     def render(self, records: dict[str, TrialRecord]) -> Path:
         """Write the report from what is stored."""
         require_writable(self.report_dir, "--report-dir")

@@ -7,12 +7,15 @@ scheduling, no report options. Two suites that ask for the same training share i
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 3
+
+NAMED = "__trial_id"  # where a trial keeps its identity, beside its fields
 
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -145,7 +148,16 @@ class TrialSpec(Frozen):
     @property
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits that name this training and its measurement everywhere."""
-        return digest(self.model_dump(mode="json"))
+        if NAMED not in self.__dict__:  # worked out once; a cached_property could be assigned to
+            self.__dict__[NAMED] = digest(self.model_dump(mode="json"))
+        named: str = self.__dict__[NAMED]
+        return named
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which has an identity of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop(NAMED, None)
+        return copied
 
     @property
     def name(self) -> str:

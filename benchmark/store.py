@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
@@ -68,6 +68,23 @@ class TrialRecord(Frozen):
         return base64.b64decode(self.samples_png)
 
 
+class Outcome(BaseModel):
+    """How a trial ended: of its record what a plan needs, read without its measurements and its picture."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trial_id: str
+    status: Status
+    cost: Cost | None
+    environment: dict[str, Any]
+    data: dict[str, Any]
+
+
+HEAD = 1 << 14  # bytes: a record up to its picture, as a rule
+PICTURE = b'\n "samples_png": "'  # `put` writes it last; inside a JSON string no line can break
+END = b'"\n}\n'
+
+
 class Store:
     """Result records as `<trial_id>.json` under one folder, written all or nothing."""
 
@@ -86,11 +103,18 @@ class Store:
         """The record of a trial, or None. Raises UserError when the file is damaged."""
         path = self.path(trial_id)
         try:
-            record = TrialRecord.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        return self._checked(trial_id, content)
+
+    def _checked(self, trial_id: str, content: bytes) -> TrialRecord:
+        """The record that the content of its file is."""
+        path = self.path(trial_id)
+        try:
+            record = TrialRecord.model_validate_json(content)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise UserError(f"{path}: damaged record: {problem}; delete the file to train it again") from None
@@ -102,6 +126,56 @@ class Store:
         """The records that exist of these trials, in their order."""
         found = ((trial_id, self.get(trial_id)) for trial_id in trial_ids)
         return {trial_id: record for trial_id, record in found if record is not None}
+
+    def outcomes(self, trial_ids: Iterable[str]) -> dict[str, Outcome]:
+        """How these trials ended, as far as they have, in their order. Raises UserError when a file is damaged."""
+        there = self._there()
+        return {trial_id: self._outcome(trial_id) for trial_id in trial_ids if trial_id in there}
+
+    def without_pictures(self, trial_ids: Iterable[str]) -> dict[str, TrialRecord]:
+        """What `find` gives, with `samples_png` left empty: most of a record's bytes, which few readers need."""
+        there, found = self._there(), {}
+        for trial_id in trial_ids:
+            if trial_id not in there:
+                continue
+            content = self._head(trial_id)
+            record = self._checked(trial_id, content) if content else self.get(trial_id)
+            if record is not None:
+                found[trial_id] = record
+        return found
+
+    def _there(self) -> set[str]:
+        """The trials that have a record: one look at the folder instead of one for each trial."""
+        try:
+            return {path.stem for path in self.folder.iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    def _outcome(self, trial_id: str) -> Outcome:
+        try:
+            outcome = Outcome.model_validate_json(self._head(trial_id))
+            if outcome.trial_id == trial_id:
+                return outcome
+        except ValidationError:
+            pass  # written by another program, or damaged: `get` says which
+        record = self.get(trial_id)
+        if record is None:
+            raise UserError(f"{self.path(trial_id)}: removed while it was read; try again")
+        return Outcome.model_validate(record.model_dump())
+
+    def _head(self, trial_id: str) -> bytes:
+        """A record as JSON up to its picture; empty when the file is not as `put` writes it."""
+        try:
+            with self.path(trial_id).open("rb", buffering=0) as file:
+                head = file.read(HEAD)
+                while (end := head.rfind(PICTURE)) < 0 and (more := file.read(HEAD)):
+                    head += more
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size - len(END), 0))
+                whole = file.read() == END
+        except OSError:
+            return b""
+        return head[:end].rstrip(b",") + b"}" if whole and end > 0 else b""
 
     def put(self, record: TrialRecord) -> None:
         """Write a record so that a reader sees the old one, the new one or none, never a part."""

@@ -7,6 +7,7 @@ and key that it came from, so that a message can point there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -47,12 +48,13 @@ class Suite:
         """Whether trials are smaller than the published recipe, so that no verdict may be passed."""
         return self.scale != "paper"
 
-    @property
+    @cached_property
     def specs(self) -> dict[str, TrialSpec]:
         """Trial id -> trial, each once, in the order of the file, first seeds first."""
+        place = {seed: index for index, seed in enumerate(self.seeds)}
         ordered = sorted(
             ((spec, index) for index, cell in enumerate(self.cells) for spec in cell.specs),
-            key=lambda pair: (self.seeds.index(pair[0].seed), pair[1]),
+            key=lambda pair: (place[pair[0].seed], pair[1]),
         )
         return {spec.trial_id: spec for spec, _ in ordered}
 

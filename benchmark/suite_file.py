@@ -49,13 +49,15 @@ class Table(Frozen):
 class Scale(Frozen):
     """A named reduction of every cell, or the full recipe when it is empty and called `paper`.
 
-    `cell` is laid over every cell. No measure takes more than `samples` generated or real images. With `synthetic`
-    made-up images of the same shape stand in for every dataset, and a random network for extractors whose weights
-    would have to be downloaded: everything runs anywhere, and no number says anything.
+    `cell` is laid over every cell. No network is wider than `width`, in its own units. No measure takes more than
+    `samples` generated or real images. With `synthetic` made-up images of the same shape stand in for every dataset, and
+    a random network for extractors whose weights would have to be downloaded: everything runs anywhere, and no number
+    says anything.
     """
 
     about: str = ""
     seeds: list[Seed] | None = None
+    width: PositiveInt | None = None
     samples: PositiveInt | None = None
     synthetic: bool = False
     cell: Patch = Field(default_factory=dict)

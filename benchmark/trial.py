@@ -69,8 +69,8 @@ def run(job: Job, report: Report) -> TrialRecord:
     started = _now()
     trial = None
     try:
-        with _threads(job.cpus):
-            _forget_peak_memory(job.device)
+        with threads(job.cpus):
+            forget_peak_memory(job.device)
             trial = _Trial(job)
             trial.run(report)
         status, error = "finished", ""
@@ -91,7 +91,7 @@ def run(job: Job, report: Report) -> TrialRecord:
 
 
 @contextmanager
-def _threads(cpus: int) -> Any:
+def threads(cpus: int) -> Any:
     """As many threads as the trial was given CPUs, and no time lost on denormal numbers."""
     before = torch.get_num_threads()
     torch.set_num_threads(cpus)
@@ -227,7 +227,7 @@ class _Trial:
                 train_seconds=round(self.train_seconds, 3),
                 evaluation_seconds=round(self.evaluation_seconds, 3),
                 images_per_second=round(done / max(self.train_seconds, 1e-9), 1),
-                peak_memory_mib=round(_peak_memory(self.job.device), 1),
+                peak_memory_mib=round(peak_memory(self.job.device), 1),
                 cpus=self.job.cpus,
                 gpus=self.job.gpus,
             ),
@@ -264,7 +264,7 @@ def contact_sheet(images: Tensor, columns: int = 8) -> bytes:
     return content.getvalue()
 
 
-def _forget_peak_memory(device: torch.device) -> None:
+def forget_peak_memory(device: torch.device) -> None:
     """Start counting anew: a process may train one trial after the other."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -272,7 +272,7 @@ def _forget_peak_memory(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory(device: torch.device) -> float:
+def peak_memory(device: torch.device) -> float:
     """MiB allocated on the GPU, or resident, at the most since the trial began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "instruments"
 
     @property
+    def calibration(self) -> Path:
+        """Short timings of kinds of trials, for plans."""
+        return self.root / "calibration.json"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's SQLite store and artifacts."""
         return self.root / "mlflow"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DPI = 200
 WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels wide
 LABEL = 22  # characters in a line of a row's label
+MOST_ROWS = 120  # in one picture: more could not be read, nor drawn, because a PNG of Agg ends at 65,535 pixels
 
 # Okabe & Ito, told apart with every kind of colour vision; yellow is left out because white swallows it.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -76,14 +77,22 @@ def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, 
     """File name -> PNG. Pictures that would show nothing are left out."""
     from benchmark.report import panels, samples
 
-    tables = by_table(suite, rows)
+    tables = by_table(suite, rows[:MOST_ROWS])
     with _look():
         figures = {
             "leaderboard.png": panels.leaderboard(tables),
             "curves.png": panels.curves(tables),
             "samples.png": samples.sheets(tables, real),
         }
-        return {name: _png(figure) for name, figure in figures.items() if figure is not None}
+        return {name: _png(_told(figure, len(rows))) for name, figure in figures.items() if figure is not None}
+
+
+def _told(figure: "Figure", rows: int) -> "Figure":
+    """The figure, which says so when it leaves rows out."""
+    if rows > MOST_ROWS:
+        words = f"The first {MOST_ROWS} of {rows:,} rows; results.csv has all of them"
+        figure.suptitle(words, x=0.01, ha="left", fontsize=9, color=INK)
+    return figure
 
 
 @contextmanager

@@ -1,0 +1,158 @@
+"""Times one kind of trial for a few seconds, in a process of its own.
+
+A process of its own has a peak of memory of its own, and when it dies, out of memory say, only that timing is lost.
+All of them are forked from a server that has torch imported and nothing computed, so that each starts in no time.
+"""
+
+import gc
+import multiprocessing
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.calibration import Timing
+from benchmark.kinds import Looking, training_of
+from benchmark.spec import TrialSpec
+
+IMAGES = 256  # made-up ones that are trained on
+CLASSES = 10  # where only the files of a dataset would tell
+SECONDS, STEPS = 2.0, 20  # a timing ends with whichever comes first
+SLOW = 10.0  # seconds after which a first step, which should only warm up, counts
+LOOK_BATCH = 32
+LONG = 2**40  # steps: nobody trains so many
+
+Task = Callable[..., Timing]
+
+
+def time_training(spec: TrialSpec, device_name: str, threads: int) -> Timing:
+    """Seconds of a training step and of a sample, and the peak of memory, of a trial on made-up images."""
+    import torch
+
+    from benchmark import trial
+
+    device = torch.device(device_name)
+    wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
+    with trial.threads(threads):
+        trial.forget_peak_memory(device)
+        endless = spec.model_copy(update={"steps": LONG})
+        trainer = trial.build(endless, made_up(spec.dataset), device)
+        steps = trainer.train_until(LONG)
+        seconds = seconds_each(lambda: next(steps), wait)
+        batch = spec.protocol.sample_batch
+        sampling = seconds_each(lambda: list(trainer.samples(batch)), wait)
+        peak = trial.peak_memory(device)
+    kind = training_of(spec).model_dump(mode="json")
+    return Timing(kind=kind, seconds=seconds, sample_seconds=sampling / batch, peak_memory_mib=round(peak, 1))
+
+
+def time_looking(look: Looking, dataset: str, device_name: str, threads: int, data_dir: Path) -> Timing:
+    """Seconds of one generated image's way through codec and extractor, and the memory that this takes."""
+    import torch
+
+    from benchmark import plugins, trial
+    from benchmark.codecs import encoded
+
+    device = torch.device(device_name)
+    wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
+    with trial.threads(threads), tempfile.TemporaryDirectory() as scratch:
+        prepared = made_up(dataset)
+        extractor_class = plugins.extractors[look.extractor]
+        path = extractor_class.prepare(prepared, Path(scratch), data_dir)
+        gc.collect()
+        trial.forget_peak_memory(device)
+        before = trial.peak_memory(device)
+        extractor = extractor_class(path, device)
+        rng = np.random.default_rng(0)
+        images = torch.from_numpy(rng.integers(0, 256, (LOOK_BATCH, *look.shape), dtype=np.uint8)).to(device)
+        seconds = seconds_each(lambda: extractor(encoded(images, look.codec)), wait)
+        peak = trial.peak_memory(device) - before
+    kind = look.model_dump(mode="json")
+    return Timing(kind=kind, seconds=seconds / LOOK_BATCH, peak_memory_mib=round(max(peak, 0.0), 1))
+
+
+def made_up(name: str) -> Any:
+    """Random uint8 images with labels, as if a dataset of this shape had been prepared."""
+    from benchmark import plugins
+    from benchmark.data.base import Arrays, Prepared
+
+    dataset = plugins.datasets[name]
+    channels, height, width = dataset.shape
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
+    arrays = Arrays(images, np.arange(IMAGES) % (dataset.labels if dataset.labels > 0 else CLASSES))
+    return Prepared(Path(), arrays, arrays, {"dataset": "made up", "classes": CLASSES})
+
+
+def seconds_each(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
+    """Mean seconds of a call, after one or two that only warm up. `wait` returns when the device has done its work."""
+    first = _timed(play, wait)
+    if first > SLOW:
+        return first
+    _timed(play, wait)
+    done, spent = 0, 0.0
+    while done < STEPS and spent < SECONDS:
+        spent += _timed(play, wait)
+        done += 1
+    return spent / done
+
+
+def _timed(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
+    wait()
+    start = time.perf_counter()
+    play()
+    wait()
+    return time.perf_counter() - start
+
+
+def _nothing() -> None:
+    pass
+
+
+def in_child(task: Task, *arguments: Any) -> Timing:
+    """What the task returns in a process of its own, or a timing that tells why it returned nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.timing", "benchmark.trial"])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, task, arguments), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        found: Timing = receiver.recv()
+    except EOFError:
+        process.join()
+        found = Timing(kind={}, error=_died(process.exitcode))
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+    return found
+
+
+def _died(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "did not fit into memory (the system killed it)"
+    return f"the process died ({signal.Signals(-code).name if code and code < 0 else f'exit code {code}'})"
+
+
+def _child(sender: Connection, task: Task, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the plan's, which ends this process
+    try:
+        found = task(*arguments)
+    except Exception as problem:
+        found = Timing(kind={}, error=_told(problem))
+    with suppress(OSError):
+        sender.send(found)
+
+
+def _told(problem: Exception) -> str:
+    text = " ".join(f"{type(problem).__name__}: {problem}".split())
+    if isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return f"did not fit into memory ({text[:200]})"
+    return text[:300]

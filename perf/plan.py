@@ -1,0 +1,234 @@
+"""How long a plan and a report of a very large suite take.
+
+    python -m perf.plan --trials 10000 --json plan.json
+
+Makes a suite of many cells and seeds, a store with a made-up record of every trial (contact sheets of noise and all,
+which are as large as a record gets), and a calibration, in a scratch folder. Then each command runs as a user would
+run it, in a process of its own, with all its imports; and the parts are timed in this process. The report is rendered
+twice: both times must give the same bytes.
+"""
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmark import environment, report
+from benchmark.calibration import Timing
+from benchmark.plan import make_plan
+from benchmark.plan_table import shown
+from benchmark.session import Session
+from benchmark.spec import TrialSpec
+from benchmark.store import Cost, Measurement, Store, TrialRecord
+from benchmark.suite import Suite, load_suite
+from benchmark.trial import SHEET, contact_sheet
+from benchmark.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+SEEDS = 100
+TABLES = 10
+METHODS = ("gan", "ssgan", "msgan", "ssgan_la", "self_labelling")
+EVALUATIONS = 10
+LIMITS = {"plan": 5.0, "report": 30.0}  # seconds, of the issue that asked for this
+TERMS = ("discriminator/adversarial", "discriminator/task", "generator/adversarial", "generator/task")
+
+
+def write_suite(path: Path, trials: int) -> None:
+    """As many cells of SEEDS seeds as make so many trials, in at most TABLES tables. Every learning rate is its own."""
+    cells = max(trials // SEEDS, 1)
+    seeds = min(trials, SEEDS)
+    tables: list[dict[str, Any]] = [{"title": f"Table {i}", "rows": {}} for i in range(min(TABLES, cells))]
+    for cell in range(cells):
+        method = METHODS[cell % len(METHODS)]
+        row = {"method": method, "optimizer": {"lr": 1e-4 * (cell + 1)}}
+        if method == "ssgan_la":
+            row["options"] = {"batches": "quarters"}
+        tables[cell % len(tables)]["rows"][f"{method} {cell}"] = row
+    suite = {
+        "title": f"{cells * seeds} made-up trials",
+        "seeds": list(range(seeds)),
+        "defaults": {
+            "dataset": "stacked_digits",
+            "network": "mlp",
+            "network_options": {"generator_width": 16, "discriminator_width": 8},
+            "latent": {"dim": 8, "distribution": "normal"},
+            "steps": 1000,
+            "batch_size": 64,
+            "optimizer": {"betas": [0.0, 0.9]},
+            "protocol": {"measures": {"modes": {"n_fake": 25600}}, "evaluations": EVALUATIONS},
+        },
+        "tables": tables,
+        "scales": {"quick": {}},
+    }
+    path.write_text(yaml.safe_dump(suite, sort_keys=False))
+
+
+def write_records(suite: Suite, store: Store, share: float, hardware: dict[str, Any]) -> None:
+    """A record of this share of the trials, each made up, as if of this machine."""
+    rng = np.random.default_rng(0)
+    sheets = [
+        base64.b64encode(contact_sheet(torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))))
+        for _ in range(4)
+    ]
+    store.folder.mkdir(parents=True)
+    specs = list(suite.specs.values())
+    for index, spec in enumerate(specs[: round(share * len(specs))]):
+        record = made_up(spec, rng, sheets[index % len(sheets)].decode(), hardware)
+        # as `Store.put` writes it, without waiting for the disk ten thousand times
+        store.path(spec.trial_id).write_bytes(record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def made_up(spec: TrialSpec, rng: np.random.Generator, sheet: str, hardware: dict[str, Any]) -> TrialRecord:
+    """A finished record with a full history."""
+
+    def measurement(step: int) -> Measurement:
+        metrics = {"modes": float(rng.integers(200, 1000)), "kl": float(rng.uniform(0.1, 3))}
+        return Measurement(step=step, metrics=metrics, losses={term: float(rng.normal()) for term in TERMS})
+
+    now = "2026-01-01T00:00:00+00:00"
+    steps = [spec.steps * (index + 1) // EVALUATIONS for index in range(EVALUATIONS)]
+    return TrialRecord(
+        trial_id=spec.trial_id,
+        spec=spec,
+        status="finished",
+        history=[measurement(step) for step in steps],
+        facts={"classifier_accuracy": 0.97},
+        instruments={"digits": "0" * 64},
+        cost=Cost(
+            train_seconds=float(rng.uniform(10, 20)),
+            evaluation_seconds=float(rng.uniform(1, 2)),
+            images_per_second=5000.0,
+            peak_memory_mib=500.0,
+            cpus=1,
+            gpus=0.0,
+        ),
+        environment=hardware,
+        data={"dataset": "stacked_digits", "train": [1437, 1, 8, 8], "sources": {"digits": "0" * 64}},
+        started=now,
+        finished=now,
+        samples_png=sheet,
+    )
+
+
+def calibrated(suite: Suite, workspace: Workspace) -> None:
+    """A made-up timing of every kind of trial to do."""
+    plan = make_plan(suite, workspace, workspace.root)
+    timing = Timing(kind={}, seconds=0.01, sample_seconds=1e-5, peak_memory_mib=500.0)
+    for kind, _ in (*plan.estimate.untimed, *plan.estimate.unlooked):
+        plan.calibration.keep(kind, timing)
+
+
+def command(*arguments: str) -> tuple[float, str]:
+    """Seconds of a command in a process of its own, and what it printed."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return time.perf_counter() - start, done.stdout
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Everything under a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class Clock(dict[str, float]):
+    """Seconds of named parts."""
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        yield
+        self[name] = time.perf_counter() - start
+
+
+def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[float, str]] = command) -> Clock:
+    """Seconds of every part and of both commands. Raises AssertionError when two reports differ."""
+    path, workspace, clock = root / "large.yaml", Workspace.at(root / "workspace"), Clock()
+    write_suite(path, trials)
+    hardware = environment.describe("cpu", 1)
+    write_records(load_suite(path), Store(workspace.results), finished, hardware)
+    calibrated(load_suite(path), workspace)
+    with clock.part("load_suite"):
+        suite = load_suite(path)
+    with clock.part("trial ids"):
+        assert len(suite.specs) == trials
+    with clock.part("make_plan"):
+        plan = make_plan(suite, workspace, root)
+    with clock.part("estimate and table"), (root / "plan.txt").open("w") as file:
+        Console(file=file, width=120).print(shown(plan))
+    assert plan.estimate.wall_seconds is not None
+    session = Session(suite, workspace, root, root / "report", Console(file=(root / "said.txt").open("w")))
+    with clock.part("read records"):
+        records = session.shown_records()
+    with clock.part("render files"):
+        session.render(records)
+    with clock.part("terminal tables"):
+        Console(file=(root / "terminal.txt").open("w"), width=120).print(report.summary_table(suite, records))
+    places = ("--workspace", str(workspace.root))
+    clock["command: plan"], _ = run("plan", str(path), *places)
+    clock["command: plan --json"], _ = run("plan", str(path), *places, "--json")
+    found: list[tuple[dict[str, bytes], str]] = []
+    for name in ("command: report", "command: report, again"):
+        folder = root / f"report {len(found)}"
+        clock[name], said = run("report", str(path), *places, "--report-dir", str(folder))
+        found.append((files_of(folder), said.replace(str(folder), "")))
+    assert found[0] == found[1], "the same store gave two different reports"
+    assert found[0][0] == files_of(root / "report"), "the same store gave two different reports"
+    return clock
+
+
+def table(clock: Clock) -> Table:
+    """The seconds for people."""
+    shown = Table("part", "seconds", "limit", box=None, pad_edge=False)
+    for name, seconds in clock.items():
+        limit = LIMITS.get(name.removeprefix("command: ").split(",")[0].split(" ")[0]) if ":" in name else None
+        shown.add_row(name, f"{seconds:.2f}", f"{limit:.0f}" if limit else "")
+    return shown
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print the table, and write JSON where it is asked for."""
+    parser = argparse.ArgumentParser(description="Seconds of a plan and a report of many trials.")
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--finished", type=float, default=1.0, help="share of them that has a record")
+    parser.add_argument("--json", type=Path, help="write all numbers there")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        clock = measure(options.trials, options.finished, Path(scratch))
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "settings": {"trials": options.trials, "finished": options.finished},
+        "environment": environment.describe("cpu", 1),
+        "load": os.getloadavg(),
+        "seconds": clock,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    Console().print(table(clock))
+    return result
+
+
+if __name__ == "__main__":
+    main()
