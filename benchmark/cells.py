@@ -6,12 +6,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark import plugins
-from benchmark.errors import UserError, hint
+from benchmark.errors import UserError, hint, located
 from benchmark.layers import Layers, Origin, Source
-from benchmark.measures import all_outputs, named, outputs
+from benchmark.measures import all_outputs, outputs
 from benchmark.papers import Published, PublishedTable, load_table
 from benchmark.reduction import reduced
-from benchmark.spec import Frozen, TrialSpec
+from benchmark.resolution import Resolution
+from benchmark.spec import TrialSpec
 from benchmark.suite_file import Patch, Row, Scale, SuiteFile, Table
 from benchmark.validation import complaint
 from benchmark.yaml_file import KeyPath, read_yaml
@@ -126,7 +127,7 @@ class Builder:
         if not isinstance(by_method, dict) or not all(isinstance(patch, dict) for patch in by_method.values()):
             raise UserError(f"{source.at(at)}: must map each method to what is set for it")
         for name in by_method:
-            with _at(source.at((*at, name))):
+            with located(source.at((*at, name))):
                 plugins.methods.check(name)
         if method is not None and method in by_method:
             layers.overlay(by_method[method], source, (*at, method))
@@ -166,14 +167,14 @@ class Builder:
             return self._published_row(reference, name, key, "")
         if table.published is None:
             return None
-        with _at(self.source.at(("tables", index, "published"))):
+        with located(self.source.at(("tables", index, "published"))):
             self._table(table.published)
         return self._published_row(
             table.published, told or label, key, "; write 'published: none' when no value is known"
         )
 
     def _published_row(self, reference: str, name: str, key: KeyPath, advice: str) -> Published:
-        with _at(self.source.at(key)):
+        with located(self.source.at(key)):
             paper, table = self._table(reference)
             if name not in table.rows:
                 raise UserError(f"{reference} has no row '{name}'; {hint(name, table.rows)}{advice}")
@@ -199,132 +200,5 @@ class Builder:
                     for e in error.errors()
                 )
             ) from None
-        spec = self._resolved(spec, layers, cell_place)
+        spec = Resolution(layers, cell_place).resolved(spec)
         return tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
-
-    def _resolved(self, spec: TrialSpec, layers: Layers, cell_place: str) -> TrialSpec:
-        """The trial with every option of its method and network written out, and all names checked."""
-        for kind, registry in (
-            ("method", plugins.methods),
-            ("network", plugins.networks),
-            ("dataset", plugins.datasets),
-        ):
-            with _at(layers.place_of((kind,), cell_place)):
-                registry.check(getattr(spec, kind))
-        spec = self._measures(spec, layers, cell_place)
-        if spec.protocol.evaluations > spec.steps:
-            where = layers.place_of(("protocol", "evaluations"), cell_place)
-            raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
-        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
-        options = _validated(method.Options, spec.options, ("options",), layers, cell_place)
-        network_options = _validated(network.Options, spec.network_options, ("network_options",), layers, cell_place)
-        spec = spec.model_copy(update={"options": options, "network_options": network_options})
-        self._check_fit(spec, layers, cell_place)
-        return spec
-
-    def _measures(self, spec: TrialSpec, layers: Layers, cell_place: str) -> TrialSpec:
-        """The trial with every option of its metrics written out, and without measures that its method has not."""
-        measures = {}
-        for label, measure in spec.protocol.measures.items():
-            at: KeyPath = ("protocol", "measures", label)
-            with _at(layers.place_of((*at, "metric"), cell_place)):
-                plugins.metrics.check(measure.metric)
-            metric = plugins.metrics[measure.metric]
-            _check_samples(measure, metric.draws, at, layers, cell_place)
-            options = _validated(metric.Options, measure.options, (*at, "options"), layers, cell_place)
-            if "extractor" in options:
-                with _at(layers.place_of((*at, "options", "extractor"), cell_place)):
-                    plugins.extractors.check(options["extractor"])
-            measures[label] = measure.model_copy(update={"options": options})
-        measures = _applying(measures, spec.method, layers, cell_place)
-        return spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"measures": measures})})
-
-    def _check_fit(self, spec: TrialSpec, layers: Layers, cell_place: str) -> None:
-        """Refuse combinations that could not train, before anything is started."""
-        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
-        dataset = plugins.datasets[spec.dataset]
-        if dataset.shape not in network.shapes:
-            fits = sorted(name for name in plugins.networks if dataset.shape in plugins.networks[name].shapes)
-            raise UserError(
-                f"{layers.place_of(('network',), cell_place)}: network '{spec.network}' does not make"
-                f" {'x'.join(map(str, dataset.shape))} images of {spec.dataset}; fitting: {', '.join(fits)}"
-            )
-        lacking = method.roles - network.roles
-        if lacking:
-            fits = sorted(n for n in plugins.networks if method.roles <= plugins.networks[n].roles)
-            raise UserError(
-                f"{layers.place_of(('network',), cell_place)}: method '{spec.method}' needs"
-                f" {' and '.join(sorted(lacking))}, which network '{spec.network}' lacks; fitting: {', '.join(fits)}"
-            )
-        with _at(layers.place_of(("network_options",), cell_place)):
-            problem = network.problem(spec.network_options, method.roles)
-            if problem:
-                raise UserError(problem)
-        for player in spec.optimizer.player_lr:
-            if player not in method.players:
-                where = layers.place_of(("optimizer", "player_lr", player), cell_place)
-                raise UserError(f"{where}: unknown player '{player}'; {hint(player, method.players)}")
-        with _at(layers.place_of(("options",), cell_place)):
-            if method.labelled(spec.options) and not dataset.classes():
-                fits = sorted(name for name in plugins.datasets if plugins.datasets[name].classes())
-                raise UserError(
-                    f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
-                    f" labelled: {', '.join(fits)}"
-                )
-            problem = method.problem(spec.options, spec.batch_size, max(dataset.classes(), 0))
-            if problem:
-                raise UserError(problem)
-        for one in named(spec.protocol):
-            with _at(layers.place_of(("protocol", "measures", one.label), cell_place)):
-                problem = one.metric.problem(one.options, dataset, one.n_fake)
-                if problem:
-                    raise UserError(problem)
-
-
-def _applying(measures: dict[str, Measure], name: str, layers: Layers, cell_place: str) -> dict[str, Measure]:
-    """The measures that a method has. Raises UserError when it has none of them."""
-    method = plugins.methods[name]
-    metrics = {label: plugins.metrics[measure.metric] for label, measure in measures.items()}
-    found = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
-    if not found:
-        able = (n for n in plugins.methods if any(metric.applies(plugins.methods[n]) for metric in metrics.values()))
-        raise UserError(
-            f"{layers.place_of(('protocol', 'measures'), cell_place)}: method '{name}' has no"
-            f" {' and no '.join(measures)}, so nothing is left to measure; methods that have: {', '.join(sorted(able))}"
-        )
-    return found
-
-
-def _check_samples(measure: Measure, draws: bool, at: KeyPath, layers: Layers, cell_place: str) -> None:
-    """Samples, and a codec for them, are for metrics that look at samples."""
-    if draws and measure.n_fake is None:
-        where = layers.place_of(at, cell_place)
-        raise UserError(f"{where}: 'n_fake' is required: '{measure.metric}' is taken over generated images")
-    if not draws:
-        for key in ("n_fake", "codec"):
-            if getattr(measure, key) != Measure.model_fields[key].default:
-                where = layers.place_of((*at, key), cell_place)
-                raise UserError(f"{where}: '{measure.metric}' looks at no generated images; leave out '{key}'")
-
-
-def _validated(model: type[Frozen] | Any, values: Patch, at: KeyPath, layers: Layers, cell_place: str) -> Patch:
-    try:
-        return dict(model.model_validate(values).model_dump(mode="json"))
-    except ValidationError as error:
-        raise UserError(
-            "\n".join(f"{layers.place_of((*at, *e['loc']), cell_place)}: {complaint(e, model)}" for e in error.errors())
-        ) from None
-
-
-class _at:  # noqa: N801 - reads as a preposition
-    """Puts the place in front of a UserError raised inside."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UserError):
-            raise UserError(f"{self.where}: {error}") from None

@@ -1,6 +1,7 @@
 """Errors for people: what is wrong, where, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -22,3 +23,12 @@ def hint(word: object, known: Iterable[str]) -> str:
     if near is not None:
         return f"did you mean '{near}'?"
     return f"known: {', '.join(names) if names else 'none'}"
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Puts the place in front of a UserError raised inside."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

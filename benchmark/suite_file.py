@@ -50,9 +50,9 @@ class Scale(Frozen):
     """A named reduction of every cell, or the full recipe when it is empty and called `paper`.
 
     `cell` is laid over every cell. No network is wider than `width`, in its own units. No measure takes more than
-    `samples` generated or real images. With `synthetic` made-up images of the same shape stand in for every dataset, and
-    a random network for extractors whose weights would have to be downloaded: everything runs anywhere, and no number
-    says anything.
+    `samples` generated or real images. With `synthetic` made-up images of the same shape stand in for every dataset,
+    and a random network for extractors whose weights would have to be downloaded: everything runs anywhere, and no
+    number says anything.
     """
 
     about: str = ""
