@@ -115,12 +115,10 @@ class Resolution:
         metrics = {label: plugins.metrics[measure.metric] for label, measure in measures.items()}
         found = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
         if not found:
-            able = (
-                n for n in plugins.methods if any(metric.applies(plugins.methods[n]) for metric in metrics.values())
-            )
+            fits = (n for n in plugins.methods if any(m.applies(plugins.methods[n]) for m in metrics.values()))
             raise UserError(
-                f"{self.place(('protocol', 'measures'))}: method '{name}' has no"
-                f" {' and no '.join(measures)}, so nothing is left to measure; methods that have: {', '.join(sorted(able))}"
+                f"{self.place(('protocol', 'measures'))}: method '{name}' has no {' and no '.join(measures)}, so nothing"
+                f" is left to measure; methods that have: {', '.join(sorted(fits))}"
             )
         return found
 
