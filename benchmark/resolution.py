@@ -117,8 +117,8 @@ class Resolution:
         if not found:
             fits = (n for n in plugins.methods if any(m.applies(plugins.methods[n]) for m in metrics.values()))
             raise UserError(
-                f"{self.place(('protocol', 'measures'))}: method '{name}' has no {' and no '.join(measures)}, so nothing"
-                f" is left to measure; methods that have: {', '.join(sorted(fits))}"
+                f"{self.place(('protocol', 'measures'))}: method '{name}' has no {' and no '.join(measures)}, so"
+                f" nothing is left to measure; methods that have: {', '.join(sorted(fits))}"
             )
         return found
 
