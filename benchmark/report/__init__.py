@@ -19,7 +19,7 @@ __all__ = ["CSV_COLUMNS", "Row", "render", "rows", "summary_table"]
 
 
 def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
-    """Write `leaderboard.md`, `results.csv` and `figures/*.png` under `folder`; returns the first one's path.
+    """Write `leaderboard.md`, `results.csv`, `results.json` and `figures/*.png`; returns the first one's path.
 
     `records` maps trial id -> record of the trials that exist so far. `real` maps dataset name -> PNG of an
     8 x 8 contact sheet of real images. The same records give the same bytes. Pictures of earlier renders that
@@ -28,12 +28,14 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
     from benchmark.report.figures import draw
     from benchmark.report.markdown import leaderboard
     from benchmark.report.results import results_csv
+    from benchmark.report.results_json import results_json
 
     measured = rows(suite, records)
     pictures = draw(suite, measured, real)
     for name, content in pictures.items():
         write_atomically(folder / "figures" / name, content)
     write_atomically(folder / "results.csv", _utf8(results_csv(suite, measured)))
+    write_atomically(folder / "results.json", _utf8(results_json(suite, measured)))
     path = folder / "leaderboard.md"
     write_atomically(path, _utf8(leaderboard(suite, measured, pictures)))
     for stale in (folder / "figures").glob("*.png"):

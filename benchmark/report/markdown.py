@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.measures import Named, named
-from benchmark.papers import PublishedValue, with_ids
-from benchmark.report import provenance, text
+from benchmark.report import comparison, provenance, text
+from benchmark.report.comparison import Footnotes
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
 from benchmark.report.text import escape, grid
 from benchmark.report.verdicts import MEANINGS
 from benchmark.spec import Protocol
 from benchmark.suite import Suite
+
+if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.metrics.base import Output
 
 BATCH_NORM = {
     "moving_average": "moving averages",
@@ -38,12 +41,13 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         *_section("## Trials without a result", _troubles(rows)),
         *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _CURVES)),
         *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
+        *_section("## Cost", _cost(tables)),
         "## What was trained",
         *provenance.recipes(tables),
         "## Where it ran",
         *provenance.environment(rows),
         "## Run it again",
-        provenance.command(suite),
+        *provenance.again(suite),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -120,28 +124,31 @@ def _progress(rows: list[Row]) -> str:
 
 
 def _table(note: str, members: list[Row]) -> list[str]:
-    outputs, best, notes = outputs_of(members), best_keys(members), _Footnotes()
-    published = [o for o in outputs if any(r.results[o.key].published for r in members if o.key in r.results)]
-    header = ["Method", *(f"{escape(o.title)} {text.ARROWS[o.better]}" for o in outputs)]
-    header += [*(f"{escape(o.key)}, published" for o in published), "Verdict", "Seeds", "Cost"]
-    body = []
-    for row in members:
-        results = [row.results.get(output.key) for output in outputs]
-        theirs = [row.results.get(output.key) for output in published]
-        body.append(
-            [
-                escape(text.label(row)) + notes.mark(*_row_notes(row)),
-                *(_measured(result, (row.label, o.key) in best) for result, o in zip(results, outputs, strict=True)),
-                *(text.published(result) if result else "" for result in theirs),
-                text.verdict_words(row.verdicts) + notes.mark(*_mismatches(row)),
-                str(row.counts),
-                ", ".join(part for part in (text.spent(row.cost), text.speed(row.cost)) if part) or "–",
-            ]
-        )
-    align = "l" + "r" * (len(outputs) + len(published)) + "lll"
+    """A table of the suite: what has a published value beside it, and what else was measured."""
+    notes, keys = Footnotes(), comparison.published_keys(members)
+    others = [output for output in outputs_of(members) if output.key not in keys]
+    blocks = [block for key in keys for block in comparison.compared(members, key, notes)]
+    if keys and others:
+        blocks.append("Measured besides, without a published value:")
+    if others:
+        blocks.append(_measured_only(members, others, notes))
     derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.derived for row in members) else []
-    below = [*notes.lines(), *derived, *_sources(members)]
-    return [escape(note), grid(header, body, align), "\n".join(below)]
+    below = [*notes.lines(), *derived, *comparison.sources(members)]
+    return [escape(note), *blocks, "\n".join(below)]
+
+
+def _measured_only(members: list[Row], outputs: "list[Output]", notes: Footnotes) -> str:
+    best = best_keys(members)
+    header = ["Method", *(f"{escape(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
+    body = [
+        [
+            escape(text.label(row)) + notes.mark(*comparison.row_notes(row)),
+            *(_measured(row.results.get(o.key), (row.label, o.key) in best) for o in outputs),
+            str(row.counts),
+        ]
+        for row in members
+    ]
+    return grid(header, body, "l" + "r" * len(outputs) + "l")
 
 
 def _measured(result: Result | None, best: bool) -> str:
@@ -149,60 +156,45 @@ def _measured(result: Result | None, best: bool) -> str:
     return f"**{words}**" if best else words or "–"
 
 
-def _row_notes(row: Row) -> list[str]:
-    theirs = row.cell.published.note if row.cell.published else ""
-    return [note for note in (row.cell.note, f"published: {theirs}" if theirs else "") if note]
-
-
-def _mismatches(row: Row) -> list[str]:
-    found = {m for result in row.results.values() if result.reference for m in result.reference.mismatches}
-    return ["protocol of the published value: " + "; ".join(sorted(found))] if found else []
-
-
-def _sources(members: list[Row]) -> list[str]:
-    """Where the published values of a table were read, and what is wrong with them."""
-    sources: dict[str, dict[str, None]] = {}  # line -> what the ± of its values are
-    remarks: dict[str, None] = {}
-    for published in (row.cell.published for row in members if row.cell.published):
-        values = [value for output in outputs_of(members) if (value := published.value(output.key))]
-        for value in values:
-            read = f"- Published: {escape(published.paper)}, {escape(value.table)}. Read in: {escape(value.source)}."
-            sources.setdefault(read, {})[spread_words(value)] = None
-        if values and (remark := with_ids(published.table.note, published.table.discrepancies)):
-            remarks[f"- {escape(remark)}"] = None
-    lines = [*(read + "".join(spreads) for read, spreads in sources.items()), *remarks]
-    references = [result.reference for row in members for result in row.results.values() if result.reference]
-    if not all(reference.verified for reference in references):
-        lines.append(f"- {text.UNVERIFIED} {text.UNVERIFIED_MEANING}.")
-    return lines
-
-
-def spread_words(value: PublishedValue) -> str:
-    """What the ± of a published value is, as a sentence; empty when it has none."""
-    if value.spread is None:
-        return ""
-    trainings = f", {value.n_seeds} {'training' if value.n_seeds == 1 else 'trainings'}" if value.n_seeds else ""
-    return f" ± there: {text.SPREADS[value.spread_kind]}{trainings}."
-
-
-@dataclass
-class _Footnotes:
-    """Numbers texts in the order of their first use; equal texts share a number."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def mark(self, *notes: str) -> str:
-        used = [self.numbers.setdefault(text.plain(note), len(self.numbers) + 1) for note in notes]
-        return f" <sup>{','.join(map(str, used))}</sup>" if used else ""
-
-    def lines(self) -> list[str]:
-        return [f"- <sup>{number}</sup> {escape(note)}" for note, number in self.numbers.items()]
+def _cost(tables: dict[str, list[Row]]) -> list[str]:
+    """What every row took, and the whole."""
+    spent = [(title, row, row.cost) for title, members in tables.items() for row in members if row.cost]
+    if not spent:
+        return []
+    body = [
+        [escape(title), escape(text.label(row)), text.spent(cost), text.speed(cost), text.memory(cost.peak_memory_mib)]
+        for title, row, cost in spent
+    ]
+    costs = [cost for _, _, cost in spent]
+    totals = ((sum(c.gpu_seconds for c in costs), "GPU"), (sum(c.core_seconds for c in costs), "core"))
+    whole = " and ".join(text.duration(total, unit) for total, unit in totals if total)
+    return [
+        grid(["Table", "Method", "Device time", "Training speed", "Peak memory"], body, "llrrr"),
+        f"{whole or 'No time'} in all. Device time is that of all trials of a row, training and measuring; the speed"
+        " is a mean over them, of real images per second; the memory is the largest of one trial.",
+    ]
 
 
 def _tolerance(suite: Suite, rows: list[Row]) -> list[str]:
     keys = {key for row in rows for key, result in row.results.items() if result.published}
     stated = [f"{escape(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())]
     return [f"- **Tolerance** around the published values: {', '.join(stated)}."] if stated else []
+
+
+def _differences(rows: list[Row]) -> list[str]:
+    results = [result for row in rows for result in row.results.values()]
+    lines = []
+    if any(result.difference for result in results):
+        lines.append(
+            "- **95 % interval** is the t-interval of the measured mean over training seeds; **difference** is measured"
+            " minus published, with its 95 % interval. Of many verdicts some are wrong by chance."
+        )
+    if any(result.aggregate and result.aggregate.sampling_spread is not None for result in results):
+        lines.append(
+            "- **Sampling noise**: how far the number of one training moves when other latents are drawn, a standard"
+            " deviation. It is part of the spread over trainings."
+        )
+    return lines
 
 
 def _reading(suite: Suite, rows: list[Row]) -> list[str]:
@@ -213,11 +205,10 @@ def _reading(suite: Suite, rows: list[Row]) -> list[str]:
         "- **↑** higher is better, **↓** lower is better; **–** no result, or a measure that does not apply to the"
         " method.",
         "- **Seeds** counts the trainings behind a row; those that gave no result are named.",
-        "- **Cost** is the device time of all trials of the row, training and measuring; img/s is the mean"
-        " training speed.",
     ]
     lines += _tolerance(suite, rows)
-    used = {verdict for row in rows for verdict in row.verdicts.values()}
+    lines += _differences(rows)
+    used = {result.verdict for row in rows for result in row.results.values() if result.published}
     lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]
     return lines + provenance.instruments(rows)
 

@@ -137,9 +137,19 @@ def _told(counts: dict[str, int]) -> str:
     return "<br>".join(f"{escape(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
 
 
-def command(suite: Suite) -> str:
-    """The command that runs the suite again, as a block of shell."""
-    line = _run(suite, suite.only)
+def again(suite: Suite) -> list[str]:
+    """How the suite is run again, one cell of it, and one trial."""
+    blocks = [_shell(_run(suite, suite.only))]
+    if len(suite.cells) > 1:
+        blocks += ["One cell alone, here the first, is `TABLE/ROW`:", _shell(cell_command(suite, suite.cells[0]))]
+    return [
+        *blocks,
+        "One trial, compared with its record number by number; `results.csv` has the ids:",
+        _shell(f"python -m benchmark reproduce {suite.cells[0].specs[0].trial_id}"),
+    ]
+
+
+def _shell(line: str) -> str:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}sh\n{line}\n{fence}"
 

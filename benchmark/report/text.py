@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from benchmark.report.difference import Difference
+from benchmark.report.statistics import Interval
 from benchmark.report.tables import Result, Row, TotalCost
 from benchmark.report.verdicts import Verdict
 
@@ -82,6 +84,22 @@ def plus_minus(value: float, spread: float | None) -> str:
 def _decimals(value: float) -> int:
     exponent = Decimal(repr(value)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def interval(of: Interval, digits: int) -> str:
+    """`[low, high]`."""
+    return f"[{of[0]:.{digits}f}, {of[1]:.{digits}f}]"
+
+
+def difference(of: Difference, digits: int) -> str:
+    """`+1.23 [+0.45, +2.01]`, the second part from two seeds on."""
+    shown = f"{of.estimate:+.{digits}f}"
+    return shown if of.interval is None else f"{shown} [{of.interval[0]:+.{digits}f}, {of.interval[1]:+.{digits}f}]"
+
+
+def memory(mib: float) -> str:
+    """`640 MiB` or `2.5 GiB`."""
+    return f"{mib:,.0f} MiB" if mib < 1024 else f"{mib / 1024:,.1f} GiB"
 
 
 def verdict_words(verdicts: dict[str, Verdict]) -> str:

@@ -50,10 +50,16 @@ def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
     assert provenance.instruments(rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
 
 
-def test_the_command_is_safe_to_paste(suite):
-    assert provenance.command(suite).splitlines()[1] == ("python -m benchmark run suites/a_suite.yaml --scale paper")
+def test_the_commands_are_safe_to_paste(suite):
+    trial = suite.cells[0].specs[0].trial_id
+    commands = [block.splitlines()[1] for block in provenance.again(suite) if block.startswith("`")]
+    assert commands == [
+        "python -m benchmark run suites/a_suite.yaml --scale paper",
+        "python -m benchmark run suites/a_suite.yaml --scale paper --only Checked/GAN",
+        f"python -m benchmark reproduce {trial}",
+    ]
     odd = replace(suite, name="a b`$(x)", scale="```")
-    fence, line, end = provenance.command(odd).splitlines()
+    fence, line, end = provenance.again(odd)[0].splitlines()
     assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
     assert fence == "````sh"
     assert end == "````"

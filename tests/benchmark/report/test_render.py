@@ -29,6 +29,7 @@ def test_it_writes_a_leaderboard_a_table_and_pictures(path):
         "figures/samples.png",
         "leaderboard.md",
         "results.csv",
+        "results.json",
     ]
 
 
