@@ -86,12 +86,16 @@ def all_outputs() -> set[str]:
 
 
 def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
-    """Its options: by default, and with every extractor that they allow."""
-    options = metric.Options()
-    yield options
-    for name in plugins.extractors if hasattr(options, "extractor") else ():
-        with suppress(ValidationError):
-            yield metric.Options.model_validate({"extractor": name})
+    """Its options: by default, and with every extractor that they allow and that gives what it counts."""
+    from benchmark.metrics.base import SampleMetric
+
+    yield metric.Options()
+    if not issubclass(metric, SampleMetric):
+        return
+    for name in plugins.extractors:
+        if plugins.extractors[name].classifies or not metric.needs_logits:
+            with suppress(ValidationError):
+                yield metric.Options.model_validate({"extractor": name})
 
 
 def extractors_of(protocol: Protocol) -> list[str]:

@@ -47,7 +47,7 @@ class _Wrapped(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__()
         self.body, self.head = net, net.fc
         net.fc = nn.Identity()
