@@ -1,8 +1,11 @@
 """What a protocol measures: its metrics, and the names of the numbers that they give."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
 
 from benchmark import plugins
 from benchmark.spec import Measure, Protocol
@@ -77,9 +80,22 @@ def measure_of(protocol: Protocol, key: str) -> Named:
 
 
 def all_outputs() -> set[str]:
-    """The keys of all numbers that registered metrics give by themselves."""
+    """The keys of all numbers that registered metrics give by themselves, through whatever they may look."""
     metrics = [plugins.metrics[name] for name in plugins.metrics]
-    return {output.key for metric in metrics for output in metric.outputs(metric.Options())}
+    return {output.key for one in metrics for options in _every_extractor(one) for output in one.outputs(options)}
+
+
+def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
+    """Its options: by default, and with every extractor that they allow and that gives what it counts."""
+    from benchmark.metrics.base import SampleMetric
+
+    yield metric.Options()
+    if not issubclass(metric, SampleMetric):
+        return
+    for name in plugins.extractors:
+        if plugins.extractors[name].classifies or not metric.needs_logits:
+            with suppress(ValidationError):
+                yield metric.Options.model_validate({"extractor": name})
 
 
 def extractors_of(protocol: Protocol) -> list[str]:

@@ -1,30 +1,37 @@
-"""The CIFAR ResNet of compare_gan, SSGAN's own code, with the plain and the self-modulated batch norm.
+"""The ResNets of compare_gan, SSGAN's own code, for 32x32 and 64x64: plain and self-modulated batch norm.
 
-Source: google/compare_gan at 25c4945, compare_gan/architectures: resnet_cifar.py (Generator, Discriminator),
-resnet_ops.py (unpool, ResNetBlock), arch_ops.py (weight_initializer, standardize_batch, batch_norm,
-self_modulated_batch_norm, conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py
-(SSGAN.discriminator). No configuration of SSGAN comes with it (SS-01); what a configuration sets is that of
-example_configs/resnet_cifar10.gin: spectral norm in all layers of the discriminator and in none of the generator, batch
-norm with decay 0.9 and epsilon 1e-5 (standardize_batch alone has 0.999 and 1e-3: SS-09).
+Source: google/compare_gan at 25c4945, compare_gan/architectures: resnet_cifar.py (32x32) and resnet5.py (64x64; the
+code builds it for 32 to 128: architectures_test.py, testResNet5), each Generator and Discriminator; resnet_ops.py
+(unpool, ResNetBlock), arch_ops.py (weight_initializer, standardize_batch, batch_norm, self_modulated_batch_norm,
+conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py (SSGAN.discriminator). No
+configuration of SSGAN comes with it (SS-01); what a configuration sets is that of example_configs/resnet_cifar10.gin:
+spectral norm in all layers of the discriminator and in none of the generator, batch norm with decay 0.9 and epsilon
+1e-5 (standardize_batch alone has 0.999 and 1e-3: SS-09).
 
 A block is norm-ReLU-conv3-norm-ReLU-conv3 and its shortcut a conv3, in every block, also where the shape stays. The
 generator's go up before the first convolution, and on the shortcut, by zero-insertion (`unpool`); the discriminator's
 have no norm and go down by average pooling after the last one. Both heads are linear on the mean-pooled maps. Weights
 start from N(0, 0.02), biases from 0.
 
+resnet5 has five blocks in the generator, of which the fifth keeps the side of a 64x64 image, and six in the
+discriminator, all of which halve it: its last maps are 1x1. No configuration of SSGAN's for it comes with the code; the
+one that ships is WGAN-GP's without spectral norm (example_configs/resnet_lsun-bedroom128.gin).
+
 `generator_norm`: "self_modulated" is the sBN of Chen et al., "On Self Modulation for Generative Adversarial Networks",
 ICLR 2019, in SSGAN's tables "SSGAN (sBN)": scale and shift of every batch norm, the last one included, come from z.
 
 Conditional players: batch norm whose scale and shift are linear in the one-hot label and have no bias, and thus start
 from N(0, 0.02), the scale too (conditional_batch_norm, use_bias False; SS-10); a projection of the pooled maps
-(Discriminator, project_y). The code knows no norm of this net that is given z and the label, nor does this one.
+(resnet_cifar.Discriminator, project_y). The code knows no norm of this net that is given z and the label, nor does
+this one.
 
-Readings: a moving variance is torch's, unbiased, the source's is biased; the singular vectors start from 15 power
-iterations (torch) where the source starts from noise.
+Readings: resnet5's discriminator looks at no label, so its projection is that of resnet_cifar; a moving variance is
+torch's, unbiased, the source's is biased; the singular vectors start from 15 power iterations (torch) where the source
+starts from noise.
 """
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -46,16 +53,31 @@ from baselines.networks.base import (
     modulated,
     spectral_norm_,
 )
-from baselines.networks.residual import PLANS, Residual, conv3
+from baselines.networks.residual import Residual, conv3
 
 DEVIATION = 0.02
 EPSILON, MOMENTUM = 1e-5, 0.1
-PLAN = PLANS[32]  # 4x4x256 and three blocks up; four blocks of 128, two of them down
+START = 4  # side of the generator's first maps
 HIDDEN = 32  # self_modulated_batch_norm, num_hidden
 
 
+class Plan(NamedTuple):
+    """Channels of the maps, in units of a width; how many blocks, from the first one on, double or halve the side."""
+
+    generator: tuple[int, ...]
+    ups: int
+    discriminator: tuple[int, ...]
+    downs: int
+
+
+PLANS = {
+    32: Plan(generator=(4, 4, 4, 4), ups=3, discriminator=(2, 2, 2, 2), downs=2),
+    64: Plan(generator=(8, 8, 4, 4, 2, 1), ups=4, discriminator=(1, 2, 4, 4, 8, 8), downs=6),
+}
+
+
 class CompareGANResNetOptions(Widths):
-    """Switches, and widths: 64 gives G 256 and D 128 channels."""
+    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 512 at 64x64."""
 
     spectral_norm: bool = Field(
         default=True, strict=True, description="google/compare_gan@25c4945 example_configs/resnet_cifar10.gin"
@@ -66,11 +88,11 @@ class CompareGANResNetOptions(Widths):
 
 
 class CompareGANResNet(Network):
-    """Residual, 32x32x3, images in [0, 1]."""
+    """Residual, 32x32x3 and 64x64x3, images in [0, 1]."""
 
-    about = "compare_gan's ResNet for 32x32: zero-insertion, 3x3 shortcuts, mean pooling, sBN on request, no encoder"
+    about = "compare_gan's ResNets for 32x32 and 64x64: zero-insertion, 3x3 shortcuts, mean pooling, sBN, no encoder"
     Options = CompareGANResNetOptions
-    shapes = frozenset({(3, 32, 32)})
+    shapes = frozenset({(3, 32, 32), (3, 64, 64)})
     roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (0.0, 1.0)
 
@@ -82,21 +104,23 @@ class CompareGANResNet(Network):
         return None
 
     def generator(self, conditions: int = 0) -> nn.Module:
-        """(N, latent_dim) -> (N, 3, 32, 32) in [0, 1]."""
-        width, channels = self.options.generator_width, self.shape[0]
+        """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
+        width = self.options.generator_width
         if self.options.generator_norm == "batch":
             norm = batch_norms(conditions, eps=EPSILON, momentum=MOMENTUM)
-            return _initialised(_generator(self.latent_dim, width, channels, norm))
+            return _initialised(_generator(self.latent_dim, width, self.shape, norm))
         if conditions:
             raise NotImplementedError("generator_norm self_modulated has no conditional generator: its norm is given z")
         return _initialised(
             _GivenItsLatents(
-                _generator(self.latent_dim, width, channels, lambda maps: SelfModulatedBatchNorm(maps, self.latent_dim))
+                _generator(
+                    self.latent_dim, width, self.shape, lambda maps: SelfModulatedBatchNorm(maps, self.latent_dim)
+                )
             )
         )
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
-        """(N, 3, 32, 32) -> Judgement with twice `discriminator_width` mean-pooled features."""
+        """(N, 3, H, W) -> Judgement with 2 (32x32) or 8 (64x64) times `discriminator_width` mean-pooled features."""
         found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, classes, conditions))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
@@ -142,8 +166,9 @@ class _GivenItsLatents(nn.Module):
 class _Discriminator(nn.Module):
     def __init__(self, shape: Shape, width: int, classes: int, conditions: int) -> None:
         super().__init__()
-        maps = [shape[0], *(width * units for units in PLAN.discriminator)]
-        blocks = [_block_down(*pair, down=index < PLAN.downs) for index, pair in enumerate(pairwise(maps))]
+        plan = PLANS[shape[1]]
+        maps = [shape[0], *(width * units for units in plan.discriminator)]
+        blocks = [_block_down(*pair, down=index < plan.downs) for index, pair in enumerate(pairwise(maps))]
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.heads = Heads(maps[-1], classes, conditions=conditions)
 
@@ -152,30 +177,32 @@ class _Discriminator(nn.Module):
         return judgement
 
 
-def _generator(latent_dim: int, width: int, channels: int, norm: Norm) -> Chain:
-    maps = [width * units for units in PLAN.generator]
+def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> Chain:
+    plan = PLANS[shape[1]]
+    maps = [width * units for units in plan.generator]
     return Chain(
-        nn.Linear(latent_dim, maps[0] * PLAN.start**2),
-        Reshape(maps[0], PLAN.start, PLAN.start),
-        *(_block_up(inputs, outputs, norm) for inputs, outputs in pairwise(maps)),
+        nn.Linear(latent_dim, maps[0] * START**2),
+        Reshape(maps[0], START, START),
+        *(_block(*pair, norm, up=index < plan.ups) for index, pair in enumerate(pairwise(maps))),
         norm(maps[-1]),
         nn.ReLU(inplace=True),
-        conv3(maps[-1], channels),
+        conv3(maps[-1], shape[0]),
         nn.Sigmoid(),
     )
 
 
-def _block_up(inputs: int, outputs: int, norm: Norm) -> Residual:
+def _block(inputs: int, outputs: int, norm: Norm, up: bool) -> Residual:
+    unpool = [Unpool()] if up else []
     body = Chain(
         norm(inputs),
         nn.ReLU(inplace=True),
-        Unpool(),
+        *unpool,
         conv3(inputs, outputs),
         norm(outputs),
         nn.ReLU(inplace=True),
         conv3(outputs, outputs),
     )
-    return Residual(body, nn.Sequential(Unpool(), conv3(inputs, outputs)))
+    return Residual(body, nn.Sequential(*unpool, conv3(inputs, outputs)))
 
 
 def _block_down(inputs: int, outputs: int, down: bool) -> Residual:

@@ -12,20 +12,21 @@ class Plan(NamedTuple):
     """Channels of each player's maps, in units of its width.
 
     `start`: side of the generator's first and the encoder's last maps. `downs`: how many of the discriminator's
-    blocks, from the first one on, halve the side.
+    blocks, from the first one on, halve the side. `encoder`: none where no family has one.
     """
 
     start: int
     generator: tuple[int, ...]
     discriminator: tuple[int, ...]
     downs: int
-    encoder: tuple[int, ...]
+    encoder: tuple[int, ...] = ()
 
 
-# MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps
+# MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps. 64: mimicry's sngan_64.py
 PLANS = {
     32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
     48: Plan(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
+    64: Plan(start=4, generator=(16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=5),
 }
 
 

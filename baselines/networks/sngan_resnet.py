@@ -1,7 +1,8 @@
 """The residual networks of SN-GAN, in the shape that mimicry trains: spectral norm in the discriminator.
 
 Miyato et al., "Spectral Normalization for GANs", ICLR 2018. Source: kwotsin/mimicry, torch_mimicry:
-nets/sngan/sngan_32.py, sngan_48.py, nets/ssgan/ssgan_32.py (3f60827) and modules/resblocks.py (9f01eec).
+nets/sngan/sngan_32.py, sngan_48.py, sngan_64.py, nets/ssgan/ssgan_32.py, ssgan_64.py (3f60827) and
+modules/resblocks.py (9f01eec).
 Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
 its inputs; heads linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside
 blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defaults (GBlock, DBlock).
@@ -19,8 +20,8 @@ MSGAN's code (`class_features`), with spectral norm or without (`class_head_norm
 Conditional players are those of mimicry's cGAN-PD (nets/cgan_pd/cgan_pd_32.py): conditional batch norm in the
 generator's blocks, a plain one after them, and a projection of the pooled maps with spectral norm.
 
-Readings: the class head and the conditional players for 48x48 are those for 32x32; the singular vectors start from
-15 power iterations (torch) where mimicry starts from noise.
+Readings: the class head for 48x48 and the conditional players for 48x48 and 64x64 are those for 32x32; the singular
+vectors start from 15 power iterations (torch) where mimicry starts from noise.
 """
 
 from itertools import pairwise
@@ -37,7 +38,10 @@ BLOCKS = "kwotsin/mimicry@9f01eec modules/resblocks.py"
 
 
 class SNGANResNetOptions(Widths):
-    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48."""
+    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48.
+
+    At 64x64: G 1024 to 64, D 64 to 1024.
+    """
 
     spectral_norm: bool = Field(default=True, strict=True, description=NETS)
     pooling: Literal["sum", "mean"] = Field(default="sum", description=f"{NETS} (SS-02)")
@@ -50,11 +54,11 @@ class SNGANResNetOptions(Widths):
 
 
 class SNGANResNet(Network):
-    """Residual, 32x32x3 and 48x48x3, images in [-1, 1]."""
+    """Residual, 32x32x3, 48x48x3 and 64x64x3, images in [-1, 1]."""
 
-    about = "SN-GAN's residual nets for 32x32 and 48x48 as in mimicry: spectral norm, sum pooling, no encoder"
+    about = "SN-GAN's residual nets for 32x32, 48x48 and 64x64 as in mimicry: spectral norm, sum pooling, no encoder"
     Options = SNGANResNetOptions
-    shapes = frozenset({(3, 32, 32), (3, 48, 48)})
+    shapes = frozenset({(3, 32, 32), (3, 48, 48), (3, 64, 64)})
     roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (-1.0, 1.0)
 
@@ -75,9 +79,9 @@ class SNGANResNet(Network):
         )
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 (48x48) times `discriminator_width` pooled features.
+        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 times `discriminator_width` pooled features.
 
-        Flat, they are those of every place: 8x8 or 3x3 times as many.
+        Flat, they are those of every place: 8x8, 3x3 (48x48) or 2x2 (64x64) times as many.
         """
         found = _Discriminator(self.shape, self.options, classes, conditions)
         _initialised(found)

@@ -3,6 +3,7 @@
 EXTRACTORS = {
     "digits": "benchmark.extractors.digits:Digits",
     "inception": "benchmark.extractors.inception:Inception",
+    "inception_torchvision": "benchmark.extractors.inception_torchvision:InceptionTorchvision",
     "pixels": "benchmark.extractors.pixels:Pixels",
     "random_conv": "benchmark.extractors.random_conv:RandomConv",
     "vgg16": "benchmark.extractors.vgg16:VGG16",

@@ -29,14 +29,15 @@ class Extractor(ABC):
 
     `title` follows the name of a metric that uses it, "" for the one whose name alone means it (Inception);
     `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
-    logits; `fetched`: whether its weights are a file that somebody has to download. `width`: D, where that is the same
-    for all datasets.
+    logits; `comparable`: the published values that numbers through it compare with; `fetched`: whether its weights are
+    a file that somebody has to download. `width`: D, where that is the same for all datasets.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     title: ClassVar[str]
     classifies: ClassVar[bool]
+    comparable: ClassVar[str] = "nothing published"
     fetched: ClassVar[bool] = False
     width: ClassVar[int | None] = None
     fact_titles: ClassVar[dict[str, str]] = {}

@@ -1,10 +1,10 @@
 """The Inception network of FID: TensorFlow's graph of 2015-12-05, as torch-fidelity's inception-v3-compat ports it."""
 
-from benchmark.extractors.published import Published
+from benchmark.extractors.published import FromTorchFidelity
 from benchmark.extractors.weights import INCEPTION
 
 
-class Inception(Published):
+class Inception(FromTorchFidelity):
     """Images are scaled to 299x299 as TensorFlow 1 did; features after the last pooling, logits without the bias."""
 
     name = "inception"

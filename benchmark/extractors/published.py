@@ -1,4 +1,4 @@
-"""What the networks that come from torch-fidelity have in common: pinned weights, float32, batches of one size."""
+"""What networks with published weights have in common: pinned weights, float32, batches of one size."""
 
 import io
 from abc import abstractmethod
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.data.base import Dataset, Prepared
@@ -17,17 +17,16 @@ CHUNK = 64  # images that the network sees at once, whatever the size of the bat
 
 
 class Published(Extractor):
-    """A network of torch-fidelity's with published weights, for colour images."""
+    """A network with published weights, for colour images."""
 
     fetched = True
     weights: ClassVar[Weights]
-    layers: ClassVar[tuple[str, ...]]  # features, and logits where it has them
     chunk: ClassVar[int] = CHUNK
 
     @classmethod
     @abstractmethod
-    def network(cls) -> type:
-        """torch-fidelity's class, imported only when it is asked for."""
+    def opened(cls, state: dict[str, Any]) -> nn.Module:
+        """The network with these weights, in evaluation mode: uint8 (N, 3, H, W) -> features, and logits if any."""
 
     @classmethod
     def fits(cls, dataset: type[Dataset]) -> bool:
@@ -47,12 +46,8 @@ class Published(Extractor):
 
     def __init__(self, prepared: Path, device: torch.device) -> None:
         self.device = device
-        content = io.BytesIO()  # torch-fidelity unpickles whatever it is given: it is given tensors only
-        torch.save(self.weights.load(prepared), content)
-        content.seek(0)
         with torch.random.fork_rng(devices=[]):  # weights are drawn, only to be replaced
-            made: Any = self.network()(self.name, list(self.layers), feature_extractor_weights_path=content)
-        self.model = made.to(device)
+            self.model = self.opened(self.weights.load(prepared)).requires_grad_(False).to(device)
 
     @property
     def identity(self) -> str:
@@ -73,3 +68,23 @@ class Published(Extractor):
         filled = F.pad(images.to(self.device), (0, 0) * 3 + (0, self.chunk - n))
         found = [layer[:n].clone() for layer in self.model(filled)]
         return Features(found[0], found[1] if len(found) > 1 else found[0][:, :0])
+
+
+class FromTorchFidelity(Published):
+    """A network as torch-fidelity ports it. `layers`: its features, and its logits where it has them."""
+
+    layers: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    @abstractmethod
+    def network(cls) -> type:
+        """torch-fidelity's class, imported only when it is asked for."""
+
+    @classmethod
+    def opened(cls, state: dict[str, Any]) -> nn.Module:
+        """torch-fidelity unpickles whatever it is given: it is given tensors only."""
+        content = io.BytesIO()
+        torch.save(state, content)
+        content.seek(0)
+        made: nn.Module = cls.network()(cls.name, list(cls.layers), feature_extractor_weights_path=content)
+        return made

@@ -127,6 +127,18 @@ INCEPTION = Weights(
     size=95_628_359,
 )
 
+INCEPTION_TORCHVISION = Weights(
+    name="inception_torchvision",
+    about="torchvision's Inception v3, which SSGAN-LA's code measures with",
+    needed_for="the protocol of SSGAN-LA, whose distance is not FID",
+    source="torchvision's Inception_V3_Weights.IMAGENET1K_V1",
+    licence="BSD 3-Clause (torchvision)",
+    files=("inception_v3_google-0cc3c7bd.pth",),
+    urls=("https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",),
+    sha256="0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
+    size=108_949_747,
+)
+
 VGG16 = Weights(
     name="vgg16",
     about="VGG-16 trained on ImageNet, which precision and recall were published with",
@@ -139,4 +151,4 @@ VGG16 = Weights(
     size=553_433_881,
 )
 
-WEIGHTS = {weights.name: weights for weights in (INCEPTION, VGG16)}
+WEIGHTS = {weights.name: weights for weights in (INCEPTION, INCEPTION_TORCHVISION, VGG16)}

@@ -51,7 +51,7 @@ class FID(SampleMetric):
                 " that biases the value up by far more."
             )
         if extractor.title:
-            note += f" It is not FID: its features are {extractor.about}, and it compares with nothing published."
+            note += f" It is not FID: its features are {extractor.about}, and it compares with {extractor.comparable}."
         return {output.title: note}
 
     @classmethod

@@ -60,7 +60,7 @@ class ISC(SampleMetric):
         )
         if extractor.title:
             note += f" It is not the Inception Score: its classes are those of {extractor.about}, and it compares with"
-            note += " nothing published."
+            note += f" {extractor.comparable}."
         return {score.title: note}
 
     @classmethod

@@ -56,7 +56,7 @@ class KID(SampleMetric):
             " thousand times larger."
         )
         if extractor.title:
-            note += f" It is not KID: its features are {extractor.about}, and it compares with nothing published."
+            note += f" It is not KID: its features are {extractor.about}, and it compares with {extractor.comparable}."
         return {output.title: note}
 
     @classmethod

@@ -1,4 +1,6 @@
-"""compare_gan's CIFAR ResNet, counted by hand and taken apart; its zero-insertion and its self-modulated norm."""
+"""compare_gan's ResNets, counted by hand and taken apart; its zero-insertion and its self-modulated norm."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -16,12 +18,12 @@ from baselines.networks.compare_gan_resnet import (
 )
 from baselines.networks.residual import Residual
 
-CIFAR = (3, 32, 32)
+CIFAR, CELEBA = (3, 32, 32), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2}
 
 
-def resnet(**options):
-    return CompareGANResNet(CIFAR, 128, CompareGANResNetOptions(**options))
+def resnet(shape=CIFAR, **options):
+    return CompareGANResNet(shape, 128, CompareGANResNetOptions(**options))
 
 
 def modulated(**options):
@@ -66,9 +68,39 @@ def test_conditions_add_a_scale_and_a_shift_per_map_and_a_row_of_the_projection(
     assert parameters(without_memory(lambda: resnet().discriminator(0, 10))) == 1_483_137 + 10 * 128
 
 
+def test_the_generator_for_64_pixels_has_the_parameters_of_resnet5():
+    """linear 1,056,768; five blocks of two norms and three conv3; BN 128; conv 1,731."""
+    maps = (512, 512, 256, 256, 128, 64)
+    blocks = sum(norm(i) + norm(o) + 2 * conv(3, i, o) + conv(3, o, o) for i, o in pairwise(maps))
+    by_hand = fc(128, 4 * 4 * 512) + blocks + norm(64) + conv(3, 64, 3)
+    assert blocks == 7_081_472 + 2_951_424 + 1_771_264 + 738_432 + 184_896
+    assert by_hand == 1_056_768 + 12_727_488 + 128 + 1_731 == 13_786_115
+    assert parameters(without_memory(resnet(CELEBA).generator)) == by_hand
+    # two norms of each block and the last one: 512 three times, 256 four times, 128 twice, 64 twice
+    channels = [*(n for pair in pairwise(maps) for n in pair), 64]
+    assert (len(channels), sum(channels)) == (11, 2_944)
+    modulated_by_hand = by_hand - 2 * 2_944 + 11 * fc(128, 32) + sum(2 * fc(32, n) for n in channels)
+    assert parameters(without_memory(modulated(shape=CELEBA).generator)) == modulated_by_hand
+    assert parameters(without_memory(lambda: resnet(CELEBA).generator(10))) == by_hand + 9 * 2 * 2_944
+
+
+def test_the_discriminator_for_64_pixels_has_the_parameters_of_resnet5():
+    """Blocks of 64, 128, 256, 256, 512 and 512 maps from the 3 of the image; head 513."""
+    maps = (3, 64, 128, 256, 256, 512, 512)
+    blocks = sum(2 * conv(3, i, o) + conv(3, o, o) for i, o in pairwise(maps))
+    by_hand = blocks + fc(512, 1)
+    assert by_hand == 40_512 + 295_296 + 1_180_416 + 1_770_240 + 4_720_128 + 7_079_424 + 513 == 15_086_529
+    for switch in (True, False):
+        network = resnet(CELEBA, spectral_norm=switch)
+        assert parameters(without_memory(lambda n=network: n.discriminator(0))) == by_hand
+        assert parameters(without_memory(lambda n=network: n.discriminator(4))) == by_hand + 4 * 513
+    assert parameters(without_memory(lambda: resnet(CELEBA).discriminator(0, 10))) == by_hand + 10 * 512
+
+
+@pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (CELEBA, 512)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_judges_with_the_pooled_maps(classes):
-    assert judged(resnet(), classes) == [(2,), (2, classes), (2, 128), (2, 0)]
+def test_judges_with_the_pooled_maps(shape, features, classes):
+    assert judged(resnet(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
 def test_a_pack_of_images_has_more_channels_and_the_same_maps():
@@ -94,6 +126,16 @@ def test_maps_have_the_sizes_of_the_table(kind):
     assert block_sizes(network.generator(), torch.randn(2, 128)) == [(4, 8, 8), (4, 16, 16), (4, 32, 32)]
     expected = [(2, 16, 16), (2, 8, 8), (2, 8, 8), (2, 8, 8)]
     assert block_sizes(network.discriminator(4), torch.rand(2, *CIFAR)) == expected
+
+
+@pytest.mark.parametrize("kind", ["batch", "self_modulated"])
+def test_maps_for_64_pixels_have_the_sizes_of_resnet5(kind):
+    """The generator's fifth block keeps the side; all six of the discriminator's halve it."""
+    network = resnet(CELEBA, generator_norm=kind, generator_width=1, discriminator_width=1)
+    sizes = [(8, 8, 8), (4, 16, 16), (4, 32, 32), (2, 64, 64), (1, 64, 64)]
+    assert block_sizes(network.generator(), torch.randn(2, 128)) == sizes
+    sizes = [(1, 32, 32), (2, 16, 16), (4, 8, 8), (4, 4, 4), (8, 2, 2), (8, 1, 1)]
+    assert block_sizes(network.discriminator(4), torch.rand(2, *CELEBA)) == sizes
 
 
 def test_unpool_puts_each_pixel_upper_left_among_zeros():
@@ -311,12 +353,13 @@ def test_wrong_switches_are_refused(wrong):
 
 
 @pytest.mark.parametrize("kind", ["batch", "self_modulated"])
-def test_generators_make_images_that_fill_their_range(kind):
-    generator = resnet(generator_norm=kind, **SMALL).generator()
+@pytest.mark.parametrize("shape", [CIFAR, CELEBA])
+def test_generators_make_images_that_fill_their_range(kind, shape):
+    generator = resnet(shape, generator_norm=kind, **SMALL).generator()
     with torch.no_grad():
         for layer in weights_of(generator):
             layer.weight.mul_(100)
         images = generator(torch.randn(8, 128, generator=torch.Generator().manual_seed(0)))
-    assert images.shape == (8, *CIFAR)
+    assert images.shape == (8, *shape)
     assert 0 <= images.min() < 0.05
     assert 0.95 < images.max() <= 1

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from baselines.networks.msgan_resnet import MSGANResNet, MSGANResNetOptions
 from baselines.networks.residual import Residual
 from baselines.networks.sngan_resnet import SNGANResNet, SNGANResNetOptions
 
-CIFAR, STL = (3, 32, 32), (3, 48, 48)
+CIFAR, STL, CELEBA = (3, 32, 32), (3, 48, 48), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2}
 
 
@@ -48,7 +48,7 @@ def test_generators_have_the_parameters_of_the_table(family):
     by_hand = generator_by_hand(4, (256, 256, 256, 256))
     assert by_hand == 528_384 + 3 * 1_246_976 + 512 + 6_915 == 4_276_739
     assert parameters(without_memory(family(CIFAR).generator)) == by_hand
-    # 48: linear 2,377,728; blocks 1,902,848, 476,288 and 119,488... each as above; BN 128; conv 1,731
+    # 48: linear 2,377,728; blocks 1,902,848, 476,288 and 119,360, each as above; BN 128; conv 1,731
     by_hand = generator_by_hand(6, (512, 256, 128, 64))
     assert by_hand == 2_377_728 + up_block(512, 256) + up_block(256, 128) + up_block(128, 64) + 128 + 1_731
     assert by_hand == 4_878_083
@@ -69,6 +69,19 @@ def test_sngan_discriminator_has_the_parameters_of_the_table():
     by_hand = conv(3, 3, 64) + conv(3, 64, 64) + conv(1, 3, 64) + blocks + fc(1024, 1)
     assert by_hand == 10_141_441
     assert parameters(without_memory(lambda: sngan(STL).discriminator(0))) == by_hand
+
+
+def test_sngan_for_64_pixels_has_the_parameters_of_the_table():
+    """G: linear 2,113,536; four blocks from 1024 to 64 maps; BN 128; conv 1,731. D: that for 48."""
+    blocks = 7_606_784 + up_block(512, 256) + up_block(256, 128) + up_block(128, 64)
+    assert up_block(1024, 512) == 2_048 + 4_719_104 + 1_024 + 2_359_808 + 524_800 == 7_606_784
+    by_hand = 2_113_536 + blocks + 128 + 1_731
+    assert by_hand == generator_by_hand(4, (1024, 512, 256, 128, 64)) == 12_220_675
+    assert parameters(without_memory(sngan(CELEBA).generator)) == by_hand
+    assert parameters(without_memory(lambda: sngan(CELEBA).discriminator(0))) == 10_141_441
+    assert parameters(without_memory(lambda: sngan(CELEBA).discriminator(4))) == 10_141_441 + 4 * 1025
+    flat = sngan(CELEBA, class_features="flat")
+    assert parameters(without_memory(lambda: flat.discriminator(4))) == 10_141_441 + fc(2 * 2 * 1024, 4)
 
 
 @pytest.mark.parametrize("switch", [{"spectral_norm": False}, {"rectified_shortcut": False}, {"pooling": "mean"}])
@@ -114,7 +127,7 @@ def test_msgan_judges_with_the_flattened_maps(shape, features, lambda_w, classes
     assert math.sqrt(128 / features) == pytest.approx(lambda_w, abs=5e-6)
 
 
-@pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (STL, 1024)])
+@pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (STL, 1024), (CELEBA, 1024)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_sngan_judges_with_the_pooled_maps(shape, features, classes):
     assert judged(sngan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
@@ -147,6 +160,14 @@ def test_maps_have_the_sizes_of_the_table(family):
     ]
     assert block_sizes(on_32.generator(), torch.randn(2, 128)) == [(4, 8, 8), (4, 16, 16), (4, 32, 32)]
     assert block_sizes(on_48.generator(), torch.randn(2, 128)) == [(4, 12, 12), (2, 24, 24), (1, 48, 48)]
+
+
+def test_sngan_maps_for_64_pixels_have_the_sizes_of_the_table():
+    network = sngan(CELEBA, generator_width=1, discriminator_width=1)
+    sizes = [(1, 32, 32), (2, 16, 16), (4, 8, 8), (8, 4, 4), (16, 2, 2)]
+    assert block_sizes(network.discriminator(4), torch.rand(2, *CELEBA)) == sizes
+    sizes = [(8, 8, 8), (4, 16, 16), (2, 32, 32), (1, 64, 64)]
+    assert block_sizes(network.generator(), torch.randn(2, 128)) == sizes
 
 
 def test_msgan_encoder_maps_have_the_sizes_of_the_table():
@@ -332,8 +353,10 @@ def test_wrong_switches_are_refused(wrong):
         SNGANResNetOptions(**wrong)
 
 
-@pytest.mark.parametrize(("family", "low"), [(sngan, -1.0), (msgan, 0.0)])
-@pytest.mark.parametrize("shape", [CIFAR, STL])
+@pytest.mark.parametrize(
+    ("family", "low", "shape"),
+    [*product([sngan], [-1.0], [CIFAR, STL, CELEBA]), *product([msgan], [0.0], [CIFAR, STL])],
+)
 def test_generators_make_images_that_fill_their_range(family, low, shape):
     network = family(shape, **SMALL)
     generator = network.generator()

@@ -10,6 +10,7 @@ import torch
 from benchmark import plugins
 from benchmark.errors import UserError
 from benchmark.extractors.inception import Inception
+from benchmark.extractors.inception_torchvision import InceptionTorchvision
 from benchmark.extractors.pixels import Pixels
 from benchmark.extractors.random_conv import RandomConv
 from benchmark.extractors.vgg16 import VGG16
@@ -94,9 +95,23 @@ def pinned_to(weights, path):
     return replace(weights, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
 
 
+def drawn(net):
+    """Random weights that keep the size of what goes through the layers."""
+    rng = torch.Generator().manual_seed(0)
+
+    def draw(name, like):
+        if name.endswith(("running_var", "bn.weight")):
+            return torch.ones(like.shape)
+        if like.dim() < 2:
+            return torch.zeros(like.shape)
+        return torch.randn(like.shape, generator=rng) * (2 / like[0].numel()) ** 0.5
+
+    return {name: draw(name, like) for name, like in net.state_dict().items()}
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """With an Inception file of random weights that keep the size of what goes through the layers."""
+    """With an Inception file of random weights."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Empty(FeatureExtractorInceptionV3):
@@ -108,17 +123,7 @@ def data_dir(tmp_path_factory):
     torch.save({}, folder.parent / "nothing.pth")
     with torch.device("meta"):
         net = Empty("empty", ["2048"], feature_extractor_weights_path=folder.parent / "nothing.pth")
-    rng = torch.Generator().manual_seed(0)
-
-    def draw(name, like):
-        if name.endswith(("running_var", "bn.weight")):
-            return torch.ones(like.shape)
-        if like.dim() < 2:
-            return torch.zeros(like.shape)
-        return torch.randn(like.shape, generator=rng) * (2 / like[0].numel()) ** 0.5
-
-    state = {name: draw(name, like) for name, like in net.state_dict().items()}
-    torch.save(state, folder / Inception.weights.files[0])
+    torch.save(drawn(net), folder / Inception.weights.files[0])
     return folder.parent
 
 
@@ -238,7 +243,63 @@ def test_vgg_16_gives_the_second_hidden_layer_after_its_relu_and_no_logits(tmp_p
     assert (found.features >= 0).all()
 
 
-@pytest.mark.parametrize("extractor", [Inception, VGG16])
+@pytest.fixture(scope="module")
+def torchvision_net():
+    """torchvision's own, auxiliary head included."""
+    from torchvision.models import inception_v3
+
+    with torch.device("meta"):
+        net = inception_v3(weights=None, init_weights=False)
+    state = drawn(net)
+    net.load_state_dict(state, assign=True)
+    return net.eval(), state
+
+
+def save_state(folder, state, monkeypatch):
+    (folder / "inception_torchvision").mkdir()
+    path = folder / "inception_torchvision" / "inception_v3_google-0cc3c7bd.pth"
+    torch.save(state, path)
+    monkeypatch.setattr(InceptionTorchvision, "weights", pinned_to(InceptionTorchvision.weights, path))
+
+
+def enlarged(images):
+    """BigGAN-PyTorch's images for Inception, in numpy: corners of the small image are those of the large one."""
+    x = images.numpy() / 127.5 - 1
+    x = ((x + 1) / 2 - np.reshape([0.485, 0.456, 0.406], (3, 1, 1))) / np.reshape([0.229, 0.224, 0.225], (3, 1, 1))
+    places = np.linspace(0, images.shape[-1] - 1, 299)
+    hats = np.maximum(1 - np.abs(places[:, None] - np.arange(images.shape[-1])), 0)
+    return torch.from_numpy(hats @ x @ hats.T).float()
+
+
+def test_torchvisions_inception_is_biggans_wrapping_of_it(torchvision_net, tmp_path, monkeypatch):
+    net, state = torchvision_net
+    save_state(tmp_path, state, monkeypatch)
+    monkeypatch.setattr(InceptionTorchvision, "chunk", 2)
+    images, stream = uint8(2, shape=(3, 32, 32)), torch.get_rng_state()
+    extractor = InceptionTorchvision(InceptionTorchvision.prepare(None, None, tmp_path), CPU)
+    found = extractor(images)
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert (found.features.shape, found.logits.shape) == ((2, 2048), (2, 1000))
+    assert not any(parameter.requires_grad for parameter in extractor.model.parameters())
+    maps = []
+    hook = net.Mixed_7c.register_forward_hook(lambda _, __, out: maps.append(out))
+    with torch.no_grad():
+        logits = net(enlarged(images))
+    hook.remove()
+    assert found.features.std() > 0.01
+    torch.testing.assert_close(found.features, maps[0].flatten(2).mean(2), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.logits, logits, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", [lambda s: s.pop("AuxLogits.fc.bias"), lambda s: s.update(more=torch.zeros(1))])
+def test_torchvisions_weights_are_used_all_and_none_is_missing(torchvision_net, change):
+    state = dict(torchvision_net[1])
+    change(state)
+    with pytest.raises(RuntimeError, match=r"AuxLogits.fc.bias|more"):
+        InceptionTorchvision.opened(state)
+
+
+@pytest.mark.parametrize("extractor", [Inception, InceptionTorchvision, VGG16])
 def test_published_networks_look_at_colour_images_that_are_no_stacks(extractor):
     assert extractor.fits(NoFiles32)
     assert extractor.fits(Shape(3, 64, 64))

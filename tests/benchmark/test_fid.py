@@ -251,6 +251,8 @@ def test_the_notes_say_over_how_many_samples_and_what_it_compares_with():
     (other,) = FID.notes(FID.Options(extractor="random_conv"), 12_345).values()
     assert "not FID" in other
     assert "nothing published" in other
+    title = "Fréchet distance (torchvision Inception)"
+    assert "compares with values of SSGAN-LA" in FID.notes(FID.Options(extractor="inception_torchvision"), 9)[title]
 
 
 @pytest.mark.parametrize("n, told", [(2048, True), (2049, False)])

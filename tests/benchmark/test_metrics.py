@@ -16,6 +16,7 @@ from benchmark.data.base import Arrays, Prepared, open_prepared
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.extractors import digits as digits_module
 from benchmark.extractors.digits import DigitClassifier, Digits, accuracy, as_float, joint, load_classifier, shifted
+from benchmark.measures import all_outputs
 from benchmark.metrics.modes import Modes, floor, statistics
 
 CPU = torch.device("cpu")
@@ -223,3 +224,14 @@ def test_shifted_batches_keep_their_pixels_within_reach():
     image[0, 0, 4, 4] = 1
     places = {tuple(shifted(image, 1, rng)[0, 0].nonzero()[0].tolist()) for _ in range(200)}
     assert places == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}
+
+
+# --- every number --------------------------------------------------------------------------------------
+
+
+def test_all_outputs_are_those_through_every_extractor_that_does():
+    found = all_outputs()
+    assert {"fid", "fd_inception_torchvision", "kd_pixels", "precision", "precision_inception", "modes"} <= found
+    assert {"isc", "classifier_score_inception_torchvision", "rotation_accuracy", "probe_accuracy"} <= found
+    assert not {"fid_inception", "fd_inception", "modes_pixels"} & found
+    assert not {"classifier_score_vgg16", "classifier_score_pixels"} & found, "they name no classes"

