@@ -50,6 +50,7 @@ class STL10(Dataset):
     licence = "research use; images from ImageNet (Coates, Lee and Ng)"
     source = "stl10_binary.tar.gz, or unpacked"
     shape = (3, 48, 48)
+    split_names: ClassVar[dict[str, str]] = {"train": "unlabelled"}
     files: ClassVar[tuple[str, ...]] = ("unlabeled_X.bin", "test_X.bin")
 
     @classmethod
@@ -98,6 +99,7 @@ class LabelledSTL10(STL10):
     name = "stl10_labelled"
     about = "STL-10's 5,000 labelled photographs of 10 classes, 96x96 made 48x48 by PIL (bilinear)"
     labels = CLASSES
+    split_names: ClassVar[dict[str, str]] = {}
     files = ("train_X.bin", "test_X.bin", "train_y.bin", "test_y.bin")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from benchmark import plugins
 from benchmark.measures import measure_of
 from benchmark.papers import Published
 from benchmark.report.difference import FIXED, Difference, Uncertainty
@@ -168,9 +169,12 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
 
 def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Where the protocol of a published value cannot be taken for that of the trial's number `key`, in words."""
+    measured = measure_of(spec.protocol, key).stated
+    split = measured["reference_split"]
     ours = {
         "dataset": _folded(spec.dataset),
-        **measure_of(spec.protocol, key).stated,
+        **measured,
+        "reference_split": plugins.datasets[spec.dataset].split_names.get(str(split), split),
         "batch_norm": spec.protocol.batch_norm,
         "checkpoint": CHECKPOINT,
     }
