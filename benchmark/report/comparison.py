@@ -136,17 +136,20 @@ def _quoted(members: Sequence[Row], key: str) -> list[str]:
 
 
 def _told(order: TableOrder) -> list[str]:
-    """What became of the published order, in a sentence, and the pairs behind it."""
+    """What became of the published order, in a sentence, and the pairs that were decided."""
     if not str(order):
         return []
     tau = "" if order.tau is None else f"; Kendall's τ between published and measured means {order.tau:.2f}"
-    decided = [pair for pair in order.pairs if pair.verdict not in (None, OrderVerdict.UNDECIDED)]
-    return [f"- **Order**: {order}{tau}.", *map(_pair, decided)]
+    lines = [f"- **Order**: {order}{tau}."]
+    for verdict in (OrderVerdict.REPRODUCED, OrderVerdict.REVERSED):
+        if pairs := [_pair(pair) for pair in order.pairs if pair.verdict is verdict]:
+            lines.append(f"  - {verdict.value}: {'; '.join(pairs)}.")
+    return lines
 
 
 def _pair(pair: Pair) -> str:
+    """The better one as published over the other: probability of improvement, its interval, the corrected p."""
     gain = pair.improvement
-    numbers = f"{gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}]" if gain else "not known"
-    word = pair.verdict.value if pair.verdict else ""
+    numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}]" if gain else ""
     p_value = "" if pair.p_value is None else f", p = {pair.p_value:.3f}"
-    return f"- {escape(pair.first)} better than {escape(pair.second)}: probability {numbers}{p_value} – **{word}**."
+    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{p_value}"

@@ -8,6 +8,7 @@ from benchmark import plugins
 from benchmark.measures import Named, named
 from benchmark.report import comparison, provenance, text
 from benchmark.report.comparison import Footnotes
+from benchmark.report.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
 from benchmark.report.text import escape, grid
 from benchmark.report.verdicts import MEANINGS
@@ -87,13 +88,15 @@ def _dataset(name: str) -> str:
 
 
 def protocol_words(protocol: Protocol) -> str:
-    """The protocol as a sentence."""
-    return (
-        f"{'; '.join(map(_measure_words, named(protocol)))}. The generator normalises by"
-        f" {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)}. Measured at {protocol.evaluations}"
-        " evenly spaced steps of a training, the last of which counts"
+    """The protocol as a sentence; several measures as a list below it."""
+    measures = [_measure_words(one) for one in named(protocol)]
+    alone = f"{measures[0]}. " if len(measures) == 1 else ""
+    whole = (
+        f"{alone}The generator normalises by {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)}."
+        f" Measured at {protocol.evaluations} evenly spaced steps of a training, the last of which counts"
         + ("" if protocol.draws == 1 else f", there over {protocol.draws} draws of samples, the first of which counts")
     )
+    return whole if alone else "\n  - ".join([whole, *measures])
 
 
 def _measure_words(one: Named) -> str:
@@ -113,7 +116,7 @@ def _measure_words(one: Named) -> str:
         words.append(f"against {n_real} real images of the {reference} split")
     if one.measure.codec != "none":
         words.append(f"after {one.measure.codec.upper()} compression")
-    return (f"{escape(one.label)}: " if one.suffix else "") + ", ".join(words)
+    return (f"`{one.label}`: " if one.suffix else "") + ", ".join(words)
 
 
 def _progress(rows: list[Row]) -> str:
@@ -208,6 +211,13 @@ def _reading(suite: Suite, rows: list[Row]) -> list[str]:
     ]
     lines += _tolerance(suite, rows)
     lines += _differences(rows)
+    if any(result.published for row in rows for result in row.results.values()):
+        lines.append(
+            "- **Order**: of each two methods with published values that may be judged, is the one published as better"
+            f" better here? *Reproduced*: {ORDER_MEANINGS[OrderVerdict.REPRODUCED]}. *Undecided*:"
+            f" {ORDER_MEANINGS[OrderVerdict.UNDECIDED]}. The numbers are the probability that a training of the first"
+            " beats one of the second, its interval, and the corrected p."
+        )
     used = {result.verdict for row in rows for result in row.results.values() if result.published}
     lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]
     return lines + provenance.instruments(rows)
