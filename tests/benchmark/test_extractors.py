@@ -14,6 +14,7 @@ from benchmark.extractors.inception_torchvision import InceptionTorchvision
 from benchmark.extractors.pixels import Pixels
 from benchmark.extractors.random_conv import RandomConv
 from benchmark.extractors.vgg16 import VGG16
+from benchmark.metrics.fid import FID
 from benchmark.metrics.isc import ISC
 from benchmark.metrics.kid import KID
 from tests.benchmark.measures import CPU, measured, torch_fidelity, uint8
@@ -149,8 +150,33 @@ def seen(inception):
     return inception(FAKE), inception(REAL)
 
 
+class EarlyInception(Inception):
+    """The same network up to its first pooling: it stops there, so that many images cost little."""
+
+    layers = ("64",)
+    chunk = 4
+
+
+@pytest.mark.usefixtures("inception")
+def test_fid_through_inception_is_what_torch_fidelity_says(data_dir, monkeypatch):
+    """Of the network's first 64 features: of its last 2,048 torch-fidelity's eigenvalues alone take half a minute."""
+    path = data_dir / "inception" / Inception.weights.files[0]
+    monkeypatch.setattr(EarlyInception, "weights", pinned_to(Inception.weights, path))
+    early = EarlyInception(path, CPU)
+    fake, real = uint8(24, 3, (3, 32, 32)), uint8(20, 4, (3, 32, 32))
+    said = torch_fidelity(
+        fake,
+        real,
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path=str(path),
+        feature_layer_fid="64",
+        fid=True,
+    )
+    fid = measured(FID, early(fake).features, early(real).features, extractor="inception")
+    assert fid == {"fid": pytest.approx(said["frechet_inception_distance"], rel=1e-4)}
+
+
 def test_metrics_through_inception_are_what_torch_fidelity_says(seen, data_dir):
-    """FID is left out: torch-fidelity takes half a minute for the eigenvalues, of the same features as KID's."""
     fake, real = seen
     assert (fake.features.shape, fake.logits.shape) == ((4, 2048), (4, 1008))
     said = torch_fidelity(
