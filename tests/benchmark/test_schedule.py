@@ -23,7 +23,7 @@ data = StackedDigits.prepare(root, root / "data")
 torch.manual_seed(0)
 torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
 specs = list(load_suite(Path(sys.argv[2])).specs.values())
-jobs = [Job(spec, data, root / "c.pt", root / "checkpoints", 1, 0.0) for spec in specs]
+jobs = [Job(spec, data, root / "c.pt", root / "checkpoints", root / "samples", 1, 0.0) for spec in specs]
 
 class Listener:
     def __init__(self):
@@ -38,7 +38,7 @@ class Listener:
 here, there = Listener(), Listener()
 InProcess().run(jobs, here)
 lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", jobs[0].instruments,
-                         root / "checkpoints", 1, 0.0)
+                         root / "checkpoints", root / "samples", 1, 0.0)
 RayTune(root / "ray").run([*jobs, lost], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmark import tracking
+from benchmark import tracking_writer
 from benchmark.spec import TrialSpec, digest
 from benchmark.store import Cost, Measurement, TrialRecord
 from benchmark.suite import Suite, load_suite
@@ -153,7 +153,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
     room.sync(*room.records)
     assert capfd.readouterr() == ("", "")
     run = room.runs()[record.trial_id]
-    assert run.info.run_name == "GAN; the same GAN seed 0 (First; Second, quick)"
+    assert run.info.run_name == "GAN; the same GAN · seed 0 (First; Second, quick)"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 100_000
     assert {key: value for key, value in run.data.tags.items() if "." not in key and key != "mirrored"} == {
@@ -211,7 +211,7 @@ def test_artifacts_stand_in_the_workspace(room: Room) -> None:
 def test_a_second_sync_changes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.sync(*room.records)
     before = {trial_id: run.info.run_id for trial_id, run in room.runs().items()}
-    monkeypatch.setattr(tracking, "PAGE", 1)  # so that the search has several pages
+    monkeypatch.setattr(tracking_writer, "PAGE", 1)  # so that the search has several pages
     room.sync(*room.records)
     room.sync(room.records[0])
     assert {trial_id: run.info.run_id for trial_id, run in room.runs().items()} == before
@@ -260,7 +260,7 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
     assert "4 runs missing" in mirror.problem
     assert "OSError: disk full" in mirror.problem
     half = room.runs("interrupted")
-    assert len(half) == tracking.GIVE_UP_AFTER
+    assert len(half) == tracking_writer.GIVE_UP_AFTER
     room.sync(*records, suite=suite)
     whole = room.runs("interrupted")
     assert set(whole) == set(suite.specs)
@@ -341,14 +341,14 @@ def test_terms_are_finite_and_short() -> None:
     record = TrialRecord(
         trial_id=spec.trial_id, spec=spec, status="diverged", history=history, started=now, finished=now
     )
-    assert [point[:2] for point in points_of(record)] == [("evaluation/b", 2.0)]
+    assert [point[:2] for point in points_of(record, {})] == [("evaluation/b", 2.0)]
     assert all(0 < len(key) <= KEY and len(value) <= VALUE for key, value in params_of(record).items())
 
 
 def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
     suite = make_suite(tmp_path, scale="paper")
     record = make_record(next(iter(suite.specs.values())))
-    assert tags_of(record, suite, [])["mlflow.runName"] == "gan seed 0"
+    assert tags_of(record, suite, [])["mlflow.runName"] == "gan · seed 0"
 
 
 def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: Path) -> None:
