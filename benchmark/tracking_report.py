@@ -1,10 +1,12 @@
 """The report in MLflow's terms: the verdicts that trials are tagged with, and the run that holds the report."""
 
 import base64
+import html
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from benchmark.store import TrialRecord
 from benchmark.suite import Suite
@@ -66,10 +68,10 @@ def _as_html(markdown: str, figures: Mapping[str, bytes]) -> bytes:
     from markdown_it import MarkdownIt
 
     def inside(found: re.Match[str]) -> str:
-        picture = figures.get(found[1])
+        picture = figures.get(unquote(found[1]))
         return found[0] if picture is None else f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"'
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     title = next((line.lstrip("# ") for line in markdown.splitlines() if line.startswith("#")), "")
-    page = PAGE.format(title=title, body=re.sub(r'src="([^"]+)"', inside, body))
+    page = PAGE.format(title=html.escape(title), body=re.sub(r'src="([^"]+)"', inside, body))
     return page.encode()

@@ -1,12 +1,14 @@
 """A record in MLflow's terms: tags, parameters and points of curves, within what MLflow takes."""
 
+import base64
+import html
 import io
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark import plugins
 from benchmark.cells import Cell
@@ -16,8 +18,12 @@ from benchmark.spec import TrialSpec, digest
 from benchmark.store import TrialRecord
 from benchmark.suite import Suite
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 KEY, VALUE = 250, 5000  # characters; MLflow's limits are 250, and 6,000 or 8,000
-SIDE = 512
+SIDE = 512  # pixels of the final samples
+STEP_SIDE = 256  # of the sheets by step: MLflow's pages show them no larger, and there are many
 
 
 def tags_of(
@@ -72,8 +78,9 @@ def published_of(spec: TrialSpec, cells: Sequence[Cell]) -> dict[str, PublishedV
 
 def described(published: PublishedValue) -> str:
     """A published value in one line: value, spread and its kind, whether it was read, and where."""
-    spread = "" if published.spread is None else f" ± {published.spread:g} ({published.spread_kind.replace('_', ' ')})"
-    return f"{published.value:g}{spread}, {published.status}: {published.source}"
+    spread = "" if published.spread is None else f" ± {published.spread:g}"
+    kind = "" if published.spread is None else f" (spread: {published.spread_kind.replace('_', ' ')})"
+    return f"{published.value:g}{spread}, {published.status}{kind}: {published.source}"
 
 
 def _beside(published: PublishedValue | None) -> str:
@@ -120,18 +127,32 @@ def files_of(record: TrialRecord) -> dict[str, bytes]:
         "record.json": record.model_dump_json(indent=1, exclude={"samples_png"}).encode(),
         "environment.json": json.dumps(record.environment, indent=1).encode(),
     }
-    return files | ({"samples.png": enlarged(record.samples)} if record.samples_png else {})
+    if record.samples_png:
+        content = io.BytesIO()
+        enlarged(record.samples, SIDE).save(content, "PNG")
+        files["samples.png"] = content.getvalue()
+    return files
 
 
-def enlarged(png: bytes) -> bytes:
-    """The picture enlarged by a whole factor to at least SIDE pixels: MLflow shows pixels as they are."""
+def sheets_page(title: str, sheets: Mapping[int, bytes]) -> bytes:
+    """All sheets of a trial (step -> PNG) on one HTML page: MLflow's panel of images hides them under parameters."""
+    shown = "".join(
+        f'<figure><img width="{STEP_SIDE}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>step {step:,}</figcaption></figure>\n"
+        for step, png in sheets.items()
+    )
+    style = "body { font: 14px sans-serif } figure { display: inline-block } img { image-rendering: pixelated }"
+    head = f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title><style>{style}</style>'
+    return f"{head}\n<h1>{html.escape(title)}</h1>\n{shown}".encode()
+
+
+def enlarged(png: bytes, side: int) -> "Image":
+    """The picture enlarged by a whole factor to at least `side` pixels: MLflow shows pixels as they are."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(png))
-    factor = -(-SIDE // min(image.size))
-    content = io.BytesIO()
-    image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST).save(content, "PNG")
-    return content.getvalue()
+    factor = -(-side // min(image.size))
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:

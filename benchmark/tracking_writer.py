@@ -6,7 +6,6 @@ such as a verdict after more seeds, are set anew.
 """
 
 import hashlib
-import io
 import logging
 import os
 import re
@@ -21,7 +20,17 @@ from benchmark.spec import canonical, digest
 from benchmark.store import TrialRecord, sheet_path
 from benchmark.suite import Suite
 from benchmark.tracking_report import files_of_report, standings, tags_of_report
-from benchmark.tracking_terms import enlarged, files_of, milliseconds, params_of, points_of, published_of, tags_of
+from benchmark.tracking_terms import (
+    STEP_SIDE,
+    enlarged,
+    files_of,
+    milliseconds,
+    params_of,
+    points_of,
+    published_of,
+    sheets_page,
+    tags_of,
+)
 from benchmark.workspace import Workspace
 
 GIVE_UP_AFTER = 3  # failures in a row: the rest of the batch would only wait for a server that is away
@@ -215,18 +224,16 @@ class Writer:
         if record.data:
             data = Dataset(record.spec.dataset, digest(record.data)[:8], "local", canonical(record.data))
             self._client.log_inputs(run_id, [DatasetInput(data, [])])
-        self._log_files(run_id, files_of(record))
-        self._log_sheets(run_id, record)
+        sheets = self._sheets(record)
+        page = {"samples_by_step.html": sheets_page(record.spec.name, sheets)} if sheets else {}
+        self._log_files(run_id, files_of(record) | page)
+        for step, png in sheets.items():
+            self._client.log_image(run_id, enlarged(png, STEP_SIDE), key=SHEETS, step=step, synchronous=True)
 
-    def _log_sheets(self, run_id: str, record: TrialRecord) -> None:
-        """One image per measurement, as far as they were kept. Later ones are of an earlier attempt."""
-        from PIL import Image
-
-        for entry in record.history:
-            path = sheet_path(self.samples, record.trial_id, entry.step)
-            if path.is_file():
-                with Image.open(io.BytesIO(enlarged(path.read_bytes()))) as image:
-                    self._client.log_image(run_id, image, key=SHEETS, step=entry.step, synchronous=True)
+    def _sheets(self, record: TrialRecord) -> dict[int, bytes]:
+        """Step -> sheet of every measurement, as far as they were kept; others are of an earlier attempt."""
+        paths = {entry.step: sheet_path(self.samples, record.trial_id, entry.step) for entry in record.history}
+        return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="mlflow-mirror-") as scratch:
