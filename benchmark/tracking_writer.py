@@ -174,7 +174,7 @@ class Writer:
                 self._set_tags(kept, tags)
             return
         run_id = self._client.create_run(self.experiment, milliseconds(record.started), tags).info.run_id
-        self._log(run_id, record, {key: one.value for key, one in published.items()})
+        self._log(run_id, tags["mlflow.runName"], record, {key: one.value for key, one in published.items()})
         self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
         self._client.set_tag(run_id, "mirrored", mark)
 
@@ -212,7 +212,7 @@ class Writer:
         if changed:
             self._client.log_batch(run.info.run_id, tags=changed)
 
-    def _log(self, run_id: str, record: TrialRecord, published: Mapping[str, float]) -> None:
+    def _log(self, run_id: str, name: str, record: TrialRecord, published: Mapping[str, float]) -> None:
         from mlflow.entities import Dataset, DatasetInput, Metric, Param
 
         params = [Param(key, value) for key, value in params_of(record).items()]
@@ -225,7 +225,7 @@ class Writer:
             data = Dataset(record.spec.dataset, digest(record.data)[:8], "local", canonical(record.data))
             self._client.log_inputs(run_id, [DatasetInput(data, [])])
         sheets = self._sheets(record)
-        page = {"samples_by_step.html": sheets_page(record.spec.name, sheets)} if sheets else {}
+        page = {"samples_by_step.html": sheets_page(name, sheets)} if sheets else {}
         self._log_files(run_id, files_of(record) | page)
         for step, png in sheets.items():
             self._client.log_image(run_id, enlarged(png, STEP_SIDE), key=SHEETS, step=step, synchronous=True)

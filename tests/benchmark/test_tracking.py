@@ -513,6 +513,7 @@ def test_sheets_are_images_by_step_and_those_of_an_earlier_attempt_are_left_out(
         with Image.open(path) as image:
             assert image.size == (256, 256)
     page = (folder / "samples_by_step.html").read_text()
+    assert f"<h1>{run.info.run_name}</h1>" in page
     assert page.index("step 200<") < page.index("step 400<")
     assert "step 700" not in page
 
