@@ -58,11 +58,10 @@ def run(
     plan = session.plan()
     _print_plan(plan)
     try:
-        records = session.run(runner, plan)
+        records, page = session.run_and_render(runner, plan)
     except KeyboardInterrupt:
         complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
-    page = session.render(records)
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     failed = [record for record in records.values() if record.status == "failed"]

@@ -16,9 +16,20 @@ from benchmark.workspace import Workspace
 
 
 def make_jobs(
-    specs: Iterable[TrialSpec], workspace: Workspace, data_dir: Path, each: Resources, checkpoints: Path, say: Say
+    specs: Iterable[TrialSpec],
+    workspace: Workspace,
+    data_dir: Path,
+    each: Resources,
+    say: Say,
+    scratch: Path | None = None,
 ) -> list[Job]:
-    """A job for each trial, with these resources. Raises UserError when data or weights are missing or do not fit."""
+    """A job for each trial, with these resources. Raises UserError when data or weights are missing or do not fit.
+
+    What trials write goes to the workspace, or else under `scratch`.
+    """
+    checkpoints, samples = workspace.checkpoints, workspace.samples
+    if scratch:
+        checkpoints, samples = scratch, scratch / "samples"
     prepared: dict[str, Prepared] = {}
     instruments: dict[tuple[str, str], Instruments] = {}
     jobs = []
@@ -35,7 +46,7 @@ def make_jobs(
         if key not in instruments:
             say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
             instruments[key] = measuring.prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
-        jobs.append(Job(spec, data.path, instruments[key], checkpoints, each.cpus, gpus))
+        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus))
     return jobs
 
 

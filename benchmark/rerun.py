@@ -115,7 +115,7 @@ def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, con
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    jobs = make_jobs([spec], workspace, data_dir, each, scratch / surroundings, say)
+    jobs = make_jobs([spec], workspace, data_dir, each, say, scratch / surroundings)
     view = View({spec.trial_id: Line(spec.name, spec.steps)}, console)
     kept = Store(workspace.reproductions)
     with view.shown():

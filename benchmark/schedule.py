@@ -114,6 +114,7 @@ def _packed(job: Job) -> dict[str, Any]:
         "data": str(job.data),
         "instruments": job.instruments.model_dump(mode="json"),
         "checkpoints": str(job.checkpoints),
+        "samples": str(job.samples),
         "cpus": job.cpus,
         "gpus": job.gpus,
     }
@@ -128,6 +129,7 @@ def _unpacked(packed: dict[str, Any]) -> Job:
         Path(packed["data"]),
         Instruments.model_validate(packed["instruments"]),
         Path(packed["checkpoints"]),
+        Path(packed["samples"]),
         packed["cpus"],
         packed["gpus"],
     )

@@ -1,6 +1,7 @@
 """One `run` from the plan to the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,29 +45,51 @@ class Session:
         Raises UserError, before anything is started or written, when data is not prepared, the runner is not
         installed or the workspace cannot be written to.
         """
+        self._check(runner_name, plan)
+        with self._mirrored(runner_name) as mirror:
+            return self._train(runner_name, plan, mirror)
+
+    def run_and_render(self, runner_name: RunnerName, plan: Plan) -> tuple[dict[str, TrialRecord], Path]:
+        """`run`, then `render`; the report is mirrored too."""
+        self._check(runner_name, plan)
+        with self._mirrored(runner_name) as mirror:
+            records = self._train(runner_name, plan, mirror)
+            page = self.render(records)
+            if mirror:
+                mirror.report(page.parent)
+            return records, page
+
+    def _check(self, runner_name: RunnerName, plan: Plan) -> None:
         if plan.problems:
             raise UserError("\n\n".join(plan.problems))
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
         require_writable(self.workspace.root, "--workspace")
         require_writable(self.report_dir, "--report-dir")
-        self.workspace.create()
-        mirror = None
-        if runner_name == "ray":  # the in-process runner imports neither Ray nor MLflow
-            mirror = Mirror(self.suite, self.workspace)
-        keeper = Keeper(Store(self.workspace.results), mirror, View(lines_of(self.suite, plan.todo), self.console))
+
+    @contextmanager
+    def _mirrored(self, runner_name: RunnerName) -> Iterator[Mirror | None]:
+        """A mirror that is waited for at the end; none for the in-process runner: it imports neither Ray nor MLflow."""
+        mirror = Mirror(self.suite, self.workspace) if runner_name == "ray" else None
         try:
-            if plan.todo:
-                jobs = self._jobs(plan.todo.values())
-                with keeper.view.shown():
-                    runner(runner_name, self.workspace.ray).run(jobs, keeper)
-            records = self.records()
-            if mirror:
-                mirror.sync(records.values())
+            yield mirror
         finally:
             if mirror:
                 mirror.close()
         self._tell_of(mirror)
+
+    def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
+        self.workspace.create()
+        keeper = Keeper(Store(self.workspace.results), mirror, View(lines_of(self.suite, plan.todo), self.console))
+        if mirror:
+            mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
+        if plan.todo:
+            jobs = self._jobs(plan.todo.values())
+            with keeper.view.shown():
+                runner(runner_name, self.workspace.ray).run(jobs, keeper)
+        records = self.records()
+        if mirror:
+            mirror.sync(records.values())
         return records
 
     def records(self) -> dict[str, TrialRecord]:
@@ -92,9 +115,7 @@ class Session:
 
     def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
         """What every trial gets."""
-        return make_jobs(
-            specs, self.workspace, self.data_dir, self.suite.resources, self.workspace.checkpoints, self._say
-        )
+        return make_jobs(specs, self.workspace, self.data_dir, self.suite.resources, self._say)
 
     def _real_samples(self) -> dict[str, bytes]:
         """A contact sheet of real images for every dataset of the suite that is prepared here."""

@@ -182,6 +182,14 @@ class Store:
         write_atomically(self.path(record.trial_id), record.model_dump_json(indent=1).encode() + b"\n")
 
 
+def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
+    """Where the small contact sheet of one measurement stands: 4 x 4 images of fixed latents, as PNG.
+
+    Sheets are beside the records, to keep those small. Without them a trial has the sheet of its last measurement.
+    """
+    return folder / trial_id / f"step-{step:08d}.png"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file all or nothing: scratch file, flush to disk, rename. Its mode follows the user's umask."""
     path.parent.mkdir(parents=True, exist_ok=True)

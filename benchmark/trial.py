@@ -22,12 +22,13 @@ from benchmark.examining import AtRest, Examination
 from benchmark.measures import outputs
 from benchmark.measuring import Gauge, Instruments
 from benchmark.spec import TrialSpec
-from benchmark.store import Cost, Measurement, TrialRecord
+from benchmark.store import Cost, Measurement, TrialRecord, sheet_path, write_atomically
 from benchmark.training import Diverged, Trainer, clock
 
 PROGRESS_SECONDS = 1.0
 CHECKPOINT_SECONDS = 60.0
 SHEET = 64  # images on a contact sheet
+GLANCE = 16  # of them, on the small sheet of a measurement
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Job:
     data: Path
     instruments: Instruments
     checkpoints: Path
+    samples: Path
     cpus: int
     gpus: float
 
@@ -187,6 +189,8 @@ class _Trial:
         metrics = self._finite({key: found[key] for key in outputs(protocol)})
         self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
         self.sheet = torch.cat(first)[:SHEET]
+        glance = contact_sheet(self.sheet[:GLANCE], columns=4)
+        write_atomically(sheet_path(self.job.samples, self.job.spec.trial_id, trainer.step), glance)
 
     def _finite(self, metrics: dict[str, float]) -> dict[str, float]:
         if not all(map(math.isfinite, metrics.values())):

@@ -33,6 +33,11 @@ class Workspace:
         return self.root / "checkpoints"
 
     @property
+    def samples(self) -> Path:
+        """Small contact sheets of every trial, one for each of its measurements."""
+        return self.root / "samples"
+
+    @property
     def reproductions(self) -> Path:
         """Records of trials that `reproduce` ran again, apart from the results."""
         return self.root / "reproductions"

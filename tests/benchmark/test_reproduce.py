@@ -100,7 +100,9 @@ def with_metrics(record, **changed):
 
 def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, trained):
     store, (record, *_) = trained
-    before = snapshot(store.folder)
+    before, sheets = snapshot(store.folder), store.folder.parent / "samples" / record.trial_id
+    drawn = {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")}
+    assert len(drawn) == 2
     code, said, _ = again(record.trial_id[:6])
     assert code == 0
     assert "the same to the bit: every measurement" in said
@@ -109,6 +111,7 @@ def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, train
     kept = Store(store.folder.parent / "reproductions")
     assert kept.get(record.trial_id).history == record.history
     assert [path.name for path in kept.folder.iterdir()] == [f"{record.trial_id}.json"]  # no checkpoints stay
+    assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # nor were sheets touched
 
 
 def test_a_tampered_record_is_different_and_the_first_place_is_told(again, trained):

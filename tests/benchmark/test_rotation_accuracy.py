@@ -154,7 +154,7 @@ def data(tmp_path_factory):
 
 def run(spec, data, folder, dataset=Synthetic32):
     found = measuring.prepare(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
-    return trial.run(trial.Job(spec, data, found, folder / "c", 1, 0.0), lambda _: None)
+    return trial.run(trial.Job(spec, data, found, folder / "c", folder / "s", 1, 0.0), lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from baselines.gan import GAN
 from benchmark import cli, plugins
 from benchmark.errors import UserError
 from benchmark.extractors.digits import Digits
+from benchmark.schedule import InProcess
 from benchmark.session import Session
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
@@ -66,6 +69,33 @@ def test_a_run_trains_every_trial_and_a_second_one_none(session):
     assert snapshot(first.workspace.root) == before
 
 
+def test_every_measurement_leaves_a_sheet_of_the_same_latents(session):
+    made = session(seeds=1)
+    for trial_id, record in go(made).items():
+        folder = made.workspace.samples / trial_id
+        assert sorted(path.name for path in folder.iterdir()) == ["step-00000003.png", "step-00000006.png"]
+        with Image.open(folder / "step-00000006.png") as last, Image.open(BytesIO(record.samples)) as whole:
+            side = last.width // 4
+            assert last.size == (4 * side, 4 * side)
+            assert last.crop((0, 0, 4 * side, side)).tobytes() == whole.crop((0, 0, 4 * side, side)).tobytes()
+        assert (folder / "step-00000003.png").read_bytes() != (folder / "step-00000006.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_with_a_report_mirrors_both(session, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr("benchmark.session.runner", lambda *_: InProcess())  # Ray would take half a minute
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = session(seeds=1)
+    records, page = made.run_and_render("ray", made.plan())
+    assert page.is_file()
+    client = MlflowClient(f"sqlite:///{made.workspace.mlflow / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name(made.suite.name).experiment_id])
+    assert {run.data.tags.get("trial_id", run.data.tags.get("report")) for run in runs} == {*records, "quick"}
+    assert all("mlflow.loggedImages" in run.data.tags for run in runs if "trial_id" in run.data.tags)
+
+
 def test_every_method_trains_to_the_end_and_is_reported(session):
     made = session(Path("suites/methods.yaml"), scale="smoke")
     records = go(made)
@@ -96,6 +126,7 @@ def test_only_what_is_new_is_trained(session, small_suite):
 
 def test_a_killed_trial_goes_on_from_its_checkpoint_and_ends_the_same(session, monkeypatch, tmp_path):
     undisturbed = go(session())
+    sheets = snapshot(tmp_path / "ws" / "samples")
     for path in (tmp_path / "ws" / "results").iterdir():
         path.unlink()
     monkeypatch.setattr("benchmark.trial.CHECKPOINT_SECONDS", 0.0)
@@ -117,6 +148,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_and_ends_the_same(session, m
     monkeypatch.setattr(GAN, "loss", real_loss)
     resumed = go(session())
     assert {i: r.history for i, r in resumed.items()} == {i: r.history for i, r in undisturbed.items()}
+    assert snapshot(interrupted.workspace.samples) == sheets
     assert {i: r.samples_png for i, r in resumed.items()} == {i: r.samples_png for i, r in undisturbed.items()}
 
 

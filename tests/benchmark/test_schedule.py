@@ -14,6 +14,7 @@ import torch
 from benchmark.data.base import open_prepared
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.extractors.digits import DigitClassifier
+from benchmark.measuring import Instruments
 from benchmark.schedule import InProcess, RayTune
 from benchmark.suite import load_suite
 from benchmark.trial import Job
@@ -23,7 +24,8 @@ data = StackedDigits.prepare(root, root / "data")
 torch.manual_seed(0)
 torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
 specs = list(load_suite(Path(sys.argv[2])).specs.values())
-jobs = [Job(spec, data, root / "c.pt", root / "checkpoints", 1, 0.0) for spec in specs]
+found = Instruments(extractors={"digits": root / "c.pt"}, references={})
+jobs = [Job(spec, data, found, root / "checkpoints", root / "samples", 1, 0.0) for spec in specs]
 
 class Listener:
     def __init__(self):
@@ -37,8 +39,14 @@ class Listener:
 
 here, there = Listener(), Listener()
 InProcess().run(jobs, here)
+def sheets():
+    return {path.relative_to(root): path.read_bytes() for path in (root / "samples").rglob("*.png")}
+before = sheets()
+assert len(before) == 2 * len(jobs), here.records
+for path in (root / "samples").rglob("*.png"):
+    path.unlink()
 lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", jobs[0].instruments,
-                         root / "checkpoints", 1, 0.0)
+                         root / "checkpoints", root / "samples", 1, 0.0)
 RayTune(root / "ray").run([*jobs, lost], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard
@@ -49,6 +57,7 @@ for trial_id, record in here.records.items():
     assert record.status == other.status == "finished", other.error
     assert record.history == other.history and record.samples_png == other.samples_png
     assert other.environment["threads"] == 1
+assert sheets() == before
 print("same numbers")
 """
 

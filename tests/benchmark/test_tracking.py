@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmark import tracking
+from benchmark import tracking_writer
 from benchmark.spec import TrialSpec, digest
-from benchmark.store import Cost, Measurement, TrialRecord
+from benchmark.store import Cost, Measurement, TrialRecord, sheet_path, write_atomically
 from benchmark.suite import Suite, load_suite
 from benchmark.tracking import Mirror
-from benchmark.tracking_terms import KEY, VALUE, params_of, points_of, tags_of
+from benchmark.tracking_terms import KEY, VALUE, milliseconds, params_of, points_of, published_of, tags_of
 from benchmark.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
     room.sync(*room.records)
     assert capfd.readouterr() == ("", "")
     run = room.runs()[record.trial_id]
-    assert run.info.run_name == "GAN; the same GAN seed 0 (First; Second, quick)"
+    assert run.info.run_name == "GAN; the same GAN · seed 0 (First; Second, quick)"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 100_000
     assert {key: value for key, value in run.data.tags.items() if "." not in key and key != "mirrored"} == {
@@ -211,7 +211,7 @@ def test_artifacts_stand_in_the_workspace(room: Room) -> None:
 def test_a_second_sync_changes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.sync(*room.records)
     before = {trial_id: run.info.run_id for trial_id, run in room.runs().items()}
-    monkeypatch.setattr(tracking, "PAGE", 1)  # so that the search has several pages
+    monkeypatch.setattr(tracking_writer, "PAGE", 1)  # so that the search has several pages
     room.sync(*room.records)
     room.sync(room.records[0])
     assert {trial_id: run.info.run_id for trial_id, run in room.runs().items()} == before
@@ -260,7 +260,7 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
     assert "4 runs missing" in mirror.problem
     assert "OSError: disk full" in mirror.problem
     half = room.runs("interrupted")
-    assert len(half) == tracking.GIVE_UP_AFTER
+    assert len(half) == tracking_writer.GIVE_UP_AFTER
     room.sync(*records, suite=suite)
     whole = room.runs("interrupted")
     assert set(whole) == set(suite.specs)
@@ -341,14 +341,14 @@ def test_terms_are_finite_and_short() -> None:
     record = TrialRecord(
         trial_id=spec.trial_id, spec=spec, status="diverged", history=history, started=now, finished=now
     )
-    assert [point[:2] for point in points_of(record)] == [("evaluation/b", 2.0)]
+    assert [point[:2] for point in points_of(record, {})] == [("evaluation/b", 2.0)]
     assert all(0 < len(key) <= KEY and len(value) <= VALUE for key, value in params_of(record).items())
 
 
 def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
     suite = make_suite(tmp_path, scale="paper")
     record = make_record(next(iter(suite.specs.values())))
-    assert tags_of(record, suite, [])["mlflow.runName"] == "gan seed 0"
+    assert tags_of(record, suite, [])["mlflow.runName"] == "gan · seed 0"
 
 
 def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: Path) -> None:
@@ -414,3 +414,158 @@ def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, mo
     assert thread is not None
     thread.join(5)
     assert not thread.is_alive()
+
+
+PAPER = """
+title: A Paper
+authors: Somebody
+venue: NeurIPS
+year: 2019
+url: https://example.org
+tables:
+  one:
+    title: Table 1
+    dataset: stacked_digits
+    status: verified
+    source: the PDF, page 7
+    spread_kind: training_seeds
+    protocol: {n_fake: 640, codec: none, feature_extractor: digits}
+    rows:
+      GAN: {values: {modes: [VALUE, 20.5]}}
+      SSGAN: {values: {modes: 900}, status: unverified, source: from memory}
+"""
+
+
+def make_published(folder: Path, name: str, value: float = 1000.0) -> tuple[Suite, list[TrialRecord]]:
+    """The first table beside a published one, three seeds at the scale of the paper; the records of GAN."""
+    (folder / "papers").mkdir(exist_ok=True)
+    (folder / "papers" / "paper.yaml").write_text(PAPER.replace("VALUE", str(value)))
+    path = folder / f"{name}.yaml"
+    changed = SUITE.replace("seeds: [0, 1]", "seeds: [0, 1, 2]\ntolerance: {modes: 0.05}")
+    path.write_text(changed.replace("- title: First\n", "- title: First\n    published: paper/one\n"))
+    suite = load_suite(path, "paper")
+    return suite, [make_record(spec) for spec in suite.specs.values() if spec.method == "gan"]
+
+
+def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
+    suite, (record, *_) = make_published(tmp_path, "beside")
+    published = published_of(record.spec, suite.cells[:1])
+    points = {(key, step): value for key, value, _, step in points_of(record, {"modes": 1000.0})}
+    assert {at: value for at, value in points.items() if at[0].startswith("published")} == {
+        ("published/modes", 200): 1000,
+        ("published/modes", 1000): 1000,
+        ("published/difference/modes", 1000): -500,
+    }
+    tags = tags_of(record, suite, suite.cells[:1], {"modes": "inconclusive"})
+    assert tags["published.modes"] == "1000 ± 20.5, verified (spread: training seeds): the PDF, page 7"
+    assert tags["verdict.modes"] == "inconclusive"
+    assert tags["mlflow.note.content"].startswith("**finished** modes 500 (published 1000), kl 0.2")
+    assert set(published) == {"modes"}
+    cell = suite.cells[1]
+    unread = tags_of(make_record(cell.specs[0]), suite, [cell], {})
+    assert unread["published.modes"] == "900, unverified: from memory"
+    assert "modes 800 (published 900, unverified)" in unread["mlflow.note.content"]
+    assert "verdict.kl" not in unread
+
+
+def test_a_trial_that_measured_nothing_still_shows_what_was_published(tmp_path: Path) -> None:
+    _, (record, *_) = make_published(tmp_path, "nothing")
+    failed = record.model_copy(update={"history": [], "cost": None})
+    assert [(key, value, step) for key, value, _, step in points_of(failed, {"modes": 9.0})] == [
+        ("published/modes", 9.0, 0)
+    ]
+
+
+def test_a_verdict_that_changes_is_a_new_tag_and_no_new_run(room: Room) -> None:
+    suite, (first, second, third) = make_published(room.suite.path.parent, "judged")
+    mirror = room.sync(first, second, suite=suite)
+    before = room.runs("judged")
+    assert {run.data.tags["verdict.modes"] for run in before.values()} == {"inconclusive"}
+    assert before[first.trial_id].data.metrics["published/difference/modes"] == -500
+    room.client.set_tag(before[first.trial_id].info.run_id, "mlflow.note.content", "mine")
+    mirror.submit(third)  # one record alone, as while a run is going on
+    mirror.close()
+    after = room.runs("judged")
+    assert {run.data.tags["verdict.modes"] for run in after.values()} == {"worse"}
+    assert {i: after[i].info.run_id for i in before} == {i: run.info.run_id for i, run in before.items()}
+    assert after[first.trial_id].data.tags["mlflow.note.content"] == "mine"
+
+
+def test_another_published_value_replaces_the_run(room: Room) -> None:
+    suite, (record, *_) = make_published(room.suite.path.parent, "corrected")
+    room.sync(record, suite=suite)
+    suite, _ = make_published(room.suite.path.parent, "corrected", 505.5)
+    room.sync(record, suite=suite)
+    assert room.runs("corrected")[record.trial_id].data.metrics["published/modes"] == 505.5
+
+
+def test_sheets_are_images_by_step_and_those_of_an_earlier_attempt_are_left_out(room: Room) -> None:
+    suite = make_suite(room.suite.path.parent, "sheets")
+    record = make_record(next(iter(suite.specs.values())))
+    for step in (200, 400, 700):
+        write_atomically(sheet_path(room.workspace.samples, record.trial_id, step), record.samples)
+    room.sync(record, suite=suite)
+    run = room.runs("sheets")[record.trial_id]
+    folder = Path(room.client.download_artifacts(run.info.run_id, ""))
+    found = sorted(path.name.split("+timestamp")[0] for path in (folder / "images").glob("*.png"))
+    assert found == ["samples~by step+step+200", "samples~by step+step+400"]
+    for path in (folder / "images").glob("*.png"):
+        with Image.open(path) as image:
+            assert image.size == (256, 256)
+    page = (folder / "samples_by_step.html").read_text()
+    assert f"<h1>{run.info.run_name}</h1>" in page
+    assert page.index("step 200<") < page.index("step 400<")
+    assert "step 700" not in page
+
+
+def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) -> None:
+    suite = make_suite(room.suite.path.parent, "reported")
+    records = [make_record(spec) for spec in suite.specs.values()]
+
+    def reports() -> list[Any]:
+        experiment = room.client.get_experiment_by_name("reported").experiment_id
+        return list(room.client.search_runs([experiment], "tags.report = 'quick'"))
+
+    def publish() -> Any:
+        mirror = Mirror(suite, room.workspace)
+        mirror.sync(records)
+        mirror.report(tmp_path)
+        mirror.close()
+        assert mirror.problem is None
+        (run,) = reports()
+        return run
+
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "a b.png").write_bytes(records[0].samples)
+    (tmp_path / "leaderboard.md").write_text("# A & B\n\n| x |\n| --: |\n| 1 |\n\n![f](<figures/a b.png>)\n\n<script>")
+    (tmp_path / "results.csv").write_text("a\n1\n")
+    first = publish()
+    assert first.info.run_name == "leaderboard (quick)"
+    assert first.info.start_time > max(milliseconds(record.finished) for record in records)  # the newest is on top
+    folder = Path(room.client.download_artifacts(first.info.run_id, ""))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "figures",
+        "leaderboard.html",
+        "leaderboard.md",
+        "results.csv",
+    ]
+    page = (folder / "leaderboard.html").read_text()
+    assert "<td" in page
+    assert 'src="data:image/png;base64,' in page
+    assert "figures/" not in page
+    assert "<script>" not in page
+    assert publish().info.run_id == first.info.run_id
+    (tmp_path / "results.csv").write_text("a\n2\n")
+    (tmp_path / "figures" / "a b.png").unlink()
+    second = publish()
+    assert second.info.run_id != first.info.run_id
+    assert not [item.path for item in room.client.list_artifacts(second.info.run_id, "figures")]
+
+
+def test_a_report_that_cannot_be_read_is_told_and_stops_nothing(room: Room, tmp_path: Path) -> None:
+    mirror = Mirror(room.suite, room.workspace)
+    mirror.report(tmp_path / "none")
+    mirror.close()
+    assert mirror.problem is not None
+    assert "1 run missing" in mirror.problem
+    assert "leaderboard.md" in mirror.problem

@@ -10,12 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 from test_tracking import Room
 
+from benchmark.store import sheet_path, write_atomically
 from benchmark.tracking import Mirror
 
 pytestmark = pytest.mark.slow
@@ -39,6 +42,11 @@ BUDGETS = (20, 60, 180)  # seconds of the page's own clock, which runs ahead: on
 Page = Callable[..., str]
 
 
+def runs_of(room: Room) -> list[Any]:
+    experiment = room.client.get_experiment_by_name("digits")
+    return list(room.client.search_runs([experiment.experiment_id]))
+
+
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     return Room(tmp_path_factory.mktemp("pages"))
@@ -48,7 +56,18 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 def mirror(room: Room) -> Mirror:
     if BROWSER is None:
         pytest.skip("no chromium on PATH (on Debian: apt-get install chromium)")
-    return room.sync(*room.records)
+    record = room.records[0]
+    for entry in record.history:
+        write_atomically(sheet_path(room.workspace.samples, record.trial_id, entry.step), record.samples)
+    folder = room.workspace.root / "report"
+    write_atomically(folder / "leaderboard.md", b"# The leaderboard")
+    write_atomically(folder / "results.csv", b"a\n")
+    mirror = Mirror(room.suite, room.workspace)
+    mirror.sync(room.records)
+    mirror.report(folder)
+    mirror.close()
+    assert mirror.problem is None
+    return mirror
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +133,27 @@ def page(server: str, tmp_path: Path) -> Page:
 
 def test_the_page_that_is_named_lists_every_run(room: Room, mirror: Mirror, page: Page) -> None:
     assert mirror.page is not None
-    names = {run.info.run_name for run in room.runs().values()}
-    assert len(names) == 4
-    page(mirror.page.removeprefix("http://127.0.0.1:5000/"), *names, "stacked_digits")
+    names = {run.info.run_name for run in runs_of(room)}
+    assert len(names) == 5
+    at = mirror.page.removeprefix("http://127.0.0.1:5000/")
+    page(at, *names, "stacked_digits")
+    search = quote('tags.method = "ssgan"')
+    charts = page(f"{at}&searchFilter={search}&compareRunsMode=CHART", "SSGAN · seed 0", "SSGAN · seed 1")
+    assert "leaderboard (quick)" not in charts
 
 
 def test_a_run_shows_its_numbers_curves_and_samples(room: Room, page: Page) -> None:
-    run = room.runs()[room.records[0].trial_id]
+    (run,) = (run for run in runs_of(room) if run.data.tags.get("trial_id") == room.records[0].trial_id)
     at = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     page(at, run.info.run_name, "evaluation/modes", "usage/train_seconds", "optimizer.lr", "0.0002")
-    sections = [f">{section}<" for section in ("evaluation", "loss/discriminator", "loss/generator", "usage")]
+    parts = ("evaluation", "loss/discriminator", "loss/generator", "samples", "usage")
+    sections = [f">{section}<" for section in parts]
     curves = page(f"{at}/model-metrics", *sections, "js-plotly-plot")
     assert sorted(sections, key=curves.index) == sections  # results first, costs last
-    page(f"{at}/artifacts/samples.png", "record.json", "environment.json", 'src="blob:')
+    page(f"{at}/artifacts/samples.png", "record.json", "environment.json", "samples_by_step.html", 'src="blob:')
+
+
+def test_the_report_can_be_read(room: Room, page: Page) -> None:
+    (run,) = (run for run in runs_of(room) if "report" in run.data.tags)
+    at = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/leaderboard.html"
+    page(at, "leaderboard (quick)", "results.csv", "<iframe")
