@@ -10,7 +10,7 @@ import yaml
 
 from benchmark import cli
 from benchmark.errors import UserError
-from benchmark.report.provenance import cell_command, command
+from benchmark.report.provenance import again, cell_command
 from benchmark.suite import load_suite, restricted
 
 SUITE = {
@@ -79,7 +79,7 @@ def test_the_command_of_a_cell_runs_that_cell(suite, monkeypatch, capsys, tmp_pa
     planned = json.loads(capsys.readouterr().out)["cell_states"]
     trials = [trial["trial_id"] for state in planned for trial in state["trials"]]
     assert trials == [spec.trial_id for spec in cell.specs]
-    assert command(restricted(suite, ["Width K/4/SS GAN's"])).splitlines()[1] == line
+    assert again(restricted(suite, ["Width K/4/SS GAN's"]))[0].splitlines()[1] == line
 
 
 def test_a_part_does_not_overwrite_the_report_of_the_whole(suite, monkeypatch, tmp_path):
