@@ -84,15 +84,16 @@ def _constants(recipe: Recipe, folder: Path) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("key", "value", "source", f"where set, in {folder}/"):
         table.add_column(name, no_wrap=name != "source", overflow="fold")
-    group = ""
+    before: list[str] = []
     for key, constant in recipe.constants.items():
-        outer, _, inner = key.partition(".")
-        if inner and outer != group:
-            table.add_row(Text(outer))
-        group = outer
+        *groups, name = key.split(".")
+        for depth, group in enumerate(groups):
+            if before[: depth + 1] != groups[: depth + 1]:
+                table.add_row(Text(f"{'  ' * depth}{group}"))
+        before = groups
         value, where = shown(constant.value), constant.where.removeprefix(f"{folder}/")
-        cells = (f"  {inner}" if inner else key, folded(value, VALUE), constant.source, folded(where, WHERE))
-        table.add_row(*map(Text, cells))
+        indented = f"{'  ' * len(groups)}{name}"
+        table.add_row(*map(Text, (indented, folded(value, VALUE), constant.source, folded(where, WHERE))))
     return table
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.errors import UserError
-from benchmark.spec import TrialSpec
+from benchmark.spec import Measure, TrialSpec
 from benchmark.suite import Suite, load_suite
 from benchmark.validation import field_at
 from benchmark.yaml_file import KeyPath, dotted
@@ -132,6 +132,11 @@ def _owner(spec: TrialSpec, path: KeyPath) -> tuple[str, type[BaseModel], KeyPat
         return spec.method, plugins.methods[spec.method].Options, path[1:]
     if path[0] == "network_options" and len(path) > 1:
         return spec.network, plugins.networks[spec.network].Options, path[1:]
+    if path[:2] == ("protocol", "measures") and len(path) > 4 and path[3] == "options":
+        metric = plugins.metrics[spec.protocol.measures[str(path[2])].metric]
+        return metric.name, metric.Options, path[4:]
+    if path[:2] == ("protocol", "measures") and len(path) > 3:
+        return "a measure", Measure, path[3:]
     return "a trial", TrialSpec, path
 
 

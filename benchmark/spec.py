@@ -76,7 +76,7 @@ class Measure(Frozen):
     generator and metric, for real images too (MS-08, MS-09). `options` are the metric's own.
     """
 
-    metric: str
+    metric: str = Field(description="ours: a measure is called after its metric")
     n_fake: PositiveInt | None = Field(default=None, description="no samples are drawn")
     codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are measured as they are (MS-09)")
     options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")

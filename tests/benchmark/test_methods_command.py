@@ -129,7 +129,7 @@ def test_a_method_is_printed_with_its_recipes(monkeypatch, capsys):
         "5 classes",
         "recipe 1 of 2, on stacked_mnist",
         "suite neurips2019, table Stacked-MNIST, K/4, row Dist-GAN + MS, scale paper",
-        "suite stacked_mnist, table K/4, row Dist-GAN + MS, scale paper",
+        "suite stacked_mnist, table K/4, MSGAN's networks, row Dist-GAN + MS, scale paper",
         "msdistgan_mnist1k.py:139-163",
     ):
         assert words in said
@@ -160,8 +160,9 @@ def test_it_is_readable_at_100_columns(method_name):
     assert max(map(cell_len, lines)) <= 100
     assert "…" not in "".join(lines)
     for key in recipes[0].constants:
-        outer, _, inner = key.partition(".")
-        assert any(line.startswith(f"  {inner} " if inner else f"{outer} ") for line in lines), key
+        *groups, name = key.split(".")
+        assert any(line.startswith(f"{'  ' * len(groups)}{name} ") for line in lines), key
+        assert all(any(line.rstrip() == f"{'  ' * d}{group}" for line in lines) for d, group in enumerate(groups)), key
     sources = {word for recipe in recipes for constant in recipe.constants.values() for word in constant.source.split()}
     cut = [word for word in sources if len(word) <= 28 and not any(word in line for line in lines)]
     assert not cut, "words that were broken in two"
