@@ -188,8 +188,8 @@ def test_long_names_are_folded_at_their_joints(text, width, expected):
         (["mgan"], "unknown method 'mgan'; did you mean 'msgan'?"),
         (["msgan", "--dataset", "stacked_digit"], "unknown dataset 'stacked_digit'; did you mean 'stacked_digits'?"),
         (
-            ["msgan", "--dataset", "stacked_mnist"],
-            "trains method 'msgan' on 'stacked_mnist'; it is trained on: cifar10, folder_32, stacked_dig",
+            ["msgan", "--dataset", "svhn"],
+            "trains method 'msgan' on 'svhn'; it is trained on: celeba, cifar10, cifar100,",
         ),
         (["--dataset", "stacked_mnist"], "--dataset: also name the method"),
     ],
