@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from baselines.gan import GAN
-from benchmark import cli, plugins
+from benchmark import cli
 from benchmark.errors import UserError
 from benchmark.extractors.digits import Digits
 from benchmark.session import Session
@@ -64,16 +64,6 @@ def test_a_run_trains_every_trial_and_a_second_one_none(session):
     assert not first.plan().todo
     assert go(first) == records
     assert snapshot(first.workspace.root) == before
-
-
-def test_every_method_trains_to_the_end_and_is_reported(session):
-    made = session(Path("suites/methods.yaml"), scale="smoke")
-    records = go(made)
-    assert {record.spec.method for record in records.values()} == set(plugins.methods)
-    assert {record.spec.method: record.error for record in records.values() if record.status != "finished"} == {}
-    page = made.render(records).read_text()
-    assert "Self-labelling GAN‡" in page
-    assert f"{len(records)} of {len(records)} finished" in page
 
 
 def test_the_same_trial_gives_the_same_numbers_to_the_bit(session, tmp_path):
