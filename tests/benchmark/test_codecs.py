@@ -57,7 +57,7 @@ def test_none_gives_back_the_images_themselves():
 
 
 def test_three_digits_as_one_colour_image_lose_more_than_three_grey_images(tmp_path):
-    """MS-09: RGB is turned into luma and chroma, and chroma is halved, so independent channels bleed into each other."""
+    """MS-09: RGB becomes luma and chroma, and chroma is halved, so independent channels bleed into each other."""
     train, _, _ = StackedDigits.read(tmp_path)
     digits = torch.from_numpy(np.kron(train.images[:90], np.ones((1, 1, 4, 4), np.uint8)))[:, :, 2:30, 2:30]
     together = digits.reshape(30, 3, 28, 28)
