@@ -166,6 +166,11 @@ class Builder:
             reference, name = told.rsplit("/", 1)
             return self._published_row(reference, name, key, "")
         if table.published is None:
+            if told:
+                where = self.source.at(key)
+                raise UserError(
+                    f"{where}: '{told}' is a row of no table; write paper/table/row, or give the table 'published'"
+                )
             return None
         with located(self.source.at(("tables", index, "published"))):
             self._table(table.published)

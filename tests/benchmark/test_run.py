@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from baselines.gan import GAN
-from benchmark import cli, plugins
+from benchmark import cli
 from benchmark.errors import UserError
 from benchmark.extractors.digits import Digits
 from benchmark.schedule import InProcess

@@ -1,5 +1,8 @@
 """A suite is read as a whole; every mistake is named with file, line, key, value and the nearest spelling."""
 
+import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmark import plugins
+from benchmark import cli, plugins
 from benchmark.data import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.errors import UserError
@@ -58,6 +61,70 @@ def test_layers_win_in_order(tmp_path, small_suite):
     assert (b.steps, b.batch_size) == (11, 20)
     tiny = load_suite(suite.path, "tiny")
     assert {spec.steps for spec in tiny.specs.values()} == {2}
+
+
+ORDER = ["defaults", "recipe 0", "recipe 0, gan", "recipe 1", "recipe 1, gan", "recipe 2", "recipe 2, gan"]
+ORDER += ["table defaults", "table, gan", "row", "scale"]
+
+
+@pytest.mark.parametrize("top", range(len(ORDER)))
+def test_every_layer_lies_over_those_before_it_and_the_methods_part_over_the_whole(tmp_path, small_suite, top):
+    """Each layer up to `top` sets the same value, which is the number of the layer."""
+    (tmp_path / "recipes").mkdir()
+    layer = {name: {"steps": 100 + n} if n <= top else {} for n, name in enumerate(ORDER)}
+    others = {"ssgan": {"steps": 999}}  # of another method
+    for n in range(3):
+        methods = {"gan": layer[f"recipe {n}, gan"], **others}
+        recipe = {**layer[f"recipe {n}"], "methods": methods, "sources": f"recipe {n}"}
+        methods["gan"] = {**methods["gan"], "sources": f"recipe {n}, gan"}
+        (tmp_path / "recipes" / f"r{n}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    table = {
+        "title": "T",
+        "recipe": ["r1", "r2"],
+        "defaults": {**layer["table defaults"], "sources": "table defaults"},
+        "methods": {"gan": {**layer["table, gan"], "sources": "table, gan"}, **others},
+        "rows": {"A": {"method": "gan", **layer["row"], "sources": "row"}},
+    }
+    scale = {"cell": {**layer["scale"], "sources": "scale"}}
+    defaults = {**SMALL["defaults"], "steps": 100, "sources": "defaults"}
+    path = small_suite(defaults=defaults, recipe="r0", tables=[table], scales={"quick": scale})
+    (cell,) = load_suite(path).cells
+    assert cell.specs[0].steps == 100 + top
+    origin = cell.origins[("steps",)]
+    assert origin.source == ORDER[top]
+    file, line = origin.line.rsplit(":", 1)
+    assert Path(file).read_text().splitlines()[int(line) - 1].strip() == f"steps: {100 + top}"
+    written = ORDER[top].partition(",")[0].replace("recipe ", "recipes/r")
+    assert Path(file) == (tmp_path / f"{written}.yaml" if written.startswith("recipes/") else path)
+
+
+def test_a_rows_own_recipe_comes_after_those_of_its_table_and_before_the_tables_values(tmp_path, small_suite):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "tables.yaml").write_text("{steps: 10, batch_size: 12, methods: {gan: {steps: 11}}}")
+    (tmp_path / "recipes" / "rows.yaml").write_text("{steps: 12, batch_size: 16, methods: {gan: {steps: 13}}}")
+    rows = {"A": {"method": "gan", "recipe": "rows"}, "B": {"method": "gan"}, "C": {"method": "ssgan"}}
+    table = {"title": "T", "recipe": "tables", "defaults": {"batch_size": 20}, "rows": rows}
+    steps = [cell.specs[0].steps for cell in load_suite(small_suite(tables=[table])).cells]
+    assert steps == [13, 11, 10]
+    assert {spec.batch_size for spec in load_suite(small_suite(tables=[table])).specs.values()} == {20}
+
+
+def test_what_a_recipe_sets_for_a_method_stands_with_its_source_in_the_recipe(monkeypatch, capsys):
+    """`python -m benchmark methods dist_gan_ms`, as a reader looks it up."""
+    monkeypatch.setattr(sys, "argv", ["benchmark", "methods", "dist_gan_ms", "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    recipes = json.loads(capsys.readouterr().out)
+    expected = {"msgan_resnet": (0.5, 0.1), "msgan_celeba": (1.0, 0.1), "msgan_stacked_mnist_k2": (1.0, 1.0)}
+    found = {}
+    for recipe in recipes["recipes"] if isinstance(recipes, dict) else recipes:
+        weights = [recipe["constants"][f"options.weight_{player}"] for player in "dg"]
+        for weight in weights:
+            file, line = weight["where"].rsplit(":", 1)
+            assert "dist_gan_ms" in Path(file).read_text().splitlines()[int(line) - 1] or file == "suites/methods.yaml"
+            assert re.search(r"msdistgan_\w+\.py:\d+", weight["source"])
+        found[Path(file).stem] = tuple(weight["value"] for weight in weights)
+    assert {name: found[name] for name in expected} == expected
 
 
 def test_seeds_can_be_counted_from_outside(small_suite):
@@ -262,6 +329,112 @@ def test_published_rows_are_found_by_name_or_refused(tmp_path, small_suite):
     assert "p/t has no row 'SSS'; did you mean 'SS'?" in message(small_suite(tables=[table]))
     rows["SSGAN"]["published"] = "none"
     assert load_suite(small_suite(tables=[table])).cells[1].published is None
+
+
+TWO_PAPERS = {
+    "p": {"t": {"GAN": 5, "SS": 6.5}, "other": {"SS": 7}},
+    "q": {"t": {"GAN": 8}},
+}
+
+
+def write_papers(folder):
+    """Paper -> table -> row -> modes."""
+    (folder / "papers").mkdir()
+    about = {"dataset": "stacked_digits", "status": "verified", "source": "page 3", "spread_kind": "none"}
+    for name, tables in TWO_PAPERS.items():
+        tables = {
+            table: {
+                "title": f"{name}/{table}",
+                **about,
+                "protocol": {"n_fake": 9},
+                "rows": {row: {"values": {"modes": value}} for row, value in rows.items()},
+            }
+            for table, rows in tables.items()
+        }
+        paper = {"title": name, "authors": "A", "venue": "V", "year": 2019, "url": "u", "tables": tables}
+        (folder / "papers" / f"{name}.yaml").write_text(yaml.safe_dump(paper))
+
+
+BOTH = {"GAN": {"method": "gan"}, "SSGAN": {"method": "ssgan"}}
+
+
+def published_in(path):
+    """Row -> the table that its value is from, and the value."""
+    cells = load_suite(path).cells
+    return {
+        cell.row: cell.published and (cell.published.table.title, cell.published.values["modes"][0]) for cell in cells
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "gan", "ssgan"),
+    [
+        ({"published": "p/t", "published_as": {"SSGAN": "SS"}}, ("p/t", 5), ("p/t", 6.5)),
+        ({"published": "p/t", "published_as": {"SSGAN": "none"}}, ("p/t", 5), None),
+        ({"published": "p/t", "published_as": {"SSGAN": "p/other/SS"}}, ("p/t", 5), ("p/other", 7)),
+        ({"published_as": {"GAN": "q/t/GAN"}}, ("q/t", 8), None),
+        (
+            {
+                "published": "p/t",
+                "published_as": {"GAN": "none", "SSGAN": "none"},
+                "rows": {
+                    "GAN": {"method": "gan", "published": "q/t/GAN"},
+                    "SSGAN": {"method": "ssgan", "published": "SS"},
+                },
+            },
+            ("q/t", 8),
+            ("p/t", 6.5),
+        ),
+    ],
+    ids=["another row", "none", "another table", "no table of its own", "the row says more"],
+)
+def test_published_values_are_found_wherever_they_stand(tmp_path, small_suite, table, gan, ssgan):
+    write_papers(tmp_path)
+    found = published_in(small_suite(tables=[{"title": "T", "rows": BOTH} | table]))
+    assert found == {"GAN": gan, "SSGAN": ssgan}
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            {"published": "p/t", "published_as": {"SSGAM": "SS"}},
+            ["published_as.SSGAM", "there is no row 'SSGAM'", "did you mean 'SSGAN'?"],
+        ),
+        (
+            {"published": "p/t", "published_as": {"SSGAN": "SSS"}},
+            ["published_as.SSGAN", "p/t has no row 'SSS'; did you mean 'SS'?", "'published: none'"],
+        ),
+        ({"published_as": {"GAN": "r/t/GAN"}}, ["published_as.GAN", "unknown paper 'r'"]),
+        ({"published_as": {"GAN": "p/tt/GAN"}}, ["published_as.GAN", "has no table 'tt'; did you mean 't'?"]),
+        ({"published_as": {"GAN": "q/t/GAM"}}, ["published_as.GAN", "q/t has no row 'GAM'; did you mean 'GAN'?"]),
+        (
+            {"rows": {"GAN": {"method": "gan", "published": "q/t/GAM"}}},
+            ["rows.GAN.published", "q/t has no row 'GAM'; did you mean 'GAN'?"],
+        ),
+        (
+            {"published_as": {"GAN": "GAN"}},
+            ["published_as.GAN", "'GAN' is a row of no table", "paper/table/row"],
+        ),
+        ({"rows": {"GAN": {"method": "gan", "published": "GAN"}}}, ["rows.GAN.published", "a row of no table"]),
+        ({"methods": {"gna": {"steps": 5}}}, ["tables[0].methods.gna", "unknown method 'gna'; did you mean 'gan'?"]),
+        ({"methods": {"gan": 5}}, ["tables[0].methods.gan", "5"]),
+        ({"methods": {"gan": {"stesp": 5}}}, ["tables[0].methods.gan.stesp", "did you mean 'steps'?"]),
+        ({"recipe": ["whole", "hole"]}, ["tables[0].recipe", "unknown recipe 'hole'; did you mean 'whole'?"]),
+        ({"recipe": "unknown_method"}, ["unknown_method.yaml:2", "methods.gna", "did you mean 'gan'?"]),
+        ({"recipe": "no_mapping"}, ["no_mapping.yaml:1", "methods", "must map each method"]),
+        ({"recipe": "no_patch"}, ["no_patch.yaml:1", "methods", "must map each method"]),
+    ],
+)
+def test_mistakes_about_methods_and_published_values_are_named(tmp_path, small_suite, table, expected):
+    write_papers(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    recipes = {"whole": {}, "unknown_method": {"gna": {}}, "no_mapping": [1], "no_patch": {"gan": 3}}
+    for name, methods in recipes.items():
+        (tmp_path / "recipes" / f"{name}.yaml").write_text(yaml.safe_dump({"methods": methods}))
+    text = message(small_suite(tables=[{"title": "T", "rows": BOTH} | table]))
+    for part in expected:
+        assert part in text
 
 
 JSON = st.recursive(

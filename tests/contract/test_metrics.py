@@ -1,4 +1,4 @@
-"""What every registered metric of samples must do, through extractors and on datasets that need no files."""
+"""What every registered metric must do, of samples or of the discriminator, on datasets that need no files."""
 
 import math
 import re
@@ -9,16 +9,19 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from baselines.networks.base import Judgement
 from benchmark import measuring, plugins
-from benchmark.data.base import open_prepared
-from benchmark.measuring import Gauge
-from benchmark.metrics.base import Real, SampleMetric
+from benchmark.data.base import Arrays, Prepared, open_prepared
+from benchmark.measures import named
+from benchmark.measuring import Gauge, Instruments
+from benchmark.metrics.base import DiscriminatorMetric, Real, SampleMetric
 from benchmark.spec import Protocol
 
 from .examples import CPU
 
 SAMPLES = 150
 OF_SAMPLES = [name for name in plugins.metrics if issubclass(plugins.metrics[name], SampleMetric)]
+OF_DISCRIMINATORS = [name for name in plugins.metrics if issubclass(plugins.metrics[name], DiscriminatorMetric)]
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +88,16 @@ def images(dataset):
     return torch.from_numpy(rng.integers(0, 256, (SAMPLES, *dataset.shape), dtype=np.uint8))
 
 
+def test_every_metric_is_of_one_kind():
+    assert sorted(OF_SAMPLES + OF_DISCRIMINATORS) == sorted(plugins.metrics)
+
+
 def test_it_says_what_it_measures(metric_class, options):
+    assert metric_class.draws
+    assert_described(metric_class, options)
+
+
+def assert_described(metric_class, options):
     assert plugins.metrics[metric_class.name] is metric_class
     assert metric_class.about.strip()
     outputs = metric_class.outputs(options)
@@ -173,3 +185,114 @@ def test_fewer_images_are_asked_for_in_a_reduced_scale(metric_class):
     few = small(metric_class, metric_class.Options().extractor)
     assert getattr(few, "n_real", SAMPLES) == SAMPLES
     assert metric_class.shrunk(few, 10**6) == few
+
+
+# --- of the discriminator ------------------------------------------------------------------------------
+
+
+class Pooled:
+    """A discriminator that looks at coarse pixels: an answer for each image by itself, and no random numbers."""
+
+    def __init__(self, spoilt=False):
+        self.spoilt = spoilt
+        self.seen = 0
+
+    def judge(self, images):
+        features, turns = self._features(images), self.rotation_logits(images)
+        return Judgement(features.sum(1), turns, features, features[:, :0])
+
+    def rotation_logits(self, images):
+        self.seen += len(images)
+        return self._features(images)[:, :4]
+
+    def _features(self, images):
+        assert images.dtype is torch.uint8
+        pooled = torch.nn.functional.adaptive_avg_pool2d(images.double() / 255, 4).flatten(1).float()
+        return pooled * torch.nan if self.spoilt else pooled
+
+
+@pytest.fixture(params=OF_DISCRIMINATORS, scope="module")
+def examining(request):
+    return plugins.metrics[request.param]
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    dataset = plugins.datasets["synthetic_32"]
+    return dataset, open_prepared(dataset.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def few(examining):
+    return examining.shrunk(examining.Options(), SAMPLES)
+
+
+@pytest.fixture(scope="module")
+def examination(examining, few, synthetic):
+    return examining(few, *synthetic)
+
+
+def test_what_looks_at_the_discriminator_draws_no_samples_and_says_what_it_measures(examining, few):
+    assert not examining.draws
+    assert not hasattr(few, "extractor")
+    assert_described(examining, few)
+    for name, field in examining.Options.model_fields.items():
+        assert field.description, name
+    assert all(title.strip() and note.strip() for title, note in examining.notes(few, 0).items())
+    assert set(examining.landmarks(few, 0)) <= {output.key for output in examining.outputs(few)}
+
+
+def test_a_reduced_scale_looks_at_fewer_images_through_the_discriminator(examining, few, synthetic):
+    assert examining.shrunk(few, 10**6) == few
+    assert examining.Options.model_validate(few.model_dump()) == few
+    less, more = (Pooled(), Pooled())
+    for discriminator, samples in ((less, 30), (more, SAMPLES)):
+        examining(examining.shrunk(examining.Options(), samples), *synthetic).value(discriminator)
+    assert 0 < less.seen < more.seen
+
+
+def test_it_applies_to_some_methods_and_says_so_without_building_any(examining):
+    assert {examining.applies(plugins.methods[name]) for name in plugins.methods} <= {True, False}
+    assert any(examining.applies(plugins.methods[name]) for name in plugins.methods)
+
+
+def test_a_dataset_that_ships_serves_it(examining, few, synthetic):
+    dataset, prepared = synthetic
+    assert examining.problem(few, dataset, 0) is None
+    assert examining.lacking(few, dataset, prepared) is None
+    nothing = Arrays(prepared.test.images[:0], prepared.test.labels[:0])
+    problem = examining.lacking(few, dataset, Prepared(prepared.path, nothing, nothing, {}))
+    assert dataset.name in problem
+
+
+def test_it_gives_its_outputs_and_nothing_else_of_a_discriminator(examining, few, examination):
+    found = examination.value(Pooled())
+    assert list(found) == [output.key for output in examining.outputs(few)]
+    assert all(type(value) is float and math.isfinite(value) for value in found.values())
+
+
+def test_of_the_same_discriminator_it_says_the_same_and_draws_nothing(examining, few, examination, synthetic):
+    dataset, prepared = synthetic
+    before, stream = prepared.test.images.copy(), torch.get_rng_state()
+    numpy_stream = np.random.get_state()[1].copy()
+    first = examination.value(Pooled())
+    assert examination.value(Pooled()) == first, "it serves all measurements of a trial"
+    assert examining(few, dataset, prepared).value(Pooled()) == first
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert np.array_equal(np.random.get_state()[1], numpy_stream)
+    assert np.array_equal(prepared.test.images, before)
+
+
+def test_of_a_discriminator_that_is_not_finite_it_gives_no_finite_number(examining, few, examination):
+    found = examination.value(Pooled(spoilt=True))
+    assert list(found) == [output.key for output in examining.outputs(few)]
+    assert not any(map(math.isfinite, found.values()))
+
+
+def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
+    options = few.model_dump(mode="json")
+    protocol = Protocol.model_validate({"measures": {examining.name: {"options": options}}})
+    assert [one.n_fake for one in named(protocol)] == [0]
+    found = measuring.prepare(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
+    assert found == Instruments(extractors={}, references={})
+    assert Gauge(protocol, found, CPU).measure([]) == {}
