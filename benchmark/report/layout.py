@@ -1,0 +1,228 @@
+"""Where things stand in a figure: positions in inches, measured words, ticks that have room for their labels.
+
+matplotlib's own layouts draw every figure several times to find out how large its words are. Here words are measured
+before anything is drawn, so that a figure is laid out once and nothing in it is cut off or overlaps.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from benchmark.report import text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+DPI = 200
+WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels wide
+EDGE = 0.06  # inches of white around everything
+FONT = "DejaVu Sans"  # ships with matplotlib, so that pictures are the same everywhere
+LINE = 1.25 / 72  # inches that a line of text takes per point of its size
+SIGN = 0.34  # inches of a sign in a key
+
+
+@cache
+def _measurer() -> Callable[[str, float, bool], float]:
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    renderer: Any = RendererAgg(1, 1, DPI)
+    fonts: dict[tuple[float, bool], Any] = {}
+
+    @cache
+    def measure(line: str, size: float, bold: bool) -> float:
+        if (size, bold) not in fonts:
+            fonts[size, bold] = FontProperties(family=FONT, size=size, weight="bold" if bold else "normal")
+        return float(renderer.get_text_width_height_descent(line, fonts[size, bold], False)[0]) / DPI
+
+    return measure
+
+
+def width(words: str, size: float, bold: bool = False) -> float:
+    """Inches of the longest line of some words in points of this size."""
+    return max((_measurer()(line, size, bold) for line in words.split("\n") if line), default=0.0)
+
+
+def height(words: str, size: float) -> float:
+    """Inches of all their lines."""
+    return LINE * size * (words.count("\n") + 1)
+
+
+def wrap(words: str, size: float, inches: float, lines: int, bold: bool = False) -> str:
+    """The words in at most so many lines of so many inches. What does not fit is cut off and told by `…`."""
+    left, found = text.plain(words), list[str]()
+    while left:
+        if width(left, size, bold) <= inches:
+            return "\n".join([*found, left])
+        last = len(found) == lines - 1
+        end = _fitting(left, size, inches, bold, "…" if last else "")
+        space = left.rfind(" ", 0, end + 1)
+        line = left[: space if space > 0 else end]
+        found.append(line.rstrip() + "…" * last)
+        if last:
+            break
+        left = left[len(line) :].lstrip()
+    return "\n".join(found)
+
+
+def _fitting(line: str, size: float, inches: float, bold: bool, ending: str) -> int:
+    """How many of its first characters fit, at least one."""
+    low, high = 1, len(line)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = width(line[:middle] + ending, size, bold) <= inches
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low
+
+
+class Ticks(NamedTuple):
+    """Positions on an axis and their labels."""
+
+    places: list[float]
+    labels: list[str]
+
+    @property
+    def widest(self) -> float:
+        """Inches of the widest label."""
+        return max((width(label, TICK) for label in self.labels), default=0.0)
+
+
+TICK = 8.5  # points
+BETWEEN = 0.09  # inches between the labels of two ticks, at least
+
+
+def number(value: float) -> str:
+    """0.05 and 1,000."""
+    return f"{value + 0.0:,g}"
+
+
+def steps(value: float) -> str:
+    """Training steps: 500, 25k."""
+    return f"{value / 1000:,g}k" if value >= 1000 else f"{value:g}"
+
+
+def ticks(
+    limits: tuple[float, float],
+    inches: float,
+    log: bool = False,
+    upright: bool = False,
+    name: Callable[[float], str] = number,
+) -> Ticks:
+    """As many round values within the limits as have room for their labels, at most about five.
+
+    `upright`: the axis is vertical. On a logarithmic axis they are at 1, 2 and 5, or at 1 alone.
+    """
+    found = Ticks([], [])
+    for places in _candidates(limits, log):
+        found = Ticks(places, [name(place) for place in places])
+        if _apart(found, limits, inches, log, upright):
+            return found
+    return Ticks(found.places[:1], found.labels[:1])
+
+
+def _candidates(limits: tuple[float, float], log: bool) -> Iterable[list[float]]:
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    low, high = limits
+    slack = (high - low) * 1e-9
+    locators: list[Any] = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))] if log else []
+    locators += [MaxNLocator(nbins=bins, steps=[1, 2, 2.5, 5, 10]) for bins in (5, 4, 3, 2, 1)]
+    for locator in locators:
+        places = [float(place) for place in locator.tick_values(low, high) if low - slack <= place <= high + slack]
+        if len(places) > 1 or locator is locators[-1]:
+            yield [0.0 if abs(place) <= slack else place for place in places]
+
+
+def _apart(found: Ticks, limits: tuple[float, float], inches: float, log: bool, upright: bool) -> bool:
+    scale: Callable[[float], float] = math.log if log else float
+    low, high = map(scale, limits)
+    centres = [(scale(place) - low) / (high - low) * inches for place in found.places]
+    sizes = [LINE * TICK * 0.9 if upright else width(label, TICK) for label in found.labels]
+    ends = [(centre - size / 2, centre + size / 2) for centre, size in zip(centres, sizes, strict=True)]
+    gap = 0.0 if upright else BETWEEN
+    return all(before[1] + gap <= after[0] for before, after in zip(ends, ends[1:], strict=False))
+
+
+def limits(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]:
+    """The range of some finite values with a margin on both sides; 0 to 1 without any."""
+    found = list(values)
+    if not found:
+        return 0.0, 1.0
+    low, high = min(found), max(found)
+    reach = margin * (high - low) or 0.05 * abs(high) or 0.5
+    return low - reach, high + reach
+
+
+class Entry(NamedTuple):
+    """A sign of a key and what it stands for; the sign is drawn with these properties of a line."""
+
+    words: str
+    look: dict[str, Any]
+
+
+def flow(entries: Sequence[Entry], size: float, inches: float) -> list[list[Entry]]:
+    """The entries in lines of at most so many inches."""
+    lines: list[list[Entry]] = []
+    left = 0.0
+    for entry in entries:
+        needed = _entry_width(entry, size)
+        if not lines or needed > left:
+            lines.append([])
+            left = inches
+        lines[-1].append(entry)
+        left -= needed
+    return lines
+
+
+def _entry_width(entry: Entry, size: float) -> float:
+    return SIGN + width(entry.words, size) + 0.22
+
+
+def rows_of(items: Sequence[T], columns: int) -> list[Sequence[T]]:
+    """The items in rows of so many, the last of which may be shorter."""
+    return [items[start : start + columns] for start in range(0, len(items), columns)]
+
+
+class Page:
+    """A figure of the report's width in which everything stands in inches from the left and from the top."""
+
+    def __init__(self, height: float) -> None:
+        from matplotlib.figure import Figure
+
+        self.height = math.ceil(height * DPI) / DPI
+        self.figure: Figure = Figure(figsize=(WIDTH, self.height), dpi=DPI)
+
+    def words(self, left: float, top: float, words: str, size: float, **look: Any) -> None:
+        """Text whose upper left corner is there, unless `ha` and `va` say otherwise."""
+        place = (left / WIDTH, 1 - top / self.height)
+        self.figure.text(*place, words, fontsize=size, **{"ha": "left", "va": "top", "linespacing": 1.15} | look)
+
+    def axes(self, left: float, top: float, wide: float, high: float) -> "Axes":
+        """Empty axes."""
+        below = 1 - (top + high) / self.height
+        return self.figure.add_axes((left / WIDTH, below, wide / WIDTH, high / self.height))
+
+    def key(self, left: float, top: float, lines: Sequence[Sequence[Entry]], size: float, colour: str) -> None:
+        """The signs of `flow` and their words, from this corner on."""
+        for number_of_line, entries in enumerate(lines):
+            across, middle = left, top + (number_of_line + 0.5) * LINE * size * 1.15
+            for entry in entries:
+                self._sign(across, middle, entry.look)
+                self.words(across + SIGN + 0.06, middle, entry.words, size, va="center_baseline", color=colour)
+                across += _entry_width(entry, size)
+
+    def _sign(self, left: float, middle: float, look: dict[str, Any]) -> None:
+        from matplotlib.lines import Line2D
+
+        across = [left / WIDTH, (left + SIGN / 2) / WIDTH, (left + SIGN) / WIDTH]
+        height = [1 - middle / self.height] * 3
+        self.figure.add_artist(Line2D(across, height, markevery=[1], transform=self.figure.transFigure, **look))
+
+
+def key_height(lines: Sequence[Sequence[Entry]], size: float) -> float:
+    """Inches of a key."""
+    return LINE * size * 1.15 * len(lines)
