@@ -8,7 +8,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from benchmark.report import figures, layout
-from benchmark.report.figures import FAINT, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
+from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
 from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
 from benchmark.report.panels import COLUMNS, Tables, published_first, published_key
 from benchmark.report.tables import Row, Trial
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from benchmark.metrics.base import Landmark, Output
 
 PANEL = 1.65  # inches
-FOOT = 0.46  # inches below it, of labels and gap
+FOOT = 0.5  # inches below it, of labels and gap
 GAP = 0.16  # inches between a panel and the labels of the next
 SPENT = 0.06  # inches between a panel and its labels
 NAME = 2.4  # inches of a method's name in a key, at most
 DECADES = 0.7  # a lower-is-better metric that spans more than these is drawn on a logarithmic axis
+MARKED = 20  # markers on a curve, at about most
 FAR = 0.6  # of the range of the curves: what was published further away than that is only named at the edge
 DASH = (0, (5, 3))
 
@@ -40,7 +41,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Curve:
-    """One method: step -> values of its finished seeds at the steps that all of them have, and trainings that stopped."""
+    """One method: step -> values of its finished seeds, at the steps that all have; and the trainings that stopped."""
 
     style: Style
     finished: dict[int, list[float]]
@@ -95,7 +96,7 @@ def curves(tables: Tables, said: str = "") -> "Figure | None":
         last = max(row.spec.steps for row in shown[title])
         for line in lines:
             for panel, (left, inches) in zip(line, places, strict=False):
-                page.words(left, top + _heads(line), panel.head, HEAD, va="bottom")
+                page.words(left, top + _heads(line) - layout.height(panel.head, HEAD), panel.head, HEAD)
                 _draw(page.axes(left, top + _heads(line) + 0.07, inches, PANEL), panel, last, inches)
             top += _tall(line)
     return page.figure
@@ -214,8 +215,10 @@ def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
         axes.set_yscale("log")
     axes.set_xlim(0, last * 1.02)
     axes.set_ylim(*panel.limits)
-    for curve in panel.curves:
-        _draw_curve(axes, curve)
+    _draw_curves(axes, [curve for curve in panel.curves if curve.finished])
+    for colour, one in ((curve.style.colour, one) for curve in panel.curves for one in curve.stopped):
+        axes.plot(list(one), list(one.values()), color=colour, linestyle=":", linewidth=1.2)
+        axes.plot(*list(one.items())[-1], color=colour, marker="x", markersize=6)
     for one in panel.lines:
         axes.axhline(one.value, color=one.style.colour, linewidth=0.9, linestyle=DASH, zorder=1.5)
         _diamond(axes, one, one.value, "data")
@@ -225,30 +228,25 @@ def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
         _far(axes, one, (number + 0.7) * LINE * LANDMARK / PANEL, "↓", inches)
     for mark in panel.landmarks:
         figures.draw_landmark(axes, mark, horizontal=True)
-    figures.set_ticks(axes.xaxis, layout.ticks((0, last * 1.02), inches, name=layout.steps))
-    figures.set_ticks(axes.yaxis, panel.ticks)
-    axes.text(0.5, -0.27 / PANEL, "training step", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
+    layout.draw_frame(axes, layout.ticks((0, last * 1.02), inches, name=layout.steps), panel.ticks, FRAME)
+    axes.text(0.5, -0.3 / PANEL, "training step", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
 
 
-def _draw_curve(axes: "Axes", curve: Curve) -> None:
-    style, steps = curve.style, list(curve.finished)
-    if steps:
-        values = list(curve.finished.values())
-        axes.plot(
-            steps,
-            [mean(seeds) for seeds in values],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash or "solid",
-            markersize=3,
-            linewidth=1.5,
-            markevery=max(1, round(len(steps) / 20)),
-        )
+def _draw_curves(axes: "Axes", found: list[Curve]) -> None:
+    """The means of finished seeds, over bands from the lowest to the highest."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.lines import Line2D
+
+    bands = []
+    for curve in found:
+        steps, values = list(curve.finished), list(curve.finished.values())
         low, high = [min(seeds) for seeds in values], [max(seeds) for seeds in values]
-        axes.fill_between(steps, low, high, color=style.colour, alpha=0.18, linewidth=0)
-    for one in curve.stopped:
-        axes.plot(list(one), list(one.values()), color=style.colour, linestyle=":", linewidth=1.2)
-        axes.plot(*list(one.items())[-1], color=style.colour, marker="x", markersize=6)
+        bands.append([*zip(steps, low, strict=True), *zip(reversed(steps), reversed(high), strict=True)])
+        often = max(1, round(len(steps) / MARKED))
+        look = {**curve.style.line, "markersize": 3, "markevery": often}
+        axes.add_artist(Line2D(steps, [mean(seeds) for seeds in values], **look))
+    colours = [curve.style.colour for curve in found]
+    axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0), autolim=False)
 
 
 def _diamond(axes: "Axes", one: Published, height: float, coordinates: str) -> None:
@@ -284,17 +282,5 @@ def _far(axes: "Axes", one: Published, height: float, arrow: str, inches: float)
 
 def _key(members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:
     drawn = [(label(row, SMALL, NAME, 1), style_of(row, chosen)) for row in members if _histories(row)]
-    entries = [
-        Entry(
-            name,
-            {
-                "color": style.colour,
-                "marker": style.marker,
-                "linestyle": style.dash or "solid",
-                "markersize": 4,
-                "linewidth": 1.5,
-            },
-        )
-        for name, style in drawn
-    ]
+    entries = [Entry(name, style.line) for name, style in drawn]
     return entries + published_key([result for row in members for result in row.results.values()], FAINT, DASH)

@@ -12,13 +12,12 @@ import numpy as np
 from benchmark import plugins
 from benchmark.measures import named
 from benchmark.report import text
-from benchmark.report.layout import FONT, TICK, Ticks, wrap
+from benchmark.report.layout import FONT, wrap
 from benchmark.report.tables import Row, by_table
 from benchmark.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from benchmark.metrics.base import Landmark, Output
@@ -34,26 +33,13 @@ MARKERS = ("o", "s", "^", "v", "P", "X", "D", "*")
 Dash = tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash | None, ...] = (None, (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 INK, FAINT, GRID = "#222222", "#767676", "#E4E4E4"
+FRAME = (INK, FAINT, GRID)
 
 RC: Mapping[str, object] = {
     "font.family": FONT,
     "font.size": HEAD,
     "text.parse_math": False,  # a label with dollar signs is not a formula
     "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelsize": TICK,
-    "ytick.labelsize": TICK,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
@@ -66,6 +52,12 @@ class Style:
     colour: str
     marker: str
     dash: Dash | None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As properties of a line."""
+        look = {"color": self.colour, "marker": self.marker, "linestyle": self.dash or "solid"}
+        return look | {"markersize": 4, "linewidth": 1.5}
 
 
 def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -120,7 +112,7 @@ def styles(tables: Mapping[str, list[Row]]) -> dict[tuple[str, str], Style]:
             place = order.index(row.spec.method)
             colour = PALETTE[place % len(PALETTE)]
             variant = used[colour] = used.get(colour, -1) + 1
-            marker = MARKERS[(place + variant) % len(MARKERS)]
+            marker = MARKERS[(place % len(PALETTE) + variant) % len(MARKERS)]
             chosen[key] = Style(colour, marker, DASHES[variant % len(DASHES)])
     return chosen
 
@@ -148,14 +140,6 @@ def comparable(reference: "Reference") -> bool:
 def axis_title(output: "Output") -> str:
     """The metric's name with the arrow of the good direction."""
     return f"{output.title} {text.ARROWS[output.better]}"
-
-
-def set_ticks(axis: "Axis", ticks: Ticks) -> None:
-    """These and no others."""
-    from matplotlib.ticker import NullLocator
-
-    axis.set_minor_locator(NullLocator())
-    axis.set_ticks(ticks.places, ticks.labels)
 
 
 def landmarks(key: str, members: list[Row]) -> list["Landmark"]:

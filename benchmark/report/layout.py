@@ -7,13 +7,13 @@ before anything is drawn, so that a figure is laid out once and nothing in it is
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from benchmark.report import text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ WIDTH = 8.4  # inches: text keeps its size in a README that is about 880 pixels 
 EDGE = 0.06  # inches of white around everything
 FONT = "DejaVu Sans"  # ships with matplotlib, so that pictures are the same everywhere
 LINE = 1.25 / 72  # inches that a line of text takes per point of its size
+BASELINE = 0.8  # of a line is above the baseline
 SIGN = 0.34  # inches of a sign in a key
 
 
@@ -92,6 +93,7 @@ class Ticks(NamedTuple):
 
 
 TICK = 8.5  # points
+MARK, TO_LABEL = 0.04, 0.07  # inches of a tick, and from an axis to the labels
 BETWEEN = 0.09  # inches between the labels of two ticks, at least
 
 
@@ -130,7 +132,9 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterable[list[float]]
     low, high = limits
     slack = (high - low) * 1e-9
     locators: list[Any] = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))] if log else []
-    locators += [MaxNLocator(nbins=bins, steps=[1, 2, 2.5, 5, 10]) for bins in (5, 4, 3, 2, 1)]
+    # labels at steps of 2.5 are long: where they have no room, steps of 4 may
+    kinds = ([1, 2, 2.5, 5, 10], [1, 2, 4, 5, 10])
+    locators += [MaxNLocator(nbins=bins, steps=steps) for bins in (5, 4, 3, 2, 1) for steps in kinds]
     for locator in locators:
         places = [float(place) for place in locator.tick_values(low, high) if low - slack <= place <= high + slack]
         if len(places) > 1 or locator is locators[-1]:
@@ -138,13 +142,11 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterable[list[float]]
 
 
 def _apart(found: Ticks, limits: tuple[float, float], inches: float, log: bool, upright: bool) -> bool:
-    scale: Callable[[float], float] = math.log if log else float
-    low, high = map(scale, limits)
-    centres = [(scale(place) - low) / (high - low) * inches for place in found.places]
+    centres = [_share(place, limits, log) * inches for place in found.places]
     sizes = [LINE * TICK * 0.9 if upright else width(label, TICK) for label in found.labels]
     ends = [(centre - size / 2, centre + size / 2) for centre, size in zip(centres, sizes, strict=True)]
     gap = 0.0 if upright else BETWEEN
-    return all(before[1] + gap <= after[0] for before, after in zip(ends, ends[1:], strict=False))
+    return all(before[1] + gap <= after[0] for before, after in pairwise(ends))
 
 
 def limits(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]:
@@ -197,14 +199,17 @@ class Page:
         self.figure: Figure = Figure(figsize=(WIDTH, self.height), dpi=DPI)
 
     def words(self, left: float, top: float, words: str, size: float, **look: Any) -> None:
-        """Text whose upper left corner is there, unless `ha` and `va` say otherwise."""
-        place = (left / WIDTH, 1 - top / self.height)
-        self.figure.text(*place, words, fontsize=size, **{"ha": "left", "va": "top", "linespacing": 1.15} | look)
+        """Text whose upper left corner is there. Baselines do not depend on which letters a line has."""
+        for line, content in enumerate(words.split("\n") if words else []):
+            place = (left / WIDTH, 1 - (top + (line + BASELINE) * LINE * size) / self.height)
+            self.figure.text(*place, content, fontsize=size, ha="left", va="baseline", **look)
 
     def axes(self, left: float, top: float, wide: float, high: float) -> "Axes":
-        """Empty axes."""
+        """Empty axes without anything around them: `draw_frame` draws that."""
         below = 1 - (top + high) / self.height
-        return self.figure.add_axes((left / WIDTH, below, wide / WIDTH, high / self.height))
+        axes = self.figure.add_axes((left / WIDTH, below, wide / WIDTH, high / self.height))
+        axes.set_axis_off()
+        return axes
 
     def key(self, left: float, top: float, lines: Sequence[Sequence[Entry]], size: float, colour: str) -> None:
         """The signs of `flow` and their words, from this corner on."""
@@ -212,7 +217,7 @@ class Page:
             across, middle = left, top + (number_of_line + 0.5) * LINE * size * 1.15
             for entry in entries:
                 self._sign(across, middle, entry.look)
-                self.words(across + SIGN + 0.06, middle, entry.words, size, va="center_baseline", color=colour)
+                self.words(across + SIGN + 0.06, middle - LINE * size / 2, entry.words, size, color=colour)
                 across += _entry_width(entry, size)
 
     def _sign(self, left: float, middle: float, look: dict[str, Any]) -> None:
@@ -221,6 +226,42 @@ class Page:
         across = [left / WIDTH, (left + SIGN / 2) / WIDTH, (left + SIGN) / WIDTH]
         height = [1 - middle / self.height] * 3
         self.figure.add_artist(Line2D(across, height, markevery=[1], transform=self.figure.transFigure, **look))
+
+
+def draw_frame(axes: "Axes", across: Ticks, down: Ticks, colours: tuple[str, str, str], left: bool = True) -> None:
+    """Grid, axes, and the labels of the ticks of axes whose limits are set; `colours` of the words, the axes, the grid.
+
+    Three collections take the place of matplotlib's ticks, of which a figure would have a thousand. `left`: whether
+    there is a vertical axis; without, `down` has labels but no marks.
+    """
+    from matplotlib.collections import LineCollection
+
+    words, lines, grid = colours
+    wide, high = axes.get_position().width * WIDTH, axes.get_position().height * axes.figure.get_figheight()
+    columns = [_share(place, axes.get_xlim(), False) for place in across.places]
+    rows = [_share(place, axes.get_ylim(), axes.get_yscale() == "log") for place in down.places]
+    inner = [[(x, 0), (x, 1)] for x in columns] + [[(0, y), (1, y)] for y in rows]
+    outer = [[(0, 0), (1, 0)], *([(x, 0), (x, -MARK / high)] for x in columns)]
+    if left:
+        outer += [[(0, 0), (0, 1)], *([(0, y), (-MARK / wide, y)] for y in rows)]
+    look: dict[str, Any] = {"linewidths": 0.8, "transform": axes.transAxes, "clip_on": False}
+    axes.add_collection(LineCollection(inner, colors=grid, zorder=0.5, **look), autolim=False)
+    axes.add_collection(LineCollection(outer, colors=lines, zorder=2.5, **look), autolim=False)
+    for x, label in zip(columns, across.labels, strict=True):
+        _label(axes, (x, -TO_LABEL / high), label, words, ha="center", va="top", gid="x")
+    for y, label in zip(rows, down.labels, strict=True):
+        _label(axes, (-TO_LABEL / wide, y), label, words, ha="right", va="center_baseline", gid="y")
+
+
+def _share(place: float, limits: tuple[float, float], log: bool) -> float:
+    scale: Callable[[float], float] = math.log if log else float
+    low, high = map(scale, limits)
+    return (scale(place) - low) / (high - low)
+
+
+def _label(axes: "Axes", place: tuple[float, float], label: str, colour: str, **look: Any) -> None:
+    if label:
+        axes.text(*place, label, transform=axes.transAxes, color=colour, fontsize=TICK, **look)
 
 
 def key_height(lines: Sequence[Sequence[Entry]], size: float) -> float:

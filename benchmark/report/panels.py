@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.report import figures, layout, text
-from benchmark.report.figures import FAINT, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
-from benchmark.report.layout import EDGE, LINE, Entry, Page
+from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
+from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
 from benchmark.report.tables import Result, Row, outputs_of
 
 if TYPE_CHECKING:
@@ -29,18 +29,17 @@ CAP = 0.1  # half of the cap of a bar, in rows
 def split(tables: Tables) -> tuple[set[str], set[str]]:
     """The outputs of the main figure, and those that are drawn besides.
 
-    All are in the main figure where every table has room for all of its own beside each other. Else those that have
-    a published value somewhere in the suite are, and of a table without any of these, all.
+    Besides are those of tables that have more than fit beside each other, unless they have a published value somewhere
+    in the suite. A table that would have nothing left in the main figure keeps all.
     """
-    everything = {output.key for members in tables.values() for output in outputs_of(members)}
+    own = [{output.key for output in outputs_of(members)} for members in tables.values()]
+    everything = set[str]().union(*own)
     published = {key for key in everything if any(_is_published(members, key) for members in tables.values())}
-    if not published or all(len(outputs_of(members)) <= COLUMNS for members in tables.values()):
-        return everything, set()
-    for members in tables.values():
-        own = {output.key for output in outputs_of(members)}
-        if not own & published:
-            published |= own
-    return published, everything - published
+    besides = set[str]().union(*(keys for keys in own if len(keys) > COLUMNS)) - published
+    for keys in own:
+        if keys <= besides:
+            besides -= keys
+    return everything - besides, besides
 
 
 def _is_published(members: list[Row], key: str) -> bool:
@@ -107,11 +106,21 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
             left, inches = start + column * pitch, pitch - numbers[column] - 2 * GAP
             axes = page.axes(left, top + line.lead, inches, line.panel)
             below_words = top + line.lead - 0.06 - line.marked * LINE * LANDMARK * 1.1
-            page.words(left, below_words, head, HEAD, va="bottom")
+            page.words(left, below_words - layout.height(head, HEAD), head, HEAD)
             limits = ranges[figures.datasets(line.members), output.key]
             _dots(axes, output, line.members, chosen, limits, inches)
-            names_here = line.names if column == 0 else [""] * len(line.members)
-            axes.set_yticks(range(len(line.members)), names_here, fontsize=HEAD)
+            _frame(axes, line.members, output.key, inches)
+            for place, name in enumerate(line.names if column == 0 else []):
+                axes.text(
+                    -GAP / inches,
+                    place,
+                    name,
+                    transform=axes.get_yaxis_transform(),
+                    ha="right",
+                    va="center",
+                    fontsize=HEAD,
+                    gid="row",
+                )
         top += line.height
     page.key(EDGE, top, key, SMALL, INK)
     return page.figure
@@ -192,11 +201,12 @@ def _dots(
         figures.draw_landmark(axes, mark, horizontal=False)
     axes.set_xlim(*limits)
     axes.set_ylim(len(members) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    figures.set_ticks(axes.xaxis, layout.ticks(limits, inches))
-    if not any(result.aggregate or result.published for _, _, result in found):
-        axes.tick_params(axis="x", labelbottom=False)
+
+
+def _frame(axes: "Axes", members: list[Row], key: str, inches: float) -> None:
+    """No numbers on the axis where there is nothing."""
+    across = layout.ticks(axes.get_xlim(), inches) if _values(members, key) else Ticks([], [])
+    layout.draw_frame(axes, across, Ticks(list(range(len(members))), [""] * len(members)), FRAME, left=False)
 
 
 def _measured(axes: "Axes", found: list[tuple[int, Result, str]]) -> None:

@@ -137,7 +137,8 @@ def _draw(page: Page, canvas: np.ndarray, band: Band, grid: Grid, corner: tuple[
         heads = _caption_height(line, grid)
         for column, sheet in enumerate(line, first):
             left = EDGE + column * grid.pitch
-            page.words(left, top + heads - 0.03, _caption(sheet, grid), SMALL, va="bottom", gid="caption")
+            words = _caption(sheet, grid)
+            page.words(left, top + heads - 0.03 - layout.height(words, SMALL), words, SMALL)
             x, y = round(left * DPI), round((top + heads) * DPI)
             canvas[y : y + grid.tile, x : x + grid.tile] = np.asarray(_tile(sheet, grid))
         top += _line_height(line, grid)
@@ -177,6 +178,7 @@ def _tile(sheet: Sheet, grid: Grid) -> "Image":
     with sheet.content as content:
         wide, high = content.width // SIDE, content.height // SIDE
         side = (grid.tile - 2 * (FRAME + GAP) - (grid.shown - 1) * GAP) // grid.shown
+        side = side // wide * wide if side >= 2 * wide else side  # a pixel of a sample is a square of whole pixels
         start = (grid.tile - grid.shown * side - (grid.shown - 1) * GAP) // 2
         tile = Image.new("RGB", (grid.tile, grid.tile), sheet.colour)
         inner = grid.tile - 2 * FRAME
