@@ -16,6 +16,7 @@ from benchmark.report.tables import Row, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
     from benchmark.metrics.base import Landmark, Output
 
@@ -25,7 +26,7 @@ GAP = 0.16  # inches between a panel and the labels of the next
 SPENT = 0.06  # inches between a panel and its labels
 NAME = 2.4  # inches of a method's name in a key, at most
 DECADES = 0.7  # a lower-is-better metric that spans more than these is drawn on a logarithmic axis
-MARKED = 20  # markers on a curve, at about most
+MARKED = 20  # markers on a curve, about, at most
 FAR = 0.6  # of the range of the curves: what was published further away than that is only named at the edge
 DASH = (0, (5, 3))
 
@@ -57,13 +58,14 @@ class Curve:
 class Panel:
     """One metric of one table: what is drawn, and the axis that has room for it.
 
-    `far` are published values beyond the axis, those above it and those below.
+    `above` and `below` are lines of published values beyond the axis.
     """
 
     head: str
     curves: list[Curve]
     lines: list[Published]
-    far: tuple[list[Published], list[Published]]
+    above: list[Sequence[Published]]
+    below: list[Sequence[Published]]
     landmarks: "list[Landmark]"
     limits: tuple[float, float]
     log: bool
@@ -137,13 +139,14 @@ def _panel(output: "Output", members: list[Row], chosen: Mapping[tuple[str, str]
     values = [value for curve in found for value in curve.values]
     published = _published(members, output.key, chosen)
     log = _logarithmic(values, output)
-    near, above, below = _by_distance(published, values, log)
+    near, *far = _by_distance(published, values, log)
+    above, below = (_in_lines(found, head) for found in far)
     marks = [mark for mark in figures.landmarks(output.key, members) if not (log and mark.value < min(values) / 10)]
     shown = [*values, *(one.value for one in near), *(mark.value for mark in marks)]
     limits = _limits(shown, log, _strip(above), _strip(below))
     ticks = layout.ticks(limits, PANEL, log, upright=True)
     heading = layout.wrap(axis_title(output), HEAD, head, 2)
-    return Panel(heading, found, near, (above, below), marks, limits, log, ticks)
+    return Panel(heading, found, near, above, below, marks, limits, log, ticks)
 
 
 def _curve(row: Row, key: str, style: Style) -> Curve:
@@ -203,7 +206,22 @@ def _limits(values: list[float], log: bool, above: float, below: float) -> tuple
     return (10**low, 10**high) if log else (low, high)
 
 
-def _strip(far: list[Published]) -> float:
+def _in_lines(far: list[Published], inches: float) -> list[Sequence[Published]]:
+    """As many as have room beside each other, the highest first."""
+    found = sorted(far, key=lambda one: -one.value)
+    return layout.rows_of(found, max(1, int((inches - 0.6) / _entry(found)))) if found else []
+
+
+def _entry(far: Iterable[Published]) -> float:
+    """Inches of a diamond and the widest number."""
+    return max(layout.width(_number(one, "↑"), LANDMARK) for one in far) + 0.2
+
+
+def _number(one: Published, arrow: str) -> str:
+    return f"{layout.number(one.value)} {arrow}"
+
+
+def _strip(far: list[Sequence[Published]]) -> float:
     return (LINE * LANDMARK * len(far) + 0.04) if far else 0.0
 
 
@@ -219,13 +237,14 @@ def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
     for colour, one in ((curve.style.colour, one) for curve in panel.curves for one in curve.stopped):
         axes.plot(list(one), list(one.values()), color=colour, linestyle=":", linewidth=1.2)
         axes.plot(*list(one.items())[-1], color=colour, marker="x", markersize=6)
-    for one in panel.lines:
-        axes.axhline(one.value, color=one.style.colour, linewidth=0.9, linestyle=DASH, zorder=1.5)
-        _diamond(axes, one, one.value, "data")
-    for number, one in enumerate(panel.far[0]):
-        _far(axes, one, 1 - (number + 0.7) * LINE * LANDMARK / PANEL, "↑", inches)
-    for number, one in enumerate(reversed(panel.far[1])):
-        _far(axes, one, (number + 0.7) * LINE * LANDMARK / PANEL, "↓", inches)
+    for published in panel.lines:
+        look = published.style.line | {"linewidth": 0.9, "linestyle": DASH, "marker": ""}
+        axes.axhline(published.value, zorder=1.5, **look)
+        _diamond(axes, published, 1, published.value, axes.get_yaxis_transform())
+    for number, line in enumerate(panel.above):
+        _far(axes, line, 1 - (number + 0.7) * LINE * LANDMARK / PANEL, "↑", inches)
+    for number, line in enumerate(reversed(panel.below)):
+        _far(axes, line, (number + 0.7) * LINE * LANDMARK / PANEL, "↓", inches)
     for mark in panel.landmarks:
         figures.draw_landmark(axes, mark, horizontal=True)
     layout.draw_frame(axes, layout.ticks((0, last * 1.02), inches, name=layout.steps), panel.ticks, FRAME)
@@ -249,12 +268,11 @@ def _draw_curves(axes: "Axes", found: list[Curve]) -> None:
     axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0), autolim=False)
 
 
-def _diamond(axes: "Axes", one: Published, height: float, coordinates: str) -> None:
-    """At the right end of the panel."""
+def _diamond(axes: "Axes", one: Published, across: float, height: float, coordinates: "Transform") -> None:
     axes.plot(
-        [1],
+        [across],
         [height],
-        transform=axes.get_yaxis_transform() if coordinates == "data" else axes.transAxes,
+        transform=coordinates,
         marker="D",
         markersize=4,
         color=one.style.colour,
@@ -264,20 +282,22 @@ def _diamond(axes: "Axes", one: Published, height: float, coordinates: str) -> N
     )
 
 
-def _far(axes: "Axes", one: Published, height: float, arrow: str, inches: float) -> None:
-    """The number of what was published beyond the axis."""
-    _diamond(axes, one, height, "axes")
-    axes.text(
-        1 - 0.07 / inches,
-        height,
-        f"{layout.number(one.value)} {arrow}",
-        transform=axes.transAxes,
-        ha="right",
-        va="center",
-        fontsize=LANDMARK,
-        color=INK,
-        zorder=5,
-    )
+def _far(axes: "Axes", line: Sequence[Published], height: float, arrow: str, inches: float) -> None:
+    """The numbers of what was published beyond the axis, from the right end on."""
+    for place, one in enumerate(line):
+        across = 1 - place * _entry(line) / inches
+        _diamond(axes, one, across, height, axes.transAxes)
+        axes.text(
+            across - 0.06 / inches,
+            height,
+            _number(one, arrow),
+            transform=axes.transAxes,
+            ha="right",
+            va="center",
+            fontsize=LANDMARK,
+            zorder=5,
+            gid="far",
+        )
 
 
 def _key(members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:

@@ -162,4 +162,6 @@ def draw_landmark(axes: "Axes", mark: "Landmark", horizontal: bool) -> None:
         va="bottom",
         color=FAINT,
         fontsize=LANDMARK,
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5} if horizontal else None,
+        gid="landmark",
     )

@@ -5,10 +5,10 @@ before anything is drawn, so that a figure is laid out once and nothing in it is
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from benchmark.report import text
 
@@ -31,7 +31,7 @@ def _measurer() -> Callable[[str, float, bool], float]:
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
-    renderer: Any = RendererAgg(1, 1, DPI)
+    renderer: Any = cast(Any, RendererAgg)(1, 1, DPI)
     fonts: dict[tuple[float, bool], Any] = {}
 
     @cache
@@ -118,15 +118,16 @@ def ticks(
 
     `upright`: the axis is vertical. On a logarithmic axis they are at 1, 2 and 5, or at 1 alone.
     """
-    found = Ticks([], [])
-    for places in _candidates(limits, log):
+    tried = list(_candidates(limits, log))
+    for places in [*tried, *([places[0], places[-1]] for places in tried)]:
         found = Ticks(places, [name(place) for place in places])
         if _apart(found, limits, inches, log, upright):
             return found
-    return Ticks(found.places[:1], found.labels[:1])
+    return Ticks([], [])
 
 
-def _candidates(limits: tuple[float, float], log: bool) -> Iterable[list[float]]:
+def _candidates(limits: tuple[float, float], log: bool) -> Iterator[list[float]]:
+    """Every choice of at least two round values, those with many first."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     low, high = limits
@@ -137,7 +138,7 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterable[list[float]]
     locators += [MaxNLocator(nbins=bins, steps=steps) for bins in (5, 4, 3, 2, 1) for steps in kinds]
     for locator in locators:
         places = [float(place) for place in locator.tick_values(low, high) if low - slack <= place <= high + slack]
-        if len(places) > 1 or locator is locators[-1]:
+        if len(places) > 1:
             yield [0.0 if abs(place) <= slack else place for place in places]
 
 
@@ -237,11 +238,12 @@ def draw_frame(axes: "Axes", across: Ticks, down: Ticks, colours: tuple[str, str
     from matplotlib.collections import LineCollection
 
     words, lines, grid = colours
-    wide, high = axes.get_position().width * WIDTH, axes.get_position().height * axes.figure.get_figheight()
+    box: Any = axes.bbox
+    wide, high = box.width / DPI, box.height / DPI
     columns = [_share(place, axes.get_xlim(), False) for place in across.places]
     rows = [_share(place, axes.get_ylim(), axes.get_yscale() == "log") for place in down.places]
-    inner = [[(x, 0), (x, 1)] for x in columns] + [[(0, y), (1, y)] for y in rows]
-    outer = [[(0, 0), (1, 0)], *([(x, 0), (x, -MARK / high)] for x in columns)]
+    inner: list[Any] = [[(x, 0), (x, 1)] for x in columns] + [[(0, y), (1, y)] for y in rows]
+    outer: list[Any] = [[(0, 0), (1, 0)], *([(x, 0), (x, -MARK / high)] for x in columns)]
     if left:
         outer += [[(0, 0), (0, 1)], *([(0, y), (-MARK / wide, y)] for y in rows)]
     look: dict[str, Any] = {"linewidths": 0.8, "transform": axes.transAxes, "clip_on": False}

@@ -131,7 +131,7 @@ def _said_height(said: str) -> float:
 
 
 def _lines(title: str, members: list[Row], names: list[str], outputs: "Sequence[Output]", inches: float) -> list[Line]:
-    found = []
+    found: list[Line] = []
     for chunk in layout.rows_of(outputs, COLUMNS):
         name = "" if found else layout.wrap(title, TITLE, layout.WIDTH - 2 * EDGE, 1, bold=True)
         heads = [layout.wrap(axis_title(output), HEAD, inches, 2) for output in chunk]
