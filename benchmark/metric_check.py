@@ -21,7 +21,7 @@ from benchmark.extractors.base import Extractor, Features
 from benchmark.extractors.inception import Inception
 from benchmark.metrics.base import Real, SampleMetric
 from benchmark.metrics.fid import FID
-from benchmark.metrics.isc import ISC
+from benchmark.metrics.isc import ISC, ISCOptions, over_splits
 from benchmark.metrics.kid import KID
 from benchmark.metrics.prc import PRC
 from benchmark.workspace import Workspace, as_options
@@ -148,7 +148,7 @@ def on_real_images(extractor: Extractor, images: np.ndarray, told: Told | None =
     halves = _first(KID, features[:half], features[half:], extractor=name, subset_size=subset)
     few = features[:COVERED]
     return [
-        _score(measured(ISC, seen.logits, extractor=name), len(images)),
+        _score(over_splits(seen.logits, ISCOptions().splits), len(images)),
         Check("FID, the same set twice", f"{apart:.3g}", f"0 ± {CLOSE * spread:.1g}", apart <= CLOSE * spread),
         Check("KID, two halves", f"{halves:.2g}", f"0 ± {2 / subset:.2g}", abs(halves) <= 2 / subset),
         *_shares("the same set twice", measured(PRC, few, few, extractor=name), (1.0, 1.0)),
@@ -166,8 +166,8 @@ def look(extractor: Extractor, images: np.ndarray, told: Told | None = None) -> 
     return Features(features, logits)
 
 
-def _score(found: dict[str, float], n: int) -> Check:
-    mean, std = found.values()
+def _score(found: tuple[float, float], n: int) -> Check:
+    mean, std = found
     what, said = f"Inception Score, {n:,} images of CIFAR-10", f"{mean:.5f} ± {std:.5f}"
     if n != IMAGES:
         return Check(what, said, f"nothing: the published value is of {IMAGES:,}", None)

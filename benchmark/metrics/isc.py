@@ -34,21 +34,18 @@ class ISC(SampleMetric):
     """How surely images are of a class, and how evenly of all."""
 
     name = "isc"
-    about = "Inception Score: exp of the mean KL(p(class | image) ‖ p(class)), mean and standard deviation over splits"
+    about = "Inception Score: exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
     Options: ClassVar[type[MetricOptions]] = ISCOptions
     compares = False
     needs_logits = True
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The score, and its standard deviation over splits. With another network it is not called Inception Score."""
+        """The score. With another network it is not called Inception Score."""
         extractor = options.extractor
         title = titled("Classifier score" if plugins.extractors[extractor].title else "Inception Score", extractor)
         key = keyed("isc", "classifier_score", extractor)
-        return (
-            Output(key, title, "higher", 2),
-            Output(f"{key}_std", f"{title}: standard deviation over splits", "lower", 2),
-        )
+        return (Output(key, title, "higher", 2),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -72,7 +69,7 @@ class ISC(SampleMetric):
 
     def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
         del real, summary
-        self.score, self.spread = (output.key for output in self.outputs(options))
+        (self.score,) = (output.key for output in self.outputs(options))
         self.splits = options.splits
         self.logits = Rows()
 
@@ -82,8 +79,13 @@ class ISC(SampleMetric):
 
     def value(self) -> dict[str, float]:
         """The score over all images."""
-        scores = split_scores(self.logits.all(), self.splits)
-        return {self.score: float(scores.mean()), self.spread: float(scores.std())}
+        return {self.score: over_splits(self.logits.all(), self.splits)[0]}
+
+
+def over_splits(logits: Tensor, splits: int) -> tuple[float, float]:
+    """Mean and standard deviation (ddof = 0) over splits: the two numbers that papers print as `a ± b`."""
+    scores = split_scores(logits, splits)
+    return float(scores.mean()), float(scores.std())
 
 
 def split_scores(logits: Tensor, splits: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         f"# {escape(suite.title)}",
         *(escape(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
         "\n".join(_setting(suite, tables)),
-        *_figure("leaderboard.png", figures, "Every metric of every method", _main_caption(rows)),
+        *_figure("leaderboard.png", figures, "Every method, measured and published", _main_caption(rows)),
     ]
     for title, members in tables.items():
         blocks += [f"## {escape(title)}", *_table(suite.tables[title], members)]
@@ -40,7 +40,8 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         "## How to read this",
         "\n".join(_reading(suite, rows)),
         *_section("## Trials without a result", _troubles(rows)),
-        *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _CURVES)),
+        *_section("## Measured besides", _figure("besides.png", figures, "The other metrics", _BESIDES)),
+        *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _curves(rows))),
         *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
         *_section("## Cost", _cost(tables)),
         "## What was trained",
@@ -243,19 +244,36 @@ def _section(heading: str, body: list[str]) -> list[str]:
     return [heading, *body] if body else []
 
 
-_CURVES = (
-    "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line"
-    " that ends in a cross is a training that diverged or failed."
-)
+_BESIDES = "Metrics without a published value, of the tables that have too many for the main figure; drawn as there."
+
+
+def _curves(rows: list[Row]) -> str:
+    caption = (
+        "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line"
+        " that ends in a cross is a training that diverged or failed."
+    )
+    if _any_published(rows):
+        caption += (
+            " Dashed lines with a diamond: published values in the colour of their method, hollow when they are not"
+            " verified or of another protocol; those far from the curves are numbers at the edge."
+        )
+    return caption
 
 
 def _main_caption(rows: list[Row]) -> str:
-    caption = "Large dot and bar: mean ± sample standard deviation over seeds. Small dots: single seeds."
-    if any(result.published for row in rows for result in row.results.values()):
+    caption = (
+        "Large dot and bar: mean ± sample standard deviation over seeds. Small dots: single seeds. Tables of the same"
+        " data share their axes."
+    )
+    if _any_published(rows):
         caption += " Diamonds: published values, hollow when they are not verified or of another protocol."
     if any(not math.isfinite(r.aggregate.mean) for row in rows for r in row.results.values() if r.aggregate):
         caption += " Values that are not numbers are left out."
     return caption
+
+
+def _any_published(rows: list[Row]) -> bool:
+    return any(result.published for row in rows for result in row.results.values())
 
 
 def _samples(rows: list[Row]) -> str:

@@ -1,13 +1,14 @@
-"""The main figure (every metric of every method) and the learning curves."""
+"""The main figure: every metric of every method, measured and published."""
 
 import math
-from collections.abc import Mapping
-from statistics import mean
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.report import figures, text
-from benchmark.report.figures import FAINT, INK, Style, axis_title, label, style_of
-from benchmark.report.tables import Result, Row, Trial, outputs_of
+from benchmark.report import figures, layout, text
+from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
+from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
+from benchmark.report.tables import Result, Row, outputs_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,217 +17,260 @@ if TYPE_CHECKING:
     from benchmark.metrics.base import Output
 
 Tables = Mapping[str, list[Row]]
-ROW_HEIGHT = 0.4  # inches per method in the main figure
-CURVE_HEIGHT = 2.3  # inches per table in the learning curves
-DECADES = 0.7  # a lower-is-better metric that spans more than these is drawn on a logarithmic axis
+COLUMNS = 3  # panels beside each other: more could not be read
+ROW = 0.4  # inches of a method
+LABEL = 1.4  # inches of its name, at most
+NUMBERS = 1.35  # inches of `mean ± spread`, at most
+GAP = 0.1  # inches between what stands side by side
 SEED_LANE, PUBLISHED_LANE = 0.27, -0.29  # below and above the mean, in rows
+CAP = 0.1  # half of the cap of a bar, in rows
 
 
-def leaderboard(tables: Tables) -> "Figure":
-    """Per table and metric: mean ± spread, single seeds and published values of every method."""
-    from matplotlib.gridspec import GridSpec
+def split(tables: Tables) -> tuple[set[str], set[str]]:
+    """The outputs of the main figure, and those that are drawn besides.
 
-    heights = [ROW_HEIGHT * len(members) + 0.75 for members in tables.values()]
-    figure = figures.new_figure(sum(heights) + 0.45)
-    columns = max(len(outputs_of(members)) for members in tables.values())
-    grid = GridSpec(len(tables), columns, figure=figure, height_ratios=heights)
-    chosen = figures.styles(tables)
-    shared: dict[str, Axes] = {}  # one scale per metric, so that tables can be compared by eye
-    for line, (title, members) in enumerate(tables.items()):
-        for column, output in enumerate(outputs_of(members)):
-            axes = figure.add_subplot(grid[line, column], sharex=shared.get(output.key))
-            shared.setdefault(output.key, axes)
-            _dots(axes, output, members, chosen)
-            axes.set_yticks(range(len(members)), [label(row) if column == 0 else "" for row in members])
-            if column == 0:
-                axes.set_title(text.clip(title, 70), pad=14)
-    _legend(figure, tables)
-    return figure
+    Besides are those of tables that have more than fit beside each other, unless they have a published value somewhere
+    in the suite. A table that would have nothing left in the main figure keeps all.
+    """
+    own = [{output.key for output in outputs_of(members)} for members in tables.values()]
+    everything = set[str]().union(*own)
+    published = {key for key in everything if any(_is_published(members, key) for members in tables.values())}
+    besides = set[str]().union(*(keys for keys in own if len(keys) > COLUMNS)) - published
+    for keys in own:
+        if keys <= besides:
+            besides -= keys
+    return everything - besides, besides
 
 
-def _dots(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
-    for place, row in enumerate(members):
-        result = row.results.get(output.key)
-        if result is None:
-            continue
-        _published(axes, result, place)
-        _measured(axes, result, place, style_of(row, chosen))
-        words = text.measured(result) or result.verdict.value
-        if result.aggregate and not row.counts.complete:
-            words += f"\n{row.counts.finished} of {row.counts.total} seeds"
-        axes.annotate(
-            words,
-            (1, place),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(5, 0),
-            textcoords="offset points",
+def _is_published(members: list[Row], key: str) -> bool:
+    return any(result.published for row in members if (result := row.results.get(key)))
+
+
+def published_first(members: list[Row]) -> "list[Output]":
+    """The outputs of a table, those with a published value before the others."""
+    return sorted(outputs_of(members), key=lambda output: not _is_published(members, output.key))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The panels of a table that stand beside each other; only the first line of a table has its title."""
+
+    title: str
+    members: list[Row]
+    names: list[str]
+    outputs: "Sequence[Output]"
+    heads: list[str]
+    marked: bool  # by a landmark, whose words stand above the panel
+
+    @property
+    def lead(self) -> float:
+        """Inches above its panels."""
+        heads = max(layout.height(head, HEAD) for head in self.heads)
+        return bool(self.title) * LINE * TITLE * 1.3 + heads + 0.06 + self.marked * LINE * LANDMARK * 1.1
+
+    @property
+    def panel(self) -> float:
+        """Inches of its panels."""
+        return ROW * len(self.members)
+
+    @property
+    def height(self) -> float:
+        """Inches of all, with the labels of the ticks and the gap below."""
+        return self.lead + self.panel + 0.42
+
+
+def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figure":
+    """Per table and metric: mean ± spread, single seeds and published values of every method.
+
+    `keys`: of the outputs that are shown. `said`: a line at the top.
+    """
+    shown = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
+    shown = {title: outputs for title, outputs in shown.items() if outputs}
+    columns = min(COLUMNS, max(map(len, shown.values())))
+    names = {title: [label(row, HEAD, LABEL) for row in tables[title]] for title in shown}
+    start = EDGE + max(layout.width(name, HEAD) for found in names.values() for name in found) + GAP
+    pitch = (layout.WIDTH - EDGE - start) / columns
+    lines = [line for title in shown for line in _lines(title, tables[title], names[title], shown[title], pitch - GAP)]
+    numbers = [
+        max((_numbers_width(line, column) for line in lines if column < len(line.outputs)), default=0.0)
+        for column in range(columns)
+    ]
+    key = layout.flow(_key(tables, keys), SMALL, layout.WIDTH - 2 * EDGE)
+    page = Page(EDGE + _said_height(said) + sum(line.height for line in lines) + layout.key_height(key, SMALL) + EDGE)
+    page.words(EDGE, EDGE, said, HEAD, color=INK)
+    top = EDGE + _said_height(said)
+    chosen, ranges = figures.styles(tables), _ranges(tables, shown)
+    for line in lines:
+        page.words(EDGE, top, line.title, TITLE, weight="bold")
+        for column, (output, head) in enumerate(zip(line.outputs, line.heads, strict=True)):
+            left, inches = start + column * pitch, pitch - numbers[column] - 2 * GAP
+            axes = page.axes(left, top + line.lead, inches, line.panel)
+            below_words = top + line.lead - 0.06 - line.marked * LINE * LANDMARK * 1.1
+            page.words(left, below_words - layout.height(head, HEAD), head, HEAD)
+            limits = ranges[figures.datasets(line.members), output.key]
+            _dots(axes, output, line.members, chosen, limits, inches)
+            _frame(axes, line.members, output.key, inches)
+            for place, name in enumerate(line.names if column == 0 else []):
+                axes.text(
+                    -GAP / inches,
+                    place,
+                    name,
+                    transform=axes.get_yaxis_transform(),
+                    ha="right",
+                    va="center",
+                    fontsize=HEAD,
+                    gid="row",
+                )
+        top += line.height
+    page.key(EDGE, top, key, SMALL, INK)
+    return page.figure
+
+
+def _said_height(said: str) -> float:
+    return 0.25 if said else 0.0
+
+
+def _lines(title: str, members: list[Row], names: list[str], outputs: "Sequence[Output]", inches: float) -> list[Line]:
+    found: list[Line] = []
+    for chunk in layout.rows_of(outputs, COLUMNS):
+        name = "" if found else layout.wrap(title, TITLE, layout.WIDTH - 2 * EDGE, 1, bold=True)
+        heads = [layout.wrap(axis_title(output), HEAD, inches, 2) for output in chunk]
+        marked = any(figures.landmarks(output.key, members) for output in chunk)
+        found.append(Line(name, members, names, chunk, heads, marked))
+    return found
+
+
+def _ranges(
+    tables: Tables, shown: "Mapping[str, list[Output]]"
+) -> dict[tuple[tuple[str, ...], str], tuple[float, float]]:
+    """(datasets, output) -> limits of the axis: tables of the same data can be compared by eye, others need not."""
+    values: dict[tuple[tuple[str, ...], str], list[float]] = {}
+    for title, outputs in shown.items():
+        for output in outputs:
+            found = values.setdefault((figures.datasets(tables[title]), output.key), [])
+            found += _values(tables[title], output.key)
+    return {where: layout.limits(found) for where, found in values.items()}
+
+
+def _values(members: list[Row], key: str) -> list[float]:
+    found = [mark.value for mark in figures.landmarks(key, members)]
+    for result in filter(None, (row.results.get(key) for row in members)):
+        if result.published:
+            value, spread = result.published
+            found += [value - (spread or 0), value + (spread or 0)]
+        if result.aggregate:
+            mean, spread = result.aggregate.mean, result.aggregate.spread
+            found += [*result.aggregate.values.values(), mean - (spread or 0), mean + (spread or 0)]
+    return [value for value in found if math.isfinite(value)]
+
+
+def _numbers(row: Row, result: Result) -> str:
+    words = text.measured(result) or result.verdict.value
+    if result.aggregate and not row.counts.complete:
+        words += f"\n{row.counts.finished} of {row.counts.total} seeds"
+    return "\n".join(layout.wrap(line, SMALL, NUMBERS, 2) for line in words.split("\n"))
+
+
+def _numbers_width(line: Line, column: int) -> float:
+    results = [(row, row.results.get(line.outputs[column].key)) for row in line.members]
+    return max((layout.width(_numbers(row, result), SMALL) for row, result in results if result), default=0.0)
+
+
+def _dots(
+    axes: "Axes",
+    output: "Output",
+    members: list[Row],
+    chosen: Mapping[tuple[str, str], Style],
+    limits: tuple[float, float],
+    inches: float,
+) -> None:
+    found = [(place, row, result) for place, row in enumerate(members) if (result := row.results.get(output.key))]
+    _published(axes, [(place, result) for place, _, result in found])
+    _measured(axes, [(place, result, style_of(row, chosen).colour) for place, row, result in found])
+    for place, row, result in found:
+        axes.text(
+            1 + GAP / inches,
+            place,
+            _numbers(row, result),
+            transform=axes.get_yaxis_transform(),
             va="center",
-            fontsize=8,
+            fontsize=SMALL,
             color=INK if result.aggregate else FAINT,
         )
-    figures.draw_landmarks(axes, output.key, members, horizontal=False)
+    for mark in figures.landmarks(output.key, members):
+        figures.draw_landmark(axes, mark, horizontal=False)
+    axes.set_xlim(*limits)
     axes.set_ylim(len(members) - 0.5, -0.5)
-    axes.set_xlabel(axis_title(output))
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.margins(x=0.06)
-    figures.plain_ticks(axes.xaxis)
-    if not any(result.aggregate for row in members if (result := row.results.get(output.key))):
-        axes.tick_params(axis="x", labelbottom=False)
 
 
-def _measured(axes: "Axes", result: Result, place: int, style: Style) -> None:
-    if result.aggregate is None:
-        return
-    finite = [value for value in result.aggregate.values.values() if math.isfinite(value)]
-    lane = [place + SEED_LANE] * len(finite)
-    axes.scatter(finite, lane, s=9, color=style.colour, alpha=0.65, linewidths=0, zorder=3)
-    if math.isfinite(result.aggregate.mean):
-        axes.errorbar(
-            result.aggregate.mean,
-            place,
-            xerr=result.aggregate.spread,
-            fmt="o",
-            color=style.colour,
-            markersize=6.5,
-            elinewidth=2,
-            capsize=3,
-            zorder=4,
-        )
+def _frame(axes: "Axes", members: list[Row], key: str, inches: float) -> None:
+    """No numbers on the axis where there is nothing."""
+    across = layout.ticks(axes.get_xlim(), inches) if _values(members, key) else Ticks([], [])
+    layout.draw_frame(axes, across, Ticks(list(range(len(members))), [""] * len(members)), FRAME, left=False)
 
 
-def _published(axes: "Axes", result: Result, place: int) -> None:
-    if result.published is None or result.reference is None:
-        return
-    value, spread = result.published
-    comparable = result.reference.verified and not result.reference.mismatches
-    axes.errorbar(
-        value,
-        place + PUBLISHED_LANE,
-        xerr=spread,
-        fmt="D",
-        color=INK,
-        markersize=4.5,
-        markerfacecolor=INK if comparable else "white",
-        elinewidth=0.8,
-        zorder=3,
-    )
+def _measured(axes: "Axes", found: list[tuple[int, Result, str]]) -> None:
+    """Single seeds; a bar of one sample standard deviation to both sides of the mean; the mean."""
+    from matplotlib.collections import LineCollection
+
+    seeds, bars, means = [], [], []
+    for place, result, colour in found:
+        if result.aggregate is None:
+            continue
+        finite = filter(math.isfinite, result.aggregate.values.values())
+        seeds += [(value, place + SEED_LANE, colour) for value in finite]
+        mean, spread = result.aggregate.mean, result.aggregate.spread
+        if math.isfinite(mean):
+            means.append((mean, place, colour))
+            bars += [(line, colour) for line in _bar(mean, place, spread, CAP)]
+    for dots, look in ((seeds, {"s": 9, "alpha": 0.65, "zorder": 3}), (means, {"s": 42, "zorder": 5})):
+        across, down, colours = zip(*dots, strict=True) if dots else ((), (), ())
+        axes.scatter(across, down, c=colours, linewidths=0, **look)
+    lines, colours = zip(*bars, strict=True) if bars else ((), ())
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=2, zorder=4), autolim=False)
 
 
-def _legend(figure: "Figure", tables: Tables) -> None:
+def _bar(centre: float, place: float, spread: float | None, cap: float) -> list[list[tuple[float, float]]]:
+    if spread is None:
+        return []
+    low, high = centre - spread, centre + spread
+    return [[(low, place), (high, place)], *([(end, place - cap), (end, place + cap)] for end in (low, high))]
+
+
+def _published(axes: "Axes", found: list[tuple[int, Result]]) -> None:
+    from matplotlib.collections import LineCollection
+
+    diamonds, bars = [], []
+    for place, result in found:
+        if result.published and result.reference:
+            value, spread = result.published
+            face = INK if figures.comparable(result.reference) else "white"
+            diamonds.append((value, place + PUBLISHED_LANE, face))
+            bars += _bar(value, place + PUBLISHED_LANE, spread, 0.0)[:1]
+    if diamonds:
+        across, down, faces = zip(*diamonds, strict=True)
+        axes.add_collection(LineCollection(bars, colors=INK, linewidths=0.8, zorder=3), autolim=False)
+        axes.scatter(across, down, s=20, marker="D", c=faces, edgecolors=INK, linewidths=0.9, zorder=4)
+
+
+def _key(tables: Tables, keys: Collection[str]) -> list[Entry]:
     """What the signs mean; only those that occur."""
-    from matplotlib.lines import Line2D
-
-    def sign(marker: str, size: float, name: str, face: str = FAINT, bar: bool = False) -> Line2D:
-        edge = INK if marker == "D" else FAINT
-        return Line2D(
-            [],
-            [],
-            marker=marker,
-            markersize=size,
-            color=edge,
-            markerfacecolor=face,
-            linestyle="solid" if bar else "none",
-            label=name,
-        )
-
-    results = [result for members in tables.values() for row in members for result in row.results.values()]
-    handles = [sign("o", 6.5, "mean ± s.d. over seeds", bar=True), sign("o", 3, "one seed")]
-    references = [result.reference for result in results if result.reference]
-    judged = [reference.verified and not reference.mismatches for reference in references]
-    if any(judged):
-        handles.append(sign("D", 4.5, "published", face=INK))
-    if not all(judged):
-        handles.append(sign("D", 4.5, "published, unverified or other protocol", face="white"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+    rows = [row for members in tables.values() for row in members]
+    results = [result for row in rows for key, result in row.results.items() if key in keys]
+    entries = []
+    if any(result.aggregate for result in results):
+        entries.append(Entry("mean ± s.d. over seeds", {"color": FAINT, "marker": "o", "markersize": 6.5}))
+        entries.append(Entry("one seed", {"color": FAINT, "marker": "o", "markersize": 3, "linestyle": "none"}))
+    return entries + published_key([result for result in results if result.reference])
 
 
-def curves(tables: Tables) -> "Figure | None":
-    """Every metric against training step: a row per table, a column per metric; None without any curve."""
-    shown = {title: members for title, members in tables.items() if any(_histories(row) for row in members)}
-    if not shown:
-        return None
-    figure = figures.new_figure(CURVE_HEIGHT * len(shown) + 0.2)
-    columns = max(len(outputs_of(members)) for members in shown.values())
-    chosen = figures.styles(tables)
-    grid = figure.subplots(len(shown), columns, squeeze=False)
-    for line, (title, members) in zip(grid, shown.items(), strict=True):
-        outputs = outputs_of(members)
-        for axes, output in zip(line, outputs, strict=False):
-            _curves(axes, output, members, chosen)
-        for axes in line[len(outputs) :]:
-            axes.set_visible(False)
-        line[0].set_title(text.clip(title, 70), pad=14)
-        _methods(line[len(outputs) - 1], members, chosen)
-    return figure
-
-
-def _histories(row: Row) -> list[Trial]:
-    return [trial for trial in row.trials if trial.record and trial.record.history]
-
-
-def _curves(axes: "Axes", output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
-    for row in members:
-        style = style_of(row, chosen)
-        finished = [_curve(trial, output.key) for trial in _histories(row) if trial.status == "finished"]
-        stopped = [_curve(trial, output.key) for trial in _histories(row) if trial.status != "finished"]
-        if finished:
-            # only steps that every finished seed has: a mean over changing seeds would jump
-            steps = sorted(set.intersection(*(set(curve) for curve in finished)))
-            columns = [[curve[step] for curve in finished] for step in steps]
-            axes.plot(
-                steps,
-                [mean(values) for values in columns],
-                color=style.colour,
-                marker=style.marker,
-                linestyle=style.dash or "solid",
-                markersize=3,
-                linewidth=1.5,
-            )
-            low, high = [min(values) for values in columns], [max(values) for values in columns]
-            axes.fill_between(steps, low, high, color=style.colour, alpha=0.18, linewidth=0)
-        for curve in filter(None, stopped):
-            axes.plot(list(curve), list(curve.values()), color=style.colour, linestyle=":", linewidth=1.2)
-            axes.plot(*list(curve.items())[-1], color=style.colour, marker="x", markersize=6)
-    _scale(axes, output)
-    figures.draw_landmarks(axes, output.key, members, horizontal=True)
-    axes.set_xlabel("training step")
-    axes.set_ylabel(axis_title(output), fontsize=8)
-    axes.set_xlim(left=0)
-    figures.plain_ticks(axes.xaxis)
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")
-    figures.plain_ticks(axes.yaxis)
-
-
-def _curve(trial: Trial, key: str) -> dict[int, float]:
-    """Step -> value, finite ones."""
-    history = trial.record.history if trial.record else []
-    found = {entry.step: entry.metrics.get(key, math.nan) for entry in history}
-    return {step: value for step, value in sorted(found.items()) if math.isfinite(value)}
-
-
-def _scale(axes: "Axes", output: "Output") -> None:
-    """A logarithmic axis where the curves of a lower-is-better metric span more than a decade."""
-    low, high = axes.dataLim.intervaly
-    if output.better == "lower" and low > 0 and math.log10(high / low) > DECADES:
-        axes.set_yscale("log")
-
-
-def _methods(axes: "Axes", members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash or "solid",
-            markersize=4,
-            label=label(row),
-        )
-        for row in members
-        if _histories(row)
-        for style in [style_of(row, chosen)]
+def published_key(results: Sequence[Result], colour: str = INK, linestyle: object = "none") -> list[Entry]:
+    """A full diamond and a hollow one, where they occur."""
+    judged = {figures.comparable(result.reference) for result in results if result.reference}
+    look = {"color": colour, "marker": "D", "markersize": 4.5, "linestyle": linestyle, "linewidth": 1.0}
+    words = {True: "published", False: "published, unverified or other protocol"}
+    return [
+        Entry(words[full], look | {"markerfacecolor": colour if full else "white"})
+        for full in (True, False)
+        if full in judged
     ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.2, handlelength=3)

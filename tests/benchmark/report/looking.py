@@ -1,0 +1,54 @@
+"""What a figure shows, found in its artists."""
+
+from itertools import combinations
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+
+def words(figure):
+    """The texts of a figure that say something."""
+    found = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    return [text for text in found if text.get_text().strip()]
+
+
+def said(figure):
+    return [text.get_text() for text in words(figure)]
+
+
+def boxes(figure):
+    """(words, extent in pixels) of every text."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in words(figure)]
+
+
+def clipped(figure):
+    """Words that reach over the edge of the figure."""
+    width, height = figure.bbox.size
+    return [name for name, box in boxes(figure) if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
+
+
+def overlapping(figure, slack=1.5):
+    """Pairs of words of which one covers the other by more than so many pixels in both directions."""
+    return [
+        (one, other)
+        for (one, a), (other, b) in combinations(boxes(figure), 2)
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > slack and min(a.y1, b.y1) - max(a.y0, b.y0) > slack
+    ]
+
+
+def labels(axes, side):
+    """The labels of the ticks of an axis, `x` or `y`, or of the `row`s of the main figure."""
+    return [text.get_text() for text in axes.texts if text.get_gid() == side]
+
+
+def dashed(axes, colour):
+    """Heights of the dashed lines over the whole width of a panel in a colour."""
+    lines = [line for line in axes.lines if list(line.get_xdata()) == [0, 1] and line.get_color() == colour]
+    assert all(line.get_linestyle() == "--" for line in lines)
+    return [line.get_ydata()[0] for line in lines]
+
+
+def diamonds(axes):
+    """(colour, face, height) of those at the right end."""
+    found = [line for line in axes.lines if line.get_marker() == "D" and len(line.get_xdata()) == 1]
+    return [(line.get_color(), line.get_markerfacecolor(), line.get_ydata()[0]) for line in found]
