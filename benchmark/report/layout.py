@@ -99,7 +99,7 @@ BETWEEN = 0.09  # inches between the labels of two ticks, at least
 
 def number(value: float) -> str:
     """0.05 and 1,000."""
-    return f"{value + 0.0:,g}"
+    return f"{value + 0.0:,.10g}"
 
 
 def steps(value: float) -> str:
@@ -122,7 +122,7 @@ def ticks(
     tried = [places for places in _candidates(limits, log) if not whole or all(place % 1 == 0 for place in places)]
     for places in [*tried, *([places[0], places[-1]] for places in tried)]:
         found = Ticks(places, [steps(place) if whole else number(place) for place in places])
-        if _apart(found, limits, inches, log, upright):
+        if len(set(found.labels)) == len(places) and _apart(found, limits, inches, log, upright):
             return found
     return Ticks([], [])
 

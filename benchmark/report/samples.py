@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.report import figures, layout
-from benchmark.report.figures import HEAD, INK, SMALL, TITLE
+from benchmark.report.figures import FAINT, HEAD, INK, SMALL, TITLE
 from benchmark.report.layout import DPI, EDGE, LINE, WIDTH, Page
 from benchmark.report.tables import Row
 
@@ -154,7 +154,7 @@ def _real(members: list[Row], real: Mapping[str, bytes]) -> Iterator[Sheet]:
     for name in names:
         image = _opened(real.get(name, b""))
         if image is not None:
-            yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, INK)
+            yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
 
 
 def _generated(members: list[Row], chosen: Mapping[tuple[str, str], figures.Style]) -> Iterator[Sheet]:

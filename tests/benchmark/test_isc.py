@@ -12,7 +12,6 @@ from tests.benchmark.measures import CPU, measured, normal, torch_fidelity, uint
 from tests.contract.examples import NoFiles32
 
 
-
 def scored(logits, **options):
     found = measured(ISC, logits[:, :0], logits=logits, **options)
     assert list(found) == ["classifier_score_random_conv"]
