@@ -141,9 +141,10 @@ def _panel(output: "Output", members: list[Row], chosen: Mapping[tuple[str, str]
     log = _logarithmic(values, output)
     near, *far = _by_distance(published, values, log)
     above, below = (_in_lines(found, head) for found in far)
-    marks = [mark for mark in figures.landmarks(output.key, members) if not (log and mark.value < min(values) / 10)]
+    marks = [mark for mark in figures.landmarks(output.key, members) if not _distance(mark.value, values, log)]
     shown = [*values, *(one.value for one in near), *(mark.value for mark in marks)]
-    limits = _limits(shown, log, _strip(above), _strip(below))
+    words = LINE * LANDMARK if marks and above else 0.0  # a landmark's own stand above its line
+    limits = _limits(shown, log, _strip(above) + words, _strip(below))
     ticks = layout.ticks(limits, PANEL, log, upright=True)
     heading = layout.wrap(axis_title(output), HEAD, head, 2)
     return Panel(heading, found, near, above, below, marks, limits, log, ticks)
@@ -183,13 +184,18 @@ def _by_distance(
     published: list[Published], values: list[float], log: bool
 ) -> tuple[list[Published], list[Published], list[Published]]:
     """Those near the curves, those far above and those far below, which would press all curves into a corner."""
+    sides = [_distance(one.value, values, log) for one in published]
+    near, above, below = ([one for one, side in zip(published, sides, strict=True) if side == at] for at in (0, 1, -1))
+    return near, above, below
+
+
+def _distance(value: float, values: list[float], log: bool) -> int:
+    """0 for what is near the values of the curves, 1 far above them, -1 far below."""
     if not values:
-        return published, [], []
-    low, high = _scaled(min(values), log), _scaled(max(values), log)
+        return 0
+    low, high, place = _scaled(min(values), log), _scaled(max(values), log), _scaled(value, log)
     reach = FAR * (high - low) or abs(high) / 2 or 1.0
-    above = [one for one in published if _scaled(one.value, log) > high + reach]
-    below = [one for one in published if _scaled(one.value, log) < low - reach]
-    return [one for one in published if one not in above and one not in below], above, below
+    return (place > high + reach) - (place < low - reach)
 
 
 def _scaled(value: float, log: bool) -> float:
@@ -247,7 +253,7 @@ def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
         _far(axes, line, (number + 0.7) * LINE * LANDMARK / PANEL, "↓", inches)
     for mark in panel.landmarks:
         figures.draw_landmark(axes, mark, horizontal=True)
-    layout.draw_frame(axes, layout.ticks((0, last * 1.02), inches, name=layout.steps), panel.ticks, FRAME)
+    layout.draw_frame(axes, layout.ticks((0, last * 1.02), inches, whole=True), panel.ticks, FRAME)
     axes.text(0.5, -0.3 / PANEL, "training step", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
 
 

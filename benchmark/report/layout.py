@@ -99,7 +99,7 @@ BETWEEN = 0.09  # inches between the labels of two ticks, at least
 
 def number(value: float) -> str:
     """0.05 and 1,000."""
-    return f"{value + 0.0:,g}"
+    return f"{value + 0.0:,.10g}"
 
 
 def steps(value: float) -> str:
@@ -112,16 +112,17 @@ def ticks(
     inches: float,
     log: bool = False,
     upright: bool = False,
-    name: Callable[[float], str] = number,
+    whole: bool = False,
 ) -> Ticks:
     """As many round values within the limits as have room for their labels, at most about five.
 
-    `upright`: the axis is vertical. On a logarithmic axis they are at 1, 2 and 5, or at 1 alone.
+    `upright`: the axis is vertical. `whole`: it counts training steps. On a logarithmic axis they are at 1, 2 and 5,
+    or at fewer. None where no two have room.
     """
-    tried = list(_candidates(limits, log))
+    tried = [places for places in _candidates(limits, log) if not whole or all(place % 1 == 0 for place in places)]
     for places in [*tried, *([places[0], places[-1]] for places in tried)]:
-        found = Ticks(places, [name(place) for place in places])
-        if _apart(found, limits, inches, log, upright):
+        found = Ticks(places, [steps(place) if whole else number(place) for place in places])
+        if len(set(found.labels)) == len(places) and _apart(found, limits, inches, log, upright):
             return found
     return Ticks([], [])
 
@@ -135,7 +136,7 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterator[list[float]]
     locators: list[Any] = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))] if log else []
     # labels at steps of 2.5 are long: where they have no room, steps of 4 may
     kinds = ([1, 2, 2.5, 5, 10], [1, 2, 4, 5, 10])
-    locators += [MaxNLocator(nbins=bins, steps=steps) for bins in (5, 4, 3, 2, 1) for steps in kinds]
+    locators += [MaxNLocator(nbins=bins, steps=kind) for bins in (5, 4, 3, 2, 1) for kind in kinds]
     for locator in locators:
         places = [float(place) for place in locator.tick_values(low, high) if low - slack <= place <= high + slack]
         if len(places) > 1:

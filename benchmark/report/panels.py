@@ -205,7 +205,9 @@ def _dots(
 
 def _frame(axes: "Axes", members: list[Row], key: str, inches: float) -> None:
     """No numbers on the axis where there is nothing."""
-    across = layout.ticks(axes.get_xlim(), inches) if _values(members, key) else Ticks([], [])
+    results = [row.results[key] for row in members if key in row.results]
+    anything = any(result.aggregate or result.published for result in results)
+    across = layout.ticks(axes.get_xlim(), inches) if anything else Ticks([], [])
     layout.draw_frame(axes, across, Ticks(list(range(len(members))), [""] * len(members)), FRAME, left=False)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.report import figures, layout
-from benchmark.report.figures import HEAD, INK, SMALL, TITLE
+from benchmark.report.figures import FAINT, HEAD, INK, SMALL, TITLE
 from benchmark.report.layout import DPI, EDGE, LINE, WIDTH, Page
 from benchmark.report.tables import Row
 
@@ -73,8 +73,7 @@ def sheets(tables: Mapping[str, list[Row]], real: Mapping[str, bytes], said: str
     if not found:
         return None
     named, lead = len(tables) > 1, 0.25 if said else 0.0
-    fitting = (grid for grid in GRIDS if lead + _tall(_shelves(found, grid.columns), grid, named) <= HIGHEST)
-    grid = next(fitting, GRIDS[-1])
+    grid = _grid(found, lead, named)
     shelves = _shelves(found, grid.columns)
     page = Page(2 * EDGE + lead + _tall(shelves, grid, named))
     page.words(EDGE, EDGE, said, HEAD, color=INK)
@@ -88,6 +87,12 @@ def sheets(tables: Mapping[str, list[Row]], real: Mapping[str, bytes], said: str
         top += _shelf_height(shelf, grid, named)
     page.figure.figimage(canvas, 0, 0, zorder=-1)
     return page.figure
+
+
+def _grid(found: Mapping[str, list[Sheet]], lead: float, named: bool) -> Grid:
+    """The largest with which all fit below each other, with so many inches above them."""
+    fitting = (grid for grid in GRIDS if lead + _tall(_shelves(found, grid.columns), grid, named) <= HIGHEST)
+    return next(fitting, GRIDS[-1])
 
 
 def _shelves(found: Mapping[str, list[Sheet]], columns: int) -> list[list[Band]]:
@@ -149,7 +154,7 @@ def _real(members: list[Row], real: Mapping[str, bytes]) -> Iterator[Sheet]:
     for name in names:
         image = _opened(real.get(name, b""))
         if image is not None:
-            yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, INK)
+            yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
 
 
 def _generated(members: list[Row], chosen: Mapping[tuple[str, str], figures.Style]) -> Iterator[Sheet]:

@@ -1,11 +1,13 @@
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from benchmark import plugins
-from benchmark.report import figures, rows
+from benchmark.report import figures, layout, rows
 from benchmark.report.tables import by_table
+from tests.benchmark.report.looking import said
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def test_three_pictures_of_one_width_without_metadata(drawn):
     assert list(drawn) == ["leaderboard.png", "curves.png", "samples.png"]
     for content in drawn.values():
         with Image.open(io.BytesIO(content)) as picture:
-            assert picture.width == figures.WIDTH * figures.DPI
+            assert picture.width == layout.WIDTH * layout.DPI
             assert picture.info == {}
 
 
@@ -46,6 +48,36 @@ def test_colours_do_not_depend_on_the_other_rows(suite):
     tables = by_table(suite, rows(suite, {}))
     alone = figures.styles({"Own": tables["Own"]})
     assert alone["msgan", "MSGAN"] == figures.styles(tables)["msgan", "MSGAN"]
+
+
+def test_methods_that_share_a_colour_have_other_markers(suite):
+    """The eighth method has the colour of the first."""
+    order = list(plugins.methods)
+    first, eighth = order[0], order[len(figures.PALETTE)]
+    specs = [
+        row.spec.model_copy(update={"method": name})
+        for row, name in zip(rows(suite, {}), (first, eighth), strict=False)
+    ]
+    found = [
+        replace(row, cell=replace(row.cell, specs=(spec,))) for row, spec in zip(rows(suite, {}), specs, strict=False)
+    ]
+    one, other = figures.styles({"T": found}).values()
+    assert one.colour == other.colour
+    assert (one.marker, one.dash) != (other.marker, other.dash)
+    assert one.marker != other.marker
+
+
+def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
+    again = figures.draw(suite, rows(suite, mixed)[:3], real)
+    assert again == drawn
+
+
+def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch):
+    monkeypatch.setattr(figures, "MOST_ROWS", 2)
+    heard = []
+    monkeypatch.setattr(figures, "_png", lambda figure: heard.append(said(figure)[0]))
+    figures.draw(suite, rows(suite, mixed), real)
+    assert heard == ["The first 2 of 7 rows; results.csv has all of them"] * 3
 
 
 def test_any_label_can_be_drawn(small_suite, all_finished, recwarn):

@@ -123,6 +123,17 @@ def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
     assert "ValueError: a \\| b # c \\`d\\` &lt;script&gt;" in lines[0]
 
 
+def test_captions_tell_of_published_values_only_where_there_are_some(suite, mixed):
+    """Of the tables alone in which something, or nothing, was published."""
+    pictures = ["leaderboard.png", "besides.png", "curves.png"]
+    found = rows(suite, mixed)
+    with_some, without = ([row for row in found if (row.table == "Own") is own] for own in (False, True))
+    some, none = (leaderboard(suite, members, pictures) for members in (with_some, without))
+    assert "## Measured besides\n\n![The other metrics](figures/besides.png)" in some
+    assert "Dashed lines with a diamond: published values" in some
+    assert "iamond" not in none
+
+
 def test_pictures_that_were_not_drawn_are_not_shown(suite):
     document = written(suite, {}, pictures=("leaderboard.png",))
     assert "curves.png" not in document

@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.report import layout
+
+INCHES = st.floats(0.4, 8)
+
+
+@given(words=st.text(st.characters(categories=["L", "N", "Zs"], max_codepoint=0x17F), max_size=60), inches=INCHES)
+@settings(max_examples=60, deadline=None)
+def test_wrapped_words_are_within_their_inches_and_lines(words, inches):
+    wrapped = layout.wrap(words, 9, inches, 2)
+    assert layout.width(wrapped, 9) <= inches
+    assert wrapped.count("\n") <= 1
+    if not wrapped.endswith("…"):
+        assert "".join(wrapped.split()) == "".join(words.split()), "nothing is lost without a sign"
+
+
+def test_lines_break_at_spaces_where_they_can():
+    assert layout.wrap("Self-labelling GAN", 8, 0.9, 2) == "Self-labelling\nGAN"
+    assert layout.wrap("GAN", 8, 1.0, 2) == "GAN"
+    assert layout.wrap("", 8, 1.0, 2) == ""
+    assert layout.wrap("a " * 99, 8, 1.0, 1).endswith("…")
+
+
+@given(
+    low=st.floats(-1e4, 1e4),
+    reach=st.floats(1e-4, 1e5),
+    inches=INCHES,
+    log=st.booleans(),
+    upright=st.booleans(),
+    whole=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_ticks_are_on_the_axis_and_their_labels_apart(low, reach, inches, log, upright, whole):
+    low = abs(low) + 1e-3 if log else low
+    found = layout.ticks((low, low + reach), inches, log, upright, whole)
+    assert len(found.places) != 1, "a single one says nothing about the scale"
+    slack = 1e-6 * reach
+    assert all(low - slack <= place <= low + reach + slack for place in found.places)
+    assert layout._apart(found, (low, low + reach), inches, log, upright)
+    assert len(set(found.labels)) == len(found.labels)
+
+
+@pytest.mark.parametrize(
+    "limits, inches, labels",
+    [
+        ((0, 100), 3, ["0", "20", "40", "60", "80", "100"]),
+        ((0, 2000), 3, ["0", "500", "1,000", "1,500", "2,000"]),
+        ((0.0066, 0.0145), 1.3, ["0.008", "0.012"]),
+    ],
+)
+def test_ticks_are_round_and_fewer_where_there_is_less_room(limits, inches, labels):
+    assert layout.ticks(limits, inches).labels == labels
+
+
+def test_steps_are_counted_in_thousands():
+    assert layout.ticks((0, 102_000), 1.8, whole=True).labels == ["0", "25k", "50k", "75k", "100k"]
+    assert layout.ticks((0, 2), 2, whole=True).labels == ["0", "1", "2"]
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6), max_size=5))
+def test_limits_leave_a_margin(values):
+    low, high = layout.limits(values)
+    assert low < high
+    assert all(low < value < high for value in values)
+
+
+@given(sizes=st.lists(st.integers(1, 40), max_size=12))
+@settings(deadline=None)
+def test_a_key_keeps_its_order_and_its_width(sizes):
+    entries = [layout.Entry("m" * size, {}) for size in sizes]
+    lines = layout.flow(entries, 8, 4.0)
+    assert [entry for line in lines for entry in line] == entries
+    assert all(sum(layout._entry_width(entry, 8) for entry in line) <= 4.0 for line in lines if len(line) > 1)
