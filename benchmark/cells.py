@@ -1,6 +1,7 @@
 """The cells of a suite: layers merged, names checked, trials written out in full."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from benchmark import plugins
 from benchmark.errors import UserError, hint, located
 from benchmark.layers import Layers, Origin, Source
 from benchmark.measures import all_outputs, outputs
-from benchmark.papers import Published, PublishedTable, load_table
+from benchmark.papers import Library, Published
 from benchmark.reduction import reduced
 from benchmark.resolution import Resolution
 from benchmark.spec import TrialSpec
@@ -45,7 +46,11 @@ class Builder:
     seeds: tuple[int, ...]
     problems: list[str] = field(default_factory=list)
     recipes: dict[str, Source] = field(default_factory=dict)  # files already read
-    published: dict[str, tuple[str, PublishedTable]] = field(default_factory=dict)
+
+    @cached_property
+    def library(self) -> Library:
+        """The papers beside the suite."""
+        return Library(self.source.path.parent / "papers")
 
     def cells(self) -> tuple[Cell, ...]:
         """All cells in the order of the file. Raises UserError with every problem found, each once."""
@@ -173,22 +178,17 @@ class Builder:
                 )
             return None
         with located(self.source.at(("tables", index, "published"))):
-            self._table(table.published)
+            self.library.table(table.published)
         return self._published_row(
             table.published, told or label, key, "; write 'published: none' when no value is known"
         )
 
     def _published_row(self, reference: str, name: str, key: KeyPath, advice: str) -> Published:
         with located(self.source.at(key)):
-            paper, table = self._table(reference)
+            paper, table = self.library.table(reference)
             if name not in table.rows:
                 raise UserError(f"{reference} has no row '{name}'; {hint(name, table.rows)}{advice}")
         return Published(paper=paper, table=table, row=name)
-
-    def _table(self, reference: str) -> tuple[str, PublishedTable]:
-        if reference not in self.published:
-            self.published[reference] = load_table(self.source.path.parent / "papers", reference)
-        return self.published[reference]
 
     def _specs(self, layers: Layers, cell_place: str) -> tuple[TrialSpec, ...]:
         for key in ("seed", "version"):  # fields of a trial that are not the suite's to set

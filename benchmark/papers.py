@@ -1,6 +1,7 @@
 """Published values, each with its protocol and with where it was read."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -218,13 +219,23 @@ def named(paper: Paper) -> str:
     return f"{paper.title} ({paper.venue} {paper.year})"
 
 
-def load_table(folder: Path, reference: str) -> tuple[str, PublishedTable]:
-    """The paper's title and the table that `paper/table` names, looked up under `folder`."""
-    paper_name, _, table_name = reference.partition("/")
-    paper = load_named(folder, paper_name)
-    if table_name not in paper.tables:
-        raise UserError(f"{folder / paper_name}.yaml has no table '{table_name}'; {hint(table_name, paper.tables)}")
-    return named(paper), paper.tables[table_name]
+@dataclass
+class Library:
+    """The papers in a folder, each read once."""
+
+    folder: Path
+    papers: dict[str, Paper] = field(default_factory=dict)
+
+    def table(self, reference: str) -> tuple[str, PublishedTable]:
+        """The paper's title and the table that `paper/table` names. Raises UserError with the nearest name."""
+        paper_name, _, table_name = reference.partition("/")
+        if paper_name not in self.papers:
+            self.papers[paper_name] = load_named(self.folder, paper_name)
+        paper = self.papers[paper_name]
+        if table_name not in paper.tables:
+            path = self.folder / paper_name
+            raise UserError(f"{path}.yaml has no table '{table_name}'; {hint(table_name, paper.tables)}")
+        return named(paper), paper.tables[table_name]
 
 
 def load_named(folder: Path, name: str) -> Paper:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmark import cli, papers_page, plugins
 from benchmark.errors import UserError
-from benchmark.papers import Paper, PublishedProtocol, PublishedTable, load_paper, load_table, published_rows
+from benchmark.papers import Library, Paper, PublishedProtocol, PublishedTable, load_paper, published_rows
 
 FOLDER = Path("suites/papers")
 PAPERS = {path.stem: load_paper(path) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -190,13 +190,13 @@ def test_a_row_overrides_what_it_states_and_nothing_else(table, row):
 
 
 def test_an_unknown_metric_has_no_value_and_a_known_one_is_found_by_name():
-    title, table = load_table(FOLDER, "mimicry2020/cifar10")
+    title, table = Library(FOLDER).table("mimicry2020/cifar10")
     assert "2020" in title
     assert isinstance(table, PublishedTable)
     with pytest.raises(UserError, match="has no table 'cifar1'; did you mean 'cifar10'"):
-        load_table(FOLDER, "mimicry2020/cifar1")
+        Library(FOLDER).table("mimicry2020/cifar1")
     with pytest.raises(UserError, match="unknown paper 'mimicri2020'; did you mean 'mimicry2020'"):
-        load_table(FOLDER, "mimicri2020/cifar10")
+        Library(FOLDER).table("mimicri2020/cifar10")
 
 
 # --- mistakes ------------------------------------------------------------------------------------------

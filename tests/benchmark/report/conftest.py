@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +127,11 @@ def small_suite(tmp_path_factory):
 
     def load(*labels, title="T"):
         head = SUITE[: SUITE.index("tables:")]
-        lines = [f"      {json.dumps(label)}: {{method: gan, steps: {5 + n}}}" for n, label in enumerate(labels)]
-        table = [f"  - title: {json.dumps(title)}", "    rows:", *lines]
+        lines = [
+            f"      {json.dumps(label, ensure_ascii=False)}: {{method: gan, steps: {5 + n}}}"
+            for n, label in enumerate(labels)
+        ]
+        table = [f"  - title: {json.dumps(title, ensure_ascii=False)}", "    rows:", *lines]
         text = "\n".join([head, "tables:", *table, "scales: {paper: {}}", ""])
         return load_suite(write_suite(tmp_path_factory.mktemp("suite"), text), seeds=1)
 
