@@ -184,8 +184,11 @@ def test_a_label_changes_the_image_and_the_logit():
 
 def test_the_conditional_logit_is_the_projections_formula():
     """psi(f) + f V_y, where V is divided by its largest singular value."""
-    discriminator = biggan(**SMALL).discriminator(0, 10).eval()
+    discriminator = biggan(**SMALL).discriminator(0, 10)
     head = discriminator.heads.conditions
+    for _ in range(200):  # each look in training is one more power iteration: close singular values need many
+        _ = head.weight
+    discriminator.eval()
     labels = torch.tensor([7, 0, 3])
     judgement = discriminator(torch.rand(3, *CIFAR))
     rows = head.parametrizations.weight.original
