@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.load_profile("steady")
 
 SMALL = {
     "title": "Small",
