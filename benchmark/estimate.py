@@ -139,8 +139,8 @@ def estimate(
 ) -> Estimate:
     """Reckon. The trials of a cell differ in their seeds alone, so each cell is looked at once.
 
-    `images_mib`: dataset -> MiB of its prepared training images, where that is known. `missing`: what is not here,
-    by name; extractors without weights cannot be timed.
+    `images_mib`: dataset -> MiB of its prepared training images, where that is known. `missing`: the extractors whose
+    weights are not here, by name: they cannot be timed.
     """
     cells = list(cells)
     speeds = _recorded(cells, outcomes, machine)

@@ -62,7 +62,7 @@ class Plan:
             self.calibration,
             self.machine,
             self.images_mib,
-            self.missing_data,
+            self.missing_weights,
         )
 
     def seconds(self) -> float | None:

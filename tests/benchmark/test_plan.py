@@ -1,12 +1,14 @@
 """Which results count for a suite: those of the images that are prepared here."""
 
 import json
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import plugins
 from benchmark.data.prepare import MANIFEST
+from benchmark.extractors.inception import Inception
 from benchmark.plan import make_plan, manifest_of, same_data
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import load_suite
@@ -61,3 +63,11 @@ def test_without_prepared_images_every_result_counts(tmp_path, small_suite):
         Store(workspace.results).put(record_of(spec))
     assert manifest_of("stacked_digits", workspace.data) == {}
     assert not make_plan(suite, workspace, tmp_path).todo
+
+
+def test_an_extractor_without_its_weights_is_not_to_be_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Inception, "missing", classmethod(lambda *_: "not here"))
+    plan = make_plan(load_suite(Path("suites/mimicry2020.yaml")), Workspace.at(tmp_path / "ws"), tmp_path)
+    assert plan.missing_weights == {"inception": "not here"}
+    assert plan.estimate.untimed
+    assert not plan.estimate.unlooked
