@@ -47,16 +47,21 @@ def improvement(first: Sequence[float], second: Sequence[float]) -> Improvement:
 
 @lru_cache(1 << 14)  # Markdown and JSON ask the same
 def _improvement(first: tuple[float, ...], second: tuple[float, ...]) -> Improvement:
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    order = np.argsort(y, kind="stable")
-    beaten, reached = (np.searchsorted(y, x, side, order) for side in ("left", "right"))
-    lowest = np.pad(_shares(len(y), 1)[:, order], ((0, 0), (1, 0))).cumsum(axis=1)  # [resample, k]: share of k scores
-    wins = (lowest[:, beaten] + lowest[:, reached]) / 2
-    resampled = (_shares(len(x), 0) * wins).sum(axis=1)
+    x, y = np.asarray(first, dtype=np.float64), np.sort(np.asarray(second, dtype=np.float64))
+    beaten, reached = np.searchsorted(y, x, "left"), np.searchsorted(y, x, "right")
+    lowest = _lowest(second)
+    resampled = (_shares(len(x), 0) * (lowest[beaten] + lowest[reached])).sum(axis=0) / 2
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     mean = float((beaten + reached).mean() / (2 * len(y)))
     return Improvement(mean, (float(low), float(high)), rank_test(first, second))
+
+
+@lru_cache(32)  # one method is compared with all others of its table
+def _lowest(scores: tuple[float, ...]) -> Floats:
+    """(n + 1, RESAMPLES): the share of a resample that the k lowest of n scores make up, for k from 0 to n."""
+    shares = _shares(len(scores), 1)[np.argsort(scores, kind="stable")]
+    return np.pad(shares, ((1, 0), (0, 0))).cumsum(axis=0)
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
@@ -101,6 +106,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @cache
 def _shares(n: int, side: int) -> Floats:
-    """(RESAMPLES, n): how often each of n seeds is drawn in a resample, as a share."""
+    """(n, RESAMPLES): how often each of n seeds is drawn in a resample, as a share."""
     drawn = np.random.default_rng([SEED, side]).multinomial(n, np.full(n, 1 / n), RESAMPLES)
-    return drawn / n
+    return np.ascontiguousarray(drawn.T) / n
