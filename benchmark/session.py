@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from benchmark import plugins, report
+from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import UserError
@@ -80,7 +81,8 @@ class Session:
 
     def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
         self.workspace.create()
-        keeper = Keeper(Store(self.workspace.results), mirror, View(lines_of(self.suite, plan.todo), self.console))
+        view = View(lines_of(self.suite, plan.todo), self.console)
+        keeper = Keeper(Store(self.workspace.results), mirror, view, self.workspace.checkpoints)
         if mirror:
             mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
@@ -147,6 +149,7 @@ class Keeper(Listener):
     store: Store
     mirror: Mirror | None
     view: View
+    checkpoints: Path | None = None
 
     def started(self, trial_id: str) -> None:
         """Show it."""
@@ -159,6 +162,8 @@ class Keeper(Listener):
     def finished(self, record: TrialRecord) -> None:
         """Store first: the record is the truth."""
         self.store.put(record)
+        if self.checkpoints and record.status != "failed":
+            Checkpoints(self.checkpoints, record.trial_id).forget()
         if self.mirror:
             self.mirror.submit(record)
         self.view.finished(record)
