@@ -59,20 +59,24 @@ class Relay(Callback):  # type: ignore[misc]
     def __reduce__(self) -> tuple[Any, ...]:
         return Callback, ()
 
-    def on_step_end(self, **_: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Several times a second."""
+        del iteration, trials, info
         self.course.look()
 
-    def on_trial_start(self, trial: Any, **_: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken up a trial."""
+        del iteration, trials, info
         self.course.started(_id_of(trial))
 
-    def on_trial_complete(self, trial: Any, **_: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker is done with a trial."""
+        del iteration, trials, info
         self.course.ended(_id_of(trial), NO_REASON)
 
-    def on_trial_error(self, trial: Any, **_: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died."""
+        del iteration, trials, info
         self.course.ended(_id_of(trial), reason_of(trial.error_file))
 
 

@@ -15,11 +15,11 @@ from ray import tune
 from ray.exceptions import RayError
 
 from benchmark import trial
+from benchmark.at_hand import at_hand
 from benchmark.measuring import Instruments
 from benchmark.ray_board import ANSWER_SECONDS
 from benchmark.revision import check_revision
 from benchmark.spec import TrialSpec
-from benchmark.storage import at_hand
 from benchmark.trial import Job, Progress
 
 PREEMPTED = "its machine was taken away"
