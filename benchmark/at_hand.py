@@ -88,8 +88,9 @@ class Copies:
         if there and (not here or there[-1] > here[-1]):
             for name in there:
                 self.storage.fetch(name, self.cache / name)
-        for name in set(there) & set(self._here(CHECKPOINTS)):
-            self.copied[name] = _stamp(self.cache / name)
+        for name, path in self._here(CHECKPOINTS).items():
+            if name in there and (stamp := _stamp(path)):
+                self.copied[name] = stamp
 
     def soon(self) -> None:
         """Copy what is new, in the background; what cannot be copied now is tried again the next time."""

@@ -142,7 +142,4 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
 
 def begun_under(checkpoints: Path) -> frozenset[str]:
     """The trials that have a checkpoint to go on from."""
-    try:
-        return frozenset(path.stem for path in checkpoints.iterdir() if path.suffix == ".pt")
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+    return frozenset(path.parent.name for path in checkpoints.glob("*/*.ckpt"))

@@ -93,7 +93,8 @@ def gpus_there() -> bool:
     """Whether a node of the cluster that was joined has a GPU."""
     import ray
 
-    return bool(ray.cluster_resources().get("GPU"))
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return bool(there.get("GPU"))
 
 
 def _init(**options: Any) -> None:
@@ -131,7 +132,7 @@ def nodes() -> list[dict[str, Any]]:
     """The nodes that are alive."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _check_room(address: str, each: Resources) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NO_REASON = "the worker ended without a word"
 
 
-class Feed(Searcher):  # type: ignore[misc]
+class Feed(Searcher):
     """Gives Tune the next trial whenever it has room for one, `limit` of them at most."""
 
     def __init__(self, course: "Course", limit: int) -> None:
@@ -50,7 +50,7 @@ class Feed(Searcher):  # type: ignore[misc]
         """Never is."""
 
 
-class Relay(Callback):  # type: ignore[misc]
+class Relay(Callback):
     """Hands on what Tune says."""
 
     def __init__(self, course: "Course") -> None:
@@ -80,7 +80,7 @@ class Relay(Callback):  # type: ignore[misc]
         self.course.ended(_id_of(trial), reason_of(trial.error_file))
 
 
-class AllStopped(Stopper):  # type: ignore[misc]
+class AllStopped(Stopper):
     """Ends a run of Tune that was asked to stop, once no trial runs: one may wait for a place that never comes."""
 
     def __init__(self, course: "Course") -> None:

@@ -109,7 +109,7 @@ class Course:
         self.attempts, self.asked, self.storage = attempts, asked, storage
         self.name = f"board-{uuid4().hex}"
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.board = ray.remote(Board).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
+        self.board: Any = ray.remote(Board).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
         self.records: dict[str, TrialRecord] = {}
         self.preempted: set[str] = set()
         self.placed: set[str] = set()  # trials that a worker has taken up

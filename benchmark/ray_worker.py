@@ -53,7 +53,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
     )
 
 
-class Slot(tune.Trainable):  # type: ignore[misc]
+class Slot(tune.Trainable):
     """Trains one trial in one step of Tune; a slot that is used again takes up another trial.
 
     The trial runs in the main thread of its process: there SIGTERM is heard.
@@ -90,7 +90,7 @@ class Slot(tune.Trainable):  # type: ignore[misc]
 
     def _report(self, progress: Progress, after_report: Any) -> None:
         """Say how far the trial is, and stop when that is wanted. A board that does not answer stops nothing."""
-        stop = False
+        stop: Any = False
         with suppress(RayError):
             stop = ray.get(self.board.heard.remote(progress.trial_id, progress.as_dict()), timeout=ANSWER_SECONDS)
         if stop or self.leaving:

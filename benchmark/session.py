@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from benchmark import plugins, ray_cluster, report
+from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import UserError
@@ -119,7 +120,7 @@ class Session:
     def _train_there(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
         self.workspace.create()
         store, view = Store(self.workspace.results), View(lines_of(self.suite, plan.todo), self.console)
-        keeper = Keeper(store, mirror, view, self._depot)
+        keeper = Keeper(store, mirror, view, self.workspace.checkpoints, self._depot)
         if mirror:
             mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
@@ -192,6 +193,7 @@ class Keeper(Listener):
     store: Store
     mirror: Mirror | None
     view: View
+    checkpoints: Path | None = None
     depot: Depot | None = None
 
     def started(self, trial_id: str) -> None:
@@ -212,6 +214,8 @@ class Keeper(Listener):
         if self.depot:
             with suppress(OSError):
                 self.depot.keep(record)
+        if self.checkpoints and record.status != "failed":
+            Checkpoints(self.checkpoints, record.trial_id).forget()
         if self.mirror:
             self.mirror.submit(record)
         self.view.finished(record)

@@ -4,6 +4,7 @@ import base64
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,14 +25,26 @@ class Measurement(Frozen):
 
 
 class Cost(Frozen):
-    """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB."""
+    """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB.
+
+    Of a trial that was interrupted the seconds are of all that led to the result; what was lost is not among them.
+    """
 
     train_seconds: float
     evaluation_seconds: float
+    checkpoint_seconds: float = 0.0
     images_per_second: float
     peak_memory_mib: float
     cpus: int
     gpus: float
+
+
+class Event(Frozen):
+    """What happened to a trial on its way, how often, and at which step first. None changes its numbers."""
+
+    what: str
+    step: int
+    times: int = 1
 
 
 class TrialRecord(Frozen):
@@ -56,6 +69,7 @@ class TrialRecord(Frozen):
     data: dict[str, Any] = Field(default_factory=dict)
     started: str
     finished: str
+    events: list[Event] = Field(default_factory=list)
     samples_png: str = ""  # base64 of an 8 x 8 contact sheet of fixed latents
 
     @property
@@ -191,16 +205,28 @@ def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
     return folder / trial_id / f"step-{step:08d}.png"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file all or nothing: scratch file, flush to disk, rename. Its mode follows the user's umask."""
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file all or nothing, so that it is on the disk when this returns: also after a loss of power.
+
+    Scratch file, flush, rename, flush of the folder. Its mode follows the user's umask. Raises OSError; what stood
+    there before then stands there still, and no scratch is left as far as the disk lets itself be cleared.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         with scratch.open("xb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
     except BaseException:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # the reason why it failed must not be hidden by this
+            scratch.unlink(missing_ok=True)
         raise
+    with suppress(OSError):  # not every file system can
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

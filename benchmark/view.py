@@ -89,6 +89,8 @@ class View:
         """A worker said how far it is."""
         line = self.lines[progress.trial_id]
         line.step, line.speed, line.metrics = progress.step, progress.steps_per_second, progress.metrics
+        if progress.note:
+            self._say(line, progress.note, always=True)
         if time.monotonic() - line.said >= LINE_SECONDS:
             line.said = time.monotonic()
             share = 100 * line.step / line.steps
@@ -115,7 +117,7 @@ class View:
         self._say(line, said, always=record.status == "failed")
 
     def _say(self, line: Line, what: str, always: bool = False) -> None:
-        if self.live is None or always:
+        if always or self.live is None:
             clock = duration(time.monotonic() - self.start)
             self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
 

@@ -266,6 +266,25 @@ def test_a_divergence_in_the_middle_is_not_forgotten():
         t.mean_losses()
 
 
+def test_weights_that_are_all_zero_have_collapsed():
+    t = trainer()
+    run(t, 1)
+    t.check()
+    with torch.no_grad():
+        for p in t.players[1].parameters:
+            p.zero_()
+    with pytest.raises(Diverged, match=f"weights of the {t.players[1].name} collapsed: all were zero by step 1"):
+        t.check()
+
+
+def test_a_check_forgets_no_losses():
+    t = trainer()
+    run(t, 2)
+    t.check()
+    assert t.summed == 2
+    assert t.mean_losses()
+
+
 def test_restored_losses_go_on_where_they_stopped():
     whole, first = trainer(), trainer()
     run(whole, 4)
@@ -285,11 +304,6 @@ def test_a_restored_trainer_shares_no_tensor_of_sums_with_the_saved_state():
     other.restore(state)
     run(other, 4)
     assert all(torch.equal(state["sums"][name], before[name]) for name in before)
-
-
-def test_a_state_names_its_trial():
-    t = trainer()
-    assert t.state()["trial_id"] == t.spec.trial_id
 
 
 # --- random streams ------------------------------------------------------------------------------------
