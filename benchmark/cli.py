@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from benchmark import __version__, cli_datasets
 from benchmark.cli_options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
+    AddressOption,
     CalibrateOption,
     DataOption,
     JsonOption,
@@ -20,6 +22,7 @@ from benchmark.cli_options import (
     RunnerOption,
     ScaleOption,
     SeedsOption,
+    StorageOption,
     SuiteArgument,
     WorkspaceOption,
     complain,
@@ -28,7 +31,7 @@ from benchmark.cli_options import (
     progress,
     tell,
 )
-from benchmark.errors import UserError
+from benchmark.errors import Lost, UserError
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace, require_writable
 
@@ -52,16 +55,25 @@ def run(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
     runner: RunnerOption = "ray",
+    address: AddressOption = None,
+    storage: StorageOption = None,
 ) -> None:
     """Train what is missing of a suite, then render its leaderboard."""
+    from benchmark.stopping import terminated_as_interrupted
+
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
-    plan = session.plan()
-    _print_plan(plan)
     try:
-        records, page = session.run_and_render(runner, plan)
+        with terminated_as_interrupted():
+            session = _placed(session, address, storage)
+            plan = session.plan()
+            _print_plan(plan)
+            records, page = session.run_and_render(runner, plan)
     except KeyboardInterrupt:
         complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
+    except Lost as error:
+        complain(f"{error}; results and checkpoints are kept, and the same command continues with what is missing")
+        raise typer.Exit(1) from None
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     failed = [record for record in records.values() if record.status == "failed"]
@@ -262,6 +274,15 @@ def _session(
 
     folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
     return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
+
+
+def _placed(session: Any, address: str | None, storage: str | None) -> Any:
+    """The session in a cluster, or with a storage whose records it has taken over."""
+    from benchmark.storage import Storage
+
+    placed = replace(session, address=address, storage=Storage.at(storage) if storage else None)
+    placed.pull()
+    return placed
 
 
 def _check_metrics(workspace: Workspace, data_dir: Path, samples: int | None, as_json: bool) -> None:

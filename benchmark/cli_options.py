@@ -36,6 +36,16 @@ OnlyOption = Annotated[
     ),
 ]
 RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(metavar="auto|HOST:PORT", help="Run the trials in the Ray cluster there, which goes on afterwards."),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="A folder or s3://BUCKET/FOLDER for results and checkpoints, where nodes share no disk."
+    ),
+]
 CalibrateOption = Annotated[
     bool, typer.Option("--calibrate", help="Time what is not known yet: some seconds a kind of trial, kept.")
 ]

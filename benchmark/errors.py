@@ -9,6 +9,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message, changes nothing and exits with code 2."""
 
 
+class Lost(Exception):  # noqa: N818 - nobody's mistake
+    """What trials ran on went away. Results and checkpoints are kept; the command line exits with code 1."""
+
+
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """The known spelling nearest to `word`, or None when nothing is near."""
     by_folded = {name.lower().replace("-", "_"): name for name in known}

@@ -22,10 +22,12 @@ def make_jobs(
     each: Resources,
     say: Say,
     scratch: Path | None = None,
+    with_gpu: bool | None = None,
 ) -> list[Job]:
     """A job for each trial, with these resources. Raises UserError when data or weights are missing or do not fit.
 
-    What trials write goes to the workspace, or else under `scratch`.
+    What trials write goes to the workspace, or else under `scratch`. `with_gpu`: whether there is a GPU where they
+    run; by default, whether there is one here.
     """
     checkpoints, samples = workspace.checkpoints, workspace.samples
     if scratch:
@@ -33,7 +35,8 @@ def make_jobs(
     prepared: dict[str, Prepared] = {}
     instruments: dict[tuple[str, str], Instruments] = {}
     jobs = []
-    gpus = each.gpus if torch.cuda.is_available() else 0.0
+    gpus = each.gpus if (torch.cuda.is_available() if with_gpu is None else with_gpu) else 0.0
+    labelled = set()
     for spec in specs:
         dataset = plugins.datasets[spec.dataset]
         if spec.dataset not in prepared:
@@ -41,12 +44,14 @@ def make_jobs(
                 dataset.prepare(data_dir, workspace.data)
             prepared[spec.dataset] = open_prepared(dataset.folder(workspace.data))
         data = prepared[spec.dataset]
-        check_labels(spec, data)
+        if (kind := (spec.method, canonical(spec.options), spec.batch_size, spec.dataset)) not in labelled:
+            check_labels(spec, data)
+            labelled.add(kind)
         key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
         if key not in instruments:
             say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
             instruments[key] = measuring.prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
-        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus))
+        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, each.time_limit))
     return jobs
 
 

@@ -1,7 +1,7 @@
 """One `run` from the plan to the report."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmark import plugins, report
+from benchmark import plugins, ray_cluster, report
 from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
@@ -18,6 +18,8 @@ from benchmark.jobs import make_jobs
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule import Listener, runner
 from benchmark.spec import TrialSpec
+from benchmark.stopping import Stopping
+from benchmark.storage import Depot, Storage
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
@@ -28,13 +30,18 @@ from benchmark.workspace import Workspace, require_writable
 
 @dataclass(frozen=True)
 class Session:
-    """A suite, and where its data, results and report stand."""
+    """A suite, and where its data, results and report stand.
+
+    `address`: of the Ray cluster to join, or None for one of this machine. `storage`: a place that all machines reach.
+    """
 
     suite: Suite
     workspace: Workspace
     data_dir: Path
     report_dir: Path
     console: Console
+    address: str | None = None
+    storage: Storage | None = None
 
     def plan(self) -> Plan:
         """What is done and what is missing. Trains and writes nothing."""
@@ -60,9 +67,22 @@ class Session:
                 mirror.report(page.parent)
             return records, page
 
+    def pull(self) -> None:
+        """Take over the records of the suite that the storage has and the workspace lacks."""
+        if depot := self._depot:
+            require_writable(self.workspace.root, "--workspace")
+            if count := depot.pull(self.suite.specs):
+                self._say(f"{count} records taken over from {depot.storage.uri}")
+
+    @property
+    def _depot(self) -> Depot | None:
+        return Depot(self.storage, self.workspace) if self.storage else None
+
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
         if plan.missing.told:
             raise UserError(plan.missing.told)
+        if runner_name != "ray" and (self.address or self.storage):
+            raise UserError("--runner inprocess: trains in this process only; without --address and --storage")
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
         require_writable(self.workspace.root, "--workspace")
@@ -80,16 +100,38 @@ class Session:
         self._tell_of(mirror)
 
     def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
+        with self._joined() if plan.todo else nullcontext():
+            return self._train_there(runner_name, plan, mirror)
+
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """In the cluster of `address`, whose nodes see the workspace or reach the storage. A refusal leaves nothing."""
+        new = not self.workspace.root.exists()
         self.workspace.create()
-        view = View(lines_of(self.suite, plan.todo), self.console)
-        keeper = Keeper(Store(self.workspace.results), mirror, view, self.workspace.checkpoints)
+        try:
+            with ray_cluster.joined(self.address, self.suite.resources, None if self.storage else self.workspace.root):
+                new = False
+                yield
+        finally:
+            if new:
+                with suppress(OSError):
+                    self.workspace.root.rmdir()
+
+    def _train_there(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
+        self.workspace.create()
+        store, view = Store(self.workspace.results), View(lines_of(self.suite, plan.todo), self.console)
+        keeper = Keeper(store, mirror, view, self.workspace.checkpoints, self._depot)
         if mirror:
             mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
             jobs = self._jobs(plan.todo.values())
+            shipped = keeper.depot.ship(jobs) if keeper.depot else None
+            chosen = runner(runner_name, self.workspace.ray, self.suite.resources.retries, shipped)
             with keeper.view.shown():
-                runner(runner_name, self.workspace.ray).run(jobs, keeper)
+                chosen.run(jobs, keeper, Stopping(self._say))
         records = self.records()
+        if keeper.depot:
+            keeper.depot.push(records.values())
         if mirror:
             mirror.sync(records.values())
         return records
@@ -117,7 +159,9 @@ class Session:
 
     def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
         """What every trial gets."""
-        return make_jobs(specs, self.workspace, self.data_dir, self.suite.resources, self._say)
+        with_gpu = ray_cluster.gpus_there() if self.address else None
+        each = self.suite.resources
+        return make_jobs(specs, self.workspace, self.data_dir, each, self._say, with_gpu=with_gpu)
 
     def _real_samples(self) -> dict[str, bytes]:
         """A contact sheet of real images for every dataset of the suite that is prepared here."""
@@ -150,6 +194,7 @@ class Keeper(Listener):
     mirror: Mirror | None
     view: View
     checkpoints: Path | None = None
+    depot: Depot | None = None
 
     def started(self, trial_id: str) -> None:
         """Show it."""
@@ -159,9 +204,16 @@ class Keeper(Listener):
         """Show it."""
         self.view.progressed(progress)
 
+    def failed(self, trial_id: str, reason: str) -> None:
+        """Show it."""
+        self.view.failed(trial_id, reason)
+
     def finished(self, record: TrialRecord) -> None:
-        """Store first: the record is the truth."""
+        """Store first: the record is the truth. A storage that does not answer gets it at the end."""
         self.store.put(record)
+        if self.depot:
+            with suppress(OSError):
+                self.depot.keep(record)
         if self.checkpoints and record.status != "failed":
             Checkpoints(self.checkpoints, record.trial_id).forget()
         if self.mirror:

@@ -64,6 +64,7 @@ class TrialRecord(Frozen):
     facts: dict[str, float] = Field(default_factory=dict)
     instruments: dict[str, str] = Field(default_factory=dict)
     cost: Cost | None = None
+    attempts: list[str] = Field(default_factory=list)  # why earlier attempts failed
     environment: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     started: str

@@ -9,11 +9,25 @@ from benchmark.spec import Frozen, PositiveFloat, PositiveInt, Seed
 Patch = dict[str, Any]
 
 
+RETRIES = 1
+
+
 class Resources(Frozen):
-    """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU."""
+    """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU.
+
+    `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt. Nothing
+    of this is part of a trial's identity.
+    """
 
     cpus: PositiveInt = 1
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
+    retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = RETRIES
+    time_limit_hours: PositiveFloat | None = None
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds of one attempt."""
+        return None if self.time_limit_hours is None else 3600 * self.time_limit_hours
 
 
 class Row(Frozen):

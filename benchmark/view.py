@@ -14,7 +14,14 @@ from benchmark.suite import Suite
 from benchmark.trial import Progress
 
 LINE_SECONDS = 10.0  # between two lines of one trial, in a file
-STYLES = {"finished": "green", "running": "cyan", "failed": "red", "diverged": "yellow", "waiting": "dim"}
+STYLES = {
+    "finished": "green",
+    "running": "cyan",
+    "failed": "red",
+    "diverged": "yellow",
+    "again": "magenta",
+    "waiting": "dim",
+}
 
 
 @dataclass
@@ -92,6 +99,12 @@ class View:
                 f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s  {line.time}  {line.numbers}",
             )
 
+    def failed(self, trial_id: str, reason: str) -> None:
+        """An attempt has failed, and another one will follow: told on a terminal too, where the table goes on."""
+        line = self.lines[trial_id]
+        line.state, line.speed = "again", 0.0
+        self._say(line, f"failed, will be tried again from its checkpoint: {reason}", always=True)
+
     def finished(self, record: TrialRecord) -> None:
         """The trial has ended, well or badly."""
         line = self.lines[record.trial_id]
@@ -100,7 +113,8 @@ class View:
             line.step = record.history[-1].step
         if record.cost:
             line.seconds = record.cost.train_seconds + record.cost.evaluation_seconds
-        self._say(line, f"{record.status}  {line.numbers}  {record.error}".rstrip())
+        said = f"{record.status}  {line.numbers}  {record.error}".rstrip()
+        self._say(line, said, always=record.status == "failed")
 
     def _say(self, line: Line, what: str, always: bool = False) -> None:
         if always or self.live is None:
@@ -108,7 +122,7 @@ class View:
             self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Table:
-        ended = sum(line.state not in ("waiting", "running") for line in self.lines.values())
+        ended = sum(line.state not in ("waiting", "running", "again") for line in self.lines.values())
         title = f"{ended} of {len(self.lines)} trials ended, {duration(time.monotonic() - self.start)}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
@@ -131,8 +145,8 @@ class View:
         lines = list(self.lines.values())
         if len(lines) <= room:
             return lines
-        order = {"running": 0, "failed": 1, "waiting": 2}
-        return sorted(lines, key=lambda line: order.get(line.state, 3))[:room]
+        order = {"running": 0, "again": 1, "failed": 2, "waiting": 3}
+        return sorted(lines, key=lambda line: order.get(line.state, 4))[:room]
 
 
 def duration(seconds: float) -> str:

@@ -29,11 +29,13 @@ jobs = [Job(spec, data, found, root / "checkpoints", root / "samples", 1, 0.0) f
 
 class Listener:
     def __init__(self):
-        self.records, self.begun, self.heard = {}, [], []
+        self.records, self.begun, self.heard, self.trouble = {}, [], [], {}
     def started(self, trial_id):
         self.begun.append(trial_id)
     def progressed(self, progress):
         self.heard.append(progress.step)
+    def failed(self, trial_id, reason):
+        self.trouble[trial_id] = reason
     def finished(self, record):
         self.records[record.trial_id] = record
 
@@ -52,6 +54,7 @@ assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard
 failed = there.records.pop(lost.spec.trial_id)
 assert failed.status == "failed" and "no such data" in failed.error, failed
+assert failed.attempts == [there.trouble[lost.spec.trial_id]] and there.begun.count(lost.spec.trial_id) == 2
 for trial_id, record in here.records.items():
     other = there.records[trial_id]
     assert record.status == other.status == "finished", other.error

@@ -1,0 +1,36 @@
+"""The runner without Ray: one trial after the other in this process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark import trial
+from benchmark.attempts import Attempts, Listener
+from benchmark.stopping import Stopping
+from benchmark.suite_file import RETRIES
+from benchmark.trial import Job, Progress
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """One trial after the other; a failed one is tried again at the end, `retries` times."""
+
+    retries: int = RETRIES
+
+    def run(self, jobs: Sequence[Job], listener: Listener, stop: Stopping | None = None) -> None:
+        """Run all jobs. Raises KeyboardInterrupt when they were stopped; the running one has its checkpoint."""
+        asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
+
+        def report(progress: Progress) -> None:
+            attempts.progressed(progress)
+            if asked.asked:
+                raise trial.Stop
+
+        with asked.armed():
+            while job := attempts.next():
+                listener.started(job.spec.trial_id)
+                try:
+                    attempts.ended(trial.run(job, report))
+                except trial.Stop:
+                    raise KeyboardInterrupt from None
+                if asked.asked and attempts.waiting:
+                    raise KeyboardInterrupt

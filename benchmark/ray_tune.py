@@ -1,0 +1,171 @@
+"""The runner with Ray Tune: places trials on the CPUs and GPUs of this machine, or of all nodes of a cluster.
+
+Ray is imported only when it is used. Never `Tuner.restore`: it silently ignores trials that were added since; our own
+store decides what is missing. Tune is fed one trial after the other, as slots get free, and remembers every trial that
+it has seen; so it is started anew after some hundreds of them, and its memory does not grow with the suite.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from benchmark.attempts import Attempts, Listener
+from benchmark.errors import Lost
+from benchmark.ray_board import Board
+from benchmark.ray_cluster import first_line, own_cluster
+from benchmark.revision import revision
+from benchmark.stopping import Stopping
+from benchmark.storage import Shipped
+from benchmark.store import TrialRecord
+from benchmark.suite_file import RETRIES
+from benchmark.trial import Job, Progress
+
+BATCH = 1000  # trials that one run of Tune takes
+ASK_SECONDS = 0.5  # between two looks at the board
+BOARD_SECONDS = 60.0  # for how long the board may not answer
+
+
+@dataclass(frozen=True)
+class RayTune:
+    """A process a trial, as many side by side as resources allow. `folder` is for Tune's own files."""
+
+    folder: Path
+    retries: int = RETRIES
+    storage: Shipped | None = None
+
+    def run(self, jobs: Sequence[Job], listener: Listener, stop: Stopping | None = None) -> None:
+        """Run all jobs in the cluster that was joined, else in one of this machine.
+
+        Raises KeyboardInterrupt when they were stopped; the running ones have their checkpoints.
+        """
+        if not jobs:
+            return
+        asked = stop or Stopping()
+        with own_cluster(), asked.armed(), _told_when_lost():
+            course = Course(Attempts(jobs, self.retries, listener), asked, self.storage)
+            while course.attempts.waiting and not asked.asked:
+                self._batch(course, jobs[0])
+            if course.unfinished:
+                raise KeyboardInterrupt
+
+    def _batch(self, course: "Course", job: Job) -> None:
+        """One run of Tune, over as many trials as it may remember."""
+        from ray import tune
+
+        from benchmark.ray_feed import AllStopped, Feed, Relay
+        from benchmark.ray_worker import Slot
+
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:8]}"
+        try:
+            tune.Tuner(
+                tune.with_resources(Slot, {"cpu": job.cpus, "gpu": job.gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=Feed(course, BATCH),
+                    num_samples=-1,  # until the feed ends
+                    # A new process costs seconds of imports. On a GPU it is worth them: the memory of a trial
+                    # that has ended must be free before the next one starts.
+                    reuse_actors=job.gpus == 0,
+                    trial_name_creator=lambda trial: trial.trial_id,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=name,
+                    storage_path=str(self.folder),
+                    verbose=0,
+                    stop=AllStopped(course),
+                    callbacks=[Relay(course)],
+                    failure_config=tune.FailureConfig(max_failures=0),  # we try again ourselves
+                ),
+            ).fit()
+        finally:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+@contextmanager
+def _told_when_lost() -> Iterator[None]:
+    """Raises Lost when Ray itself has gone: the node of the driver, or the head of the cluster."""
+    from ray.exceptions import RayError
+    from ray.tune import TuneError
+
+    try:
+        yield
+    except (RayError, TuneError, ConnectionError) as error:
+        raise Lost(f"Ray has gone ({type(error).__name__}: {first_line(error)})") from error
+
+
+class Course:
+    """How a run is going, as the driver sees it: between Tune, which places trials, and the board, where they speak."""
+
+    def __init__(self, attempts: Attempts, asked: Stopping, storage: Shipped | None) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self.attempts, self.asked, self.storage = attempts, asked, storage
+        self.name = f"board-{uuid4().hex}"
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.board: Any = ray.remote(Board).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
+        self.records: dict[str, TrialRecord] = {}
+        self.preempted: set[str] = set()
+        self.placed: set[str] = set()  # trials that a worker has taken up
+        self.interrupted = False
+        self.looked = 0.0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether trials are left to do."""
+        return bool(self.interrupted or self.attempts.waiting or self.attempts.running)
+
+    def config_of(self, job: Job) -> dict[str, Any]:
+        """What a worker is told."""
+        from benchmark.ray_worker import packed
+
+        storage = self.storage.told(job) if self.storage else None
+        return {
+            "trial_id": job.spec.trial_id,
+            "job": packed(job),
+            "board": self.name,
+            "revision": revision(),
+            "storage": storage,
+        }
+
+    def started(self, trial_id: str) -> None:
+        """A worker has taken up a trial."""
+        self.placed.add(trial_id)
+        self.attempts.listener.started(trial_id)
+
+    def look(self, now: bool = False) -> None:
+        """Take in what workers have said, if it is time."""
+        import ray
+
+        if not now and time.monotonic() - self.looked < ASK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        said, records, preempted = ray.get(self.board.drain.remote(self.asked.asked), timeout=BOARD_SECONDS)
+        for one in said:
+            self.attempts.progressed(Progress(**one))
+        for content in records:
+            record = TrialRecord.model_validate_json(content)
+            self.records[record.trial_id] = record
+        self.preempted.update(preempted)
+
+    def ended(self, trial_id: str, reason: str) -> None:
+        """The worker of a trial is done with it, or dead for this reason."""
+        self.look(now=True)
+        self.placed.discard(trial_id)
+        record = self.records.pop(trial_id, None)
+        if record is not None:
+            self.attempts.ended(record)
+        elif self.asked.asked:
+            self.interrupted = True
+            self.attempts.interrupted(trial_id)
+        elif trial_id in self.preempted:
+            self.attempts.preempted(trial_id, reason)
+        else:
+            self.attempts.lost(trial_id, reason)
+        self.preempted.discard(trial_id)
