@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-SECONDS = 60.0  # between two checkpoints, at the least
+SECONDS = 60.0  # between two checkpoints, at the least, unless a suite says otherwise
 SHARE = 0.02  # of all other time that all checkpoints may take
 
 Doing = Literal["training", "measuring", "saving"]
@@ -46,18 +46,19 @@ class Stopwatch:
 
 @dataclass
 class Pace:
-    """When to save: not more often than once in SECONDS, and never so that all saves take more than SHARE in all.
+    """When to save: with so many seconds in between, and never so that all saves take more than SHARE in all.
 
     What the next one takes is taken to be what the last one took, so a slow disk is written to less often.
     """
 
     watch: Stopwatch
+    apart: float = SECONDS
     took: float = 0.0
     saved: float = field(default_factory=lambda: clock())
 
     def due(self) -> bool:
         """Whether a checkpoint is worth its time now."""
-        if clock() - self.saved < SECONDS:
+        if clock() - self.saved < self.apart:
             return False
         spent = self.watch.so_far()
         others = spent["training"] + spent["measuring"]

@@ -36,6 +36,7 @@ def packed(job: Job) -> dict[str, Any]:
         "cpus": job.cpus,
         "gpus": job.gpus,
         "time_limit": job.time_limit,
+        "checkpoint_seconds": job.checkpoint_seconds,
     }
 
 
@@ -50,6 +51,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
         packed["cpus"],
         packed["gpus"],
         packed["time_limit"],
+        packed["checkpoint_seconds"],
     )
 
 

@@ -47,6 +47,7 @@ class Job:
     cpus: int
     gpus: float
     time_limit: float | None = None  # seconds, of one attempt
+    checkpoint_seconds: float = pace.SECONDS  # between two checkpoints, at the least
 
     @property
     def device(self) -> torch.device:
@@ -173,7 +174,7 @@ class _Trial:
         spec, device = self.job.spec, self.job.device
         self.began = self.said = pace.clock()
         self.watch = Stopwatch()
-        self.pace = Pace(self.watch)
+        self.pace = Pace(self.watch, self.job.checkpoint_seconds)
         self.events = Events()
         self.checkpoints = Checkpoints(self.job.checkpoints, spec.trial_id)
         self.prepared = open_prepared(self.job.data)
