@@ -22,7 +22,8 @@ class Board:
 
     def heard(self, trial_id: str, progress: Said) -> bool:
         """A worker says how far it is. Returns whether it is to stop."""
-        self.progress[trial_id] = progress
+        unheard = self.progress.get(trial_id, {}).get("note")
+        self.progress[trial_id] = progress | ({"note": unheard} if unheard and not progress["note"] else {})
         return self.stop
 
     def ended(self, record: str) -> None:

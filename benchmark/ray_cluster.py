@@ -27,6 +27,7 @@ SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # so many slots start at a time, where a search would start one after the other
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": str(10**9),  # waiting for a node that comes back is no news
 }
 

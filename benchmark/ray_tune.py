@@ -80,7 +80,9 @@ class RayTune:
                     verbose=0,
                     stop=AllStopped(course),
                     callbacks=[Relay(course)],
-                    failure_config=tune.FailureConfig(max_failures=0),  # we try again ourselves
+                    # we keep checkpoints, and try again, ourselves
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=0),
                 ),
             ).fit()
         finally:

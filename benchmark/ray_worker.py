@@ -84,17 +84,17 @@ class Slot(tune.Trainable):
         except trial.Stop:
             if self.leaving:
                 with suppress(RayError):
-                    ray.get(self.board.leaving.remote(trial_id), timeout=ANSWER_SECONDS)
+                    _answer(self.board.leaving.remote(trial_id))
                 sys.exit(f"{PREEMPTED}: SIGTERM")
             return {"done": True}
-        ray.get(self.board.ended.remote(record.model_dump_json()), timeout=ANSWER_SECONDS)
+        _answer(self.board.ended.remote(record.model_dump_json()))
         return {"done": True}
 
     def _report(self, progress: Progress, after_report: Any) -> None:
         """Say how far the trial is, and stop when that is wanted. A board that does not answer stops nothing."""
-        stop: Any = False
+        stop = False
         with suppress(RayError):
-            stop = ray.get(self.board.heard.remote(progress.trial_id, progress.as_dict()), timeout=ANSWER_SECONDS)
+            stop = _answer(self.board.heard.remote(progress.trial_id, progress.as_dict()))
         if stop or self.leaving:
             raise trial.Stop
         after_report()
@@ -102,3 +102,7 @@ class Slot(tune.Trainable):
     def _leave(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.leaving = True
+
+
+def _answer(reference: Any) -> Any:
+    return ray.get(reference, timeout=ANSWER_SECONDS)

@@ -1,0 +1,154 @@
+"""How long a run of thousands of trials takes to start, what each of them costs, and how much memory the driver needs.
+
+    python -m perf.scale --trials 1000 --json scale.json
+
+makes a suite of so many trials and runs it as `python -m benchmark run` does, with real Ray Tune. Only the training is
+left out: a stand-in for `benchmark.trial.run` returns a made-up record, with its contact sheet, at once. MLflow is left
+out too. Half an hour of it says nothing about trials that take hours, but all about what is around them.
+"""
+
+import argparse
+import base64
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from rich.console import Console
+
+from benchmark import environment, ray_cluster
+from benchmark.session import Keeper, Session
+from benchmark.store import TrialRecord
+from benchmark.suite import load_suite
+from benchmark.trial import SHEET, Job, Progress, Report, contact_sheet
+from benchmark.workspace import Workspace
+from perf.plan import made_up, write_suite
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_SECONDS = 1.0
+
+
+def instant(job: Job, report: Report) -> TrialRecord:
+    """Stands in for a training."""
+    rng = np.random.default_rng(job.spec.seed)
+    images = torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))
+    report(Progress(job.spec.trial_id, job.spec.steps, 1.0, {}))
+    return made_up(job.spec, rng, base64.b64encode(contact_sheet(images)).decode(), {})
+
+
+def stand_in() -> None:
+    """Called once in every process of a worker."""
+    from benchmark import trial
+
+    trial.run = instant
+
+
+@dataclass
+class Meter:
+    """Resident memory of this process over time, and when trials ended."""
+
+    start: float = field(default_factory=time.monotonic)
+    ended: list[float] = field(default_factory=list)
+    memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MiB
+
+    def watch(self) -> None:
+        """Sample for ever, in a thread."""
+        process = psutil.Process()
+        while True:
+            self.memory.append((round(self.now(), 1), round(process.memory_info().rss / 2**20, 1)))
+            time.sleep(SAMPLE_SECONDS)
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    def resident_at(self, ended: int) -> float:
+        """MiB when so many trials had ended."""
+        moment = self.ended[ended - 1]
+        return next((mib for seconds, mib in self.memory if seconds >= moment), self.memory[-1][1])
+
+
+def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
+    """Run that many trials that train nothing."""
+    import ray
+
+    write_suite(root / "large.yaml", trials)
+    meter = Meter()
+    threading.Thread(target=meter.watch, daemon=True).start()
+    finished = Keeper.finished
+
+    def counted(self: Keeper, record: TrialRecord) -> None:
+        finished(self, record)
+        meter.ended.append(meter.now())
+
+    Keeper.finished = counted  # type: ignore[method-assign]
+    suite = load_suite(root / "large.yaml")
+    session = Session(suite, Workspace.at(root / "workspace"), root, root / "report", Console(quiet=True))
+    plan = session.plan()
+    planned = meter.now()
+    ray_cluster.quiet_ray()
+    hook = {"worker_process_setup_hook": stand_in, "env_vars": {"PYTHONPATH": str(ROOT)}}
+    ray.init(
+        "local",
+        num_cpus=cpus,
+        runtime_env=hook,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        records = session._train("ray", plan, None)
+    finally:
+        ray.shutdown()
+    assert len(records) == trials
+    assert {record.status for record in records.values()} == {"finished"}
+    return _summary(meter, planned, trials)
+
+
+def _summary(meter: Meter, planned: float, trials: int) -> dict[str, Any]:
+    first, last = meter.ended[0], meter.ended[-1]
+    marks = sorted({max(trials * tenth // 10, 1) for tenth in range(1, 11)})
+    return {
+        "seconds": {"plan": planned, "first trial": first, "each trial": (last - first) / max(trials - 1, 1)},
+        "peak of the driver": max(mib for _, mib in meter.memory),
+        "resident after": {str(mark): meter.resident_at(mark) for mark in marks},
+        "ended after": {str(mark): meter.ended[mark - 1] for mark in marks},
+        "memory": meter.memory,
+    }
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print what matters, and write JSON where it is asked for."""
+    parser = argparse.ArgumentParser(description="What thousands of trials cost the driver.")
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--cpus", type=int, default=environment.available_cores(), help="trials side by side")
+    parser.add_argument("--json", type=Path, help="write all numbers there")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = measure(options.trials, options.cpus, Path(scratch))
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "settings": {"trials": options.trials, "cpus": options.cpus},
+        "environment": environment.describe("cpu", 1),
+        "load": os.getloadavg(),
+        **found,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    seconds = found["seconds"]
+    print(f"first trial ended after {seconds['first trial']:.1f} s, then {seconds['each trial']:.2f} s each")
+    print(f"driver: {found['peak of the driver']:.0f} MiB at most; after so many trials: {found['resident after']}")
+    return result
+
+
+if __name__ == "__main__":
+    main()
