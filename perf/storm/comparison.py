@@ -76,7 +76,8 @@ def _names(calm: Path, storm: Path) -> Iterator[str]:
     """Files and folders that one workspace has and the other has not: scratch, halves, checkpoints of ended trials."""
 
     def all_of(root: Path) -> set[str]:
-        return {p for p in (q.relative_to(root).as_posix() for q in root.rglob("*")) if p.split("/")[0] != "mlflow"}
+        names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+        return {name for name in names if name != "ray" and not name.startswith("mlflow")}
 
     one, other = all_of(calm), all_of(storm)
     yield from (f"left behind: {name}" for name in sorted(other - one))
@@ -114,7 +115,9 @@ def _mirrored(trial_id: str, record: TrialRecord, runs: list[Any], client: Any) 
             yield f"MLflow: {key} of trial {trial_id} differs"
     history = [(entry.step, key, value) for entry in record.history for key, value in entry.metrics.items()]
     for key in record.metrics:
-        told = sorted((one.step, key, one.value) for one in client.get_metric_history(run.info.run_id, f"evaluation/{key}"))
+        told = sorted(
+            (one.step, key, one.value) for one in client.get_metric_history(run.info.run_id, f"evaluation/{key}")
+        )
         if told != sorted(one for one in history if one[1] == key):
             yield f"MLflow: history of {key} of trial {trial_id} differs"
 

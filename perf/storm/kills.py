@@ -4,9 +4,8 @@ import random
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
-
 from signal import Signals
+from typing import Literal
 
 Runner = Literal["ray", "inprocess"]
 Target = Literal["worker", "board", "raylet", "gcs", "driver", "mlflow"]

@@ -71,8 +71,10 @@ def _lives(pid: int) -> bool:
 class Command:
     """One start of the command under test, in a session of its own. `heard` is told each line that it prints."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path, heard: Callable[[str], None]):
-        self.began = time.monotonic()
+    def __init__(
+        self, arguments: list[str], environment: dict[str, str], log: Path, heard: Callable[[str], None]
+    ) -> None:
+        self.began = self.spoke = time.monotonic()
         self.log, self.heard = log, heard
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmark", *arguments],
@@ -116,15 +118,16 @@ class Command:
             for line in self.process.stdout:
                 log.write(f"{time.strftime('%H:%M:%S')} {line}")
                 log.flush()
+                self.spoke = time.monotonic()
                 self.heard(line)
 
 
 class Server:
     """An MLflow tracking server of this machine only, on one port through all of its restarts."""
 
-    def __init__(self, folder: Path, mark: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, _free_port()
-        self.environment = {**os.environ, MARK: mark, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self.environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 
@@ -137,10 +140,10 @@ class Server:
         """Start it, and do not wait for it."""
         store, artifacts = f"sqlite:///{self.folder / 'mlflow.db'}", str(self.folder / "artifacts")
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        options += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *options]
-                + ["--backend-store-uri", store, "--artifacts-destination", artifacts],
+                [sys.executable, "-m", "mlflow", "server", *options],
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

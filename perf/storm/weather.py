@@ -1,0 +1,239 @@
+"""One storm over one workspace: start the command, kill something, start it again, until the suite is finished."""
+
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from uuid import uuid4
+
+from benchmark.checkpoint import NUMBERED
+from benchmark.suite import Suite
+from benchmark.view import lines_of
+from benchmark.workspace import Workspace
+from perf.storm.kills import Kill, Runner
+from perf.storm.processes import MARK, POLL_SECONDS, Command, Server, gone, marked, named, of_role
+
+HANG_SECONDS = 600.0  # without a word: a hang
+STOP_SECONDS = 300.0  # for a driver that was asked to stop, or that was killed
+CLEAR_SECONDS = 60.0  # for what a dead driver has started to be gone
+TARGET_SECONDS = 120.0  # for something to be there that can be killed
+IMPATIENCE_SECONDS = 3.0  # between the two signals of a user without patience
+AWAY_SECONDS = 20.0  # for how long a tracking server is away, at the most
+CODES = {0, 1, 130}  # finished; failed trials or Ray has gone; stopped
+AGAIN = "failed, will be tried again from its checkpoint"
+LINE = re.compile(r"\[ *[\d: sdh]+\] (?P<label>.*?): (?P<what>started|finished|diverged|failed)\b(?P<rest>.*)")
+
+
+@dataclass
+class Told:
+    """What came of one or more storms: counts, lost work in seconds, and findings, of which there should be none."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)  # nothing of the kind was there
+    starts: int = 0
+    ends: Counter[str] = field(default_factory=Counter)  # exit status -> how often
+    attempts: int = 0  # trials that a worker has taken up
+    tried_again: int = 0  # within one command
+    lost: list[tuple[str, float]] = field(default_factory=list)  # trial, seconds of work that a kill undid
+    findings: list[str] = field(default_factory=list)
+
+
+class Storm:
+    """The command under test over one workspace, and all that it leaves behind."""
+
+    def __init__(self, root: Path, suite: Suite, path: Path, runner: Runner, told: Told, server: Server | None) -> None:
+        root.mkdir(parents=True)
+        self.root, self.suite, self.told, self.server = root, suite, told, server
+        self.workspace, self.report = Workspace.at(root / "workspace"), root / "report"
+        self.log = root / "said.txt"
+        self.arguments = ["run", str(path), "--runner", runner, "--report-dir", str(self.report)]
+        self.arguments += ["--workspace", str(self.workspace.root)]
+        self.mark = uuid4().hex
+        self.scratch = tempfile.mkdtemp(prefix="st-")  # a short path: Ray's sockets have long names
+        self.labels = {line.label: trial_id for trial_id, line in lines_of(suite, suite.specs).items()}
+        self.running: dict[str, float] = {}  # trial id -> since when, by the wall clock, as files have it
+        self.struck = 0.0  # when the last kill was, by the wall clock
+        self.command: Command | None = None
+        self.server_back: float | None = None
+        self.first_trial: float | None = None  # seconds from the start of a command to its first trial
+
+    def environment(self) -> dict[str, str]:
+        """Of the command: its processes are known by the mark, and Ray's own files stay in a folder of the storm."""
+        own = {
+            "TMPDIR": self.scratch,
+            "RAY_TMPDIR": self.scratch,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        }
+        own |= {"MLFLOW_TRACKING_URI": self.server.uri} if self.server else {}
+        return {**os.environ, **own, MARK: self.mark}
+
+    def rage(self, kills: deque[Kill], span: float) -> None:
+        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or no kill left."""
+        while kills:
+            command = self._running()
+            if not self._wait(command, kills[0].moment * span):
+                self._strike(command, kills.popleft())
+            if command.code == 0:
+                return
+
+    def calm_down(self) -> None:
+        """The same command again and again, undisturbed, until it says that all is done; then once more."""
+        if self.server:
+            self._server_back(now=True)
+            self.server.wait()
+        for _ in range(3):
+            command = self._running()
+            self._wait(command)
+            if command.code == 0:
+                break
+        else:
+            self._finding("three calm runs did not finish the suite")
+        self._wait(self._running())
+        if ", 0 to train" not in self.log.read_text().rpartition("--- ")[2]:
+            self._finding("a run after the last one had something left to train")
+
+    def end(self) -> None:
+        """Leave no process behind, whatever went wrong."""
+        for process in marked(self.mark).values():
+            with suppress(Exception):
+                process.kill()
+
+    def clear(self) -> None:
+        """Remove what is of nobody's interest."""
+        self.end()
+        if self.server:
+            self.server.stop()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _running(self) -> Command:
+        """The command that runs, or a new start of it."""
+        if self.command is None or self.command.code is not None:
+            self.running.clear()
+            self.told.starts += 1
+            self.command = Command(self.arguments, self.environment(), self.log, self._heard)
+        return self.command
+
+    def _heard(self, line: str) -> None:
+        """A line of the command: which trials run, and which were tried again."""
+        if "Traceback (most recent call last)" in line:
+            self._finding("a traceback")
+        if not (found := LINE.match(line)) or found["label"] not in self.labels:
+            return
+        trial_id = self.labels[found["label"]]
+        if found["what"] == "started":
+            self.told.attempts += 1
+            self.running[trial_id] = time.time()
+            if self.first_trial is None and self.command:
+                self.first_trial = time.monotonic() - self.command.began
+        elif AGAIN in line:
+            self.told.tried_again += 1
+            self._lost(trial_id)
+        else:
+            self.running.pop(trial_id, None)
+
+    def _wait(self, command: Command, seconds: float = inf) -> bool:
+        """Let time pass. Whether the command has ended by itself meanwhile; then its remains are looked at."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._server_back()
+            if command.ended(POLL_SECONDS):
+                self._ended(command, 0)
+                return True
+            if time.monotonic() - command.spoke > HANG_SECONDS:
+                return self._ended(command, 0)
+        return False
+
+    def _server_back(self, now: bool = False) -> None:
+        if self.server and self.server_back is not None and (now or time.monotonic() >= self.server_back):
+            self.server.start()
+            self.server_back = None
+
+    def _strike(self, command: Command, kill: Kill) -> None:
+        """One kill, and what must come of it."""
+        if kill.target == "mlflow":
+            self._strike_server(kill)
+        elif kill.target == "driver":
+            self._strike_driver(command, kill)
+        else:
+            self._strike_ray(command, kill)
+
+    def _strike_server(self, kill: Kill) -> None:
+        if self.server and self.server.strike(kill.signals[0]):
+            self.told.kills[str(kill)] += 1
+            self.server_back = time.monotonic() + kill.later * AWAY_SECONDS
+        else:
+            self.told.missed[str(kill)] += 1
+
+    def _strike_driver(self, command: Command, kill: Kill) -> None:
+        self.struck = time.time()
+        for index, number in enumerate(kill.signals):
+            if index:
+                time.sleep(kill.later * IMPATIENCE_SECONDS)
+            command.signal(number, whole_group=number == signal.SIGINT)
+        self.told.kills[str(kill)] += 1
+        self._ended(command, STOP_SECONDS)
+        for trial_id in list(self.running):
+            self._lost(trial_id)
+
+    def _strike_ray(self, command: Command, kill: Kill) -> None:
+        """A worker is replaced; without the rest of Ray the command ends."""
+        deadline = time.monotonic() + TARGET_SECONDS
+        while not (targets := of_role(kill.target, marked(self.mark).values())):
+            if time.monotonic() > deadline or self._wait(command, 5 * POLL_SECONDS):
+                self.told.missed[str(kill)] += 1
+                return
+        target = targets[int(kill.choice * len(targets))]
+        self.struck = time.time()
+        with suppress(Exception):
+            target.send_signal(kill.signals[0])
+            self.told.kills[str(kill)] += 1
+        if not gone([target.pid], STOP_SECONDS):
+            self._finding(f"{kill}: it lives {STOP_SECONDS:.0f} s later")
+        if kill.target != "worker":
+            self._ended(command, STOP_SECONDS)
+            for trial_id in list(self.running):
+                self._lost(trial_id)
+
+    def _lost(self, trial_id: str) -> None:
+        """Note how much work of a trial the last kill has undone: the time since its last checkpoint, or its start."""
+        since = max([self.running.pop(trial_id, self.struck), *self._saved(trial_id)])
+        self.told.lost.append((trial_id, max(self.struck - since, 0.0)))
+
+    def _saved(self, trial_id: str) -> Iterator[float]:
+        with suppress(OSError):
+            for path in (self.workspace.checkpoints / trial_id).iterdir():
+                if NUMBERED.fullmatch(path.name):
+                    with suppress(OSError):
+                        yield path.stat().st_mtime
+
+    def _ended(self, command: Command, seconds: float) -> bool:
+        """Wait for the end of the command and of all that it has started. What does not end is a finding, and ended."""
+        if not command.ended(seconds):
+            self._finding(
+                f"a hang: no end within {seconds:.0f} s" if seconds else f"a hang: no word for {HANG_SECONDS} s"
+            )
+        elif command.code not in CODES and (command.code or 0) >= 0:
+            self._finding(f"exit status {command.code}")
+        else:
+            self._look_for_orphans()
+        self.end()
+        command.ended(STOP_SECONDS)
+        self.told.ends[str(command.code)] += 1
+        return True
+
+    def _look_for_orphans(self) -> None:
+        left = marked(self.mark)
+        if not gone(left, CLEAR_SECONDS):
+            names = sorted({named(one) for pid, one in marked(self.mark).items() if pid in left})
+            self._finding(f"orphans {CLEAR_SECONDS:.0f} s after the end: {'; '.join(names)}")
+
+    def _finding(self, what: str) -> None:
+        self.told.findings.append(f"{self.root.name}, start {self.told.starts}, {time.strftime('%H:%M:%S')}: {what}")
