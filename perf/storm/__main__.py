@@ -70,6 +70,7 @@ def storms(root: Path, kills: dict[Runner, int], seed: int, seeds: int, steps: i
         "steps_trained_twice_about": round(sum(lost * speeds[trial_id] for trial_id, lost in told.lost)),
         "steps_of_all_trials": workspaces * sum(spec.steps for spec in suite.specs.values()),
         "undisturbed_seconds": round(seconds),
+        "left_in_tmp": told.left_in_tmp,
         "findings": told.findings,
     }
 

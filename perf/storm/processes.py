@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "SSGAN_STORM"  # in the environment of every process that a storm has started, whoever its parent is by now
 SERVER_SECONDS = 300.0  # for a tracking server to answer
 POLL_SECONDS = 0.1
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing but tracking
 
 # What a process of ours is, by the names that Ray gives to processes.
 ROLES = {
@@ -127,7 +128,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, _free_port()
-        self.environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self.environment = {**os.environ, **QUIET}
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmark.checkpoint import NUMBERED
+from benchmark.plan import make_plan
 from benchmark.suite import Suite
 from benchmark.view import lines_of
 from benchmark.workspace import Workspace
 from perf.storm.kills import Kill, Runner
-from perf.storm.processes import MARK, POLL_SECONDS, Command, Server, gone, marked, named, of_role
+from perf.storm.processes import MARK, POLL_SECONDS, ROOT, Command, Server, gone, marked, named, of_role
 
 HANG_SECONDS = 600.0  # without a word: a hang
 STOP_SECONDS = 300.0  # for a driver that was asked to stop, or that was killed
@@ -43,6 +44,7 @@ class Told:
     attempts: int = 0  # trials that a worker has taken up
     tried_again: int = 0  # within one command
     lost: list[tuple[str, float]] = field(default_factory=list)  # trial, seconds of work that a kill undid
+    left_in_tmp: list[str] = field(default_factory=list)  # files that a system clears by itself
     findings: list[str] = field(default_factory=list)
 
 
@@ -67,11 +69,7 @@ class Storm:
 
     def environment(self) -> dict[str, str]:
         """Of the command: its processes are known by the mark, and Ray's own files stay in a folder of the storm."""
-        own = {
-            "TMPDIR": self.scratch,
-            "RAY_TMPDIR": self.scratch,
-            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        }
+        own = {"TMPDIR": self.scratch, "RAY_TMPDIR": self.scratch, "PYTHONPATH": str(ROOT)}
         own |= {"MLFLOW_TRACKING_URI": self.server.uri} if self.server else {}
         return {**os.environ, **own, MARK: self.mark}
 
@@ -85,7 +83,7 @@ class Storm:
                 return
 
     def calm_down(self) -> None:
-        """The same command again and again, undisturbed, until it says that all is done; then once more."""
+        """The same command once more, undisturbed; again when it fails. Then nothing may be left to do."""
         if self.server:
             self._server_back(now=True)
             self.server.wait()
@@ -96,9 +94,9 @@ class Storm:
                 break
         else:
             self._finding("three calm runs did not finish the suite")
-        self._wait(self._running())
-        if ", 0 to train" not in self.log.read_text().rpartition("--- ")[2]:
-            self._finding("a run after the last one had something left to train")
+        self._scratch_left()
+        if todo := make_plan(self.suite, self.workspace, self.root).todo:
+            self._finding(f"trials left to do by a suite that is finished: {len(todo)}")
 
     def end(self) -> None:
         """Leave no process behind, whatever went wrong."""
@@ -217,9 +215,8 @@ class Storm:
     def _ended(self, command: Command, seconds: float) -> bool:
         """Wait for the end of the command and of all that it has started. What does not end is a finding, and ended."""
         if not command.ended(seconds):
-            self._finding(
-                f"a hang: no end within {seconds:.0f} s" if seconds else f"a hang: no word for {HANG_SECONDS} s"
-            )
+            limit, what = (seconds, "end") if seconds else (HANG_SECONDS, "word")
+            self._finding(f"a hang: no {what} for {limit:.0f} s")
         elif command.code not in CODES and (command.code or 0) >= 0:
             self._finding(f"exit status {command.code}")
         else:
@@ -234,6 +231,11 @@ class Storm:
         if not gone(left, CLEAR_SECONDS):
             names = sorted({named(one) for pid, one in marked(self.mark).items() if pid in left})
             self._finding(f"orphans {CLEAR_SECONDS:.0f} s after the end: {'; '.join(names)}")
+
+    def _scratch_left(self) -> None:
+        """What is left in the folder for temporary files, but for Ray's own logs."""
+        left = sorted(path.name for path in Path(self.scratch).iterdir() if path.name != "ray")
+        self.told.left_in_tmp.extend(left)
 
     def _finding(self, what: str) -> None:
         self.told.findings.append(f"{self.root.name}, start {self.told.starts}, {time.strftime('%H:%M:%S')}: {what}")
