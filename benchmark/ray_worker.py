@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray import tune
@@ -20,6 +20,7 @@ from benchmark.measuring import Instruments
 from benchmark.ray_board import ANSWER_SECONDS
 from benchmark.revision import check_revision
 from benchmark.spec import TrialSpec
+from benchmark.store import TrialRecord
 from benchmark.trial import Job, Progress
 
 PREEMPTED = "its machine was taken away"
@@ -75,18 +76,24 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The whole trial. What it says goes to the board; Tune is told only that it is over."""
-        trial_id = self.job.spec.trial_id
         try:
-            with at_hand(self.job, self.storage) as (job, after_report):
-                record = trial.run(job, lambda progress: self._report(progress, after_report))
+            record = self._trained()
         except trial.Stop:
             if self.leaving:
-                with suppress(RayError):
-                    _answer(self.board.leaving.remote(trial_id))
-                sys.exit(f"{PREEMPTED}: SIGTERM")
-            return {"done": True}
-        _answer(self.board.ended.remote(record.model_dump_json()))
+                self._take_leave()
+        else:
+            _answer(self.board.ended.remote(record.model_dump_json()))
         return {"done": True}
+
+    def _trained(self) -> TrialRecord:
+        with at_hand(self.job, self.storage) as (job, after_report):
+            return trial.run(job, lambda progress: self._report(progress, after_report))
+
+    def _take_leave(self) -> NoReturn:
+        """This process has been asked to end, and the trial has its checkpoint."""
+        with suppress(RayError):
+            _answer(self.board.leaving.remote(self.job.spec.trial_id))
+        sys.exit(f"{PREEMPTED}: SIGTERM")
 
     def _report(self, progress: Progress, after_report: Any) -> None:
         """Say how far the trial is, and stop when that is wanted. A board that does not answer stops nothing."""
