@@ -9,6 +9,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message, changes nothing and exits with code 2."""
 
 
+class Unwritten(Exception):  # noqa: N818 - nothing is lost yet
+    """A disk refused what was to be kept. The command line prints the message and exits with code 1."""
+
+
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """The known spelling nearest to `word`, or None when nothing is near."""
     by_folded = {name.lower().replace("-", "_"): name for name in known}
