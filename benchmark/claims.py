@@ -125,16 +125,17 @@ class Claims:
         """Whether there is now no other claim: this run's own, or none, as the disk refuses to keep it."""
         path = self._path(trial_id)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
             with path.open("xb", buffering=0) as file:
                 try:
                     file.write(json.dumps(asdict(self.run)).encode())
                 except OSError:
                     path.unlink()
                     raise
-        except FileExistsError:
-            return False
         except OSError as error:
+            if isinstance(error, FileExistsError) and self.folder.is_dir():
+                return False
             self.problem = error.strerror or str(error)
         return True
 
