@@ -131,8 +131,8 @@ def test_every_trial_ends_once_after_at_most_so_many_attempts(specs, data, retri
     """Whatever happens, in whatever order: one record for each, and never more attempts than allowed."""
     heard, begun = Heard(), Counter()
     attempts = Attempts([Work(spec) for spec in specs], retries, heard)
-    while attempts.waiting or attempts.running:
-        if attempts.waiting and (not attempts.running or data.draw(st.booleans())):
+    while attempts.peek() or attempts.running:
+        if attempts.peek() and (not attempts.running or data.draw(st.booleans())):
             begun[attempts.next().spec.trial_id] += 1
             continue
         trial_id = data.draw(st.sampled_from(sorted(attempts.running)))
