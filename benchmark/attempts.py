@@ -4,7 +4,7 @@ Both runners take their trials from here, so that a trial has the same attempts,
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -30,14 +30,16 @@ class Listener(Protocol):
 
 
 class Attempts:
-    """Which trial is next, and what becomes of one that failed.
+    """Which trial is next, and what becomes of one that failed. A job is asked for when there is room for it.
 
     `retries` is how often a failed trial is tried again. An attempt that a preempted machine ended is not counted, if
     it got further than the attempt before: on such machines a long trial may need many.
     """
 
     def __init__(self, jobs: Iterable[Job], retries: int, listener: Listener) -> None:
-        self.waiting = deque(jobs)
+        self._jobs: Iterator[Job] | None = iter(jobs)
+        self._ahead: deque[Job] = deque()  # asked for, and not running yet: one at most
+        self._later: deque[Job] = deque()  # to be tried again
         self.running: dict[str, Job] = {}
         self.retries = retries
         self.listener = listener
@@ -48,11 +50,26 @@ class Attempts:
 
     def next(self) -> Job | None:
         """The next trial, which is running from now on; None when none is waiting."""
-        if not self.waiting:
+        if self.peek() is None:
             return None
-        job = self.waiting.popleft()
+        job = (self._ahead or self._later).popleft()
         self.running[job.spec.trial_id] = job
         return job
+
+    def peek(self) -> Job | None:
+        """The next trial, which is not running yet."""
+        if not self._ahead and self._jobs:
+            job = next(self._jobs, None)
+            if job is None:
+                self._jobs = None
+            else:
+                self._ahead.append(job)
+        return next(iter(self._ahead or self._later), None)
+
+    @property
+    def left(self) -> bool:
+        """Whether there may be trials that are not running."""
+        return bool(self._jobs or self._ahead or self._later)
 
     def progressed(self, progress: Progress) -> None:
         """A worker said how far it is."""
@@ -94,7 +111,7 @@ class Attempts:
         trial_id = job.spec.trial_id
         self._said.setdefault(trial_id, []).append(reason)
         del self.running[trial_id]
-        self.waiting.append(job)  # behind all others: a bad trial holds none of them up
+        self._later.append(job)  # behind all others: a bad trial holds none of them up
         self.listener.failed(trial_id, reason)
 
     def _forget(self, trial_id: str) -> None:

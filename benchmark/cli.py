@@ -1,5 +1,6 @@
 """The commands. Bad input exits with code 2 and one message; a failed trial makes `run` exit with code 1."""
 
+import errno
 import os
 import sys
 from dataclasses import replace
@@ -31,7 +32,7 @@ from benchmark.cli_options import (
     progress,
     tell,
 )
-from benchmark.errors import Lost, UserError
+from benchmark.errors import Lost, Unwritten, UserError
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace, require_writable
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 SUITES = Path("suites")
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}  # by a disk
 
 
 @app.command()
@@ -333,6 +335,9 @@ def main() -> None:
     except UserError as error:
         complain(f"error: {error}")
         sys.exit(2)
+    except Unwritten as error:
+        complain(f"error: {error}")
+        sys.exit(1)
     except PermissionError as error:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
@@ -340,3 +345,9 @@ def main() -> None:
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror}; make room there, or choose another place, and run it again")
+        sys.exit(2)

@@ -13,6 +13,10 @@ class Lost(Exception):  # noqa: N818 - nobody's mistake
     """What trials ran on went away. Results and checkpoints are kept; the command line exits with code 1."""
 
 
+class Unwritten(Exception):  # noqa: N818 - nothing is lost yet
+    """A disk refused what was to be kept. The command line prints the message and exits with code 1."""
+
+
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """The known spelling nearest to `word`, or None when nothing is near."""
     by_folded = {name.lower().replace("-", "_"): name for name in known}

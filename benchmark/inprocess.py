@@ -1,6 +1,6 @@
 """The runner without Ray: one trial after the other in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark import trial
@@ -16,7 +16,7 @@ class InProcess:
 
     retries: int = RETRIES
 
-    def run(self, jobs: Sequence[Job], listener: Listener, stop: Stopping | None = None) -> None:
+    def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping | None = None) -> None:
         """Run all jobs. Raises KeyboardInterrupt when they were stopped; the running one has its checkpoint."""
         asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
 
@@ -32,5 +32,5 @@ class InProcess:
                     attempts.ended(trial.run(job, report))
                 except trial.Stop:
                     raise KeyboardInterrupt from None
-                if asked.asked and attempts.waiting:
+                if asked.asked and attempts.left:
                     raise KeyboardInterrupt

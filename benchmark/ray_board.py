@@ -6,8 +6,6 @@ workers cost the driver no more than a few messages a second.
 
 from typing import Any
 
-ANSWER_SECONDS = 30.0  # for how long a worker waits for an answer
-
 Said = dict[str, Any]
 
 

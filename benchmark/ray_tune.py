@@ -7,7 +7,7 @@ it has seen; so it is started anew after some hundreds of them, and its memory d
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from benchmark.attempts import Attempts, Listener
 from benchmark.errors import Lost
-from benchmark.ray_board import Board
+from benchmark.ray_board import Board, Said
 from benchmark.ray_cluster import first_line, own_cluster
 from benchmark.revision import revision
 from benchmark.stopping import Stopping
@@ -26,9 +26,8 @@ from benchmark.store import TrialRecord
 from benchmark.suite_file import RETRIES
 from benchmark.trial import Job, Progress
 
-BATCH = 1000  # trials that one run of Tune takes
+BATCH = 500  # trials that one run of Tune takes
 ASK_SECONDS = 0.5  # between two looks at the board
-BOARD_SECONDS = 60.0  # for how long the board may not answer
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,18 @@ class RayTune:
     retries: int = RETRIES
     storage: Shipped | None = None
 
-    def run(self, jobs: Sequence[Job], listener: Listener, stop: Stopping | None = None) -> None:
+    def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping | None = None) -> None:
         """Run all jobs in the cluster that was joined, else in one of this machine.
 
         Raises KeyboardInterrupt when they were stopped; the running ones have their checkpoints.
         """
-        if not jobs:
+        asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
+        if attempts.peek() is None:
             return
-        asked = stop or Stopping()
         with own_cluster(), asked.armed(), _told_when_lost():
-            course = Course(Attempts(jobs, self.retries, listener), asked, self.storage)
-            while course.attempts.waiting and not asked.asked:
-                self._batch(course, jobs[0])
+            course = Course(attempts, asked, self.storage)
+            while not asked.asked and (job := attempts.peek()):
+                self._batch(course, job)
             if course.unfinished:
                 raise KeyboardInterrupt
 
@@ -117,11 +116,12 @@ class Course:
         self.placed: set[str] = set()  # trials that a worker has taken up
         self.interrupted = False
         self.looked = 0.0
+        self.answer: Any = None  # of the board, which a busy machine may keep waiting
 
     @property
     def unfinished(self) -> bool:
         """Whether trials are left to do."""
-        return bool(self.interrupted or self.attempts.waiting or self.attempts.running)
+        return bool(self.interrupted or self.attempts.left or self.attempts.running)
 
     def config_of(self, job: Job) -> dict[str, Any]:
         """What a worker is told."""
@@ -148,7 +148,15 @@ class Course:
         if not now and time.monotonic() - self.looked < ASK_SECONDS:
             return
         self.looked = time.monotonic()
-        said, records, preempted = ray.get(self.board.drain.remote(self.asked.asked), timeout=BOARD_SECONDS)
+        if self.answer and (now or ray.wait([self.answer], timeout=0)[0]):
+            self._take_in(*ray.get(self.answer))
+            self.answer = None
+        self.answer = self.answer or self.board.drain.remote(self.asked.asked)
+        if now:
+            self._take_in(*ray.get(self.answer))
+            self.answer = None
+
+    def _take_in(self, said: list[Said], records: list[str], preempted: list[str]) -> None:
         for one in said:
             self.attempts.progressed(Progress(**one))
         for content in records:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-GRACE_SECONDS = 3.0  # in which processes may end by themselves
+GRACE_SECONDS = 2.0  # in which processes may end by themselves
 
 
 def start_time(pid: int) -> str | None:

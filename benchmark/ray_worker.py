@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray import tune
@@ -17,11 +17,12 @@ from ray.exceptions import RayError
 from benchmark import trial
 from benchmark.at_hand import at_hand
 from benchmark.measuring import Instruments
-from benchmark.ray_board import ANSWER_SECONDS
 from benchmark.revision import check_revision
 from benchmark.spec import TrialSpec
+from benchmark.store import TrialRecord
 from benchmark.trial import Job, Progress
 
+LEAVE_SECONDS = 5.0  # for the last word of a machine that is being taken away
 PREEMPTED = "its machine was taken away"
 
 
@@ -65,8 +66,9 @@ class Slot(tune.Trainable):
         """Called with every trial."""
         check_revision(config["revision"])
         self.job = unpacked(config["job"])
-        self.board = ray.get_actor(config["board"])
+        self.board: Any = ray.get_actor(config["board"])
         self.storage = config["storage"]
+        self.answer: Any = None  # of the board
         self.leaving = False
         signal.signal(signal.SIGTERM, self._leave)
 
@@ -77,32 +79,41 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The whole trial. What it says goes to the board; Tune is told only that it is over."""
-        trial_id = self.job.spec.trial_id
         try:
-            with at_hand(self.job, self.storage) as (job, after_report):
-                record = trial.run(job, lambda progress: self._report(progress, after_report))
+            record = self._trained()
         except trial.Stop:
             if self.leaving:
-                with suppress(RayError):
-                    _answer(self.board.leaving.remote(trial_id))
-                sys.exit(f"{PREEMPTED}: SIGTERM")
-            return {"done": True}
-        _answer(self.board.ended.remote(record.model_dump_json()))
+                self._take_leave()
+        else:
+            ray.get(self.board.ended.remote(record.model_dump_json()))
         return {"done": True}
+
+    def _trained(self) -> TrialRecord:
+        with at_hand(self.job, self.storage) as (job, after_report):
+            return trial.run(job, lambda progress: self._report(progress, after_report))
+
+    def _take_leave(self) -> NoReturn:
+        """This process has been asked to end, and the trial has its checkpoint."""
+        with suppress(RayError):
+            ray.get(self.board.leaving.remote(self.job.spec.trial_id), timeout=LEAVE_SECONDS)
+        sys.exit(f"{PREEMPTED}: SIGTERM")
 
     def _report(self, progress: Progress, after_report: Any) -> None:
         """Say how far the trial is, and stop when that is wanted. A board that does not answer stops nothing."""
-        stop = False
-        with suppress(RayError):
-            stop = _answer(self.board.heard.remote(progress.trial_id, progress.as_dict()))
-        if stop or self.leaving:
+        sent = self.board.heard.remote(progress.trial_id, progress.as_dict())
+        self.answer = self.answer or sent  # training does not wait for it
+        if self.leaving or self._told_to_stop():
             raise trial.Stop
         after_report()
+
+    def _told_to_stop(self) -> bool:
+        if not ray.wait([self.answer], timeout=0)[0]:
+            return False
+        answer, self.answer = self.answer, None
+        with suppress(RayError):
+            return bool(ray.get(answer))
+        return False
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.leaving = True
-
-
-def _answer(reference: Any) -> Any:
-    return ray.get(reference, timeout=ANSWER_SECONDS)

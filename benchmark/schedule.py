@@ -1,6 +1,6 @@
 """Trials -> workers: Ray Tune, or this process. Both give the same records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,11 @@ __all__ = ["InProcess", "Listener", "RayTune", "Runner", "runner"]
 class Runner(Protocol):
     """Runs trials, as many at a time as there is room for."""
 
-    def run(self, jobs: Sequence[Job], listener: Listener, stop: Stopping | None = None) -> None:
-        """Run all jobs; a failing one is a record like any other. Raises KeyboardInterrupt when they were stopped."""
+    def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping | None = None) -> None:
+        """Run all jobs, each asked for when there is room for it; a failing one is a record like any other.
+
+        Raises KeyboardInterrupt when they were stopped.
+        """
 
 
 def runner(name: RunnerName, folder: Path, retries: int, storage: Shipped | None = None) -> Runner:

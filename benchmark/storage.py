@@ -120,11 +120,11 @@ class Depot:
             store.put(TrialRecord.model_validate_json(self.storage.read(f"results/{trial_id}.json")))
         return len(missing)
 
-    def push(self, records: Iterable[TrialRecord]) -> None:
-        """Bring the records that are not there, such as those of a time without the storage."""
-        there = self.storage.names("results")
-        for record in records:
-            if f"results/{record.trial_id}.json" not in there:
+    def push(self, trial_ids: Iterable[str]) -> None:
+        """Bring the records of these trials that are not there, such as those of a time without the storage."""
+        there, store = self.storage.names("results"), Store(self.workspace.results)
+        for trial_id in trial_ids:
+            if f"results/{trial_id}.json" not in there and (record := store.get(trial_id)):
                 self.keep(record)
 
     def keep(self, record: TrialRecord) -> None:

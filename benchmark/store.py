@@ -14,6 +14,7 @@ from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
 
 Status = Literal["finished", "diverged", "failed"]
+Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
 
 
 class Measurement(Frozen):
@@ -192,9 +193,30 @@ class Store:
             return b""
         return head[:end].rstrip(b",") + b"}" if whole and end > 0 else b""
 
+    def stamp(self, trial_id: str) -> Stamp | None:
+        """Another one whenever the record of a trial was written anew, without reading it; None when there is none."""
+        try:
+            return _stamp(self.path(trial_id).stat())
+        except OSError:
+            return None
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Those of all records, by trial id."""
+        found = {}
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    with suppress(OSError):
+                        found[entry.name.removesuffix(".json")] = _stamp(entry.stat())
+        return found
+
     def put(self, record: TrialRecord) -> None:
         """Write a record so that a reader sees the old one, the new one or none, never a part."""
         write_atomically(self.path(record.trial_id), record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
@@ -220,9 +242,11 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # the reason why it failed must not be hidden by this
             scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
     with suppress(OSError):  # not every file system can
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

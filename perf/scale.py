@@ -26,7 +26,8 @@ import torch
 from rich.console import Console
 
 from benchmark import environment, ray_cluster
-from benchmark.session import Keeper, Session
+from benchmark.keeper import Keeper
+from benchmark.session import Session
 from benchmark.store import TrialRecord
 from benchmark.suite import load_suite
 from benchmark.trial import SHEET, Job, Progress, Report, contact_sheet
@@ -106,20 +107,22 @@ def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
         logging_level=logging.ERROR,
     )
     try:
-        records = session._train("ray", plan, None)
+        session._train("ray", plan, None)
+        peak = max(mib for _, mib in meter.memory)
     finally:
         ray.shutdown()
+    records = session.shown_records()
     assert len(records) == trials
     assert {record.status for record in records.values()} == {"finished"}
-    return _summary(meter, planned, trials)
+    return _summary(meter, planned, trials, peak)
 
 
-def _summary(meter: Meter, planned: float, trials: int) -> dict[str, Any]:
+def _summary(meter: Meter, planned: float, trials: int, peak: float) -> dict[str, Any]:
     first, last = meter.ended[0], meter.ended[-1]
     marks = sorted({max(trials * tenth // 10, 1) for tenth in range(1, 11)})
     return {
         "seconds": {"plan": planned, "first trial": first, "each trial": (last - first) / max(trials - 1, 1)},
-        "peak of the driver": max(mib for _, mib in meter.memory),
+        "peak of the driver": peak,
         "resident after": {str(mark): meter.resident_at(mark) for mark in marks},
         "ended after": {str(mark): meter.ended[mark - 1] for mark in marks},
         "memory": meter.memory,
