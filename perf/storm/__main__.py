@@ -32,24 +32,24 @@ from perf.storm.comparison import differences, mirrored, reported
 from perf.storm.kills import Kill, Runner, schedule
 from perf.storm.processes import Server
 from perf.storm.suite import STEPS, write_suite
-from perf.storm.weather import Storm, Told
+from perf.storm.weather import Storm, Told, say
 
 RESUMED = "went on from a checkpoint"
 
 
-def storms(root: Path, kills: dict[Runner, int], seed: int, seeds: int, steps: int) -> dict[str, Any]:
+def storms(root: Path, kills: dict[Runner, int], seed: int, seeds: int, steps: int, minutes: float) -> dict[str, Any]:
     """All storms, and what came of them."""
     path = write_suite(root / "storm.yaml", seeds, steps)
-    suite, told = load_suite(path), Told()
+    suite, told = load_suite(path), Told(deadline=time.monotonic() + 60 * minutes)
     calm, span, seconds = _undisturbed(root, suite, path)
     resumed: list[int] = []
     speeds = _speeds(calm)
     workspaces = 0
     for runner, count in kills.items():
         left = deque(schedule(runner, count, seed))
-        while left:
+        while left and time.monotonic() < told.deadline:
             workspaces += 1
-            _say(f"storm {workspaces} over {runner}, {len(left)} kills to come, findings so far: {len(told.findings)}")
+            say(f"storm {workspaces} over {runner}, {len(left)} kills to come, findings so far: {len(told.findings)}")
             storm = _one(root / f"{runner}-{workspaces}", suite, path, runner, left, span, told, calm)
             resumed += _resumed(storm, suite)
     return {
@@ -79,7 +79,7 @@ def _undisturbed(root: Path, suite: Suite, path: Path) -> tuple[Storm, float, fl
     """The calm run, with Ray; the seconds from its start to its first trial, and the seconds of the whole run."""
     told = Told()
     storm = Storm(root / "calm", suite, path, "ray", told, _served(root / "calm-mlflow"))
-    _say("the undisturbed run")
+    say("the undisturbed run")
     began = time.monotonic()
     try:
         storm.calm_down()
@@ -134,10 +134,6 @@ def _speeds(calm: Storm) -> dict[str, float]:
     }
 
 
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Storms, figures on the terminal, and JSON where it is asked for."""
     parser = argparse.ArgumentParser(prog="python -m perf.storm", description=__doc__.splitlines()[0])
@@ -146,6 +142,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seed", type=int, default=0, help="of the schedule")
     parser.add_argument("--seeds", type=int, default=2, help="of the suite: trials of each of its seven methods")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--minutes", type=float, default=240.0, help="after which no kill comes any more")
     parser.add_argument("--folder", type=Path, help="keep everything there; else it is removed when nothing is wrong")
     parser.add_argument("--json", type=Path, help="write all figures there")
     options = parser.parse_args(arguments)
@@ -157,7 +154,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": {key: str(value) for key, value in vars(options).items()},
         "environment": environment.describe("cpu", 1),
-        **storms(root, kills, options.seed, options.seeds, options.steps),
+        **storms(root, kills, options.seed, options.seeds, options.steps, options.minutes),
         "minutes": round((time.monotonic() - began) / 60, 1),
         "load": os.getloadavg(),
     }

@@ -40,6 +40,7 @@ class Told:
     kills: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)  # nothing of the kind was there
     starts: int = 0
+    deadline: float = inf  # of the monotonic clock; no kill comes after it
     ends: Counter[str] = field(default_factory=Counter)  # exit status -> how often
     attempts: int = 0  # trials that a worker has taken up
     tried_again: int = 0  # within one command
@@ -74,8 +75,8 @@ class Storm:
         return {**os.environ, **own, MARK: self.mark}
 
     def rage(self, kills: deque[Kill], span: float) -> None:
-        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or no kill left."""
-        while kills:
+        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or no kill is left."""
+        while kills and time.monotonic() < self.told.deadline:
             command = self._running()
             if not self._wait(command, kills[0].moment * span):
                 self._strike(command, kills.popleft())
@@ -156,6 +157,7 @@ class Storm:
 
     def _strike(self, command: Command, kill: Kill) -> None:
         """One kill, and what must come of it."""
+        say(f"{self.root.name}, start {self.told.starts}, {time.monotonic() - command.began:.0f} s into it: {kill}")
         if kill.target == "mlflow":
             self._strike_server(kill)
         elif kill.target == "driver":
@@ -239,3 +241,9 @@ class Storm:
 
     def _finding(self, what: str) -> None:
         self.told.findings.append(f"{self.root.name}, start {self.told.starts}, {time.strftime('%H:%M:%S')}: {what}")
+        say(f"finding: {what}")
+
+
+def say(text: str) -> None:
+    """For people: how it is going."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
