@@ -75,7 +75,7 @@ class Storm:
         return {**os.environ, **own, MARK: self.mark}
 
     def rage(self, kills: deque[Kill], span: float) -> None:
-        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or no kill is left."""
+        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or none is left."""
         while kills and time.monotonic() < self.told.deadline:
             command = self._running()
             if not self._wait(command, kills[0].moment * span):
