@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-SECONDS = 60.0  # between two checkpoints, at the least, unless a suite says otherwise
+SECONDS = 60.0  # between two checkpoints, at the least
 SHARE = 0.02  # of all other time that all checkpoints may take
 
 Doing = Literal["training", "measuring", "saving"]
@@ -52,13 +52,13 @@ class Pace:
     """
 
     watch: Stopwatch
-    apart: float = SECONDS
+    apart: float | None = None  # seconds between two; SECONDS unless a suite says otherwise
     took: float = 0.0
     saved: float = field(default_factory=lambda: clock())
 
     def due(self) -> bool:
         """Whether a checkpoint is worth its time now."""
-        if clock() - self.saved < self.apart:
+        if clock() - self.saved < (SECONDS if self.apart is None else self.apart):
             return False
         spent = self.watch.so_far()
         others = spent["training"] + spent["measuring"]

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from benchmark.pace import SECONDS
 from benchmark.spec import Frozen, PositiveFloat, PositiveInt, Seed
 
 Patch = dict[str, Any]
@@ -17,15 +16,15 @@ class Resources(Frozen):
     """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU.
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
-    `checkpoint_seconds`: between two checkpoints of a trial, at the least; how large a share of its time they may take
-    is fixed. Nothing of this is part of a trial's identity.
+    `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
+    time they may take is fixed. Nothing of this is part of a trial's identity.
     """
 
     cpus: PositiveInt = 1
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = RETRIES
     time_limit_hours: PositiveFloat | None = None
-    checkpoint_seconds: PositiveFloat = SECONDS
+    checkpoint_seconds: PositiveFloat | None = None
 
     @property
     def time_limit(self) -> float | None:

@@ -47,7 +47,7 @@ class Job:
     cpus: int
     gpus: float
     time_limit: float | None = None  # seconds, of one attempt
-    checkpoint_seconds: float = pace.SECONDS  # between two checkpoints, at the least
+    checkpoint_seconds: float | None = None  # between two checkpoints, at the least; None: as `pace` says
 
     @property
     def device(self) -> torch.device:

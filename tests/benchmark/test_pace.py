@@ -83,3 +83,15 @@ def test_a_disk_that_becomes_slow_is_written_to_less_often(clock):
     assert not made.due()
     clock.now += 60 / SHARE
     assert made.due()
+
+
+def test_a_suite_may_ask_for_more_checkpoints_but_not_for_a_larger_share(clock):
+    made = Pace(Stopwatch(), apart=2.0)
+    clock.now += 3
+    assert made.due()
+    with made.saving():
+        clock.now += 0.5
+    clock.now += 3
+    assert not made.due(), "half a second is more than two hundredths of six"
+    clock.now += 2 * 0.5 / SHARE
+    assert made.due()

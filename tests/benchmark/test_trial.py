@@ -139,6 +139,17 @@ def test_a_stop_inside_a_measurement_is_heard_and_leaves_the_generator_as_it_was
 # --- time limits ---------------------------------------------------------------------------------------
 
 
+def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
+    monkeypatch.setattr(pace, "SHARE", float("inf"))
+    saves = []
+    monkeypatch.setattr(trial.Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
+    trial.run(replace(job, checkpoint_seconds=1e-9), silent)
+    assert len(saves) > job.spec.steps
+    saves.clear()
+    trial.run(job, silent)
+    assert saves == [job.spec.steps]
+
+
 def test_a_time_limit_ends_an_attempt_and_the_next_one_goes_on(job, monkeypatch):
     undisturbed = trial.run(job, silent)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
