@@ -39,11 +39,13 @@ METRICS, PARAMS = 900, 100  # in one batch; MLflow's limits are 1,000 and 100
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 SHEETS = "samples/by step"  # MLflow shows images of one key with a slider over steps
 
-# Unless the user says otherwise: no usage statistics, and seconds, not minutes, for a server that is away.
+# Unless the user says otherwise: no usage statistics, seconds, not minutes, for a server that is away, and no two lines
+# for every run that is written to one.
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
