@@ -15,6 +15,7 @@ SHARES: dict[Runner, dict[Target, int]] = {
     "ray": {"worker": 26, "driver": 30, "raylet": 12, "gcs": 10, "board": 6, "mlflow": 16},
     "inprocess": {"driver": 100},
 }
+EARLY = 0.2
 # SIGINT twice is a user without patience: the second one comes a moment later.
 WAYS: dict[Target, list[tuple[Signals, ...]]] = {
     "worker": [(signal.SIGKILL,), (signal.SIGTERM,)],
@@ -28,10 +29,15 @@ WAYS: dict[Target, list[tuple[Signals, ...]]] = {
 
 @dataclass(frozen=True)
 class Kill:
-    """`moment` and `later` are in [0, 1): of the span in which it comes, and of what follows (a pause, a restart)."""
+    """`early`: while a command is starting, else while it trains.
+
+    `moment` and `later` are in [0, 1): of the time in which it comes, and of what follows (a pause, a restart).
+    `choice`, too, says which of several processes it hits.
+    """
 
     target: Target
     signals: tuple[Signals, ...]
+    early: bool
     moment: float
     later: float
     choice: float
@@ -50,4 +56,4 @@ def schedule(runner: Runner, count: int, seed: int) -> Iterator[Kill]:
         target = max(done, key=lambda one: SHARES[runner][one] * rng.uniform(0.5, 1.5) / (done[one] + 1))
         signals = ways[target][done[target] % len(ways[target])]
         done[target] += 1
-        yield Kill(target, signals, rng.random(), rng.random(), rng.random())
+        yield Kill(target, signals, rng.random() < EARLY, rng.random(), rng.random(), rng.random())

@@ -23,7 +23,7 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
 # What a process of ours is, by the names that Ray gives to processes.
 ROLES = {
-    "worker": re.compile(r"ray::(Slot|ImplicitFunc|train)"),
+    "worker": re.compile(r"ray::\w*(Trainable|Slot)"),
     "board": re.compile(r"ray::Board"),
     "raylet": re.compile(r"(^|/)raylet( |$)"),
     "gcs": re.compile(r"(^|/)gcs_server( |$)"),

@@ -27,6 +27,7 @@ STOP_SECONDS = 300.0  # for a driver that was asked to stop, or that was killed
 CLEAR_SECONDS = 60.0  # for what a dead driver has started to be gone
 TARGET_SECONDS = 120.0  # for something to be there that can be killed
 IMPATIENCE_SECONDS = 3.0  # between the two signals of a user without patience
+TRAINING_SECONDS = 20.0  # in which a kill comes after the first trial, or after the kill before
 AWAY_SECONDS = 20.0  # for how long a tracking server is away, at the most
 CODES = {0, 1, 130}  # finished; failed trials or Ray has gone; stopped
 AGAIN = "failed, will be tried again from its checkpoint"
@@ -63,6 +64,7 @@ class Storm:
         self.scratch = tempfile.mkdtemp(prefix="st-")  # a short path: Ray's sockets have long names
         self.labels = {line.label: trial_id for trial_id, line in lines_of(suite, suite.specs).items()}
         self.running: dict[str, float] = {}  # trial id -> since when, by the wall clock, as files have it
+        self.training = False  # whether the command that runs has started a trial
         self.struck = 0.0  # when the last kill was, by the wall clock
         self.command: Command | None = None
         self.server_back: float | None = None
@@ -75,10 +77,13 @@ class Storm:
         return {**os.environ, **own, MARK: self.mark}
 
     def rage(self, kills: deque[Kill], span: float) -> None:
-        """Kill at the moments of the schedule, in spans of so many seconds, until the suite is done or none is left."""
+        """Kill at the moments of the schedule until the suite is done or none is left.
+
+        `span`: seconds from the start of a command to its first trial.
+        """
         while kills and time.monotonic() < self.told.deadline:
             command = self._running()
-            if not self._wait(command, kills[0].moment * span):
+            if not self._moment_of(command, kills[0], span):
                 self._strike(command, kills.popleft())
             if command.code == 0:
                 return
@@ -116,6 +121,7 @@ class Storm:
         """The command that runs, or a new start of it."""
         if self.command is None or self.command.code is not None:
             self.running.clear()
+            self.training = False
             self.told.starts += 1
             self.command = Command(self.arguments, self.environment(), self.log, self._heard)
         return self.command
@@ -130,6 +136,7 @@ class Storm:
         if found["what"] == "started":
             self.told.attempts += 1
             self.running[trial_id] = time.time()
+            self.training = True
             if self.first_trial is None and self.command:
                 self.first_trial = time.monotonic() - self.command.began
         elif AGAIN in line:
@@ -137,6 +144,15 @@ class Storm:
             self._lost(trial_id)
         else:
             self.running.pop(trial_id, None)
+
+    def _moment_of(self, command: Command, kill: Kill, span: float) -> bool:
+        """Wait for the moment of a kill. Whether the command has ended by itself meanwhile."""
+        if kill.early:
+            return self._wait(command, kill.moment * span - (time.monotonic() - command.began))
+        while not self.training:
+            if self._wait(command, 5 * POLL_SECONDS):
+                return True
+        return self._wait(command, kill.moment * TRAINING_SECONDS)
 
     def _wait(self, command: Command, seconds: float = inf) -> bool:
         """Let time pass. Whether the command has ended by itself meanwhile; then its remains are looked at."""
