@@ -95,7 +95,7 @@ def test_what_is_missing_is_fetched_once_and_checked(job, depot, node, tmp_path)
 
 def test_a_trial_that_moves_finds_its_checkpoint(job, depot, node, tmp_path):
     told, trial_id = depot.ship([job]).told(job), job.spec.trial_id
-    with pytest.raises(KeyError), at_hand.at_hand(job, told) as (here, now_and_then):
+    with pytest.raises(KeyError), at_hand.at_hand(job, told) as (here, now_and_then):  # noqa: PT012
         for step in (1, 2, 3):
             Checkpoints(here.checkpoints, trial_id).save({"step": step})
             now_and_then()
