@@ -15,6 +15,14 @@ from benchmark.ray_worker import PREEMPTED
 if TYPE_CHECKING:
     from benchmark.ray_tune import Course
 
+LONGEST = 300  # characters of a reason
+KNOWN = {  # what Ray says, at length -> what we say
+    "low on memory": "its machine ran out of memory, and Ray ended it",
+    "node was terminated": "its node is gone",
+    "node has died": "its node is gone",
+    "is unavailable": "it, or its node, cannot be reached any more",
+    "Worker unexpectedly exits": "its process was killed or crashed",
+}
 NO_REASON = "the worker ended without a word"
 
 
@@ -109,5 +117,9 @@ def reason_of(error_file: str | None) -> str:
     lines = Path(error_file).read_text().strip().splitlines() if error_file else []
     if any(PREEMPTED in line for line in lines):
         return PREEMPTED
-    reason = lines[-1].partition("Some common causes")[0].strip() if lines else "no reason was given"
-    return f"the worker died: {reason}"
+    text = " ".join(lines[1:]).partition("Some common causes")[0]
+    for sign, reason in KNOWN.items():
+        if sign in text:
+            return f"the worker died: {reason}"
+    last = lines[-1].partition("Some common causes")[0].strip() if lines else "no reason was given"
+    return f"the worker died: {last[:LONGEST]}"

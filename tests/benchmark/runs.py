@@ -12,7 +12,7 @@ from tests.conftest import SMALL
 
 ENDS = 240.0  # seconds: the machine of the tests may be a slow and busy one
 PROTOCOL = {**SMALL["defaults"]["protocol"], "evaluations": 1}
-LONG = {**SMALL["defaults"], "steps": 4000, "protocol": PROTOCOL}  # some seconds a trial
+LONG = {**SMALL["defaults"], "steps": 2000, "protocol": PROTOCOL}  # some seconds a trial
 
 
 @contextmanager

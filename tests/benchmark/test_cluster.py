@@ -26,19 +26,20 @@ def cluster(monkeypatch):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("stored", [False, True], ids=["shared disk", "storage"])
 def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, stored):
-    suite, place = small_suite(defaults=LONG, seeds=[0, 1]), tmp_path / "ws"
+    suite, place = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
     options = ["--storage", str(tmp_path / "store")] if stored else []
     second = cluster.add_node(num_cpus=1)
     with started(suite, place, "--address", cluster.address, *options) as run:
         until(begun(place, 2))  # on both
-        time.sleep(3)
+        time.sleep(1)
         cluster.remove_node(second, allow_graceful=False)  # SIGKILL for all of its processes
         cluster.add_node(num_cpus=1)
         assert run.wait(900) == 0, said(place)
     found = records_of(place)
     assert {record.status for record in found.values()} == {"finished"}
-    assert sorted(len(record.attempts) for record in found.values()) == [0, 0, 0, 1]
-    assert "the worker died" in said(place)
+    assert sorted(len(record.attempts) for record in found.values()) == [0, 1]
+    assert "failed, will be tried again from its checkpoint: the worker died" in said(place)
+    assert "raylet" not in said(place)
     assert (tmp_path / "ws-report" / "leaderboard.md").is_file()
     assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
     assert cluster.list_all_nodes()  # the cluster goes on
@@ -46,11 +47,11 @@ def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, store
         store = tmp_path / "store"
         assert {path.stem for path in (store / "results").iterdir()} == set(found)
         assert not list((store / "checkpoints").glob("*/*.ckpt"))
-        assert len(list((store / "checkpoints").glob("*.final.pt"))) == 4
+        assert len(list((store / "checkpoints").glob("*.final.pt"))) == 2
         with started(suite, tmp_path / "other", *options) as again:  # another machine needs nothing but the storage
             assert again.wait(300) == 0
         assert numbers_of(tmp_path / "other") == numbers_of(place)
-        assert "4 records taken over" in said(tmp_path / "other")
+        assert "2 records taken over" in said(tmp_path / "other")
 
 
 @pytest.mark.parametrize("address", ["here", "ray://here:10001", "here:port", ":6379"])
