@@ -3,27 +3,16 @@
 Imported only where Ray is. Tune pickles these objects for a restore that is never asked for: nothing of them is kept.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from benchmark.ray_worker import PREEMPTED
+from benchmark.ray_reasons import NO_REASON, reason_of
 
 if TYPE_CHECKING:
     from benchmark.ray_tune import Course
-
-LONGEST = 300  # characters of a reason
-KNOWN = {  # what Ray says, at length -> what we say
-    "low on memory": "its machine ran out of memory, and Ray ended it",
-    "node was terminated": "its node is gone",
-    "node has died": "its node is gone",
-    "is unavailable": "it, or its node, cannot be reached any more",
-    "Worker unexpectedly exits": "its process was killed or crashed",
-}
-NO_REASON = "the worker ended without a word"
 
 
 class Feed(Searcher):
@@ -110,16 +99,3 @@ class AllStopped(Stopper):
 def _id_of(tune_trial: Any) -> str:
     trial_id: str = tune_trial.config["trial_id"]
     return trial_id
-
-
-def reason_of(error_file: str | None) -> str:
-    """Why a worker died, in one line."""
-    lines = Path(error_file).read_text().strip().splitlines() if error_file else []
-    if any(PREEMPTED in line for line in lines):
-        return PREEMPTED
-    text = " ".join(lines[1:]).partition("Some common causes")[0]
-    for sign, reason in KNOWN.items():
-        if sign in text:
-            return f"the worker died: {reason}"
-    last = lines[-1].partition("Some common causes")[0].strip() if lines else "no reason was given"
-    return f"the worker died: {last[:LONGEST]}"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmark.ray_worker import PREEMPTED
+from benchmark.ray_reasons import PREEMPTED, reason_of
 
 HEAD = "Failure # 1 (occurred at 2026-01-01_00-00-00)\n"
 DIED = """The actor died unexpectedly before finishing this task.
@@ -19,7 +19,7 @@ CAUSES = " Some common causes include: (1) the process was killed by the OOM kil
     [
         (DIED.format(detail="Worker unexpectedly exits with a connection error code 2." + CAUSES), "killed or crashed"),
         (
-            "Task was killed due to the node running low on memory.\nMemory on the node was 15.9GB / 16GB",
+            "Task was killed due to the node running low on memory.\nMemory was 15.9GB / 16GB",
             "out of memory",
         ),
         (DIED.format(detail="The node was terminated unexpectedly"), "its node is gone"),
@@ -29,8 +29,6 @@ CAUSES = " Some common causes include: (1) the process was killed by the OOM kil
     ],
 )
 def test_reasons_are_short(tmp_path, text, said):
-    from benchmark.ray_feed import reason_of
-
     path = tmp_path / "error.txt"
     path.write_text(HEAD + text)
     reason = reason_of(str(path))
@@ -40,8 +38,6 @@ def test_reasons_are_short(tmp_path, text, said):
 
 
 def test_a_preempted_worker_said_so(tmp_path):
-    from benchmark.ray_feed import reason_of
-
     path = tmp_path / "error.txt"
     path.write_text(HEAD + DIED.format(detail=f"Worker exits with {PREEMPTED}: SIGTERM"))
     assert reason_of(str(path)) == PREEMPTED
