@@ -76,8 +76,8 @@ class Session:
         return records, page
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
-        if plan.problems:
-            raise UserError("\n\n".join(plan.problems))
+        if plan.missing.told:
+            raise UserError(plan.missing.told)
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
         require_writable(self.workspace.root, "--workspace")
