@@ -103,8 +103,8 @@ def plan(
         print_json(made.as_json())
         return
     _print_plan(made)
-    for problem in made.problems:
-        console.print(problem, markup=False, highlight=False, soft_wrap=True)
+    if made.missing.told:
+        console.print(made.missing.told, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -14,9 +14,9 @@ from benchmark.data.prepare import SPLITS, damage
 from benchmark.errors import UserError
 from benchmark.extractors.weights import WEIGHTS, Weights
 from benchmark.plan import make_plan, manifest_of
-from benchmark.readiness import next_command, unready
+from benchmark.readiness import unready
 from benchmark.suite import load_suite
-from benchmark.workspace import Workspace, as_options
+from benchmark.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,7 @@ def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
         plan = make_plan(load_suite(path), workspace, data_dir)
     except UserError as error:
         return str(error)
-    fetch = f"python -m benchmark datasets fetch {{}}{as_options(workspace, data_dir)}"
-    return "\n".join(
-        [
-            *(f"dataset {n}: {next_command(plugins.datasets[n], workspace, data_dir)}" for n in plan.missing_data),
-            *(f"weights of {name}: {fetch.format(name)}" for name in plan.missing_weights),
-        ]
-    )
+    return "\n".join(f"{what}: {step}" for what, step in plan.missing.steps.items())
 
 
 def _package(name: str) -> Finding:

@@ -19,7 +19,7 @@ from benchmark.papers import (
     published_rows,
     with_ids,
 )
-from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, plus_minus
+from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, published_value
 
 DAGGER = f"{UNVERIFIED} {UNVERIFIED_MEANING}"
 OWN = ("status", "source", "dataset", "spread_kind", "n_seeds")  # what a row may state otherwise than its table
@@ -75,9 +75,7 @@ def protocol_words(protocol: PublishedProtocol) -> str:
 
 def number(value: PublishedValue | None) -> str:
     """A value with its spread, † when unverified; empty when there is none."""
-    if value is None:
-        return ""
-    return plus_minus(value.value, value.spread) + (UNVERIFIED if value.status == "unverified" else "")
+    return "" if value is None else published_value(value)
 
 
 def _facts(table: PublishedTable) -> Table:

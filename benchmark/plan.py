@@ -13,7 +13,7 @@ from benchmark.calibration import Calibration
 from benchmark.data.prepare import MANIFEST
 from benchmark.estimate import Estimate, estimate
 from benchmark.machine import Machine
-from benchmark.readiness import what_is_missing
+from benchmark.readiness import Missing, what_is_missing
 from benchmark.spec import TrialSpec
 from benchmark.store import Outcome, Stamp, Store
 from benchmark.suite import Suite
@@ -25,24 +25,17 @@ from benchmark.workspace import Workspace
 class Plan:
     """What a `run` of the suite would do. `records` holds what is known of every trial, failures included.
 
-    `missing_data` tells of every dataset that is wanted and cannot be used what is wrong and what to type;
-    `missing_weights` of every feature extractor.
+    `missing`: the datasets and weights that are wanted and cannot be used; without them `run` does not start.
     """
 
     suite: Suite
     records: dict[str, Outcome]
-    missing_data: dict[str, str]
     begun: frozenset[str] = field(default_factory=frozenset)
     machine: Machine = field(default_factory=lambda: Machine.here(Resources()))
     calibration: Calibration = field(default_factory=lambda: Calibration(Path(), {}))
     images_mib: dict[str, float] = field(default_factory=dict)
-    missing_weights: dict[str, str] = field(default_factory=dict)
+    missing: Missing = field(default_factory=Missing)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # of all records in the store, read before them
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why `run` cannot start, and what to type."""
-        return (*self.missing_data.values(), *self.missing_weights.values())
 
     @cached_property
     def todo(self) -> dict[str, TrialSpec]:
@@ -63,12 +56,8 @@ class Plan:
             self.calibration,
             self.machine,
             self.images_mib,
-            self.missing_weights,
+            self.missing.weights,
         )
-
-    def seconds(self) -> float | None:
-        """Estimated wall time of the rest on this machine, or None when a kind was never timed."""
-        return self.estimate.wall_seconds
 
     def state(self, trial_id: str) -> str:
         """`finished`, `diverged`, `failed`, `begun` (a checkpoint is there) or `missing`."""
@@ -87,8 +76,8 @@ class Plan:
             "todo": len(self.todo),
             "estimated_seconds": found.wall_seconds,
             "estimate": found.as_json(),
-            "missing_data": self.missing_data,
-            "missing_weights": self.missing_weights,
+            "missing_data": self.missing.data,
+            "missing_weights": self.missing.weights,
             "cell_states": [
                 {
                     "table": cell.table,
@@ -138,9 +127,8 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     machine = Machine.here(suite.resources)
     calibration = Calibration.load(workspace.calibration, machine.hardware)
     images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
-    plan = Plan(suite, records, {}, begun, machine, calibration, images_mib)
-    missing = what_is_missing(plan.todo.values(), workspace, data_dir)
-    return replace(plan, missing_data=missing.data, missing_weights=missing.weights, stamps=stamps)
+    plan = Plan(suite, records, begun, machine, calibration, images_mib, stamps=stamps)
+    return replace(plan, missing=what_is_missing(plan.todo.values(), workspace, data_dir))
 
 
 def begun_under(checkpoints: Path) -> frozenset[str]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from benchmark.estimate import CellEstimate, Estimate
 from benchmark.plan import Plan
-from benchmark.report.text import plain
+from benchmark.report import text
 from benchmark.view import duration
 
 MOST_ROWS = 60  # of a screen; a longer suite is told table by table
@@ -43,7 +43,9 @@ def _table(plan: Plan, found: Estimate) -> Table:
     before = None
     for cell in found.cells:
         title = cell.cell.table
-        table.add_row(Text(plain(title) if title != before else ""), Text(plain(cell.cell.row)), *_numbers(cell))
+        table.add_row(
+            Text(text.plain(title) if title != before else ""), Text(text.plain(cell.cell.row)), *_numbers(cell)
+        )
         before = title
     return table
 
@@ -68,7 +70,7 @@ def _add_table(table: Table, title: str, cells: list[CellEstimate]) -> None:
     peaks = [cell.each.peak_memory_mib for cell in cells if cell.each.peak_memory_mib is not None]
     more = "+" if len(known) < len(cells) or any(cell.each.problem for cell in cells if cell.todo) else ""
     table.add_row(
-        Text(plain(title)),
+        Text(text.plain(title)),
         f"{len(cells)} cells",
         str(sum(cell.done for cell in cells)),
         str(sum(cell.todo for cell in cells)),
@@ -116,7 +118,5 @@ def _machine(found: Estimate) -> str:
 
 
 def memory(mib: float | None) -> str:
-    """`730 MiB`, `1.4 GiB`."""
-    if mib is None:
-        return UNKNOWN
-    return f"{mib:,.0f} MiB" if mib < 1000 else f"{mib / 1024:,.1f} GiB"
+    """`730 MiB`, `1.4 GiB`, or that it is not known."""
+    return UNKNOWN if mib is None else text.memory(mib)

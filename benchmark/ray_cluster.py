@@ -49,20 +49,23 @@ def _hush() -> None:
 
 
 @contextmanager
-def own_cluster() -> Iterator[None]:
-    """A cluster on this machine that ends with this process, however that ends; or the one that was joined before."""
+def own_cluster() -> Iterator[bool]:
+    """A cluster on this machine that ends with this process, however that ends; or the one that was joined before.
+
+    Gives whether it is our own.
+    """
     quiet_ray()
     import ray
 
     if ray.is_initialized():
-        yield
+        yield False
         return
     watchdog = None
     try:
         with kept_handlers():
             _init(address="local")
         watchdog = ray_watchdog.watch(_agents())
-        yield
+        yield True
     finally:
         with undisturbed():
             ray.shutdown()

@@ -1,28 +1,40 @@
 """Whether `run` can use datasets and weights as they stand here, and else what to type."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmark import plugins
 from benchmark.data.base import Dataset
-from benchmark.data.fetch import ways
+from benchmark.data.fetch import is_downloadable, ways
+from benchmark.data.folder import FOLDER
+from benchmark.data.places import parts
 from benchmark.data.prepare import damage
 from benchmark.measures import extractors_of
 from benchmark.spec import TrialSpec
 from benchmark.workspace import Workspace, as_options
 
 
-class Missing(NamedTuple):
-    """Dataset, or feature extractor -> what is wrong with its files and what to type."""
+@dataclass(frozen=True)
+class Missing:
+    """Dataset, or feature extractor -> what is wrong with its files and what to type.
 
-    data: dict[str, str]
-    weights: dict[str, str]
+    `steps`: the same in a line each, "dataset NAME" or "weights NAME" -> what to do next.
+    """
+
+    data: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, str] = field(default_factory=dict)
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*self.data.values(), *self.weights.values())
+    def told(self) -> str:
+        """For people: all about one thing, a line for each of several, nothing for none."""
+        if len(self.steps) <= 1:
+            return "".join((*self.data.values(), *self.weights.values()))
+        width = max(map(len, self.steps))
+        lines = [f"  {what:{width}}  {step}" for what, step in self.steps.items()]
+        more = "`python -m benchmark datasets fetch NAME` says more about one, also where it cannot be downloaded."
+        return "\n".join(["Missing here. Next, for each:", *lines, more])
 
 
 def what_is_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> Missing:
@@ -30,10 +42,12 @@ def what_is_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir
     datasets = dict.fromkeys(spec.dataset for spec in specs)
     protocols = {id(spec.protocol): spec.protocol for spec in specs}  # the seeds of a cell share theirs
     extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_of(protocol))
-    return Missing(
-        _told((name, unready(plugins.datasets[name], workspace, data_dir)) for name in datasets),
-        _told((name, plugins.extractors[name].missing(data_dir)) for name in extractors),
-    )
+    data = _told((name, unready(plugins.datasets[name], workspace, data_dir)) for name in datasets)
+    weights = _told((name, plugins.extractors[name].missing(data_dir)) for name in extractors)
+    places = as_options(workspace, data_dir)
+    steps = {f"dataset {name}": next_step(plugins.datasets[name], workspace, data_dir) for name in data}
+    steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{places}" for name in weights}
+    return Missing(data, weights, steps)
 
 
 def _told(problems: Iterable[tuple[str, str | None]]) -> dict[str, str]:
@@ -62,8 +76,13 @@ def preparing(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> s
     return f"python -m benchmark datasets prepare {dataset.name}{as_options(workspace, data_dir)}"
 
 
-def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
-    """One line for a list: what to type next for a dataset that is not ready; `fetch` also says what it cannot get."""
-    if dataset.is_prepared(workspace.data) or not dataset.missing(data_dir):
+def next_step(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
+    """One line for a list: what to do next for a dataset that is not ready."""
+    if dataset.is_prepared(workspace.data):
+        return f"{damage(dataset.folder(workspace.data))}: {preparing(dataset, workspace, data_dir)}"
+    if not dataset.missing(data_dir):
         return preparing(dataset, workspace, data_dir)
-    return f"python -m benchmark datasets fetch {dataset.name}{as_options(workspace, data_dir)}"
+    if not parts(dataset.name):
+        return f"put your images into {data_dir / FOLDER}, then {preparing(dataset, workspace, data_dir)}"
+    way = f"fetch {dataset.name}" if is_downloadable(dataset) else f"import {dataset.name} PATH"
+    return f"python -m benchmark datasets {way}{as_options(workspace, data_dir)}"

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from benchmark.differences import Change, changes, surroundings
 from benchmark.measures import outputs
 from benchmark.plan import same_data
+from benchmark.report.statistics import around
 from benchmark.store import TrialRecord
 
-CONFIDENCE = 0.95
 MIN_VALUES = 3  # a spread over fewer allows almost any difference
 
 
@@ -176,9 +176,7 @@ def noise(key: str, again: TrialRecord, others: Iterable[TrialRecord]) -> Noise 
 
 
 def _reach(values: list[float]) -> float:
-    from scipy.special import stdtrit  # scipy.stats would take a second to import
-
-    return float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * stdev(values) * math.sqrt(2)
+    return around(0.0, stdev(values) * math.sqrt(2), len(values) - 1)[1]
 
 
 def _numbers(record: TrialRecord) -> dict[str, dict[str, float]]:

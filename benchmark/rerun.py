@@ -105,8 +105,8 @@ def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, con
     is missing or the workspace cannot be written to; Unwritten when the new record cannot be stored.
     """
     spec = recorded.spec
-    if problems := what_is_missing([spec], workspace, data_dir).problems:
-        raise UserError("\n\n".join(problems))
+    if told := what_is_missing([spec], workspace, data_dir).told:
+        raise UserError(told)
     require_writable(workspace.root, "--workspace")
     each = _resources(recorded)
     scratch = workspace.reproductions / f".{spec.trial_id}"

@@ -94,8 +94,8 @@ class Session:
         return Depot(self.storage, self.workspace) if self.storage else None
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
-        if plan.problems:
-            raise UserError("\n\n".join(plan.problems))
+        if plan.missing.told:
+            raise UserError(plan.missing.told)
         if runner_name != "ray" and (self.address or self.storage):
             raise UserError("--runner inprocess: trains in this process only; without --address and --storage")
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:

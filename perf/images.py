@@ -30,7 +30,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from benchmark import environment
-from benchmark.data.base import Arrays, Dataset, Prepared, open_prepared
+from benchmark.data.base import Arrays, Prepared, Shipped, open_prepared
 from benchmark.data.images import Images
 from benchmark.training import to_range
 
@@ -42,20 +42,13 @@ OURS = "Images.draw + to_range"
 Batch = Callable[[], tuple[Tensor, Tensor | None]]  # the next images and labels
 
 
-class Synthetic(Dataset):
+class Synthetic(Shipped):
     """Random pixels in the shape of CIFAR-10."""
 
     name, about, licence, source = "synthetic", "random pixels", "none", "a random generator"
     shape = (3, 32, 32)
     labels = CLASSES
-    ships = True
     length = 50_000
-
-    @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
-        """Never."""
-        del data_dir
-        return None
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:

@@ -78,3 +78,14 @@ class Dataset(ABC):
             about = {"dataset": cls.name, "variant": cls.variant} | ({"note": cls.note} if cls.note else {})
             write_prepared(target, lambda: cls.read(data_dir), about, told)
         return target
+
+
+class Shipped(Dataset):
+    """Images that come with a package or are made: nobody has to get them."""
+
+    ships = True
+
+    @classmethod
+    def missing(cls, data_dir: Path) -> None:
+        """Never."""
+        del data_dir

@@ -66,6 +66,11 @@ DOWNLOADS: dict[str, Callable[[], list[Download]]] = {
 }
 
 
+def is_downloadable(dataset: type[Dataset]) -> bool:
+    """Whether a program may download its raw files."""
+    return home(dataset.name) in DOWNLOADS
+
+
 def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) -> Path | None:
     """Download the raw files of a dataset into its folder under `data_dir`; None when nothing is lacking.
 
@@ -92,6 +97,6 @@ def ways(dataset: type[Dataset], options: str) -> str:
         return ""
     command = "python -m benchmark datasets"
     lines = [f"  {command} import {dataset.name} PATH{options}", "    takes them from where you have them"]
-    if home(dataset.name) in DOWNLOADS:
+    if is_downloadable(dataset):
         lines = [f"  {command} fetch {dataset.name}{options}", "    downloads them", *lines]
     return "\n".join(["", "Or type:", *lines])

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.base import Arrays, Dataset
+from benchmark.data.base import Arrays, Shipped
 
 HELD_OUT = 4  # every fourth image is held out
 
 
-class StackedDigits(Dataset):
+class StackedDigits(Shipped):
     """(3, 8, 8) images; the digits behind them are split into 1,348 for training and 449 held out."""
 
     name = "stacked_digits"
@@ -25,13 +25,6 @@ class StackedDigits(Dataset):
     stacked = 3
     labels = 10
     digits = True
-    ships = True
-
-    @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
-        """Never: the digits are part of scikit-learn."""
-        del data_dir
-        return None
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.base import Arrays, Dataset
+from benchmark.data.base import Arrays, Shipped
 
 CLASSES = 10
 TRAIN, TEST = 600, 300
@@ -17,21 +17,14 @@ WAVES = 4  # per axis: how fine the patterns are
 SEED = 2022
 
 
-class Synthetic(Dataset):
+class Synthetic(Shipped):
     """Patterns of a class's own, the same on every machine."""
 
     licence = "none needed: made by this program"
     source = "a random generator"
     note = "synthetic images: what is measured on them says nothing about any method"
     labels = CLASSES
-    ships = True
     synthetic = True
-
-    @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
-        """Never: the images are made."""
-        del data_dir
-        return None
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import mean, variance
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from benchmark.differences import Change, changes, told_by
 from benchmark.measures import measure_of
-from benchmark.report.statistics import CONFIDENCE, Interval
+from benchmark.report.statistics import CONFIDENCE, Interval, around, welch
 from benchmark.report.tables import Result, Row, rows
 from benchmark.report.verdicts import MIN_SEEDS
 from benchmark.store import TrialRecord
@@ -233,12 +233,8 @@ def welch_interval(a: list[float], b: list[float], confidence: float = CONFIDENC
     if min(len(a), len(b)) < 2 or not all(map(math.isfinite, a + b)):
         return None
     difference = mean(b) - mean(a)
-    one, other = variance(a) / len(a), variance(b) / len(b)
-    if one + other == 0:
+    one, other = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
+    if one == other == 0:
         return difference, difference
-    from scipy.special import stdtrit  # scipy.stats would take a second to import
-
-    share = one / (one + other)  # of a; squares of tiny variances would be 0
-    degrees = 1 / (share**2 / (len(a) - 1) + (1 - share) ** 2 / (len(b) - 1))
-    reach = float(stdtrit(degrees, (1 + confidence) / 2)) * math.sqrt(one + other)
-    return difference - reach, difference + reach
+    error, degrees = welch(one, len(a) - 1, other, len(b) - 1)
+    return around(difference, error, degrees, confidence)

@@ -127,8 +127,7 @@ def _quoted(members: Sequence[Row], key: str) -> list[str]:
     trained = {one.row for one in of_table}
     others = [of_table[0].model_copy(update={"row": name}) for name in of_table[0].table.rows if name not in trained]
     told = [
-        f"{escape(value.row)} {text.plus_minus(value.value, value.spread)}"
-        + (text.UNVERIFIED if value.status == "unverified" else "")
+        f"{escape(value.row)} {text.published_value(value)}"
         for value in (other.value(key) for other in others)
         if value
     ]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from statistics import mean
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchmark.report import figures, layout
@@ -269,7 +269,7 @@ def _draw_curves(axes: "Axes", found: list[Curve]) -> None:
         bands.append([*zip(steps, low, strict=True), *zip(reversed(steps), reversed(high), strict=True)])
         often = max(1, round(len(steps) / MARKED))
         look = {**curve.style.line, "markersize": 3, "markevery": often}
-        axes.add_artist(Line2D(steps, [mean(seeds) for seeds in values], **look))
+        axes.add_artist(Line2D(steps, [fmean(seeds) for seeds in values], **look))
     colours = [curve.style.colour for curve in found]
     axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0), autolim=False)
 

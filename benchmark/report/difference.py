@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from benchmark.papers import SpreadKind
-from benchmark.report.statistics import Aggregate, Interval, around
+from benchmark.report.statistics import Aggregate, Interval, around, welch
 
 EQUIVALENCE_CONFIDENCE = 0.90
 
@@ -111,15 +111,13 @@ def equivalence_test(estimate: float, error: float, degrees: float, margin: floa
 
 
 def _welch(error: float, degrees: float, known: Uncertainty) -> tuple[float, float]:
-    """Standard error and degrees of freedom of the difference (Welch 1947, Satterthwaite 1946).
+    """Standard error and degrees of freedom of the difference.
 
     With unknown degrees on the published side those of the measured side serve. They are fewer than Welch's as long as
     the published mean is over at least as many trainings as the measured one.
     """
     if not known.standard_error:
         return error, degrees
-    total = math.hypot(error, known.standard_error)
     if known.degrees is None:
-        return total, degrees
-    share = (error / total) ** 2
-    return total, 1 / (share**2 / degrees + (1 - share) ** 2 / known.degrees)
+        return math.hypot(error, known.standard_error), degrees
+    return welch(error, degrees, known.standard_error, known.degrees)

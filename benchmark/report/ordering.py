@@ -27,7 +27,7 @@ class OrderVerdict(StrEnum):
 
 ORDER_MEANINGS = {
     OrderVerdict.REPRODUCED: "the method that was published as the better one is better: the 95 % bootstrap interval"
-    " of its probability of improvement lies above 1/2, and the exact rank test agrees, at 5 % over all orders of the"
+    " of its probability of improvement lies above 1/2, and the rank test agrees, at 5 % over all orders of the"
     " table (Holm)",
     OrderVerdict.REVERSED: "the same, the other way round",
     OrderVerdict.UNDECIDED: f"neither, or fewer than {MIN_SEEDS} seeds of a method, or some that failed or were not"

@@ -73,6 +73,16 @@ def around(centre: float, error: float, degrees: float, confidence: float = CONF
     return centre - reach, centre + reach
 
 
+def welch(error: float, degrees: float, other: float, other_degrees: float) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a difference of two means (Welch 1947, Satterthwaite 1946).
+
+    Takes those of either mean; not both errors are 0.
+    """
+    total = math.hypot(error, other)
+    share = (error / total) ** 2  # squares of tiny variances would be 0
+    return total, 1 / (share**2 / degrees + (1 - share) ** 2 / other_degrees)
+
+
 def deviation(values: list[float]) -> float | None:
     """The sample standard deviation (ddof = 1); None for fewer than two values or one that is not finite."""
     if len(values) < 2 or not all(map(math.isfinite, values)):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from benchmark.papers import PublishedValue
 from benchmark.report.difference import Difference
 from benchmark.report.statistics import Interval
 from benchmark.report.tables import Result, Row, TotalCost
@@ -75,6 +76,11 @@ def published(result: Result) -> str:
     return plus_minus(*result.published) + ("" if result.reference and result.reference.verified else UNVERIFIED)
 
 
+def published_value(value: PublishedValue) -> str:
+    """The same of a value in a paper's own table."""
+    return plus_minus(value.value, value.spread) + (UNVERIFIED if value.status == "unverified" else "")
+
+
 def plus_minus(value: float, spread: float | None) -> str:
     """`value ± spread`, both with as many decimals as the source gives."""
     decimals = max(_decimals(value), _decimals(spread or 0.0))
@@ -99,7 +105,7 @@ def difference(of: Difference, digits: int) -> str:
 
 def memory(mib: float) -> str:
     """`640 MiB` or `2.5 GiB`."""
-    return f"{mib:,.0f} MiB" if mib < 1024 else f"{mib / 1024:,.1f} GiB"
+    return f"{mib:,.0f} MiB" if mib < 1000 else f"{mib / 1024:,.1f} GiB"
 
 
 def verdict_words(verdicts: dict[str, Verdict]) -> str:

@@ -44,7 +44,7 @@ def main(monkeypatch, capsys, *arguments):
 
 def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path):
     plan = make_plan(suite, workspace, tmp_path)
-    assert plan.seconds() is None
+    assert plan.estimate.wall_seconds is None
     assert len(plan.estimate.untimed) == 2  # methods; seeds share a kind
     assert [look.extractor for look, _ in plan.estimate.unlooked] == ["digits"]
     said = []
@@ -53,7 +53,7 @@ def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_
     again = make_plan(suite, workspace, tmp_path)
     assert not again.estimate.untimed
     assert not again.estimate.unlooked
-    assert again.seconds() > 0
+    assert again.estimate.wall_seconds > 0
     assert again.estimate.source == "calibration"
     assert (
         50 < again.estimate.peak_memory_mib < 5000
@@ -80,7 +80,7 @@ def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, m
     gan, ssgan = plan.estimate.cells
     assert (gan.each.seconds, gan.each.problem) == (None, "the process died (exit code 3)")
     assert ssgan.each.seconds > 0
-    assert plan.seconds() is None
+    assert plan.estimate.wall_seconds is None
     assert [spec.method for _, spec in plan.estimate.untimed] == ["gan"]
 
 

@@ -349,7 +349,9 @@ def test_plan_and_run_say_what_to_type_when_data_is_missing(command, benchmark, 
     code, said = benchmark(command, SUITE, *places.split())
     assert code == (2 if command == "run" else 0)
     assert f"python -m benchmark datasets fetch stacked_mnist {places}\n" in said
+    code, said = benchmark(command, SUITE, "--only", "K/4, MSGAN's networks/GAN", *places.split())
     assert f"python -m benchmark datasets import stacked_mnist PATH {places}\n" in said
+    assert "train-images-idx3-ubyte" in said, "of one thing that is missing all is said"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -232,9 +232,12 @@ def test_bad_input_exits_2_and_changes_nothing(tmp_path, small_suite):
 def test_missing_data_is_told_before_anything_is_started(tmp_path):
     suite = Path("suites/neurips2019.yaml").absolute()
     _, said = command("run", str(suite), "--workspace", "ws", "--data-dir", "none", code=2, cwd=tmp_path)
-    assert "stacked_mnist" in said
-    assert "train-images-idx3-ubyte" in said
-    assert "--data-dir" in said
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    places = f"--data-dir {tmp_path / 'none'} --workspace {tmp_path / 'ws'}"
+    assert f"dataset stacked_mnist python -m benchmark datasets fetch stacked_mnist {places}" in lines
+    assert f"dataset celeba python -m benchmark datasets import celeba PATH {places}" in lines
+    assert f"weights inception python -m benchmark datasets fetch inception {places}" in lines
+    assert len(lines) < 15, "several missing things are a line each"
     assert not list(tmp_path.iterdir())
 
 
@@ -340,7 +343,9 @@ def test_doctor_says_what_is_missing_for_which_suite(monkeypatch, capsys, tmp_pa
     command = "python -m benchmark datasets fetch"
     assert not suites["neurips2019"]["ready"]
     assert f"dataset stacked_mnist: {command} stacked_mnist --data-dir {tmp_path}" in missing
-    assert f"weights of inception: {command} inception --data-dir {tmp_path}" in missing
+    assert f"weights inception: {command} inception --data-dir {tmp_path}" in missing
+    folder = f"put your images into {tmp_path / 'folder'}, then python -m benchmark datasets prepare folder_32"
+    assert suites["own_images"]["missing"].startswith(f"dataset folder_32: {folder} ")
     assert not any("vgg16" in line for line in missing), "nothing there measures precision and recall"
 
 

@@ -41,6 +41,18 @@ def test_scipy_agrees_with_ties_when_it_tries_every_permutation(first, second):
     assert rank_test(first, second) == pytest.approx(exact.pvalue)
 
 
+@pytest.mark.parametrize("step", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("ceiling", [1.0, 0.6])
+def test_counting_and_the_normal_approximation_agree_where_one_takes_over(monkeypatch, step, ceiling):
+    rng = np.random.default_rng(3)
+    first, second = rng.uniform(size=30).clip(max=ceiling), (rng.uniform(size=26) + step).clip(max=ceiling)
+    approximate = rank_test(first, second)
+    monkeypatch.setattr("benchmark.report.improvement.MANY", 100)
+    exact = rank_test(first, second)
+    assert approximate != exact
+    assert approximate == pytest.approx(exact, abs=5e-3)
+
+
 def test_few_seeds_cannot_be_significant():
     def smallest(n):
         return rank_test(list(range(n)), list(range(n, 2 * n)))
@@ -51,7 +63,7 @@ def test_few_seeds_cannot_be_significant():
 def test_a_diverged_training_is_the_worst_and_two_are_alike():
     found = improvement([1.0, -math.inf], [-math.inf, -math.inf])
     assert found.probability == 0.75
-    assert rank_test([-math.inf] * 5, [-math.inf] * 5) == 1.0
+    assert rank_test([-math.inf] * 5, [-math.inf] * 5) == rank_test([0.0] * 50, [0.0] * 50) == 1.0
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap_and_always_the_same():
