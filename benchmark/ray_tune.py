@@ -19,6 +19,7 @@ from benchmark.attempts import Attempts, Listener
 from benchmark.errors import Lost
 from benchmark.ray_board import Board, Said
 from benchmark.ray_cluster import first_line, own_cluster
+from benchmark.ray_reasons import PREEMPTED
 from benchmark.revision import revision
 from benchmark.stopping import Stopping
 from benchmark.storage import Shipped
@@ -176,7 +177,7 @@ class Course:
             self.interrupted = True
             self.attempts.interrupted(trial_id)
         elif trial_id in self.preempted:
-            self.attempts.preempted(trial_id, reason)
+            self.attempts.preempted(trial_id, PREEMPTED)
         else:
             self.attempts.lost(trial_id, reason)
         self.preempted.discard(trial_id)

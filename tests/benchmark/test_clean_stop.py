@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmark.ray_reasons import PREEMPTED
 from tests.benchmark.runs import LONG, begun, numbers_of, records_of, said, started, undisturbed, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
@@ -24,6 +25,11 @@ def of_session(run: subprocess.Popen) -> list[psutil.Process]:
         except (OSError, psutil.Error):
             continue
     return found
+
+
+def trainer_of(run: subprocess.Popen) -> psutil.Process:
+    """A worker that trains."""
+    return next(process for process in of_session(run) if ".train" in " ".join(process.cmdline()))
 
 
 @pytest.fixture
@@ -76,8 +82,22 @@ def test_a_worker_that_dies_costs_an_attempt_and_changes_no_number(tmp_path, sma
     with started(suite, place) as run:
         until(begun(place))
         time.sleep(1)
-        next(process for process in of_session(run) if ".train" in " ".join(process.cmdline())).kill()
+        trainer_of(run).kill()
         assert run.wait(600) == 0, said(place)
     assert "failed, will be tried again from its checkpoint: the worker died" in said(place)
     assert sum(len(record.attempts) for record in records_of(place).values()) == 1
+    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+
+
+def test_a_worker_whose_machine_is_taken_away_writes_a_checkpoint(suite, tmp_path):
+    place = tmp_path / "ws"
+    with started(suite, place) as run:  # `retries: 0`: being taken away is no failure
+        until(begun(place))
+        time.sleep(1)
+        trainer_of(run).terminate()
+        assert run.wait(600) == 0, said(place)
+    assert PREEMPTED in said(place)
+    moved = [record for record in records_of(place).values() if record.attempts]
+    assert [record.attempts for record in moved] == [[PREEMPTED]]
+    assert "went on from a checkpoint" in [event.what for event in moved[0].events]
     assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
