@@ -127,8 +127,8 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     machine = Machine.here(suite.resources)
     calibration = Calibration.load(workspace.calibration, machine.hardware)
     images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
-    plan = Plan(suite, records, begun, machine, calibration, images_mib)
-    return replace(plan, missing=what_is_missing(plan.todo.values(), workspace, data_dir), stamps=stamps)
+    plan = Plan(suite, records, begun, machine, calibration, images_mib, stamps=stamps)
+    return replace(plan, missing=what_is_missing(plan.todo.values(), workspace, data_dir))
 
 
 def begun_under(checkpoints: Path) -> frozenset[str]:

@@ -40,21 +40,32 @@ def quiet_ray() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost trial is told once, by us
 
 
+def _hush() -> None:
+    """Ray prints a page to our output when a node dies, whatever it was told; we tell of it in a line."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
 @contextmanager
-def own_cluster() -> Iterator[None]:
-    """A cluster on this machine that ends with this process, however that ends; or the one that was joined before."""
+def own_cluster() -> Iterator[bool]:
+    """A cluster on this machine that ends with this process, however that ends; or the one that was joined before.
+
+    Gives whether it is our own.
+    """
     quiet_ray()
     import ray
 
     if ray.is_initialized():
-        yield
+        yield False
         return
     watchdog = None
     try:
         with kept_handlers():
             _init(address="local")
         watchdog = ray_watchdog.watch(_agents())
-        yield
+        yield True
     finally:
         with undisturbed():
             ray.shutdown()
@@ -101,6 +112,7 @@ def gpus_there() -> bool:
 def _init(**options: Any) -> None:
     import ray
 
+    _hush()
     if options["address"] == "local":
         options["include_dashboard"] = False
     ray.init(log_to_driver=False, configure_logging=True, logging_level=logging.ERROR, **options)

@@ -3,19 +3,16 @@
 Imported only where Ray is. Tune pickles these objects for a restore that is never asked for: nothing of them is kept.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from benchmark.ray_worker import PREEMPTED
+from benchmark.ray_reasons import NO_REASON, reason_of
 
 if TYPE_CHECKING:
     from benchmark.ray_tune import Course
-
-NO_REASON = "the worker ended without a word"
 
 
 class Feed(Searcher):
@@ -102,12 +99,3 @@ class AllStopped(Stopper):
 def _id_of(tune_trial: Any) -> str:
     trial_id: str = tune_trial.config["trial_id"]
     return trial_id
-
-
-def reason_of(error_file: str | None) -> str:
-    """Why a worker died, in one line."""
-    lines = Path(error_file).read_text().strip().splitlines() if error_file else []
-    if any(PREEMPTED in line for line in lines):
-        return PREEMPTED
-    reason = lines[-1].partition("Some common causes")[0].strip() if lines else "no reason was given"
-    return f"the worker died: {reason}"

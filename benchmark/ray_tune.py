@@ -19,6 +19,7 @@ from benchmark.attempts import Attempts, Listener
 from benchmark.errors import Lost
 from benchmark.ray_board import Board, Said
 from benchmark.ray_cluster import first_line, own_cluster
+from benchmark.ray_reasons import PREEMPTED
 from benchmark.revision import revision
 from benchmark.stopping import Stopping
 from benchmark.storage import Shipped
@@ -46,8 +47,8 @@ class RayTune:
         asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
         if attempts.peek() is None:
             return
-        with own_cluster(), asked.armed(), _told_when_lost():
-            course = Course(attempts, asked, self.storage)
+        with own_cluster() as own, asked.armed(), _told_when_lost():
+            course = Course(attempts, asked, self.storage, None if own else revision())
             while not asked.asked and (job := attempts.peek()):
                 self._batch(course, job)
             if course.unfinished:
@@ -103,11 +104,12 @@ def _told_when_lost() -> Iterator[None]:
 class Course:
     """How a run is going, as the driver sees it: between Tune, which places trials, and the board, where they speak."""
 
-    def __init__(self, attempts: Attempts, asked: Stopping, storage: Shipped | None) -> None:
+    def __init__(self, attempts: Attempts, asked: Stopping, storage: Shipped | None, code: str | None) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self.attempts, self.asked, self.storage = attempts, asked, storage
+        self.code = code  # the revision that workers must have
         self.name = f"board-{uuid4().hex}"
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.board: Any = ray.remote(Board).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
@@ -132,7 +134,7 @@ class Course:
             "trial_id": job.spec.trial_id,
             "job": packed(job),
             "board": self.name,
-            "revision": revision(),
+            "revision": self.code,
             "storage": storage,
         }
 
@@ -175,7 +177,7 @@ class Course:
             self.interrupted = True
             self.attempts.interrupted(trial_id)
         elif trial_id in self.preempted:
-            self.attempts.preempted(trial_id, reason)
+            self.attempts.preempted(trial_id, PREEMPTED)
         else:
             self.attempts.lost(trial_id, reason)
         self.preempted.discard(trial_id)

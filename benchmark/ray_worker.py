@@ -17,13 +17,13 @@ from ray.exceptions import RayError
 from benchmark import trial
 from benchmark.at_hand import at_hand
 from benchmark.measuring import Instruments
+from benchmark.ray_reasons import PREEMPTED
 from benchmark.revision import check_revision
 from benchmark.spec import TrialSpec
 from benchmark.store import TrialRecord
 from benchmark.trial import Job, Progress
 
 LEAVE_SECONDS = 5.0  # for the last word of a machine that is being taken away
-PREEMPTED = "its machine was taken away"
 
 
 def packed(job: Job) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Session:
         self._check(runner_name, plan)
         with self._mirrored(runner_name) as mirror:
             keeper = self._train(runner_name, plan, mirror)
-            records, problems = self.records() | keeper.unstored, [keeper.told()]
+            records, problems = self.shown_records() | keeper.unstored, [keeper.told()]
             page = None
             try:
                 page = self.render(records)

@@ -41,7 +41,7 @@ class Cost(Frozen):
 
 
 class Event(Frozen):
-    """What happened to a trial on its way, how often, and at which step first. None changes its numbers."""
+    """What happened to a trial on its way, how often, and at which step first."""
 
     what: str
     step: int

@@ -31,6 +31,7 @@ from benchmark.training import Diverged, Trainer
 PROGRESS_SECONDS = 1.0
 SHEET = 64  # images on a contact sheet
 GLANCE = 16  # of them, on the small sheet of a measurement
+ELSEWHERE = "went on from a checkpoint of other hardware, versions or source: its numbers may differ in the last bits"
 CHECKS = 1000  # of a training, whether its losses and weights are still finite,
 STEPS_APART = 50  # but not more often than this
 
@@ -184,6 +185,7 @@ class _Trial:
         # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
         made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
         self.surroundings = digest(made_of)
+        self.maker = digest(_makes_numbers(environment.describe(device.type, self.job.cpus)))
         self._resume()
 
     def run(self, report: Report) -> None:
@@ -234,9 +236,9 @@ class _Trial:
 
     def _pause(self, report: Report) -> None:
         """Before and after what takes long."""
-        if self.pace.due():
-            self.save()
         self._heed(report, now=True)
+        if self.pace.due() and not self._complete:
+            self.save()
 
     def _measure(self, report: Report) -> None:
         protocol, trainer = self.job.spec.protocol, self.trainer
@@ -302,6 +304,7 @@ class _Trial:
     def _state(self) -> dict[str, Any]:
         return {
             "surroundings": self.surroundings,
+            "maker": self.maker,
             "trainer": self.trainer.state(),
             "started": self.started,
             "history": [entry.model_dump() for entry in self.history],
@@ -325,7 +328,8 @@ class _Trial:
                 self.trainer = build(self.job.spec, self.prepared, self.job.device)
                 self._happened("a checkpoint that this version cannot read was not used")
                 continue
-            self._happened("went on from a checkpoint")
+            same = state.get("maker") == self.maker
+            self._happened("went on from a checkpoint" if same else ELSEWHERE)
             break
         if self.checkpoints.damaged:
             self._happened("a damaged checkpoint was passed over")
@@ -368,6 +372,11 @@ class _Trial:
                 gpus=self.job.gpus,
             ),
         }
+
+
+def _makes_numbers(surroundings: dict[str, Any]) -> dict[str, Any]:
+    """What of an environment may change the bits of a training."""
+    return {key: surroundings[key] for key in ("python", "cpu", "threads", "gpu", "packages", "source")}
 
 
 def final_weights(trainer: Trainer) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def on_the_way(rows: Iterable[Row]) -> list[str]:
                 whose.setdefault(event.what, {}).setdefault(record.trial_id, named)
     if not whose:
         return []
-    return ["What happened on the way, and changed no number:", "\n".join(starmap(_event, whose.items()))]
+    return ["What happened on the way:", "\n".join(starmap(_event, whose.items()))]
 
 
 def _event(what: str, whose: dict[str, str]) -> str:

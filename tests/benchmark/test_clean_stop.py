@@ -3,43 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from benchmark.store import Store
-from tests.conftest import SMALL
+from benchmark.ray_reasons import PREEMPTED
+from tests.benchmark.runs import LONG, begun, numbers_of, records_of, said, started, undisturbed, until
 
-pytestmark = pytest.mark.long
-STEPS = 2500
-LONG = {**SMALL["defaults"], "steps": STEPS, "protocol": {**SMALL["defaults"]["protocol"], "evaluations": 1}}
-ENDS = 90.0  # seconds: the machine of the tests may be a slow one
-
-
-@contextmanager
-def started(suite: Path, workspace: Path, *options: str) -> Iterator[subprocess.Popen]:
-    """`run` in a process group of its own, as a shell starts it."""
-    command = [sys.executable, "-m", "benchmark", "run", str(suite), "--workspace", str(workspace), *options]
-    command += ["--report-dir", str(workspace.with_name("report"))]
-    with workspace.with_suffix(".log").open("a") as log:
-        run = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield run
-    finally:
-        run.kill()
-        run.wait()
-
-
-def until(condition, seconds: float = ENDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 
 def of_session(run: subprocess.Popen) -> list[psutil.Process]:
@@ -54,14 +27,9 @@ def of_session(run: subprocess.Popen) -> list[psutil.Process]:
     return found
 
 
-def histories(workspace: Path) -> dict[str, object]:
-    store = Store(workspace / "results")
-    return {trial_id: store.get(trial_id).history for trial_id in store.ids()}
-
-
-def training(workspace: Path) -> bool:
-    """Whether a trial says that it trains."""
-    return "steps/s" in workspace.with_suffix(".log").read_text()
+def trainer_of(run: subprocess.Popen) -> psutil.Process:
+    """A worker that trains."""
+    return next(process for process in of_session(run) if ".train" in " ".join(process.cmdline()))
 
 
 @pytest.fixture
@@ -69,46 +37,67 @@ def suite(small_suite) -> Path:
     return small_suite(defaults=LONG, seeds=[0], resources={"retries": 0})
 
 
-@pytest.fixture
-def undisturbed(suite, tmp_path) -> dict[str, object]:
-    with started(suite, tmp_path / "calm", "--runner", "inprocess") as run:
-        assert run.wait(300) == 0
-    return histories(tmp_path / "calm")
-
-
 @pytest.mark.parametrize("runner", ["ray", "inprocess"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_keeps_all_work(suite, tmp_path, undisturbed, runner, number):
+def test_one_signal_keeps_all_work(suite, tmp_path, runner, number):
     place = tmp_path / "ws"
     with started(suite, place, "--runner", runner) as run:
-        until(lambda: training(place), 180)
+        until(begun(place))
+        time.sleep(2)
         run.send_signal(number)
-        assert run.wait(ENDS) == 130
+        assert run.wait(120) == 130
         until(lambda: not of_session(run), 20)
-    said = place.with_suffix(".log").read_text()
-    assert "running trials write a checkpoint" in said
-    assert "the same command continues" in said
-    assert "Traceback" not in said
+    assert "running trials write a checkpoint" in said(place)
+    assert "the same command continues" in said(place)
+    assert "Traceback" not in said(place)
     assert list((place / "checkpoints").glob("*/*.ckpt"))
     with started(suite, place, "--runner", runner) as run:
-        assert run.wait(300) == 0
-    assert histories(place) == undisturbed
-    records = [Store(place / "results").get(trial_id) for trial_id in undisturbed]
-    assert any(event.what == "went on from a checkpoint" for record in records for event in record.events)
+        assert run.wait(600) == 0, said(place)
+    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+    events = [event.what for record in records_of(place).values() for event in record.events]
+    assert "went on from a checkpoint" in events
 
 
-@pytest.mark.parametrize("way", ["twice", "killed"])
+@pytest.mark.parametrize("way", ["ended", "twice", "killed"])
 def test_no_process_is_left(suite, tmp_path, way):
     place = tmp_path / "ws"
     with started(suite, place) as run:
-        until(lambda: training(place), 180)
+        until(begun(place))
         assert len(of_session(run)) > 5
-        if way == "twice":
-            run.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-            run.send_signal(signal.SIGINT)
-            assert run.wait(ENDS) == 130
-        else:
+        if way == "killed":
             run.kill()
             run.wait()
+        elif way == "twice":
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(60) == 130
+        else:
+            assert run.wait(600) == 0
         until(lambda: not of_session(run), 30)
+
+
+def test_a_worker_that_dies_costs_an_attempt_and_changes_no_number(tmp_path, small_suite):
+    suite, place = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
+    with started(suite, place) as run:
+        until(begun(place))
+        time.sleep(1)
+        trainer_of(run).kill()
+        assert run.wait(600) == 0, said(place)
+    assert "failed, will be tried again from its checkpoint: the worker died" in said(place)
+    assert sum(len(record.attempts) for record in records_of(place).values()) == 1
+    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+
+
+def test_a_worker_whose_machine_is_taken_away_writes_a_checkpoint(suite, tmp_path):
+    place = tmp_path / "ws"
+    with started(suite, place) as run:  # `retries: 0`: being taken away is no failure
+        until(begun(place))
+        time.sleep(1)
+        trainer_of(run).terminate()
+        assert run.wait(600) == 0, said(place)
+    assert PREEMPTED in said(place)
+    moved = [record for record in records_of(place).values() if record.attempts]
+    assert [record.attempts for record in moved] == [[PREEMPTED]]
+    assert "went on from a checkpoint" in [event.what for event in moved[0].events]
+    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")

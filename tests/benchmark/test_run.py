@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -312,6 +313,55 @@ def test_a_failed_trial_makes_the_exit_code_1(monkeypatch, capsys, tmp_path, sma
     code, _, said = main(monkeypatch, capsys, "run", str(small_suite()), *places, "--runner", "inprocess")
     assert code == 1
     assert "4 of 4 trials failed" in said
+
+
+def test_a_failing_trial_is_tried_as_often_as_the_suite_says_and_then_told(session, small_suite, monkeypatch):
+    begun = []
+
+    def broken(self, player, turn):
+        begun.append(self)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(GAN, "loss", broken)
+    rows = {"GAN": {"method": "gan"}}
+    suite = small_suite(seeds=[0], resources={"retries": 2}, tables=[{"title": "Digits", "rows": rows}])
+    (record,) = go(session(suite)).values()
+    assert len(begun) == 3
+    assert record.status == "failed"
+    assert record.error.endswith("(3 attempts)")
+    assert len(record.attempts) == 2
+
+
+def test_an_attempt_that_takes_too_long_is_ended_and_the_next_one_goes_on(session, small_suite, monkeypatch):
+    rows = {"GAN": {"method": "gan"}}
+    tables = [{"title": "Digits", "rows": rows}]
+    undisturbed = go(session(small_suite("calm", seeds=[0], tables=tables)))
+    real_loss = GAN.loss
+
+    def slow(self, player, turn):
+        time.sleep(0.02)
+        return real_loss(self, player, turn)
+
+    monkeypatch.setattr(GAN, "loss", slow)
+    made = session(small_suite(seeds=[0], tables=tables, resources={"retries": 50, "time_limit_hours": 0.1 / 3600}))
+    for path in made.workspace.results.iterdir():
+        path.unlink()
+    for path in made.workspace.checkpoints.rglob("*.pt"):
+        path.unlink()
+    (record,) = go(made).values()
+    assert record.status == "finished"
+    assert record.attempts
+    assert all("time limit" in reason for reason in record.attempts)
+    assert record.history == undisturbed[record.trial_id].history
+
+
+@pytest.mark.parametrize("option", [("--address", "auto"), ("--storage", "store")])
+def test_a_cluster_needs_ray(monkeypatch, capsys, tmp_path, small_suite, option):
+    monkeypatch.chdir(tmp_path)
+    path = str(small_suite())
+    code, _, said = main(monkeypatch, capsys, "run", path, "--runner", "inprocess", *option)
+    assert code == 2
+    assert "without --address and --storage" in said
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys, tmp_path, small_suite):

@@ -222,6 +222,8 @@ def only(method, **changes):
         ({"tolerance": {"KL": 0.1}}, ["tolerance.KL", "did you mean 'kl'?"]),
         ({"recipe": "none_such"}, ["recipe", "unknown recipe 'none_such'"]),
         ({"resources": {"cpus": 0}}, ["resources.cpus", "0", "greater than 0"]),
+        ({"resources": {"retries": -1}}, ["resources.retries", "-1", "greater than or equal to 0"]),
+        ({"resources": {"time_limit_hours": 0}}, ["resources.time_limit_hours", "0", "greater than 0"]),
         (
             {"tables": [{"title": "T", "published": "nips/x", "rows": {"A": {"method": "gan"}}}]},
             ["tables[0].published", "unknown paper 'nips'"],

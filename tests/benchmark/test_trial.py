@@ -94,6 +94,7 @@ def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp
 
 
 def test_a_record_that_was_not_stored_is_there_again_without_training(job, monkeypatch):
+    job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
     record = trial.run(job, silent)
     monkeypatch.setattr(GAN, "loss", None)
     monkeypatch.setattr(Gauge, "measure", None)
@@ -279,6 +280,14 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
     record = trial.run(job, silent)
     assert events(record) == {"a checkpoint that this version cannot read was not used": 2}
     assert told(record) == told(undisturbed)
+
+
+def test_a_change_of_hardware_or_versions_is_told_of(job, always, monkeypatch):
+    stopped(job, 4)
+    monkeypatch.setattr(trial.environment, "cpu_name", lambda: "another one")
+    (event,) = trial.run(job, silent).events
+    assert event.what.startswith("went on from a checkpoint of other hardware, versions or source")
+    assert event.step == 4
 
 
 def test_a_damaged_checkpoint_is_told_of(job, always):
