@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,9 @@ def _reachable(address: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Ray's messages go on for a page."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """Ray's messages go on for a page, and some begin with a traceback."""
+    said = dropwhile(lambda line: line.startswith((" ", "Traceback")), str(error).splitlines())
+    lines = [line.strip() for line in said if line.strip()]
     return " ".join(lines[:4]) or type(error).__name__
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from benchmark.ray_cluster import first_line
 from benchmark.ray_reasons import PREEMPTED, reason_of
 
 HEAD = "Failure # 1 (occurred at 2026-01-01_00-00-00)\n"
@@ -42,3 +43,11 @@ def test_a_preempted_worker_said_so(tmp_path):
     path.write_text(HEAD + DIED.format(detail=f"Worker exits with {PREEMPTED}: SIGTERM"))
     assert reason_of(str(path)) == PREEMPTED
     assert "no reason" in reason_of(None)
+
+
+def test_a_message_that_begins_with_a_traceback_is_told_by_its_end():
+    where = 'Traceback (most recent call last):\n  File "event_manager.py", line 110, in resolve_future\n    ^^^^^^\n'
+    said = first_line(RuntimeError(where + "ray.exceptions.ActorDiedError: it died\n\tclass_name: Slot\n"))
+    assert said == "ray.exceptions.ActorDiedError: it died class_name: Slot"
+    assert first_line(RuntimeError("one\n\n two")) == "one two"
+    assert first_line(RuntimeError(where)) == "RuntimeError"
