@@ -23,7 +23,7 @@ class FID(SampleMetric):
     """Compares mean and covariance of features."""
 
     name = "fid"
-    about = "FID: Fréchet distance between Gaussians fitted to features of generated and of real images"
+    about = "Fréchet distance between Gaussians fitted to features of generated and of real images"
     Options: ClassVar[type[MetricOptions]] = Compared
     compares = True
 
@@ -33,7 +33,7 @@ class FID(SampleMetric):
         extractor = options.extractor
         inception = not plugins.extractors[extractor].title
         title = titled("FID" if inception else "Fréchet distance", extractor)
-        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if inception else 4),)
+        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

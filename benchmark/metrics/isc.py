@@ -34,7 +34,7 @@ class ISC(SampleMetric):
     """How surely images are of a class, and how evenly of all."""
 
     name = "isc"
-    about = "Inception Score: exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
+    about = "exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
     Options: ClassVar[type[MetricOptions]] = ISCOptions
     compares = False
     needs_logits = True

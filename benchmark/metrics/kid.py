@@ -23,7 +23,7 @@ SEED = 2020  # torch-fidelity's
 
 
 class KIDOptions(Compared):
-    """Conventions differ: mimicry takes 50,000 images in ten subsets without overlap."""
+    """Conventions differ: mimicry takes ten subsets of 5,000 out of 50,000 images."""
 
     subsets: Count = Field(default=100, description="torch-fidelity's")
     subset_size: Count = Field(default=1000, ge=2, description="torch-fidelity's; images of each kind in a subset")
@@ -33,7 +33,7 @@ class KID(SampleMetric):
     """Compares features by a polynomial kernel."""
 
     name = "kid"
-    about = "KID: mean over random subsets of the squared maximum mean discrepancy for a cubic kernel, unbiased"
+    about = "mean over random subsets of the squared maximum mean discrepancy for a cubic kernel, unbiased"
     Options: ClassVar[type[MetricOptions]] = KIDOptions
     compares = True
 

@@ -35,7 +35,7 @@ class PRC(SampleMetric):
     """How many generated images are like real ones, and how many real images are like generated ones."""
 
     name = "prc"
-    about = "precision and recall by balls as far as the k-th neighbour: shares in [0, 1]"
+    about = "by balls as far as the k-th neighbour: shares in [0, 1]"
     Options: ClassVar[type[MetricOptions]] = PRCOptions
     compares = True
 
