@@ -54,9 +54,13 @@ class Extractor(ABC):
         return None
 
     @classmethod
-    @abstractmethod
     def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
-        """Find or make once what it opens with, atomically, under `cache`. Raises UserError when weights are wrong."""
+        """Find or make once what it opens with, atomically, under `cache`; here nothing.
+
+        Raises UserError when weights are wrong.
+        """
+        del dataset, data_dir
+        return cache
 
     @abstractmethod
     def __init__(self, prepared: Path, device: torch.device) -> None:
