@@ -200,3 +200,11 @@ def titled(name: str, extractor: str) -> str:
 def keyed(key: str, plain: str, extractor: str) -> str:
     """`key` for Inception, else `plain` and the extractor, such as `fd_digits`: what is no FID is not called one."""
     return f"{plain}_{extractor}" if plugins.extractors[extractor].title else key
+
+
+def no_other(name: str, seen: str, extractor: str) -> str:
+    """The sentence that what is measured through another network than Inception is not `name`; "" for Inception."""
+    other = plugins.extractors[extractor]
+    if not other.title:
+        return ""
+    return f" It is not {name}: its {seen} are {other.about}, and it compares with {other.comparable}."

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
-from benchmark.metrics.base import Compared, MetricOptions, Output, Real, SampleMetric, keyed, titled
+from benchmark.metrics.base import Compared, MetricOptions, Output, Real, SampleMetric, keyed, no_other, titled
 from benchmark.metrics.moments import CHUNK, Gaussian, Moments
-from benchmark.metrics.rows import tensor
 
 
 class FID(SampleMetric):
@@ -50,9 +50,7 @@ class FID(SampleMetric):
                 f" A covariance of {n_fake:,} samples in {extractor.width:,} dimensions does not have full rank:"
                 " that biases the value up by far more."
             )
-        if extractor.title:
-            note += f" It is not FID: its features are {extractor.about}, and it compares with {extractor.comparable}."
-        return {output.title: note}
+        return {output.title: note + no_other("FID", "features", options.extractor)}
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -93,7 +91,7 @@ def gaussian(features: np.ndarray) -> Gaussian:
     """Of (N, D) features that may be mapped, read in parts. Raises ValueError when N < 2."""
     moments = Moments(features[:CHUNK].mean(0, dtype=np.float64) if len(features) else np.zeros(features.shape[1]))
     for start in range(0, len(features), CHUNK):
-        moments.add(tensor(features[start : start + CHUNK]))
+        moments.add(torch.from_numpy(features[start : start + CHUNK]))
     return moments.fitted()
 
 

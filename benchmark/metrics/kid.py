@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
-from benchmark.metrics.base import Compared, Count, MetricOptions, Output, Real, SampleMetric, keyed, titled
-from benchmark.metrics.rows import Rows, tensor
+from benchmark.metrics.base import Compared, Count, MetricOptions, Output, Real, SampleMetric, keyed, no_other, titled
+from benchmark.metrics.rows import Rows, compared_with
 
 SEED = 2020  # torch-fidelity's
 
@@ -49,15 +49,12 @@ class KID(SampleMetric):
         """Over what it is a mean, and that another extractor compares with nothing published."""
         del n_fake
         (output,) = cls.outputs(options)
-        extractor = plugins.extractors[options.extractor]
         note = (
             f"a mean over {options.subsets:,} random subsets of {options.subset_size:,} generated and as many"
             f" {options.reference} images. It has no bias and can be below 0. Papers that print KID × 10³ print it a"
             " thousand times larger."
         )
-        if extractor.title:
-            note += f" It is not KID: its features are {extractor.about}, and it compares with {extractor.comparable}."
-        return {output.title: note}
+        return {output.title: note + no_other("KID", "features", options.extractor)}
 
     @classmethod
     def shrunk(cls, options: Any, samples: int) -> Any:
@@ -77,7 +74,7 @@ class KID(SampleMetric):
         del summary
         (self.output,) = self.outputs(options)
         self.options = options
-        self.real = _enough(tensor(_of(real).features), options.subset_size, "real")
+        self.real = _enough(compared_with(real), options.subset_size, "real")
         self.fake = Rows()
 
     def add(self, batch: Features) -> None:
@@ -91,12 +88,6 @@ class KID(SampleMetric):
 
 
 REMEDY = "set a smaller subset_size, or take more images"
-
-
-def _of(real: Real | None) -> Real:
-    if real is None:
-        raise ValueError("no real images to compare with")
-    return real
 
 
 def _enough(rows: Tensor, subset_size: int, kind: str) -> Tensor:
