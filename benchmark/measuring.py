@@ -27,7 +27,7 @@ from benchmark.metrics.base import Compared, DiscriminatorMetric, Real, SampleMe
 from benchmark.spec import Frozen, Protocol, digest
 from benchmark.store import write_atomically
 
-VERSION = 1  # raised when what is kept of the real images changes
+VERSION = 2  # raised when what is kept of the real images changes
 
 Say = Callable[[str], None]
 
@@ -98,7 +98,7 @@ def _reference(
     summary = folder / f"{one.measure.metric}-{digest(one.measure.options)}.npz"
     if not summary.is_file():
         content = io.BytesIO()
-        np.savez(content, **one.metric.summary(options, open_real(folder)))  # type: ignore[attr-defined]
+        np.savez(content, **one.metric.summary(options, open_real(folder), extractor.device))  # type: ignore[attr-defined]
         write_atomically(summary, content.getvalue())
     return folder, summary
 

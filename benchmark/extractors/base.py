@@ -31,7 +31,10 @@ class Extractor(ABC):
     `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
     logits; `comparable`: the published values that numbers through it compare with; `fetched`: whether its weights are
     a file that somebody has to download. `width`: D, where that is the same for all datasets.
+    `device`: where it looks, and where what it says lies.
     """
+
+    device: torch.device
 
     name: ClassVar[str]
     about: ClassVar[str]
