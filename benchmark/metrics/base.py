@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -142,9 +143,9 @@ class SampleMetric(Metric):
         )
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
-        """What can be computed once of the real images, and is kept: such as their moments."""
-        del options, real
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
+        """What can be computed once of the real images, on a device, and is kept: such as their moments."""
+        del options, real, device
         return {}
 
     @abstractmethod

@@ -18,6 +18,8 @@ from benchmark.extractors.base import Features
 from benchmark.metrics.base import Compared, MetricOptions, Output, Real, SampleMetric, keyed, no_other, titled
 from benchmark.metrics.moments import CHUNK, Gaussian, Moments
 
+CPU = torch.device("cpu")
+
 
 class FID(SampleMetric):
     """Compares mean and covariance of features."""
@@ -60,10 +62,10 @@ class FID(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
         """`mean` (D,), `factor` (D, rank) with covariance = factor factor^T, `trace` and `count`."""
         del options
-        fitted = gaussian(real.features)
+        fitted = gaussian(real.features, device)
         return {
             "mean": fitted.mean,
             "factor": factor(fitted),
@@ -87,11 +89,11 @@ class FID(SampleMetric):
         return {self.output.key: distance(mean, factor, float(trace), self.moments.fitted())}
 
 
-def gaussian(features: np.ndarray) -> Gaussian:
-    """Of (N, D) features that may be mapped, read in parts. Raises ValueError when N < 2."""
+def gaussian(features: np.ndarray, device: torch.device = CPU) -> Gaussian:
+    """Of (N, D) features that may be mapped, read in parts, summed on a device. Raises ValueError when N < 2."""
     moments = Moments(features[:CHUNK].mean(0, dtype=np.float64) if len(features) else np.zeros(features.shape[1]))
     for start in range(0, len(features), CHUNK):
-        moments.add(torch.from_numpy(features[start : start + CHUNK]))
+        moments.add(torch.from_numpy(features[start : start + CHUNK]).to(device))
     return moments.fitted()
 
 

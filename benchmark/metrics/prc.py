@@ -74,9 +74,9 @@ class PRC(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
         """`radii`, (n,): squared distance of every real image to its k-th neighbour."""
-        return {"radii": squared_radii(compared_with(real), options.neighbourhood).numpy()}
+        return {"radii": squared_radii(compared_with(real).to(device), options.neighbourhood).cpu().numpy()}
 
     def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
         self.keys = [output.key for output in self.outputs(options)]
