@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ from benchmark.measuring import Instruments
 from benchmark.schedule import Listener, runner
 from benchmark.session import Session
 from benchmark.spec import TrialSpec
+from benchmark.stopping import Stopping
 from benchmark.store import TrialRecord
 from benchmark.suite import RunnerName, Suite, load_suite
 from benchmark.tracking import Mirror
@@ -86,6 +87,10 @@ class Watched(Listener):
         """Hand it on."""
         self.inner.progressed(progress)
 
+    def failed(self, trial_id: str, reason: str) -> None:
+        """Hand it on."""
+        self.inner.failed(trial_id, reason)
+
     def finished(self, record: TrialRecord) -> None:
         """Note it, and hand it on."""
         self.arrived.append((time.perf_counter(), record))
@@ -117,16 +122,16 @@ def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
     places = Workspace.at(root / "workspace"), root, root / "report"
 
     class Timed:
-        def __init__(self, storage: Path) -> None:
-            self.inner = runner(name, storage)
+        def __init__(self, folder: Path) -> None:
+            self.inner = runner(name, folder, retries=0)
 
-        def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+        def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping) -> None:
             watched, called = Watched(listener), time.perf_counter()
-            self.inner.run(jobs, watched)
+            self.inner.run(jobs, watched, stop)
             parts.update(parts_of(watched.arrived, called, time.perf_counter()))
 
     with ExitStack() as stack, (root / "said.txt").open("w") as said:
-        stack.enter_context(patch.object(session, "runner", lambda _, storage: Timed(storage)))
+        stack.enter_context(patch.object(session, "runner", lambda _, folder, *__: Timed(folder)))
         for part, owner, attribute in (
             ("data and instruments", session, "make_jobs"),
             ("report", Session, "render"),
