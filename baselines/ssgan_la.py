@@ -11,7 +11,7 @@ is of class 2r, a fake one of class 2r + 1. s are the 2T scores of an image, e t
 
 SSGAN-LA drops the plain game (:79, :131); SSGAN-LA+ keeps it and adds weight_d L_D and weight_g L_G. The scripts
 disagree about the form by dataset (LA-04); defaults are those of the CIFAR-10 scripts. There SSGAN-LA does four
-times the discriminator's work of its rivals (LA-01): `batches: all_turns` and twice the discriminator's steps.
+times the discriminator's work of SSGAN (LA-01): `batches: all_turns` and twice the discriminator's steps.
 """
 
 from collections.abc import Callable

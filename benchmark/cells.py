@@ -145,7 +145,7 @@ class Builder:
             raise UserError(
                 f"{self.source.at(at)}: is about dataset '{published.dataset}', the cell about '{spec.dataset}'"
             )
-        known = all_outputs()
+        known = all_outputs() | outputs(spec.protocol).keys()
         for key in published.values:
             if key not in known:
                 where = f"{self.source.at(at)}: row '{published.row}'"

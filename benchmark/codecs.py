@@ -10,8 +10,9 @@ from torch import Tensor
 def encoded(images: Tensor, codec: str) -> Tensor:
     """uint8 (N, C, H, W) images after being written and read back; `none` leaves them as they are.
 
-    `jpeg`: Pillow's defaults, quality 75 and chroma halved in both directions, as scipy.misc.imsave of the released
-    codes wrote them (MS-08, MS-09). Images of one channel are grey, of three RGB.
+    `jpeg`: Pillow's defaults, quality 75 and chroma halved in both directions. The released codes wrote by
+    skimage.io.imsave, whose writer of then is taken to be the same (MS-08, MS-09). Images of one channel are grey, of
+    three RGB.
     """
     if codec == "none":
         return images

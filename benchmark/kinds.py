@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmark import plugins
 from benchmark.measures import named
-from benchmark.spec import Frozen, TrialSpec, canonical, digest
+from benchmark.spec import Frozen, TrialSpec, digest
 
 
 class Kind(Frozen):
@@ -79,5 +79,4 @@ def looks_of(spec: TrialSpec) -> dict[Looking, int]:
 
 def measured_kind(spec: TrialSpec) -> str:
     """Names the kind of training together with all that is measured: of these, finished trials tell the time."""
-    measures = {label: measure.model_dump(mode="json") for label, measure in spec.protocol.measures.items()}
-    return training_of(spec).key + digest(canonical(measures))
+    return training_of(spec).key + digest(spec.protocol.model_dump(mode="json")["measures"])

@@ -57,7 +57,7 @@ class Named(NamedTuple):
             "feature_extractor": own.get("extractor"),
             "reference_split": own.get("reference"),
             "n_real": own.get("n_real"),
-            "splits": own.get("splits"),
+            "splits": own.get("splits", own.get("subsets")),
         }
 
 

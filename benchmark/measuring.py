@@ -28,7 +28,7 @@ from benchmark.metrics.base import Compared, DiscriminatorMetric, Real, SampleMe
 from benchmark.spec import Frozen, Protocol, digest
 from benchmark.store import write_atomically
 
-VERSION = 1  # raised when what is kept of the real images changes
+VERSION = 2  # raised when what is kept of the real images changes
 
 Say = Callable[[str], None]
 
@@ -99,7 +99,7 @@ def _reference(
     summary = folder / f"{one.measure.metric}-{digest(one.measure.options)}.npz"
     if not summary.is_file():
         content = io.BytesIO()
-        np.savez(content, **one.metric.summary(options, open_real(folder)))  # type: ignore[attr-defined]
+        np.savez(content, **one.metric.summary(options, open_real(folder), extractor.device))  # type: ignore[attr-defined]
         write_atomically(summary, content.getvalue())
     return folder, summary
 
@@ -145,9 +145,9 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def open_real(folder: Path) -> Real:
-    """The features that were written, mapped."""
+    """The features that were written, mapped: copy-on-write, as torch knows no memory that is for reading only."""
     return Real(
-        *(np.load(folder / f"{name}.npy", mmap_mode="r" if name == "features" else None) for name in Real._fields)
+        *(np.load(folder / f"{name}.npy", mmap_mode="c" if name == "features" else None) for name in Real._fields)
     )
 
 
@@ -179,10 +179,10 @@ class Gauge:
 
         Each batch is looked at once.
         """
+        measurements = [_Under(one, self._fresh(one), one.n_fake) for one in self.named]
         groups: dict[tuple[str, str], list[_Under]] = {}
-        for one in self.named:
-            under = _Under(one, self._fresh(one), one.n_fake)
-            groups.setdefault((one.measure.codec, one.options.extractor), []).append(under)
+        for under in measurements:
+            groups.setdefault((under.named.measure.codec, under.named.options.extractor), []).append(under)
         for images in batches:
             through: dict[str, Tensor] = {}
             for (codec, extractor), members in groups.items():
@@ -194,7 +194,7 @@ class Gauge:
                 found = self.extractors[extractor](through[codec][:wanted])
                 for under in members:
                     under.add(found)
-        return {key: value for members in _in_order(groups, self.named) for key, value in members.value().items()}
+        return {key: value for under in measurements for key, value in under.value().items()}
 
     def _fresh(self, one: Named) -> SampleMetric:
         real, summary = self.references.get(one.label, (None, {}))
@@ -219,9 +219,3 @@ class _Under:
         if self.wanted:
             raise ValueError(f"{self.named.label}: no samples left, {self.wanted:,} more are wanted")
         return {key + self.named.suffix: value for key, value in self.metric.value().items()}
-
-
-def _in_order(groups: dict[tuple[str, str], list[_Under]], order: list[Named]) -> list[_Under]:
-    """The measurements in the order of the protocol."""
-    by_label = {under.named.label: under for members in groups.values() for under in members}
-    return [by_label[one.label] for one in order]

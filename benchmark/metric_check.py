@@ -186,7 +186,7 @@ def measured(
     kept = None
     if real is not None:
         kept = Real(real.float().cpu().numpy(), np.zeros((len(real), 0), np.float32))
-    opened = metric(chosen, kept, metric.summary(chosen, kept) if kept else {})
+    opened = metric(chosen, kept, metric.summary(chosen, kept, torch.device("cpu")) if kept else {})
     opened.add(Features(fake, fake))
     return opened.value()
 

@@ -35,10 +35,13 @@ Measured = Annotated[tuple[Number, Annotated[Number, Field(ge=0)] | None], Befor
 class PublishedProtocol(Frozen):
     """How the authors measured; None means that the source does not say.
 
-    `splits` and `n_fake` are of the Inception Score and KID too; a field that a metric has no use for says nothing
-    about it. `step_unit` is what the steps count that `checkpoint` names.
+    `images`: what is cut out of the source's pictures and how large it is made. `aggregation`: how the values of
+    several trainings became one. `splits` and `n_fake` are of the Inception Score and KID too; a field that a metric
+    has no use for says nothing about it. `step_unit` is what the steps count that `checkpoint` names.
     """
 
+    images: str | None = None
+    aggregation: str | None = None
     reference_split: str | None = None
     n_real: Count | None = None
     n_fake: Count | None = None

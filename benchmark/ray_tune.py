@@ -5,6 +5,7 @@ store decides what is missing. Tune is fed one trial after the other, as slots g
 it has seen; so it is started anew after some hundreds of them, and its memory does not grow with the suite.
 """
 
+import gc
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -87,6 +88,7 @@ class RayTune:
             ).fit()
         finally:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+            gc.collect()  # the trials of a run of Tune hold each other
 
 
 @contextmanager

@@ -245,8 +245,8 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     except BaseException as error:
         with suppress(OSError):  # the reason why it failed must not be hidden by this
             scratch.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # nobody asked for the scratch file
         raise
     with suppress(OSError):  # not every file system can
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -27,6 +27,7 @@ class Dataset(ABC):
     fixed: ClassVar[int] = 0  # how many stacks there are, the same for all trials; 0: they are drawn on the fly
     labels: ClassVar[int] = 0  # of how many classes the stored images are; 0: of none; UNTOLD: the files will tell
     split_names: ClassVar[dict[str, str]] = {}  # what published protocols call its `train` or `test`, where not so
+    images: ClassVar[str] = ""  # what is cut out of the source's pictures, where published protocols differ in it
     ships: ClassVar[bool] = False  # whether it needs no files of anybody's: `run` then prepares it by itself
     synthetic: ClassVar[bool] = False  # whether its images are made up, to try things out
     digits: ClassVar[bool] = False  # whether every channel is a grey handwritten digit

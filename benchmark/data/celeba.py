@@ -37,6 +37,7 @@ class CelebA(Dataset):
 
     name = "celeba"
     about = "CelebA's aligned faces, the middle 108x108 made 64x64 by PIL (bilinear; MSGAN: skimage)"
+    images = "the middle 108x108 made 64x64"
     licence = "non-commercial research only (Liu, Luo, Wang and Tang, CUHK)"
     source = "img_align_celeba.zip or its folder, and list_eval_partition.txt"
     shape = (3, SIZE, SIZE)

@@ -36,6 +36,7 @@ class ImageNet32PNG(Dataset):
 
     name = "imagenet32_png"
     about = "ImageNet made small (van den Oord et al. 2016), without labels: what MSGAN was trained on"
+    images = "whole pictures made 32x32"
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_32x32.tar and valid_32x32.tar, or the folders of PNGs in them"
     shape = (3, 32, 32)

@@ -31,7 +31,10 @@ class Extractor(ABC):
     `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
     logits; `comparable`: the published values that numbers through it compare with; `fetched`: whether its weights are
     a file that somebody has to download. `width`: D, where that is the same for all datasets.
+    `device`: where it looks, and where what it says lies.
     """
+
+    device: torch.device
 
     name: ClassVar[str]
     about: ClassVar[str]
@@ -54,9 +57,13 @@ class Extractor(ABC):
         return None
 
     @classmethod
-    @abstractmethod
     def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
-        """Find or make once what it opens with, atomically, under `cache`. Raises UserError when weights are wrong."""
+        """Find or make once what it opens with, atomically, under `cache`; here nothing.
+
+        Raises UserError when weights are wrong.
+        """
+        del dataset, data_dir
+        return cache
 
     @abstractmethod
     def __init__(self, prepared: Path, device: torch.device) -> None:

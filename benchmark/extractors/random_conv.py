@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.base import Dataset, Prepared
+from benchmark.data.base import Dataset
 from benchmark.extractors.base import Extractor, Features
 
 SEED = 0
@@ -27,12 +27,6 @@ class RandomConv(Extractor):
     def fits(cls, dataset: type[Dataset]) -> bool:
         """Images of at least 8x8 with any number of channels."""
         return min(dataset.shape[1:]) >= LEAST
-
-    @classmethod
-    def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
-        """There is nothing to prepare."""
-        del dataset, data_dir
-        return cache
 
     def __init__(self, prepared: Path, device: torch.device) -> None:
         del prepared

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -142,9 +143,9 @@ class SampleMetric(Metric):
         )
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
-        """What can be computed once of the real images, and is kept: such as their moments."""
-        del options, real
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
+        """What can be computed once of the real images, on a device, and is kept: such as their moments."""
+        del options, real, device
         return {}
 
     @abstractmethod
@@ -200,3 +201,11 @@ def titled(name: str, extractor: str) -> str:
 def keyed(key: str, plain: str, extractor: str) -> str:
     """`key` for Inception, else `plain` and the extractor, such as `fd_digits`: what is no FID is not called one."""
     return f"{plain}_{extractor}" if plugins.extractors[extractor].title else key
+
+
+def no_other(name: str, seen: str, extractor: str) -> str:
+    """The sentence that what is measured through another network than Inception is not `name`; "" for Inception."""
+    other = plugins.extractors[extractor]
+    if not other.title:
+        return ""
+    return f" It is not {name}: its {seen} are {other.about}, and it compares with {other.comparable}."

@@ -10,20 +10,22 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
-from benchmark.metrics.base import Compared, MetricOptions, Output, Real, SampleMetric, keyed, titled
+from benchmark.metrics.base import Compared, MetricOptions, Output, Real, SampleMetric, keyed, no_other, titled
 from benchmark.metrics.moments import CHUNK, Gaussian, Moments
-from benchmark.metrics.rows import tensor
+
+CPU = torch.device("cpu")
 
 
 class FID(SampleMetric):
     """Compares mean and covariance of features."""
 
     name = "fid"
-    about = "FID: Fréchet distance between Gaussians fitted to features of generated and of real images"
+    about = "Fréchet distance between Gaussians fitted to features of generated and of real images"
     Options: ClassVar[type[MetricOptions]] = Compared
     compares = True
 
@@ -33,7 +35,7 @@ class FID(SampleMetric):
         extractor = options.extractor
         inception = not plugins.extractors[extractor].title
         title = titled("FID" if inception else "Fréchet distance", extractor)
-        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if inception else 4),)
+        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -50,9 +52,7 @@ class FID(SampleMetric):
                 f" A covariance of {n_fake:,} samples in {extractor.width:,} dimensions does not have full rank:"
                 " that biases the value up by far more."
             )
-        if extractor.title:
-            note += f" It is not FID: its features are {extractor.about}, and it compares with {extractor.comparable}."
-        return {output.title: note}
+        return {output.title: note + no_other("FID", "features", options.extractor)}
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -62,10 +62,10 @@ class FID(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
         """`mean` (D,), `factor` (D, rank) with covariance = factor factor^T, `trace` and `count`."""
         del options
-        fitted = gaussian(real.features)
+        fitted = gaussian(real.features, device)
         return {
             "mean": fitted.mean,
             "factor": factor(fitted),
@@ -89,11 +89,11 @@ class FID(SampleMetric):
         return {self.output.key: distance(mean, factor, float(trace), self.moments.fitted())}
 
 
-def gaussian(features: np.ndarray) -> Gaussian:
-    """Of (N, D) features that may be mapped, read in parts. Raises ValueError when N < 2."""
+def gaussian(features: np.ndarray, device: torch.device = CPU) -> Gaussian:
+    """Of (N, D) features that may be mapped, read in parts, summed on a device. Raises ValueError when N < 2."""
     moments = Moments(features[:CHUNK].mean(0, dtype=np.float64) if len(features) else np.zeros(features.shape[1]))
     for start in range(0, len(features), CHUNK):
-        moments.add(tensor(features[start : start + CHUNK]))
+        moments.add(torch.from_numpy(features[start : start + CHUNK]).to(device))
     return moments.fitted()
 
 

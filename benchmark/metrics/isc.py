@@ -18,7 +18,17 @@ from torch import Tensor
 from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
-from benchmark.metrics.base import Count, MetricOptions, Output, Real, SampleMetric, SampleOptions, keyed, titled
+from benchmark.metrics.base import (
+    Count,
+    MetricOptions,
+    Output,
+    Real,
+    SampleMetric,
+    SampleOptions,
+    keyed,
+    no_other,
+    titled,
+)
 from benchmark.metrics.rows import Rows
 
 SEED = 2020  # torch-fidelity's
@@ -34,7 +44,7 @@ class ISC(SampleMetric):
     """How surely images are of a class, and how evenly of all."""
 
     name = "isc"
-    about = "Inception Score: exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
+    about = "exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
     Options: ClassVar[type[MetricOptions]] = ISCOptions
     compares = False
     needs_logits = True
@@ -50,15 +60,12 @@ class ISC(SampleMetric):
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
         """Over what it is a mean, and that another extractor compares with nothing published."""
-        extractor, score = plugins.extractors[options.extractor], cls.outputs(options)[0]
+        (score,) = cls.outputs(options)
         note = (
             f"the mean over {options.splits:,} splits of {n_fake:,} images. The standard deviation over splits, which"
             " papers print behind ±, is within one training, not between trainings. Real images are not looked at."
         )
-        if extractor.title:
-            note += f" It is not the Inception Score: its classes are those of {extractor.about}, and it compares with"
-            note += f" {extractor.comparable}."
-        return {score.title: note}
+        return {score.title: note + no_other("the Inception Score", "classes", options.extractor)}
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:

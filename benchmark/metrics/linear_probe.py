@@ -39,7 +39,7 @@ class LinearProbe(DiscriminatorMetric):
     """The share of held-out images whose class is named, in per cent."""
 
     name = "linear_probe"
-    about = "linear probe: how often a linear classifier on the discriminator's features names the class of an image"
+    about = "how often a linear classifier on the discriminator's features names the class of an image"
     Options: ClassVar[type[MetricOptions]] = ProbeOptions
 
     @classmethod

@@ -29,7 +29,7 @@ class Modes(SampleMetric):
     """Counts how many of the 1,000 digit triples were generated, and how evenly."""
 
     name = "modes"
-    about = "modes covered of 1,000 and KL(generated || uniform) in nats"
+    about = "how many of 1,000 are generated, and KL(generated ‖ uniform) in nats"
     Options: ClassVar[type[MetricOptions]] = ModesOptions
     compares = False
     needs_logits = True

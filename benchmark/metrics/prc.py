@@ -17,7 +17,7 @@ from benchmark import plugins
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
 from benchmark.metrics.base import Compared, Count, MetricOptions, Output, Real, SampleMetric
-from benchmark.metrics.rows import Rows, tensor
+from benchmark.metrics.rows import Rows, compared_with
 
 CHUNK = 4096  # rows on either side of a block of distances: 128 MiB
 NOISE = 1e-12  # squared distances below this share of the squared lengths are rounding: they count as 0
@@ -35,7 +35,7 @@ class PRC(SampleMetric):
     """How many generated images are like real ones, and how many real images are like generated ones."""
 
     name = "prc"
-    about = "precision and recall by balls as far as the k-th neighbour: shares in [0, 1]"
+    about = "by balls as far as the k-th neighbour: shares in [0, 1]"
     Options: ClassVar[type[MetricOptions]] = PRCOptions
     compares = True
 
@@ -74,16 +74,14 @@ class PRC(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
         """`radii`, (n,): squared distance of every real image to its k-th neighbour."""
-        return {"radii": squared_radii(tensor(real.features), options.neighbourhood).numpy()}
+        return {"radii": squared_radii(compared_with(real).to(device), options.neighbourhood).cpu().numpy()}
 
     def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
-        if real is None:
-            raise ValueError("no real images to compare with")
         self.keys = [output.key for output in self.outputs(options)]
         self.neighbourhood = options.neighbourhood
-        self.real, self.radii = tensor(real.features), tensor(summary["radii"])
+        self.real, self.radii = compared_with(real), torch.from_numpy(summary["radii"])
         self.fake = Rows()
 
     def add(self, batch: Features) -> None:

@@ -30,7 +30,7 @@ class RotationAccuracy(DiscriminatorMetric):
     """The share of right answers, in per cent."""
 
     name = "rotation_accuracy"
-    about = "rotation accuracy: how often the discriminator names which of four ways a real image was turned"
+    about = "how often the discriminator names which of four ways a real image was turned"
     Options: ClassVar[type[MetricOptions]] = RotationOptions
 
     @classmethod

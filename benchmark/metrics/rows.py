@@ -1,8 +1,9 @@
 """Rows of features: how metrics keep them, and how what comes in batches is made independent of the batches."""
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from benchmark.metrics.base import Real
 
 
 class Rows:
@@ -26,6 +27,8 @@ class Rows:
         return self.parts[0]
 
 
-def tensor(array: np.ndarray) -> Tensor:
-    """A real array as a tensor, copied only where it may not be written to (torch does not know such memory)."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+def compared_with(real: Real | None) -> Tensor:
+    """The features of the real images, (n, D), which are not copied. Raises ValueError when there are none."""
+    if real is None:
+        raise ValueError("no real images to compare with")
+    return torch.from_numpy(real.features)

@@ -9,6 +9,7 @@ from benchmark.report import text
 from benchmark.report.ordering import OrderVerdict, Pair, TableOrder, orderings
 from benchmark.report.tables import Result, Row, outputs_of
 from benchmark.report.text import escape, grid
+from benchmark.report.verdicts import Verdict
 
 
 @dataclass
@@ -93,18 +94,25 @@ def _line(row: Row, result: Result | None, notes: Footnotes) -> list[str]:
     name = escape(text.label(row)) + notes.mark(*row_notes(row))
     if result is None:
         return [name, "–", "–", "–", "–", str(row.counts), "–"]
-    aggregate, apart = result.aggregate, result.difference
-    digits = result.output.digits
+    aggregate, digits = result.aggregate, result.output.digits
     interval = text.interval(aggregate.interval, digits) if aggregate and aggregate.interval else "–"
     return [
         name,
         text.published(result) or "–",
         text.measured(result) or "–",
         interval,
-        (text.difference(apart, digits) + notes.mark(apart.basis) if apart else "–"),
+        _apart(result, notes),
         str(row.counts),
         result.verdict.value + notes.mark(*_mismatches(result)),
     ]
+
+
+def _apart(result: Result, notes: Footnotes) -> str:
+    """The difference to the published value; its interval and basis only where something is made of it."""
+    apart, judged = result.difference, result.verdict not in (Verdict.NO_REFERENCE, Verdict.REDUCED)
+    if apart is None:
+        return "–"
+    return text.difference(apart, result.output.digits, judged) + (notes.mark(apart.basis) if judged else "")
 
 
 def _mismatches(result: Result) -> list[str]:
@@ -151,4 +159,5 @@ def _pair(pair: Pair) -> str:
     gain = pair.improvement
     numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}]" if gain else ""
     p_value = "" if pair.p_value is None else f", p = {pair.p_value:.3f}"
-    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{p_value}"
+    close = " (the published ranges touch)" if pair.close else ""
+    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{p_value}{close}"

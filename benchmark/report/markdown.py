@@ -103,7 +103,8 @@ def protocol_words(protocol: Protocol) -> str:
 
 def _measure_words(one: Named) -> str:
     options = one.measure.options
-    words = [escape(one.metric.about)]
+    titles = " and ".join(output.title for output in one.outputs)
+    words = [f"{escape(titles)}: {escape(one.metric.about)}"]
     if extractor := options.get("extractor"):
         words.append(f"through {escape(plugins.extractors[extractor].about)}")
     if one.metric.draws:
@@ -264,10 +265,13 @@ def _curves(rows: list[Row]) -> str:
 def _main_caption(rows: list[Row]) -> str:
     caption = (
         "Large dot and bar: mean ± sample standard deviation over seeds. Small dots: single seeds. Tables of the same"
-        " data share their axes."
+        " data and protocol share their axes."
     )
     if _any_published(rows):
-        caption += " Diamonds: published values, hollow when they are not verified or of another protocol."
+        caption += (
+            " Diamonds: published values, hollow when they are not verified or of another protocol; their bars are"
+            " what the source gives, which need not be a standard deviation."
+        )
     if any(not math.isfinite(r.aggregate.mean) for row in rows for r in row.results.values() if r.aggregate):
         caption += " Values that are not numbers are left out."
     return caption

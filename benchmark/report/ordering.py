@@ -1,6 +1,7 @@
 """The order of the methods of one table: is it as published?
 
-The published order is taken as printed, however close two of its values are.
+The published order is taken as printed, however close two of its values are; where the ranges that are printed for them
+touch, it is said.
 """
 
 import math
@@ -41,7 +42,8 @@ class Entry:
 
     `scores`: one per seed that finished or diverged, more is better, -inf for what diverged or gave no number.
     `complete`: no other seed is missing. `mean`: over the seeds that finished, in the metric's unit and direction; nan
-    without one. `published`: None when there is no value, or none that may be judged against.
+    without one. `published`: None when there is no value, or none that may be judged against; `published_spread`: what
+    is printed behind its ±, 0 for nothing.
     """
 
     label: str
@@ -49,6 +51,7 @@ class Entry:
     complete: bool
     mean: float
     published: float | None
+    published_spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Pair:
 
     `improvement`: of the first over the second; None when either has no seed. `p_value`: that of the rank test,
     corrected for all published orders of the table; it and `verdict` are None for a pair without a published order.
+    `close`: the published ranges, value ± spread, touch.
     """
 
     first: str
@@ -64,6 +68,7 @@ class Pair:
     improvement: Improvement | None
     p_value: float | None = None
     verdict: OrderVerdict | None = None
+    close: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def compare(entries: Sequence[Entry], higher: bool) -> TableOrder:
     for index, ((a, b), gain) in enumerate(zip(pairs, gains, strict=True)):
         p_value = corrected.get(index)
         verdict = None if p_value is None else _verdict(a, b, gain, p_value)
-        found.append(Pair(a.label, b.label, gain, p_value, verdict))
+        found.append(Pair(a.label, b.label, gain, p_value, verdict, verdict is not None and _touching(a, b)))
     known = [(e.published, e.mean) for e in entries if e.published is not None and math.isfinite(e.mean)]
     return TableOrder(tuple(found), kendall_tau(known))
 
@@ -143,11 +148,17 @@ def _entry(row: Row, key: str, reduced: bool) -> Entry:
         complete=len(values) + row.counts.diverged == row.counts.total,
         mean=result.aggregate.mean if result.aggregate else math.nan,
         published=reference.value if reference and usable else None,
+        published_spread=(result.published[1] if result.published else None) or 0.0,
     )
 
 
 def _published_order(a: Entry, b: Entry) -> bool:
     return a.published is not None and b.published is not None and a.published != b.published
+
+
+def _touching(a: Entry, b: Entry) -> bool:
+    apart = abs((a.published or 0.0) - (b.published or 0.0))
+    return apart <= a.published_spread + b.published_spread
 
 
 def _ordered(a: Entry, b: Entry, higher: bool) -> tuple[Entry, Entry]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.measures import measure_of
 from benchmark.report import figures, layout, text
 from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
 from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
@@ -107,7 +108,7 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
             axes = page.axes(left, top + line.lead, inches, line.panel)
             below_words = top + line.lead - 0.06 - line.marked * LINE * LANDMARK * 1.1
             page.words(left, below_words - layout.height(head, HEAD), head, HEAD)
-            limits = ranges[figures.datasets(line.members), output.key]
+            limits = ranges[_alike(line.members, output)]
             _dots(axes, output, line.members, chosen, limits, inches)
             _frame(axes, line.members, output.key, inches)
             for place, name in enumerate(line.names if column == 0 else []):
@@ -140,14 +141,19 @@ def _lines(title: str, members: list[Row], names: list[str], outputs: "Sequence[
     return found
 
 
-def _ranges(
-    tables: Tables, shown: "Mapping[str, list[Output]]"
-) -> dict[tuple[tuple[str, ...], str], tuple[float, float]]:
-    """(datasets, output) -> limits of the axis: tables of the same data can be compared by eye, others need not."""
-    values: dict[tuple[tuple[str, ...], str], list[float]] = {}
+def _alike(members: list[Row], output: "Output") -> tuple[object, ...]:
+    """The same for numbers that can be compared by eye: of the same data, measured under the same protocol."""
+    measured = [row.spec.protocol for row in members if output.key in row.results]
+    stated = frozenset(tuple(measure_of(protocol, output.key).stated.items()) for protocol in measured)
+    return figures.datasets(members), output.key, stated
+
+
+def _ranges(tables: Tables, shown: "Mapping[str, list[Output]]") -> dict[tuple[object, ...], tuple[float, float]]:
+    """What `_alike` says -> limits of the axis."""
+    values: dict[tuple[object, ...], list[float]] = {}
     for title, outputs in shown.items():
         for output in outputs:
-            found = values.setdefault((figures.datasets(tables[title]), output.key), [])
+            found = values.setdefault(_alike(tables[title], output), [])
             found += _values(tables[title], output.key)
     return {where: layout.limits(found) for where, found in values.items()}
 

@@ -97,9 +97,11 @@ def interval(of: Interval, digits: int) -> str:
     return f"[{of[0]:.{digits}f}, {of[1]:.{digits}f}]"
 
 
-def difference(of: Difference, digits: int) -> str:
-    """`+1.23 [+0.45, +2.01]`, the second part from two seeds on."""
+def difference(of: Difference, digits: int, judged: bool) -> str:
+    """`+1.23 [+0.45, +2.01]`, the second part from two seeds on; `(+1.23)` to a value that is not judged against."""
     shown = f"{of.estimate:+.{digits}f}"
+    if not judged:
+        return f"({shown})"
     return shown if of.interval is None else f"{shown} [{of.interval[0]:+.{digits}f}, {of.interval[1]:+.{digits}f}]"
 
 

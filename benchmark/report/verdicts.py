@@ -14,6 +14,7 @@ from benchmark.spec import TrialSpec
 MIN_SEEDS = 3
 
 CHECKPOINT = "last"
+AGGREGATION = "mean"  # over the trainings of a cell
 
 # Where a source is silent about one of these, its number could be of quite another scale.
 REQUIRED = frozenset({"n_fake", "n_real", "reference_split", "feature_extractor"})
@@ -36,12 +37,13 @@ class Verdict(StrEnum):
 MEANINGS = {
     Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
     " tolerance (two one-sided t-tests at 5 % each), and every seed finished",
-    Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance, on the"
-    " good side, and every seed finished",
-    Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance, on the"
-    " bad side",
+    Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
+    " none is stated, beyond 0), on the good side, and every seed finished",
+    Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
+    " none is stated, beyond 0), on the bad side",
     Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval of the difference that reaches across the edge"
-    " of the tolerance, no stated tolerance, or a seed that is missing from a result that would otherwise be good",
+    " of the tolerance (where none is stated, across 0), or a seed that is missing from a result that would otherwise"
+    " be good",
     Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified, or that was measured"
     " under another protocol, or under one that its source does not state",
     Verdict.REDUCED: "a value was published, but these trials are smaller than the published recipe, so they"
@@ -170,11 +172,13 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
 def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Where the protocol of a published value cannot be taken for that of the trial's number `key`, in words."""
     measured = measure_of(spec.protocol, key).stated
-    split = measured["reference_split"]
+    split, dataset = measured["reference_split"], plugins.datasets[spec.dataset]
     ours = {
         "dataset": _folded(spec.dataset),
+        "images": dataset.images or None,
+        "aggregation": AGGREGATION,
         **measured,
-        "reference_split": plugins.datasets[spec.dataset].split_names.get(str(split), split),
+        "reference_split": dataset.split_names.get(str(split), split),
         "batch_norm": spec.protocol.batch_norm,
         "checkpoint": CHECKPOINT,
     }

@@ -37,7 +37,7 @@ def opened_with(metric, real=None, **options):
     if real is None:
         return metric(chosen, None, {})
     kept = Real(real.numpy().astype(np.float32), np.zeros((len(real), 0), np.float32))
-    return metric(chosen, kept, metric.summary(chosen, kept))
+    return metric(chosen, kept, metric.summary(chosen, kept, CPU))
 
 
 class Images(Dataset):

@@ -1,7 +1,6 @@
 """What metrics look through. Published networks are tried with random weights: of theirs only the sum is pinned."""
 
-import hashlib
-from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from benchmark.extractors.vgg16 import VGG16
 from benchmark.metrics.fid import FID
 from benchmark.metrics.isc import ISC, over_splits
 from benchmark.metrics.kid import KID
+from perf.seeded import drawn, inception_file, pinned_to
 from tests.benchmark.measures import CPU, measured, torch_fidelity, uint8
 from tests.contract.examples import NoFiles32
 
@@ -92,40 +92,12 @@ def test_the_random_network_is_the_same_every_time_and_draws_from_no_stream():
 # --- Inception and VGG-16 ------------------------------------------------------------------------------
 
 
-def pinned_to(weights, path):
-    return replace(weights, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
-
-
-def drawn(net):
-    """Random weights that keep the size of what goes through the layers."""
-    rng = torch.Generator().manual_seed(0)
-
-    def draw(name, like):
-        if name.endswith(("running_var", "bn.weight")):
-            return torch.ones(like.shape)
-        if like.dim() < 2:
-            return torch.zeros(like.shape)
-        return torch.randn(like.shape, generator=rng) * (2 / like[0].numel()) ** 0.5
-
-    return {name: draw(name, like) for name, like in net.state_dict().items()}
-
-
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """With an Inception file of random weights."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Empty(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *_, **__):
-            pass
-
-    folder = tmp_path_factory.mktemp("data") / "inception"
-    folder.mkdir()
-    torch.save({}, folder.parent / "nothing.pth")
-    with torch.device("meta"):
-        net = Empty("empty", ["2048"], feature_extractor_weights_path=folder.parent / "nothing.pth")
-    torch.save(drawn(net), folder / Inception.weights.files[0])
-    return folder.parent
+    folder = tmp_path_factory.mktemp("data")
+    inception_file(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +106,12 @@ def inception(data_dir):
     path = data_dir / "inception" / Inception.weights.files[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Inception, "weights", pinned_to(Inception.weights, path))
-        patch.setattr(Inception, "chunk", 2)
+        patch.setattr(Inception, "chunks", {"cpu": 2})
         stream = torch.get_rng_state()
         opened = Inception(Inception.prepare(None, None, data_dir), CPU)
         opened(FAKE[:1])
+        convolution = opened.model.Mixed_7c.branch1x1.conv.weight
+        assert convolution.is_contiguous(memory_format=torch.channels_last), "else every activation is laid out anew"
         assert torch.equal(torch.get_rng_state(), stream), "neither opening it nor looking draws from a stream"
         yield opened
 
@@ -154,7 +128,7 @@ class EarlyInception(Inception):
     """The same network up to its first pooling: it stops there, so that many images cost little."""
 
     layers = ("64",)
-    chunk = 4
+    chunks: ClassVar = {"cpu": 4}
 
 
 @pytest.mark.usefixtures("inception")
@@ -258,7 +232,7 @@ def test_vgg_16_gives_the_second_hidden_layer_after_its_relu_and_no_logits(tmp_p
     model = SmallVGG()
     torch.save(model.state_dict(), path)
     monkeypatch.setattr(VGG16, "weights", pinned_to(VGG16.weights, path))
-    monkeypatch.setattr(VGG16, "chunk", 4)
+    monkeypatch.setattr(VGG16, "chunks", {"cpu": 4})
     images = uint8(5, shape=(3, 32, 32))
     found = VGG16(VGG16.prepare(None, None, tmp_path), CPU)(images)
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -301,7 +275,7 @@ def enlarged(images):
 def test_torchvisions_inception_is_biggans_wrapping_of_it(torchvision_net, tmp_path, monkeypatch):
     net, state = torchvision_net
     save_state(tmp_path, state, monkeypatch)
-    monkeypatch.setattr(InceptionTorchvision, "chunk", 2)
+    monkeypatch.setattr(InceptionTorchvision, "chunks", {"cpu": 2})
     images, stream = uint8(2, shape=(3, 32, 32)), torch.get_rng_state()
     extractor = InceptionTorchvision(InceptionTorchvision.prepare(None, None, tmp_path), CPU)
     found = extractor(images)

@@ -13,6 +13,7 @@ from benchmark.extractors import EXTRACTORS
 from benchmark.extractors.random_conv import RandomConv
 from benchmark.measures import outputs
 from benchmark.measuring import Gauge, open_real
+from benchmark.metrics.rows import compared_with
 from benchmark.spec import Protocol
 
 CPU = torch.device("cpu")
@@ -341,9 +342,21 @@ def test_features_are_mapped_and_not_copied(tmp_path):
     found = kept(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
     features = open_real(found.references["fid"][0]).features
     assert isinstance(features, np.memmap)
-    assert not features.flags.writeable
+    tensor = compared_with(open_real(found.references["fid"][0]))
+    before = (found.references["fid"][0] / "features.npy").read_bytes()
+    tensor.fill_(7)
+    assert (found.references["fid"][0] / "features.npy").read_bytes() == before, "nobody can spoil them for others"
     gauge = Gauge(protocol(fid=fid()), found, CPU)
     assert isinstance(gauge.references["fid"][0].features, np.memmap)
+
+
+@pytest.mark.parametrize("metric", ["kid", "prc"])
+def test_a_measurement_copies_no_real_features(tmp_path, metric):
+    options = {"subsets": 2, "subset_size": 10} if metric == "kid" else {}
+    gauge = gauge_of(protocol(**{metric: fid(metric=metric, **options)}), tmp_path)
+    ((real, _),) = gauge.references.values()
+    opened = gauge._fresh(gauge.named[0])
+    assert opened.real.data_ptr() == real.features.ctypes.data
 
 
 def test_logits_are_kept_beside_the_features_and_what_has_none_keeps_none(tmp_path):

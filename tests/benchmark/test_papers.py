@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from benchmark import cli, papers_page, plugins
 from benchmark.errors import UserError
 from benchmark.papers import Library, Paper, PublishedProtocol, PublishedTable, load_paper, published_rows
+from benchmark.report.verdicts import protocol_mismatches
+from benchmark.suite import load_suite
 
 FOLDER = Path("suites/papers")
 PAPERS = {path.stem: load_paper(path) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -29,8 +31,8 @@ OTHER_DATA = {"imagenet128", "lsun_bedroom", "lsun_church", "celeba_hq_128", "ce
 # typed once more from the sources, apart from the files: paper, table, row, metric, value, spread, verified
 KNOWN = [
     ("neurips2019", "cifar10-resnet", "Dist-GAN + MS", "fid", 13.90, 0.22, False),
-    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS", "fid", 11.40, None, True),
-    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS", "fid", 12.37, None, False),
+    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS", "fid_10k", 11.40, None, True),
+    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS", "fid_10k", 12.37, None, False),
     ("neurips2019", "cifar100-resnet", "Dist-GAN + MS", "fid", 19.74, None, True),
     ("neurips2019", "cifar100-resnet", "Dist-GAN + SS", "fid", 21.02, None, False),
     ("neurips2019", "imagenet32-resnet", "Dist-GAN + MS", "fid", 12.3, None, True),
@@ -82,7 +84,7 @@ def test_every_value_says_where_and_how(paper):
 @EVERY
 def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
     bounds = {"modes": (1, 1000), "kl": (0, 6.91), "kid": (0, 0.1), "isc": (1, 30), "fid": (1, 100)}
-    bounds["fd_inception_torchvision"] = bounds["fid"]
+    bounds |= dict.fromkeys(("fd_inception_torchvision", "fid_10k"), bounds["fid"])
     for value in values_of(paper):
         assert value.dataset in {*plugins.datasets, *OTHER_DATA}, value
         low, high = bounds[value.metric]
@@ -109,9 +111,9 @@ def test_values_are_those_of_the_sources(paper, table, row, metric, number, spre
 
 
 def test_the_protocol_goes_with_the_number():
-    found = {(name, key, v.row): v for name, key, v in VALUES if v.metric in ("fid", "fd_inception_torchvision")}
+    found = {(name, key, v.row): v for name, key, v in VALUES if v.metric.startswith(("fid", "fd_inception"))}
     mine = found["neurips2019", "cifar10-resnet", "Dist-GAN + MS"].protocol
-    other = found["neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS"].protocol
+    other = found["neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS"].protocol
     assert (mine.n_real, mine.n_fake, other.n_real, other.n_fake) == (10_000, 5_000, 10_000, 10_000)
     assert found["mimicry2020", "cifar10", "SSGAN"].protocol.n_fake == 50_000
     assert found["mimicry2020", "cifar10-reproduced", "SNGAN"].protocol.n_fake == 5_000
@@ -120,6 +122,23 @@ def test_the_protocol_goes_with_the_number():
         "no FID (LA-02)"
     )
     assert found["cvpr2019", "cifar10", "SSGAN"].protocol.reference_split == "test"
+    assert found["cvpr2019", "cifar10-best", "SS-GAN"].protocol.aggregation == "best of 3"
+
+
+def test_of_quotations_without_a_protocol_none_is_made_up():
+    quoted = [v for name, _, v in VALUES if name == "neurips2019" and v.status == "verified"]
+    assert {v.value for v in quoted} == {11.40, 19.74, 12.3}
+    assert all(v.protocol.stated == {} for v in quoted)
+
+
+@pytest.mark.parametrize("dataset, key", [("imagenet32", "fid"), ("celeba", "isc")])
+def test_a_value_of_pictures_cut_otherwise_is_not_comparable(dataset, key):
+    suite = load_suite(Path("suites/mimicry2020.yaml"))
+    cells = [cell for cell in suite.cells if cell.specs[0].dataset == dataset]
+    assert cells
+    for cell in cells:
+        (problem, *_) = protocol_mismatches(cell.published, cell.specs[0], key)
+        assert problem.startswith("images: published the middle "), problem
 
 
 def test_trainings_behind_a_value_are_told():

@@ -176,7 +176,7 @@ def test_it_refuses_to_measure_nothing(metric_class, options):
     real = (
         Real(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32)) if metric_class.compares else None
     )
-    summary = metric_class.summary(options, real) if real else {}
+    summary = metric_class.summary(options, real, CPU) if real else {}
     with pytest.raises(ValueError, match="no samples"):
         metric_class(options, real, summary).value()
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -73,6 +74,13 @@ def test_the_table_in_one_sentence():
     assert found.counts == {"reproduced": 1, "reversed": 1, "undecided": 1}
     assert str(found) == "1 of 3 published orderings reproduced, 1 reversed, 1 undecided"
     assert str(compare(entries[1:], higher=True)) == "1 of 1 published ordering reproduced"
+
+
+def test_it_is_said_where_the_published_ranges_touch():
+    published = (("a", 4.0), ("b", 3.0), ("c", 1.0))
+    entries = [replace(entry(name, LOW, value), published_spread=0.5) for name, value in published]
+    assert [pair.close for pair in compare(entries, higher=True).pairs] == [True, False, False]
+    assert not any(pair.close for pair in compare([entry("a", LOW, 2.0), entry("b", LOW, None)], higher=True).pairs)
 
 
 @settings(max_examples=40)
