@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmark import cli
 
-SECONDS = 20.0  # a busy machine is slow, and a hang has no end
+SECONDS, PATIENCE = 10.0, 60.0  # of work, and of time: a busy machine is slow, and a hang has no end
 MEMORY = 6 << 30  # bytes more than the process has: what a small file asks for must not fill a machine
 LONGEST = 2000  # characters in a line of a message
 TRAP = "trap-was-sprung"  # the name of the file that code in data would make
@@ -29,7 +29,9 @@ TRAP = "trap-was-sprung"  # the name of the file that code in data would make
 WRITING = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.truncate": 0, "os.chmod": 0}
 TWO_PATHS = {"os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,)}
 STARTING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn")
-PROGRAMS = ("git", "ldconfig", "nvidia-smi", "gcc", "lscpu")  # that describe the machine, and that libraries look for themselves with
+PROGRAMS = (
+    "git", "ldconfig", "nvidia-smi", "uname",
+)  # with which the machine is described, and libraries are found
 ALLOWED = ("/dev/null", "/dev/shm", "/proc/self", "__pycache__", "matplotlib", "/dev/tty")
 
 
@@ -163,7 +165,7 @@ def judge_message(said: str, names: Sequence[str], told: str) -> None:
 
 
 def _ended(arguments: list[str], folder: Path) -> Answer:
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
     before, argv = Path.cwd(), sys.argv
     sys.argv = ["benchmark", *arguments]
     os.chdir(folder)
@@ -174,14 +176,16 @@ def _ended(arguments: list[str], folder: Path) -> Answer:
     except SystemExit as ended:
         code = ended.code if ended.code is not None else 0
     except Hang:
-        raise Hang(f"did not end within {SECONDS:g} s; it was at\n{traceback.format_exc()[-1500:]}") from None
+        raise Hang(f"did not end in {SECONDS:g} s of work or {PATIENCE:g} s; it was at\n{traceback.format_exc()[-1500:]}") from None
     except BaseException:
         raise AssertionError(traceback.format_exc()[-4000:]) from None
     finally:
         os.chdir(before)
         sys.argv = argv
     assert isinstance(code, int), code
-    return Answer(code, out.getvalue(), err.getvalue())
+    for stream in (out, err):
+        stream.flush()
+    return Answer(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -193,14 +197,17 @@ def _limited() -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    previous = signal.signal(signal.SIGALRM, late)
+    previous = [signal.signal(number, late) for number in (signal.SIGALRM, signal.SIGPROF)]
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        for number, handler in zip((signal.SIGALRM, signal.SIGPROF), previous, strict=True):
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 

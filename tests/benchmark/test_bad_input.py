@@ -27,6 +27,7 @@ from oracle import TRAP, Room, storm
 from benchmark import checkpoint, cli, plugins, trial
 from benchmark.calibration import Calibration, Timing
 from benchmark.data import download
+from benchmark.extractors import digits
 from benchmark.kinds import looks_of, training_of
 from benchmark.machine import Machine
 from benchmark.store import Measurement, Store, TrialRecord
@@ -99,7 +100,8 @@ def instant(job: Any, report: Any) -> TrialRecord:
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No download, and no setting of the user."""
+    """No download, no setting of the user, and a digit classifier that is trained in no time."""
+    monkeypatch.setattr(digits, "EPOCHS", {8: 1})
 
     def refused(*arguments: Any, **options: Any) -> Any:
         raise OSError("no network in tests")
@@ -107,6 +109,17 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", refused)
     for name in [name for name in os.environ if name.startswith(("MLFLOW_", "SSGAN_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """What is imported late takes seconds, and is nobody's hang."""
+    import matplotlib.figure
+    import torch._dynamo
+
+    import benchmark.metric_check
+    import benchmark.rerun
+    import benchmark.session  # noqa: F401
 
 
 @pytest.fixture
@@ -329,7 +342,7 @@ DTYPES = ("float64", "int8", "uint8", "int64", "complex64", "bool", "U3", "M8[s]
 
 def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
     """Harmed arrays and manifests, and every command that opens them."""
-    expected = reference(room)
+    reference(room)
     place = Workspace.at(room.root / "workspace")
     folder = plugins.datasets["stacked_digits"].folder(place.data)
     manifest = folder / "manifest.json"
@@ -359,8 +372,6 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
                 fresh(room)
                 room.run("run", at, "--runner", "inprocess", *ONE, names=names)
 
-        del expected
-        expected = {}
         yield replaced(room, target, content, case)
 
 
@@ -418,10 +429,10 @@ def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
         real(path, state)
         kept.setdefault(path, path.read_bytes())
 
-    patch.setattr(checkpoint, "save", keep)
-    patch.setattr(trial, "CHECKPOINT_SECONDS", 0.0)
-    run_or_refuse(room, expected, [])
-    patch.undo()
+    with patch.context() as saving:
+        saving.setattr(checkpoint, "save", keep)
+        saving.setattr(trial, "CHECKPOINT_SECONDS", 0.0)
+        run_or_refuse(room, expected, [])
     path = next(path for path in kept if "final" not in path.name)
     while True:
         content = torch_file(rng, kept[path])
@@ -460,12 +471,10 @@ def commands_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 def value_of(rng: random.Random, parameter: Any) -> str:
     """A value for an option: more often than not of its kind."""
-    kind = parameter.type.name
-    if kind in ("path", "file", "directory") or rng.random() < 0.15:
-        return rng.choice(PLACES)
-    if kind == "choice" and rng.random() < 0.6:
-        return str(rng.choice(list(parameter.type.choices)))
-    known = ("small", "quick", "paper", "gan", "ssgan", "own", "stacked_digits", "mnist", "inception", "1", "2", "0123", "Digits/GAN")
+    if parameter.name in ("suite", "workspace", "data_dir", "report_dir", "paths", "compare") or rng.random() < 0.1:
+        written = parameter.name in ("workspace", "data_dir", "report_dir")
+        return rng.choice([place for place in PLACES if not (written and place in ("suites", "suites/none.yaml"))])
+    known = ("small", "quick", "paper", "gan", "ssgan", "own", "stacked_digits", "mnist", "inception", "1", "2", "0123", "Digits/GAN", "ray")
     return rng.choice(known) if rng.random() < 0.3 else rng.choice(WORDS)
 
 
@@ -478,13 +487,20 @@ def line(rng: random.Random, path: tuple[str, ...], command: Any) -> list[str]:
                 words.append("suites/small.yaml" if parameter.name == "suite" and rng.random() < 0.6 else value_of(rng, parameter))
         elif parameter.name != "help" and rng.random() < 0.3:
             name = rng.choice(parameter.opts)
-            values = [] if parameter.is_flag else [value_of(rng, parameter) for _ in range(parameter.nargs)]
+            many = 0 if parameter.is_flag else 2 if parameter.name == "compare" else 1
+            values = [value_of(rng, parameter) for _ in range(many)]
             words += [f"{name}={values[0]}"] if len(values) == 1 and rng.random() < 0.3 else [name, *values]
     if rng.random() < 0.1:
         words.insert(rng.randrange(len(words) + 1), rng.choice(WORDS))
     if rng.random() < 0.05:
         rng.shuffle(words)
     return [*path, *words]
+
+
+def top(words: list[str]) -> list[str]:
+    """What a command line may make in the room: what it names."""
+    values = (word.rpartition("=")[2] if word.startswith("--") else word for word in words)
+    return [value.split("/")[0] for value in values if value.split("/")[0] not in ("", ".", "..", "suites")]
 
 
 def lines(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
@@ -501,14 +517,12 @@ def lines(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator
     while True:
         path = rng.choice(list(known))
         words = line(rng, path, known[path])
-        runs = path in (("run",), ("reproduce",)) or "--calibrate" in words or "--metrics" in words
         if path == ("run",):
             words += ["--runner", "inprocess"]
         if "--calibrate" in words or "--metrics" in words:  # these work for minutes
             continue
-        del runs
-        places = ("workspace", "reports", "data")
-        yield lambda words=words: room.run(*words, places=places)
+        places = [path.name for path in room.root.iterdir() if path.name != "suites"]
+        yield lambda words=words, places=places: room.run(*words, places=[*places, *top(words)])
 
 
 # --- all of them ---------------------------------------------------------------------------------------
