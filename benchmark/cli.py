@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmark import __version__, cli_datasets
+from benchmark import __version__, cli_datasets, cli_track
 from benchmark.cli_options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -203,6 +203,7 @@ def reproduce(
 
 
 app.add_typer(cli_datasets.app, name="datasets")
+app.add_typer(cli_track.app, name="track")
 
 
 @app.command()

@@ -49,13 +49,17 @@ def print_json(value: Any) -> None:
 
 def tell(text: str) -> None:
     """For people, to standard error: how something is going on."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """For people, in red, to standard error."""
-    text = text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be printed
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+    Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True, style="red")
+
+
+def printable(text: str) -> str:
+    """The text with what could steer a terminal, or cannot be printed, written out: \\x1b, \\u202e, \\udcff."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 @contextmanager

@@ -5,13 +5,15 @@ import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
 
+MOST_CORES = 2**16  # of one machine
+BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Status = Literal["finished", "diverged", "failed"]
 
 
@@ -30,8 +32,22 @@ class Cost(Frozen):
     evaluation_seconds: float
     images_per_second: float
     peak_memory_mib: float
-    cpus: int
+    cpus: Annotated[int, Field(ge=1, le=MOST_CORES)]
     gpus: float
+
+
+def _described(environment: dict[str, Any]) -> dict[str, Any]:
+    """What is reckoned with has to be of its kind; all else is only shown."""
+    for key, kind in (("packages", dict), ("source", str)):
+        if not isinstance(environment.get(key, kind()), kind):
+            raise ValueError(f"environment: '{key}' is no {'mapping' if kind is dict else 'text'}")
+    for key in ("threads", "cores"):
+        if not isinstance(count := environment.get(key, 1), int) or not 0 < count <= MOST_CORES:
+            raise ValueError(f"environment: '{key}' is no number of {key}")
+    return environment
+
+
+Environment = Annotated[dict[str, Any], AfterValidator(_described)]
 
 
 class TrialRecord(Frozen):
@@ -51,11 +67,11 @@ class TrialRecord(Frozen):
     facts: dict[str, float] = Field(default_factory=dict)
     instruments: dict[str, str] = Field(default_factory=dict)
     cost: Cost | None = None
-    environment: dict[str, Any] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     started: str
     finished: str
-    samples_png: str = ""  # base64 of an 8 x 8 contact sheet of fixed latents
+    samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 contact sheet of fixed latents
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -76,7 +92,7 @@ class Outcome(BaseModel):
     trial_id: str
     status: Status
     cost: Cost | None
-    environment: dict[str, Any]
+    environment: Environment
     data: dict[str, Any]
 
 

@@ -107,9 +107,7 @@ def as_yaml(tree: Any) -> bytes:
         return json.dumps(tree).encode()
 
 
-LAUGHS = b"".join(
-    b"l%d: &l%d [%s]\n" % (i, i, b",".join([b"*l%d" % (i - 1) if i else b"lol"] * 10)) for i in range(12)
-)
+LAUGHS = b"".join(b"l%d: &l%d [%s]\n" % (i, i, b",".join([b"*l%d" % (i - 1) if i else b"lol"] * 10)) for i in range(12))
 SNIPPETS = (
     b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b"\r", b"\x85", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\x1b[31m", b"&a ", b"*a ",
     b"*nobody", b"&a [*a]", b"<<: *a\n", b"<<: {a: 1}\n", b"? ", b": ", b"- ", b"--- ", b"---\n", b"...\n", b"%YAML 9.9\n", b"{", b"}",

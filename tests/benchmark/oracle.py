@@ -30,7 +30,10 @@ WRITING = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.truncate": 0, "os.c
 TWO_PATHS = {"os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,)}
 STARTING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn")
 PROGRAMS = (
-    "git", "ldconfig", "nvidia-smi", "uname",
+    "git",
+    "ldconfig",
+    "nvidia-smi",
+    "uname",
 )  # with which the machine is described, and libraries are found
 ALLOWED = ("/dev/null", "/dev/shm", "/proc/self", "__pycache__", "matplotlib", "/dev/tty")
 
@@ -158,7 +161,9 @@ class Room:
 
 def judge_message(said: str, names: Sequence[str], told: str) -> None:
     """One message for people: it begins once, names its place, and cannot steer a terminal."""
-    assert sum(line.startswith("error: ") for line in said.splitlines()) == 1 or "Usage:" in said, f"not one message\n{told}"
+    assert sum(line.startswith("error: ") for line in said.splitlines()) == 1 or "Usage:" in said, (
+        f"not one message\n{told}"
+    )
     assert max(map(len, said.splitlines())) <= LONGEST, f"a line is too long\n{told[:3000]}"
     squeezed = "".join(said.split()).replace("│", "")  # usage errors are wrapped in a box
     assert not names or any("".join(name.split()) in squeezed for name in names), f"names none of {names}\n{told}"
@@ -176,7 +181,9 @@ def _ended(arguments: list[str], folder: Path) -> Answer:
     except SystemExit as ended:
         code = ended.code if ended.code is not None else 0
     except Hang:
-        raise Hang(f"did not end in {SECONDS:g} s of work or {PATIENCE:g} s; it was at\n{traceback.format_exc()[-1500:]}") from None
+        raise Hang(
+            f"did not end in {SECONDS:g} s of work or {PATIENCE:g} s; it was at\n{traceback.format_exc()[-1500:]}"
+        ) from None
     except BaseException:
         raise AssertionError(traceback.format_exc()[-4000:]) from None
     finally:

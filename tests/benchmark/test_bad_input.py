@@ -3,6 +3,8 @@
 The default suite takes a few of each kind; `pytest -m long tests/benchmark/test_bad_input.py` takes them all.
 """
 
+import base64
+import functools
 import io
 import itertools
 import json
@@ -23,19 +25,29 @@ import typer
 import yaml
 from mutations import LONG, NASTY, as_yaml, at, harmed_bytes, mutants, paths_of, put
 from oracle import TRAP, Room, storm
+from PIL import Image
 
-from benchmark import checkpoint, cli, plugins, trial
+from benchmark import checkpoint, cli, environment, plugins, trial
 from benchmark.calibration import Calibration, Timing
 from benchmark.data import download
 from benchmark.extractors import digits
 from benchmark.kinds import looks_of, training_of
 from benchmark.machine import Machine
-from benchmark.store import Measurement, Store, TrialRecord
+from benchmark.store import Cost, Measurement, Store, TrialRecord
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 Case = Callable[[], Any]
+
+
+def _picture() -> str:
+    content = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(content, format="PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+PICTURE = _picture()
 SMALL: dict[str, Any] = {
     "title": "Small",
     "about": "what it is about",
@@ -63,7 +75,10 @@ SMALL: dict[str, Any] = {
         },
         {"title": "More", "recipe": "tiny", "published_as": {"GAN": "own/one/GAN"}, "rows": {"GAN": {"method": "gan"}}},
     ],
-    "scales": {"paper": {"about": "all of it"}, "quick": {"seeds": [0], "width": 8, "samples": 50, "cell": {"steps": 4}}},
+    "scales": {
+        "paper": {"about": "all of it"},
+        "quick": {"seeds": [0], "width": 8, "samples": 50, "cell": {"steps": 4}},
+    },
 }
 PAPER: dict[str, Any] = {
     "title": "A Paper",
@@ -81,7 +96,10 @@ PAPER: dict[str, Any] = {
             "n_seeds": 3,
             "discrepancies": ["X-04"],
             "protocol": {"n_fake": 100, "codec": "none", "feature_extractor": "digits"},
-            "rows": {"GAN": {"values": {"modes": [99.0, 2.5], "kl": 1.0}}, "SSGAN": {"values": {"modes": 900}, "note": "n"}},
+            "rows": {
+                "GAN": {"values": {"modes": [99.0, 2.5], "kl": 1.0}},
+                "SSGAN": {"values": {"modes": 900}, "note": "n"},
+            },
         }
     },
 }
@@ -93,9 +111,7 @@ def instant(job: Any, report: Any) -> TrialRecord:
     spec = job.spec
     now = "2026-11-22T12:00:00+00:00"
     history = [Measurement(step=spec.steps, metrics={"modes": 3.0, "kl": 5.0}, losses={"generator/game": 0.5})]
-    return TrialRecord(
-        trial_id=spec.trial_id, spec=spec, status="finished", history=history, started=now, finished=now
-    )
+    return TrialRecord(trial_id=spec.trial_id, spec=spec, status="finished", history=history, started=now, finished=now)
 
 
 @pytest.fixture(autouse=True)
@@ -171,9 +187,16 @@ def suites(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterato
         at = "suites/small.yaml"
         command = rng.choice(
             (("plan", at),) * 6
-            + (("plan", at, "--json"), ("plan", at, "--scale", "quick"), ("report", at), ("run", at, "--runner", "inprocess"))
+            + (
+                ("plan", at, "--json"),
+                ("plan", at, "--scale", "quick"),
+                ("report", at),
+                ("run", at, "--runner", "inprocess"),
+            )
         )
-        yield replaced(room, target, content, lambda command=command: room.run(*command, names=["small.yaml", "own.yaml"]))
+        yield replaced(
+            room, target, content, lambda command=command: room.run(*command, names=["small.yaml", "own.yaml"])
+        )
 
 
 def shipped(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
@@ -240,14 +263,8 @@ def records(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterat
     patch.setattr(trial, "run", instant)
     suite = load_suite(room.root / "suites" / "small.yaml")
     store = Store(fresh(room).results)
-    picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
     for spec in suite.specs.values():
-        record = instant(type("Job", (), {"spec": spec}), None)
-        store.put(
-            record.model_copy(
-                update={"samples_png": picture, "environment": {"python": "3.11", "threads": 1, "source": "abc"}}
-            )
-        )
+        store.put(instant(type("Job", (), {"spec": spec}), None))
     shutil.copytree(store.folder, room.root / "workspace" / "other" / "results", dirs_exist_ok=True)
     target = store.path(next(iter(suite.specs)))
     tree, at = json.loads(target.read_bytes()), "suites/small.yaml"
@@ -365,7 +382,9 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
         command = rng.choice(commands)
         names = [folder.name, target.name]
 
-        def case(command: tuple[str, ...] = command, names: list[str] = names, train: bool = rng.random() < 0.4) -> None:
+        def case(
+            command: tuple[str, ...] = command, names: list[str] = names, train: bool = rng.random() < 0.4
+        ) -> None:
             if not train:
                 room.run(*command, names=names)
             else:
@@ -399,7 +418,9 @@ def harmed_state(rng: random.Random, state: Any) -> Any:
     path = rng.choice(paths)
     value = at(state, path)
     if isinstance(value, torch.Tensor) and rng.random() < 0.5:
-        new: Any = rng.choice((value.double(), value.flatten()[:1], value.unsqueeze(0), value[..., :0], value * math.nan))
+        new: Any = rng.choice(
+            (value.double(), value.flatten()[:1], value.unsqueeze(0), value[..., :0], value * math.nan)
+        )
     else:
         new = rng.choice(NASTY[:60])
     if rng.random() < 0.2:
@@ -451,7 +472,21 @@ def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
 
 WORDS = tuple(
     value if isinstance(value, str) else str(value) for value in NASTY if "\0" not in str(value) and value != LONG
-) + ("9" * 400, "a" * 300, "a" * 5000, "--", "-", "-x", "--json", "--json=1", "--workspace", "@file", "*", "Digits/GAN", "é" * 200)
+) + (
+    "9" * 400,
+    "a" * 300,
+    "a" * 5000,
+    "--",
+    "-",
+    "-x",
+    "--json",
+    "--json=1",
+    "--workspace",
+    "@file",
+    "*",
+    "Digits/GAN",
+    "é" * 200,
+)
 PLACES = (
     "suites/small.yaml", "suites", "suites/none.yaml", "suites/small.yaml/x", "suites/loop.yaml", "suites/dangling.yaml",
     "suites/up.yaml", "suites/binary.yaml", "suites/empty.yaml", "suites/papers/own.yaml", "workspace", "workspace/none",
@@ -474,7 +509,22 @@ def value_of(rng: random.Random, parameter: Any) -> str:
     if parameter.name in ("suite", "workspace", "data_dir", "report_dir", "paths", "compare") or rng.random() < 0.1:
         written = parameter.name in ("workspace", "data_dir", "report_dir")
         return rng.choice([place for place in PLACES if not (written and place in ("suites", "suites/none.yaml"))])
-    known = ("small", "quick", "paper", "gan", "ssgan", "own", "stacked_digits", "mnist", "inception", "1", "2", "0123", "Digits/GAN", "ray")
+    known = (
+        "small",
+        "quick",
+        "paper",
+        "gan",
+        "ssgan",
+        "own",
+        "stacked_digits",
+        "mnist",
+        "inception",
+        "1",
+        "2",
+        "0123",
+        "Digits/GAN",
+        "ray",
+    )
     return rng.choice(known) if rng.random() < 0.3 else rng.choice(WORDS)
 
 
@@ -484,7 +534,11 @@ def line(rng: random.Random, path: tuple[str, ...], command: Any) -> list[str]:
     for parameter in command.params:
         if parameter.param_type_name == "argument":
             for _ in range(rng.choice((0, 1, 1, 1, 1, 1, 2))):
-                words.append("suites/small.yaml" if parameter.name == "suite" and rng.random() < 0.6 else value_of(rng, parameter))
+                words.append(
+                    "suites/small.yaml"
+                    if parameter.name == "suite" and rng.random() < 0.6
+                    else value_of(rng, parameter)
+                )
         elif parameter.name != "help" and rng.random() < 0.3:
             name = rng.choice(parameter.opts)
             many = 0 if parameter.is_flag else 2 if parameter.name == "compare" else 1
