@@ -1,5 +1,6 @@
 """The commands. Bad input exits with code 2 and one message; a failed trial makes `run` exit with code 1."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ from benchmark.cli_options import (
 )
 from benchmark.errors import UserError
 from benchmark.suite import Suite, load_suite, restricted
-from benchmark.workspace import Workspace, require_writable
+from benchmark.workspace import Workspace, absolute, require_writable
 
 app = typer.Typer(
     name="benchmark",
@@ -188,7 +189,7 @@ def reproduce(
     recorded = rerun.find(store, trial_id)
     shown = Console(stderr=True) if as_json else console
     try:
-        again = rerun.train_again(recorded, place, data_dir.expanduser().absolute(), shown)
+        again = rerun.train_again(recorded, place, absolute(data_dir, "--data-dir"), shown)
     except KeyboardInterrupt:
         complain("stopped; the same command goes on from the last checkpoint, if there is one yet")
         raise typer.Exit(130) from None
@@ -220,7 +221,7 @@ def doctor(
 
     With --metrics: exit code 1 when a check fails, 2 when Inception or CIFAR-10 is missing.
     """
-    place, data = Workspace.at(workspace), data_dir.expanduser().absolute()
+    place, data = Workspace.at(workspace), absolute(data_dir, "--data-dir")
     if metrics:
         _check_metrics(place, data, samples, as_json)
         return
@@ -262,7 +263,7 @@ def _session(
     from benchmark.session import Session
 
     folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
-    return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
+    return Session(suite, Workspace.at(workspace), absolute(data_dir, "--data-dir"), folder, console)
 
 
 def _check_metrics(workspace: Workspace, data_dir: Path, samples: int | None, as_json: bool) -> None:
@@ -288,7 +289,7 @@ def _calibrate(plan: Any, workspace: Workspace, data_dir: Path) -> None:
 
     require_writable(workspace.root, "--workspace")
     try:
-        calibrate(plan, data_dir.expanduser().absolute(), tell)
+        calibrate(plan, absolute(data_dir, "--data-dir"), tell)
     except KeyboardInterrupt:
         complain("stopped; what was timed is kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
@@ -308,6 +309,9 @@ def _print_results(suite: Suite, records: Any) -> None:
 
 def main() -> None:
     """Entry point: user errors become one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         app()
     except UserError as error:
@@ -320,3 +324,7 @@ def main() -> None:
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a name too long, a loop of links, a full disk
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror or error}")
+        sys.exit(2)

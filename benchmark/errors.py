@@ -1,5 +1,6 @@
 """Errors for people: what is wrong, where, and what to do about it."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -7,6 +8,12 @@ from difflib import get_close_matches
 
 class UserError(Exception):
     """Bad input. The command line prints the message, changes nothing and exits with code 2."""
+
+
+def steers(character: str) -> bool:
+    """Whether it moves a terminal's cursor, turns the direction of text round, or cannot be printed at all."""
+    turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    return turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
