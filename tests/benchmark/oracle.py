@@ -59,7 +59,8 @@ class _Watch:
                 return
             self._judge(event, path)
         elif event in WRITING:
-            self._judge(event, arguments[WRITING[event]])
+            if not isinstance(arguments[-1], int) or arguments[-1] == -1 or event == "os.truncate":
+                self._judge(event, arguments[WRITING[event]])  # else the path is of a folder that was opened before
         elif event in TWO_PATHS:
             for index in TWO_PATHS[event]:
                 self._judge(event, arguments[index])

@@ -69,7 +69,8 @@ def test_a_server_that_is_away_is_told_with_exit_code_1(track: Track, monkeypatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     code, said = track()
     assert code == 1
-    assert "0 of 4 trials written; 4 runs missing at http://127.0.0.1:9" in said
+    assert "0 of 4 trials written; " in said
+    assert "runs missing at http://127.0.0.1:9" in said
     assert "secret" not in said
     assert "Traceback" not in said
 
