@@ -61,8 +61,8 @@ def _readable(store: Store, trial_id: str) -> TrialRecord:
     made_by = f"it was made with revision {revision} of this project"
     if version != RECIPE_VERSION:
         raise UserError(
-            f"trial {trial_id} is of recipe version {str(version)[:LONGEST]}, and this code trains version {RECIPE_VERSION}, with"
-            f" other numbers; {made_by}: check that out to run it again"
+            f"trial {trial_id} is of recipe version {str(version)[:LONGEST]}, and this code trains version"
+            f" {RECIPE_VERSION}, with other numbers; {made_by}: check that out to run it again"
         )
     try:
         record = store.get(trial_id)

@@ -101,7 +101,7 @@ def _check_text(node: yaml.ScalarNode, file: Path) -> None:
     """Nothing that is shown anywhere may steer a terminal."""
     odd = next((c for c in node.value if steers(c) and c not in "\n\t"), None)
     if odd is not None:
-        raise UserError(f"{file}:{node.start_mark.line + 1}: holds the control character {ascii(odd)}; remove it")
+        raise UserError(f"{file}:{node.start_mark.line + 1}: holds the control character {odd!a}; remove it")
 
 
 def dotted(path: KeyPath) -> str:

@@ -14,12 +14,13 @@ from benchmark.yaml_file import KeyPath
 LONG = "a" * 70_000
 NASTY: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 2**31, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.0, -0.0, 0.5, 1e-320, 1e308,
-    math.inf, -math.inf, math.nan, "", " ", "\n", "\t", "\0", "a\0b", "é", "𝔘", "\u202e", "\ud800", "\udfff", "\x1b[2J",
-    "\x1b]0;x\x07", "[red]x[/red]", "[/]", "[bold", "%s", "{0}", "$x$", "`id`", "$(id)", "<script>", "|", "a|b", "\\", "'",
-    '"', "..", ".", "/", "../../../../etc/passwd", "/etc/passwd", "~", "~root", "a/b", "a/b/c", "a/b/c/d", "//", "none",
-    "con", "-rf", "--help", "2019-06-01", "yes", "0x10", "1_000", "nan", "inf", LONG, [], {}, [[]], [{}], {"": ""}, {"a": None},
-    [1, 2], ["a"], [[1, 2], [3]], {"a": {"b": {"c": 1}}}, {"metric": "fid"}, {"..": 1}, {"seed": 1}, {"sources": "x"},
-    "gan", "ssgan", "fid", "modes", "mlp", "digits", "stacked_digits", "paper", "cifar10",
+    math.inf, -math.inf, math.nan, "", " ", "\n", "\t", "\0", "a\0b", "é", "𝔘", "\u202e", "\ud800", "\udfff",
+    "\x1b[2J", "\x1b]0;x\x07", "[red]x[/red]", "[/]", "[bold", "%s", "{0}", "$x$", "`id`", "$(id)", "<script>", "|",
+    "a|b", "\\", "'", '"', "..", ".", "/", "../../../../etc/passwd", "/etc/passwd", "~", "~root", "a/b", "a/b/c",
+    "a/b/c/d", "//", "none", "con", "-rf", "--help", "2019-06-01", "yes", "0x10", "1_000", "nan", "inf", LONG, [], {},
+    [[]], [{}], {"": ""}, {"a": None}, [1, 2], ["a"], [[1, 2], [3]], {"a": {"b": {"c": 1}}}, {"metric": "fid"},
+    {"..": 1}, {"seed": 1}, {"sources": "x"}, "gan", "ssgan", "fid", "modes", "mlp", "digits", "stacked_digits",
+    "paper", "cifar10",
 )  # fmt: skip
 
 
@@ -109,10 +110,11 @@ def as_yaml(tree: Any) -> bytes:
 
 LAUGHS = b"".join(b"l%d: &l%d [%s]\n" % (i, i, b",".join([b"*l%d" % (i - 1) if i else b"lol"] * 10)) for i in range(12))
 SNIPPETS = (
-    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b"\r", b"\x85", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\x1b[31m", b"&a ", b"*a ",
-    b"*nobody", b"&a [*a]", b"<<: *a\n", b"<<: {a: 1}\n", b"? ", b": ", b"- ", b"--- ", b"---\n", b"...\n", b"%YAML 9.9\n", b"{", b"}",
-    b"[", b"]", b"!!binary ", b"!!set ", b"!!omap ", b"!!int ", b"!!python/tuple ", b"#", b"'", b'"', b"|\n", b">-\n", b"{" * 3000,
-    b"[" * 3000, b"1" * 6000, b"9e999999", b"0x" + b"f" * 5000, b".inf", b".nan", b'"\\ud800"', b'"\\U0010ffff"', b'"\\0"', b"@", b"`",
+    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b"\r", b"\x85", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\x1b[31m",
+    b"&a ", b"*a ", b"*nobody", b"&a [*a]", b"<<: *a\n", b"<<: {a: 1}\n", b"? ", b": ", b"- ", b"--- ", b"---\n",
+    b"...\n", b"%YAML 9.9\n", b"{", b"}", b"[", b"]", b"!!binary ", b"!!set ", b"!!omap ", b"!!int ",
+    b"!!python/tuple ", b"#", b"'", b'"', b"|\n", b">-\n", b"{" * 3000, b"[" * 3000, b"1" * 6000, b"9e999999",
+    b"0x" + b"f" * 5000, b".inf", b".nan", b'"\\ud800"', b'"\\U0010ffff"', b'"\\0"', b"@", b"`",
     f"!!python/object/apply:os.mkdir [{TRAP}]".encode(), f"!!python/object/new:os.mkdir [{TRAP}]".encode(),
     b"!!python/name:os.system ", b"!!python/module:antigravity ", LAUGHS, b"1:2:3", b"190:20:30.15",
 )  # fmt: skip

@@ -64,14 +64,14 @@ class _Watch:
         elif event in TWO_PATHS:
             for index in TWO_PATHS[event]:
                 self._judge(event, arguments[index])
-        elif event in STARTING and not os.path.basename(str(arguments[0])).startswith(PROGRAMS):
+        elif event in STARTING and not Path(str(arguments[0])).name.startswith(PROGRAMS):
             self.seen.append(f"{event} {arguments[0]!r}")
 
     def _judge(self, event: str, path: Any) -> None:
         assert self.seen is not None
         if isinstance(path, int):
             return
-        where = os.path.abspath(os.fsdecode(path))
+        where = str(Path.cwd() / os.fsdecode(path))
         if not where.startswith(self.inside) and not any(part in where for part in ALLOWED):
             self.seen.append(f"{event} {where}")
 
@@ -143,7 +143,8 @@ class Room:
         assert after == before, f"files outside were changed: {after ^ before}\n{told}"
         assert answer.code in allow, told
         assert "Traceback" not in answer.err + answer.out, told
-        steering = sorted({c for c in answer.out + answer.err if _steers(c)})
+        typed = "".join(arguments)
+        steering = sorted({c for c in answer.out + answer.err if _steers(c) and c not in typed})
         assert not steering, f"control characters {steering[:5]!r} were printed\n{told!r}"
         if answer.code == 2 and "Usage:" not in answer.out:  # the help of a command that needs arguments
             judge_message(answer.err, names, told)

@@ -21,7 +21,24 @@ from benchmark.store import sheet_path
 from benchmark.suite import load_suite
 from benchmark.tracking_terms import KEY, _key
 
-EVIL = ("../x", "..", ".", "/etc/x", "a/../../x", "..\\x", "~/x", "x\0y", "con", "-rf", " ", "x" * 400, "$HOME", "é/ü", "C:\\x", "%2e%2e/")
+EVIL = (
+    "../x",
+    "..",
+    ".",
+    "/etc/x",
+    "a/../../x",
+    "..\\x",
+    "~/x",
+    "x\0y",
+    "con",
+    "-rf",
+    " ",
+    "x" * 400,
+    "$HOME",
+    "é/ü",
+    "C:\\x",
+    "%2e%2e/",
+)
 names = st.sampled_from(EVIL) | st.text(min_size=1, max_size=12)
 printable = names.filter(lambda name: all(unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in name))
 
@@ -42,7 +59,9 @@ def test_titles_and_rows_name_no_files(room: Room, monkeypatch: Any, title: str,
     monkeypatch.setattr(trial, "run", instant)
     monkeypatch.setattr(digits, "EPOCHS", {8: 1})
     tree = {**copied(SMALL), "title": suite}
-    tree["tables"] = [{"title": title, "rows": {label: {"method": m} for label, m in zip(rows, ("gan", "ssgan"), strict=True)}}]
+    tree["tables"] = [
+        {"title": title, "rows": {label: {"method": m} for label, m in zip(rows, ("gan", "ssgan"), strict=True)}}
+    ]
     del tree["tolerance"]
     (room.root / "suites" / "named.yaml").write_bytes(as_yaml(tree))
     answer = room.run("run", "suites/named.yaml", "--runner", "inprocess", names=["named.yaml"])
@@ -66,12 +85,16 @@ def test_a_suite_whose_file_has_no_name_is_refused(tmp_path: Path, stem: str) ->
         load_suite(path)
 
 
-@given(stem=names.filter(lambda name: "/" not in name and "\0" not in name and len(name.encode("utf-8", "replace")) < 200))
+@given(
+    stem=names.filter(lambda name: "/" not in name and "\0" not in name and len(name.encode("utf-8", "replace")) < 200)
+)
 @settings(max_examples=30)
 def test_the_name_of_a_suite_is_one_step_down(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"{stem}.yaml"
     try:
-        path.write_bytes(as_yaml({**SMALL, "tolerance": {}, "tables": [{"title": "T", "rows": {"GAN": {"method": "gan"}}}]}))
+        path.write_bytes(
+            as_yaml({**SMALL, "tolerance": {}, "tables": [{"title": "T", "rows": {"GAN": {"method": "gan"}}}]})
+        )
         name = load_suite(path).name
     except (UserError, UnicodeEncodeError):  # a lone surrogate is no file name here
         return

@@ -1,6 +1,5 @@
 """`track sync`, over real SQLite stores: what it writes, what it says, and how it ends."""
 
-import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -102,7 +101,7 @@ def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], No
     room.sync(suite=loaded)  # the store itself is there
     database = room.workspace.mlflow / "mlflow.db"
     mirror = Mirror(loaded, room.workspace)
-    full(os.path.getsize(database) + 4096)
+    full(database.stat().st_size + 4096)
     try:
         mirror.sync(room.records)
         mirror.close()

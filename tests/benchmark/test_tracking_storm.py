@@ -1,4 +1,4 @@
-"""A real MLflow server that is away, killed, restarted, slow, or refuses: nothing waits, and nothing is lost or doubled."""
+"""A real MLflow server is away, killed, restarted, slow, or refuses: nothing waits, nothing is lost or doubled."""
 
 import random
 import threading
