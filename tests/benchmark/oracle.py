@@ -71,7 +71,7 @@ class _Watch:
         assert self.seen is not None
         if isinstance(path, int):
             return
-        where = str(Path.cwd() / os.fsdecode(path))
+        where = os.path.normpath(Path.cwd() / os.fsdecode(path))
         if not where.startswith(self.inside) and not any(part in where for part in ALLOWED):
             self.seen.append(f"{event} {where}")
 
