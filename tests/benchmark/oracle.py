@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmark import cli
 
-SECONDS, PATIENCE = 10.0, 60.0  # of work, and of time: a busy machine is slow, and a hang has no end
+SECONDS, PATIENCE = 20.0, 120.0  # of work, and of time: a busy machine is slow, and a hang has no end
 MEMORY = 6 << 30  # bytes more than the process has: what a small file asks for must not fill a machine
 LONGEST = 2000  # characters in a line of a message
 TRAP = "trap-was-sprung"  # the name of the file that code in data would make

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import psutil
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 def free_port() -> int:

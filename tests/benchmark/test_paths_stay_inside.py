@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutations import as_yaml, copied
 from oracle import Room
-from test_bad_input import SMALL, instant
+from test_bad_input import SMALL, _imported, instant  # noqa: F401
 
 from benchmark import trial
 from benchmark.errors import UserError
