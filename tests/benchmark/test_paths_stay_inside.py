@@ -66,12 +66,9 @@ def test_titles_and_rows_name_no_files(room: Room, monkeypatch: Any, title: str,
     (room.root / "suites" / "named.yaml").write_bytes(as_yaml(tree))
     answer = room.run("run", "suites/named.yaml", "--runner", "inprocess", names=["named.yaml"])
     if answer.code == 0:
-        assert files(room.root / "reports") == {
-            "named",
-            "named/figures",
-            *(f"named/figures/{name}.png" for name in ("curves", "leaderboard", "samples")),
-            *(f"named/{name}" for name in ("leaderboard.md", "results.csv", "results.json")),
-        }
+        made = files(room.root / "reports")
+        assert {"named", "named/leaderboard.md", "named/results.csv", "named/results.json"} <= made
+        assert all(re.fullmatch(r"named(/figures(/[a-z]+\.png)?|/[a-z]+\.(md|csv|json))?", name) for name in made), made
         kept = files(room.root / "workspace" / "results")
         assert kept
         assert all(re.fullmatch(r"[0-9a-f]{16}\.json", name) for name in kept)
