@@ -12,7 +12,7 @@ Patch = dict[str, Any]
 class Resources(Frozen):
     """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU."""
 
-    cpus: PositiveInt = 1
+    cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
 
 
