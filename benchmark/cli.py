@@ -1,5 +1,6 @@
 """The commands. Bad input exits with code 2 and one message; a failed trial makes `run` exit with code 1."""
 
+import errno
 import io
 import os
 import sys
@@ -29,7 +30,7 @@ from benchmark.cli_options import (
     progress,
     tell,
 )
-from benchmark.errors import UserError
+from benchmark.errors import Unwritten, UserError
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace, absolute, require_writable
 
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 SUITES = Path("suites")
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}  # by a disk
 
 
 @app.command()
@@ -317,6 +319,9 @@ def main() -> None:
     except UserError as error:
         complain(f"error: {error}")
         sys.exit(2)
+    except Unwritten as error:
+        complain(f"error: {error}")
+        sys.exit(1)
     except PermissionError as error:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
@@ -326,5 +331,6 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a name too long, a loop of links, a full disk
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"error: {where}{error.strerror or error}")
+        advice = "; make room there, or choose another place, and run it again" if error.errno in REFUSED else ""
+        complain(f"error: {where}{error.strerror or error}{advice}")
         sys.exit(2)

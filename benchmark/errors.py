@@ -10,6 +10,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message, changes nothing and exits with code 2."""
 
 
+class Unwritten(Exception):  # noqa: N818 - nothing is lost yet
+    """A disk refused what was to be kept. The command line prints the message and exits with code 1."""
+
+
 def steers(character: str) -> bool:
     """Whether it moves a terminal's cursor, turns the direction of text round, or cannot be printed at all."""
     turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")

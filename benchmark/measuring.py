@@ -5,6 +5,7 @@ it wants. What is known of the real images is computed once, in the driver, and 
 """
 
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -149,7 +150,17 @@ def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
 
 
 def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path.with_suffix(".npy"), mode="w+", dtype=np.float32, shape=shape)
+    """A .npy file as an array. Its room is taken at once: a full disk is an OSError now, and no SIGBUS later."""
+    file = path.with_suffix(".npy")
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        os.posix_fallocate(descriptor, 0, file.stat().st_size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None
+    finally:
+        os.close(descriptor)
+    return array
 
 
 def open_real(folder: Path) -> Real:

@@ -15,7 +15,7 @@ from benchmark.estimate import Estimate, estimate
 from benchmark.machine import Machine
 from benchmark.readiness import Missing, what_is_missing
 from benchmark.spec import TrialSpec
-from benchmark.store import Outcome, Store
+from benchmark.store import Outcome, Stamp, Store
 from benchmark.suite import Suite
 from benchmark.suite_file import Resources
 from benchmark.workspace import Workspace
@@ -35,6 +35,7 @@ class Plan:
     calibration: Calibration = field(default_factory=lambda: Calibration(Path(), {}))
     images_mib: dict[str, float] = field(default_factory=dict)
     missing: Missing = field(default_factory=Missing)
+    stamps: dict[str, Stamp] = field(default_factory=dict)  # of all records in the store, read before them
 
     @cached_property
     def todo(self) -> dict[str, TrialSpec]:
@@ -116,22 +117,21 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     """
     datasets = dict.fromkeys(spec.dataset for spec in suite.specs.values())
     manifests = {name: manifest_of(name, workspace.data) for name in datasets}
+    store = Store(workspace.results)
+    stamps = store.stamps()
     records = {
         trial_id: record
-        for trial_id, record in Store(workspace.results).outcomes(suite.specs).items()
+        for trial_id, record in store.outcomes(suite.specs).items()
         if same_data(record.data, manifests[suite.specs[trial_id].dataset])
     }
     begun = begun_under(workspace.checkpoints) & suite.specs.keys()
     machine = Machine.here(suite.resources)
     calibration = Calibration.load(workspace.calibration, machine.hardware)
     images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
-    plan = Plan(suite, records, begun, machine, calibration, images_mib)
+    plan = Plan(suite, records, begun, machine, calibration, images_mib, stamps=stamps)
     return replace(plan, missing=what_is_missing(plan.todo.values(), workspace, data_dir))
 
 
 def begun_under(checkpoints: Path) -> frozenset[str]:
     """The trials that have a checkpoint to go on from."""
-    try:
-        return frozenset(path.stem for path in checkpoints.iterdir() if path.suffix == ".pt")
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+    return frozenset(path.parent.name for path in checkpoints.glob("*/*.ckpt"))

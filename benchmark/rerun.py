@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from benchmark import environment, plugins
-from benchmark.errors import UserError
+from benchmark.errors import Unwritten, UserError
 from benchmark.jobs import make_jobs
+from benchmark.keeper import Keeper
 from benchmark.measures import named
 from benchmark.readiness import what_is_missing
 from benchmark.schedule import InProcess
-from benchmark.session import Keeper
 from benchmark.spec import RECIPE_VERSION, TrialSpec, digest
 from benchmark.store import Store, TrialRecord
 from benchmark.suite_file import Resources
@@ -105,7 +105,7 @@ def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, con
 
     The new record is kept under `workspace.reproductions`. One that is stopped goes on from its last checkpoint, as
     long as machine, versions and source are still the same. Raises UserError, before anything is trained, when data
-    is missing or the workspace cannot be written to.
+    is missing or the workspace cannot be written to; Unwritten when the new record cannot be stored.
     """
     spec = recorded.spec
     if told := what_is_missing([spec], workspace, data_dir).told:
@@ -121,8 +121,11 @@ def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, con
     jobs = make_jobs([spec], workspace, data_dir, each, say, scratch / surroundings)
     view = View({spec.trial_id: Line(spec.name, spec.steps)}, console)
     kept = Store(workspace.reproductions)
-    with view.shown():
-        InProcess().run(jobs, Keeper(kept, None, view))
+    keeper = Keeper(kept, None, view, say=say)
+    with view.shown(), keeper.settled():
+        InProcess().run(jobs, keeper)
+    if keeper.unstored:
+        raise Unwritten(keeper.told())
     record = kept.get(spec.trial_id)
     assert record is not None
     if record.status != "failed":

@@ -6,7 +6,7 @@ our own store decides what is missing, and every run starts one fresh grid over 
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,8 @@ class Listener(Protocol):
 class InProcess:
     """One trial after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
-        """Run all jobs; a failing one is a record like any other."""
+    def run(self, jobs: Iterable[Job], listener: Listener) -> None:
+        """Run all jobs, each asked for when the one before has ended; a failing one is a record like any other."""
         for job in jobs:
             listener.started(job.spec.trial_id)
             listener.finished(trial.run(job, listener.progressed))
@@ -48,8 +48,9 @@ class RayTune:
 
     storage: Path
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+    def run(self, jobs: Iterable[Job], listener: Listener) -> None:
         """Run all jobs. A worker that dies becomes a `failed` record; the others go on."""
+        jobs = list(jobs)
         if not jobs:
             return
         _quiet_ray()

@@ -10,17 +10,20 @@ import torch
 from rich.console import Console
 
 from benchmark import plugins, report
+from benchmark.claims import Claims
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
-from benchmark.errors import UserError
+from benchmark.errors import Unwritten, UserError
 from benchmark.jobs import make_jobs
+from benchmark.keeper import Keeper
 from benchmark.plan import Plan, make_plan
-from benchmark.schedule import Listener, runner
+from benchmark.schedule import runner
+from benchmark.sharing import Shared
 from benchmark.spec import TrialSpec
 from benchmark.store import Store, TrialRecord
 from benchmark.suite import RunnerName, Suite
 from benchmark.tracking import Mirror
-from benchmark.trial import SHEET, Job, Progress, contact_sheet
+from benchmark.trial import SHEET, Job, contact_sheet
 from benchmark.view import View, lines_of
 from benchmark.workspace import Workspace, require_writable
 
@@ -43,21 +46,34 @@ class Session:
         """Train what is missing, keep every result, mirror it, and return all records of the suite.
 
         Raises UserError, before anything is started or written, when data is not prepared, the runner is not
-        installed or the workspace cannot be written to.
+        installed or the workspace cannot be written to; Unwritten, in the end, when a result could not be stored.
         """
         self._check(runner_name, plan)
         with self._mirrored(runner_name) as mirror:
-            return self._train(runner_name, plan, mirror)
+            keeper = self._train(runner_name, plan, mirror)
+        if keeper.unstored:
+            raise Unwritten(keeper.told())
+        return self.records()
 
     def run_and_render(self, runner_name: RunnerName, plan: Plan) -> tuple[dict[str, TrialRecord], Path]:
-        """`run`, then `render`; the report is mirrored too."""
+        """`run`, then `render`; the report is mirrored too. Raises Unwritten also when the report cannot be written."""
         self._check(runner_name, plan)
         with self._mirrored(runner_name) as mirror:
-            records = self._train(runner_name, plan, mirror)
-            page = self.render(records)
-            if mirror:
+            keeper = self._train(runner_name, plan, mirror)
+            records, problems = self.records() | keeper.unstored, [keeper.told()]
+            page = None
+            try:
+                page = self.render(records)
+            except OSError as error:
+                problems.append(
+                    f"the report could not be written to {self.report_dir}: {error.strerror or error}. `report` renders"
+                    " it from what is stored"
+                )
+            if mirror and page:
                 mirror.report(page.parent)
-            return records, page
+        if page is None or keeper.unstored:
+            raise Unwritten("\n".join(filter(None, problems)))
+        return records, page
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
         if plan.missing.told:
@@ -78,19 +94,25 @@ class Session:
                 mirror.close()
         self._tell_of(mirror)
 
-    def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> dict[str, TrialRecord]:
+    def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> Keeper:
         self.workspace.create()
-        keeper = Keeper(Store(self.workspace.results), mirror, View(lines_of(self.suite, plan.todo), self.console))
+        store, claims = Store(self.workspace.results), Claims(self.workspace.claims)
+        view = View(lines_of(self.suite, plan.todo), self.console)
+        keeper = Keeper(store, mirror, view, self.workspace.checkpoints, claims, self._say)
+        keeper.forget(trial_id for trial_id, record in plan.records.items() if record.status != "failed")
         if mirror:
             mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
             jobs = self._jobs(plan.todo.values())
-            with keeper.view.shown():
-                runner(runner_name, self.workspace.ray).run(jobs, keeper)
-        records = self.records()
+            shared = Shared(jobs, claims, store, plan.stamps, keeper.done_elsewhere, self._say)
+            chosen = runner(runner_name, self.workspace.ray)
+            with keeper.view.shown(), claims.beating(), keeper.settled():
+                chosen.run(shared.own(), keeper)
+                for left in shared.others(keeper.settle):
+                    chosen.run(left, keeper)
         if mirror:
-            mirror.sync(records.values())
-        return records
+            mirror.sync(self.records().values())
+        return keeper
 
     def records(self) -> dict[str, TrialRecord]:
         """All records of the suite that exist by now."""
@@ -138,27 +160,3 @@ class Session:
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-@dataclass
-class Keeper(Listener):
-    """Keeps every result the moment it arrives, then mirrors and shows it."""
-
-    store: Store
-    mirror: Mirror | None
-    view: View
-
-    def started(self, trial_id: str) -> None:
-        """Show it."""
-        self.view.started(trial_id)
-
-    def progressed(self, progress: Progress) -> None:
-        """Show it."""
-        self.view.progressed(progress)
-
-    def finished(self, record: TrialRecord) -> None:
-        """Store first: the record is the truth."""
-        self.store.put(record)
-        if self.mirror:
-            self.mirror.submit(record)
-        self.view.finished(record)

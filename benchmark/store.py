@@ -4,6 +4,7 @@ import base64
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from benchmark.spec import Frozen, TrialSpec
 MOST_CORES = 2**16  # of one machine
 BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Status = Literal["finished", "diverged", "failed"]
+Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
 
 
 class Measurement(Frozen):
@@ -26,14 +28,26 @@ class Measurement(Frozen):
 
 
 class Cost(Frozen):
-    """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB."""
+    """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB.
+
+    Of a trial that was interrupted the seconds are of all that led to the result; what was lost is not among them.
+    """
 
     train_seconds: float
     evaluation_seconds: float
+    checkpoint_seconds: float = 0.0
     images_per_second: float
     peak_memory_mib: float
     cpus: Annotated[int, Field(ge=1, le=MOST_CORES)]
     gpus: float
+
+
+class Event(Frozen):
+    """What happened to a trial on its way, how often, and at which step first."""
+
+    what: str
+    step: int
+    times: int = 1
 
 
 def _described(environment: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +85,7 @@ class TrialRecord(Frozen):
     data: dict[str, Any] = Field(default_factory=dict)
     started: str
     finished: str
+    events: list[Event] = Field(default_factory=list)
     samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 contact sheet of fixed latents
 
     @property
@@ -193,9 +208,30 @@ class Store:
             return b""
         return head[:end].rstrip(b",") + b"}" if whole and end > 0 else b""
 
+    def stamp(self, trial_id: str) -> Stamp | None:
+        """Another one whenever the record of a trial was written anew, without reading it; None when there is none."""
+        try:
+            return _stamp(self.path(trial_id).stat())
+        except OSError:
+            return None
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Those of all records, by trial id."""
+        found = {}
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    with suppress(OSError):
+                        found[entry.name.removesuffix(".json")] = _stamp(entry.stat())
+        return found
+
     def put(self, record: TrialRecord) -> None:
         """Write a record so that a reader sees the old one, the new one or none, never a part."""
         write_atomically(self.path(record.trial_id), record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
@@ -206,16 +242,30 @@ def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
     return folder / trial_id / f"step-{step:08d}.png"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file all or nothing: scratch file, flush to disk, rename. Its mode follows the user's umask."""
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file all or nothing, so that it is on the disk when this returns: also after a loss of power.
+
+    Scratch file, flush, rename, flush of the folder. Its mode follows the user's umask. Raises OSError; what stood
+    there before then stands there still, and no scratch is left as far as the disk lets itself be cleared.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         with scratch.open("xb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # the reason why it failed must not be hidden by this
+            scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # nobody asked for the scratch file
         raise
+    with suppress(OSError):  # not every file system can
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,8 +1,7 @@
 """The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ Range = tuple[float, float]
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error
-    """A loss or a weight is no longer a finite number."""
+    """A loss or a weight is no longer a finite number, or all weights of a player are zero."""
 
 
 def to_range(images: Tensor, image_range: Range) -> Tensor:
@@ -126,29 +125,41 @@ class Trainer:
             self.sums[key] = self.sums[key] + value if key in self.sums else value
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean of every loss term since the last call. Raises Diverged when one is not finite.
-
-        This is where the device is waited for: at measurements, never in a step.
-        """
+        """Mean of every loss term since the last call. Raises Diverged as `check` does."""
+        self.check()
         means = {name: float(total) / max(self.summed, 1) for name, total in self.sums.items()}
         self.sums, self.summed = {}, 0
-        broken = [name for name, mean in means.items() if not math.isfinite(mean)]
-        weights = torch.stack([p.detach().abs().max() for p in self.method.parameters()])
-        if broken or not bool(torch.isfinite(weights).all()):
-            raise Diverged(f"{broken[0] if broken else 'a weight'} was not finite by step {self.step}")
         return means
+
+    def check(self) -> None:
+        """Raises Diverged when a loss or weight is not finite, or a player's weights have collapsed: all are zero.
+
+        A player's weights are its parameters of two or more dimensions. A generator that makes one and the same image
+        is no matter of this: how far a mode collapse goes is what metrics are for.
+
+        This is where the device is waited for: now and then, never in a step.
+        """
+        broken = [name for name, total in self.sums.items() if not math.isfinite(total)]
+        parameters = list(self.method.parameters())
+        highest = torch.stack([p.detach().abs().max() for p in parameters]).tolist()
+        if broken or not all(map(math.isfinite, highest)):
+            raise Diverged(f"{broken[0] if broken else 'a weight'} was not finite by step {self.step}")
+        size = dict(zip(map(id, parameters), highest, strict=True))
+        for player in self.players:
+            weights = [size[id(p)] for p in player.parameters if p.dim() > 1]
+            if weights and max(weights) == 0:
+                raise Diverged(f"the weights of the {player.name} collapsed: all were zero by step {self.step}")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on."""
         return {
-            "trial_id": self.spec.trial_id,
             "step": self.step,
             "method": self.method.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
             "data_rng": self.data_rng.get_state(),
-            "sums": self.sums,
+            "sums": dict(self.sums),
             "summed": self.summed,
         }
 
@@ -164,7 +175,7 @@ class Trainer:
         self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
 
     @torch.no_grad()
-    def samples(self, n: int, draw: int = 0) -> Iterator[Tensor]:
+    def samples(self, n: int, draw: int = 0) -> Generator[Tensor, None, None]:
         """Exactly n images as uint8 batches, always from the same latents of a draw; training is not disturbed.
 
         They are made in batches of `protocol.sample_batch`: with `batch_norm: batch` an image depends on the
@@ -186,5 +197,3 @@ class Trainer:
 
 
 EVALUATION_SEED = 2020
-
-clock = time.perf_counter

@@ -6,7 +6,7 @@ import math
 import resource
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +15,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import checkpoint, environment, plugins
+from benchmark import checkpoint, environment, pace, plugins
+from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
 from benchmark.data.images import Images, kept_labels
+from benchmark.events import Events
 from benchmark.examining import AtRest, Examination
 from benchmark.measures import outputs
 from benchmark.measuring import Gauge, Instruments
-from benchmark.spec import TrialSpec
+from benchmark.pace import Pace, Stopwatch
+from benchmark.spec import TrialSpec, digest
 from benchmark.store import Cost, Measurement, TrialRecord, sheet_path, write_atomically
-from benchmark.training import Diverged, Trainer, clock
+from benchmark.training import Diverged, Trainer
 
 PROGRESS_SECONDS = 1.0
-CHECKPOINT_SECONDS = 60.0
 SHEET = 64  # images on a contact sheet
 GLANCE = 16  # of them, on the small sheet of a measurement
+ELSEWHERE = "went on from a checkpoint of other hardware, versions or source: its numbers may differ in the last bits"
+CHECKS = 1000  # of a training, whether its losses and weights are still finite,
+STEPS_APART = 50  # but not more often than this
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Job:
     samples: Path
     cpus: int
     gpus: float
+    time_limit: float | None = None  # seconds, of one attempt
 
     @property
     def device(self) -> torch.device:
@@ -51,44 +57,67 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a worker says while it trains: small, plain values."""
+    """What a worker says while it trains: small, plain values. `note`: what somebody should know, said once."""
 
     trial_id: str
     step: int
     steps_per_second: float
     metrics: dict[str, float]
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For the way between processes."""
         return asdict(self)
 
 
+class Stop(Exception):  # noqa: N818 - a wish, not an error
+    """Raised by a `report`: the trial shall end here, and go on some other time."""
+
+
+class TimeIsUp(Exception):  # noqa: N818 - a wish too
+    """The trial's time limit is over."""
+
+
 Report = Callable[[Progress], None]
 
 
 def run(job: Job, report: Report) -> TrialRecord:
-    """Train and measure one trial. A trial that raises becomes a `failed` record, never an exception."""
+    """Train and measure one trial. A trial that raises becomes a `failed` record, never an exception.
+
+    `report` is called about once a second, before and after every measurement, and in between while one goes on. It may
+    raise Stop: then the trial saves a checkpoint, where there is room for one, and Stop is raised to the caller. The
+    next `run` of the same job goes on from there, and ends with the same numbers to the bit.
+
+    The last checkpoint stays when the trial has ended: whoever has stored the record removes it.
+    """
     started = _now()
     trial = None
     try:
         with threads(job.cpus):
             forget_peak_memory(job.device)
-            trial = _Trial(job)
+            trial = _Trial(job, started)
             trial.run(report)
         status, error = "finished", ""
+    except Stop:
+        if trial:
+            trial.save()
+        raise
     except Diverged as problem:
         status, error = "diverged", str(problem)
+    except TimeIsUp as problem:
+        if trial:
+            trial.save()
+        status, error = "failed", str(problem)
     except Exception as problem:
-        status, error = "failed", _told(problem)
+        status, error = "failed", told(problem, job.device, trial.trainer.step if trial else 0)
     return TrialRecord(
         trial_id=job.spec.trial_id,
         spec=job.spec,
         status=status,
         error=error,
-        started=started,
         finished=_now(),
         environment=environment.describe(job.device.type, job.cpus),
-        **(trial.results() if trial else {}),
+        **(trial.results() if trial else {"started": started}),
     )
 
 
@@ -130,126 +159,229 @@ def classes_of(dataset: type[Dataset], prepared: Prepared) -> int:
 
 @dataclass
 class _Trial:
-    """The running trial and all that its record will hold."""
+    """The running trial and all that its record will hold. Between two steps all of it is in `state`."""
 
     job: Job
+    started: str
     history: list[Measurement] = field(default_factory=list)
     redraws: list[dict[str, float]] = field(default_factory=list)
-    train_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
+    losses: dict[str, float] | None = None  # of a measurement that is still to be taken
+    sheet: Tensor | None = None
+    peak_memory: float = 0.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         spec, device = self.job.spec, self.job.device
+        self.began = self.said = pace.clock()
+        self.watch = Stopwatch()
+        self.pace = Pace(self.watch)
+        self.events = Events()
+        self.checkpoints = Checkpoints(self.job.checkpoints, spec.trial_id)
         self.prepared = open_prepared(self.job.data)
         self.gauge = Gauge(spec.protocol, self.job.instruments, device)
         self.examination = Examination(spec.protocol, plugins.datasets[spec.dataset], self.prepared)
         self.trainer = build(spec, self.prepared, device)
-        self.sheet: Tensor | None = None
-        self.path = self.job.checkpoints / f"{spec.trial_id}.pt"
+        # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
+        made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
+        self.surroundings = digest(made_of)
+        self.maker = digest(_makes_numbers(environment.describe(device.type, self.job.cpus)))
         self._resume()
 
     def run(self, report: Report) -> None:
         spec, trainer = self.job.spec, self.trainer
-        said = saved = mark = clock()
+        apart = max(spec.steps // CHECKS, STEPS_APART)
         for goal in evaluation_steps(spec.steps, spec.protocol.evaluations):
-            if goal <= trainer.step:
+            if goal <= self._measured:
                 continue
             for step in trainer.train_until(goal):
-                now = clock()
-                if now - said >= PROGRESS_SECONDS:
-                    said = now
-                    speed = step / (self.train_seconds + now - mark)
-                    report(Progress(spec.trial_id, step, speed, self.metrics))
-                if now - saved >= CHECKPOINT_SECONDS and step < goal:
-                    self.train_seconds += now - mark
-                    self._save()
-                    saved = mark = clock()
-            losses = trainer.mean_losses()  # waits for the device, so it belongs to the training time
-            measuring = clock()
-            self.train_seconds += measuring - mark
-            self._measure(losses)
-            mark = clock()
-            self.evaluation_seconds += mark - measuring
-            speed = trainer.step / max(self.train_seconds, 1e-9)
-            report(Progress(spec.trial_id, trainer.step, speed, self.metrics))
-        self._redraw()
-        checkpoint.save(self.path.with_suffix(".final.pt"), final_weights(trainer))
-        self.path.unlink(missing_ok=True)
+                if step % apart == 0:
+                    trainer.check()
+                self._heed(report)
+                if self.pace.due():
+                    self.save()
+            self._measure(report)
+        self._redraw(report)
+        self.save()
+        self._try("the final weights", lambda: checkpoint.save(self._final, final_weights(trainer)))
 
     @property
     def metrics(self) -> dict[str, float]:
         return self.history[-1].metrics if self.history else {}
 
-    def _measure(self, losses: dict[str, float]) -> None:
+    @property
+    def _measured(self) -> int:
+        return self.history[-1].step if self.history else 0
+
+    @property
+    def _complete(self) -> bool:
+        protocol = self.job.spec.protocol
+        wanted = protocol.draws if protocol.n_fake else 1
+        return self._measured == self.job.spec.steps and len(self.redraws) >= wanted - 1
+
+    @property
+    def _final(self) -> Path:
+        return self.job.checkpoints / f"{self.job.spec.trial_id}.final.pt"
+
+    def _heed(self, report: Report, now: bool = False) -> None:
+        """Tell how it is going, and end where that is wished. Only where nothing is half done."""
+        limit, moment = self.job.time_limit, pace.clock()
+        if limit is not None and moment - self.began >= limit and not self._complete:
+            raise TimeIsUp(f"time limit of {limit:g} s reached at step {self.trainer.step}; run again to continue")
+        if now or moment - self.said >= PROGRESS_SECONDS:
+            self.said = moment
+            speed = self.trainer.step / max(self.watch.so_far()["training"], 1e-9)
+            note, self.note = self.note, ""
+            report(Progress(self.job.spec.trial_id, self.trainer.step, speed, self.metrics, note))
+
+    def _pause(self, report: Report) -> None:
+        """Before and after what takes long."""
+        self._heed(report, now=True)
+        if self.pace.due() and not self._complete:
+            self.save()
+
+    def _measure(self, report: Report) -> None:
         protocol, trainer = self.job.spec.protocol, self.trainer
-        first: list[Tensor] = []
-        samples = trainer.samples(max(protocol.n_fake, SHEET))
-        found = self.gauge.measure(_remembering(samples, first))
-        found |= self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
-        metrics = self._finite({key: found[key] for key in outputs(protocol)})
-        self.history.append(Measurement(step=self.trainer.step, metrics=metrics, losses=losses))
-        self.sheet = torch.cat(first)[:SHEET]
-        glance = contact_sheet(self.sheet[:GLANCE], columns=4)
-        write_atomically(sheet_path(self.job.samples, self.job.spec.trial_id, trainer.step), glance)
+        if self.losses is None:
+            self.losses = trainer.mean_losses()  # waits for the device, so it belongs to the training time
+        self._pause(report)
+        with self.watch.on("measuring"):
+            first: list[Tensor] = []
+            found = self._look(max(protocol.n_fake, SHEET), 0, report, first)
+            found |= self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
+            metrics = self._finite({key: found[key] for key in outputs(protocol)})
+            self.sheet = torch.cat(first)[:SHEET].cpu()
+            self.history.append(Measurement(step=trainer.step, metrics=metrics, losses=self.losses))
+            self.losses = None
+            glance = contact_sheet(self.sheet[:GLANCE], columns=4)
+            path = sheet_path(self.job.samples, self.job.spec.trial_id, trainer.step)
+            self._try("a contact sheet", lambda: write_atomically(path, glance))
+        self._pause(report)
+
+    def _look(self, n: int, draw: int, report: Report, first: list[Tensor]) -> dict[str, float]:
+        """What the gauge says of n samples, of which enough for a contact sheet stay in `first`."""
+
+        def heeding(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            for batch in batches:
+                if sum(map(len, first)) < SHEET:
+                    first.append(batch)
+                yield batch
+                self._heed(report)
+
+        with closing(self.trainer.samples(n, draw)) as samples:  # at whatever end the training goes on undisturbed
+            return self.gauge.measure(heeding(samples))
 
     def _finite(self, metrics: dict[str, float]) -> dict[str, float]:
         if not all(map(math.isfinite, metrics.values())):
             raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
         return metrics
 
-    def _redraw(self) -> None:
+    def _redraw(self, report: Report) -> None:
         """The last measurement again, each time from other latents: of what looks at samples."""
-        protocol, started = self.job.spec.protocol, clock()
+        protocol = self.job.spec.protocol
         for draw in range(1 + len(self.redraws), protocol.draws if protocol.n_fake else 1):
-            self.redraws.append(self._finite(self.gauge.measure(self.trainer.samples(protocol.n_fake, draw))))
-        self.evaluation_seconds += clock() - started
+            with self.watch.on("measuring"):
+                self.redraws.append(self._finite(self._look(protocol.n_fake, draw, report, [])))
+            self._pause(report)
 
-    def _save(self) -> None:
-        state = self.trainer.state() | {
+    def save(self) -> None:
+        """Write a checkpoint. A disk that refuses ends no trial: the next one may succeed."""
+        wait_for(self.job.device)  # what it still computes is training
+        with self.pace.saving():
+            self._try("a checkpoint", lambda: self.checkpoints.save(self._state()))
+
+    def _try(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except (OSError, MemoryError) as problem:
+            reason = (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
+            self._happened(f"{what} could not be written: {reason}")
+
+    def _happened(self, what: str) -> None:
+        if self.events.add(what, self.trainer.step):
+            self.note = f"{self.note}; {what}" if self.note else what
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "surroundings": self.surroundings,
+            "maker": self.maker,
+            "trainer": self.trainer.state(),
+            "started": self.started,
             "history": [entry.model_dump() for entry in self.history],
-            "seconds": [self.train_seconds, self.evaluation_seconds],
+            "redraws": self.redraws,
+            "losses": self.losses,
+            "sheet": self.sheet,
+            "events": self.events.plain(),
+            "seconds": self.watch.so_far(),
+            "took": self.pace.took,
+            "peak_memory": self._peak_memory(),
         }
-        checkpoint.save(self.path, state)
 
     def _resume(self) -> None:
-        state = checkpoint.load(self.path, self.job.device)
-        if state and state.get("trial_id") == self.job.spec.trial_id:
-            self.trainer.restore(state)
-            self.history = [Measurement.model_validate(entry) for entry in state["history"]]
-            self.train_seconds, self.evaluation_seconds = state["seconds"]
+        for state in self.checkpoints.states(self.job.device):
+            if state.get("surroundings") != self.surroundings:
+                self._happened("a checkpoint of other data, instruments or another kind of device was not used")
+                continue
+            try:
+                self._restore(state)
+            except Exception:  # of another version of this program: nothing of it may stay
+                self.trainer = build(self.job.spec, self.prepared, self.job.device)
+                self._happened("a checkpoint that this version cannot read was not used")
+                continue
+            same = state.get("maker") == self.maker
+            self._happened("went on from a checkpoint" if same else ELSEWHERE)
+            break
+        if self.checkpoints.damaged:
+            self._happened("a damaged checkpoint was passed over")
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """All or nothing but the trainer."""
+        history = [Measurement.model_validate(entry) for entry in state["history"]]
+        events = self.events.after(Events.of(state["events"]))
+        seconds: dict[str, float] = {key: float(state["seconds"][key]) for key in self.watch.seconds}
+        sheet = None if state["sheet"] is None else state["sheet"].cpu()
+        rest = {key: state[key] for key in ("started", "redraws", "losses", "peak_memory")}
+        self.trainer.restore(state["trainer"])
+        self.history, self.events, self.sheet = history, events, sheet
+        self.watch.seconds, self.pace.took = seconds, float(state["took"])
+        for key, value in rest.items():
+            setattr(self, key, value)
+
+    def _peak_memory(self) -> float:
+        return max(self.peak_memory, peak_memory(self.job.device))
 
     def results(self) -> dict[str, Any]:
         done = self.trainer.step * self.job.spec.batch_size
+        seconds = self.watch.so_far()
         return {
+            "started": self.started,
             "history": self.history,
             "redraws": self.redraws,
             "facts": self.gauge.facts,
             "instruments": self.gauge.identities,
             "data": self.prepared.manifest,
+            "events": list(self.events.by_what.values()),
             "samples_png": base64.b64encode(contact_sheet(self.sheet)).decode() if self.sheet is not None else "",
             "cost": Cost(
-                train_seconds=round(self.train_seconds, 3),
-                evaluation_seconds=round(self.evaluation_seconds, 3),
-                images_per_second=round(done / max(self.train_seconds, 1e-9), 1),
-                peak_memory_mib=round(peak_memory(self.job.device), 1),
+                train_seconds=round(seconds["training"], 3),
+                evaluation_seconds=round(seconds["measuring"], 3),
+                checkpoint_seconds=round(seconds["saving"], 3),
+                images_per_second=round(done / max(seconds["training"], 1e-9), 1),
+                peak_memory_mib=round(self._peak_memory(), 1),
                 cpus=self.job.cpus,
                 gpus=self.job.gpus,
             ),
         }
 
 
+def _makes_numbers(surroundings: dict[str, Any]) -> dict[str, Any]:
+    """What of an environment may change the bits of a training."""
+    return {key: surroundings[key] for key in ("python", "cpu", "threads", "gpu", "packages", "source")}
+
+
 def final_weights(trainer: Trainer) -> dict[str, Any]:
     """What is kept of a finished trial: the method, and the average where the recipe has one."""
     average = trainer.average.module.state_dict() if trainer.average else None
     return {"method": trainer.method.state_dict(), "average": average}
-
-
-def _remembering(batches: Iterable[Tensor], first: list[Tensor]) -> Iterator[Tensor]:
-    """The batches; enough of them for a contact sheet stay in `first`."""
-    for batch in batches:
-        if sum(map(len, first)) < SHEET:
-            first.append(batch)
-        yield batch
 
 
 def evaluation_steps(steps: int, evaluations: int) -> list[int]:
@@ -286,11 +418,33 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _told(problem: Exception) -> str:
-    """One line for the report, and the innermost frames for whoever mends it."""
+def wait_for(device: torch.device) -> None:
+    """Until the device has done all that it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def told(problem: Exception, device: torch.device, step: int) -> str:
+    """One line for the report: what to do where that is known, else the innermost frames for whoever mends it."""
+    text = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, torch.OutOfMemoryError):
+        return (
+            f"out of memory on the {device.type.upper()} at step {step}: give each trial a larger share of it"
+            f" (resources.gpus in the suite), or close what else uses it; then run again ({_short(text)})"
+        )
+    if isinstance(problem, MemoryError) or "can't allocate memory" in text:
+        return (
+            f"out of memory at step {step}: train fewer trials side by side (a larger resources.cpus in the suite), or"
+            f" close what else uses the memory; then run again ({_short(text)})"
+        )
     frames = traceback.extract_tb(problem.__traceback__)[-3:]
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
-    return f"{type(problem).__name__}: {problem} (at {where})"
+    return f"{text} (at {where})"
+
+
+def _short(text: str, length: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _now() -> str:

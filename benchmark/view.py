@@ -82,6 +82,8 @@ class View:
         """A worker said how far it is."""
         line = self.lines[progress.trial_id]
         line.step, line.speed, line.metrics = progress.step, progress.steps_per_second, progress.metrics
+        if progress.note:
+            self._say(line, progress.note, always=True)
         if time.monotonic() - line.said >= LINE_SECONDS:
             line.said = time.monotonic()
             share = 100 * line.step / line.steps
@@ -100,8 +102,8 @@ class View:
             line.seconds = record.cost.train_seconds + record.cost.evaluation_seconds
         self._say(line, f"{record.status}  {line.numbers}  {record.error}".rstrip())
 
-    def _say(self, line: Line, what: str) -> None:
-        if self.live is None:
+    def _say(self, line: Line, what: str, always: bool = False) -> None:
+        if always or self.live is None:
             clock = duration(time.monotonic() - self.start)
             self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
 

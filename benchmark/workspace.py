@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "samples"
 
     @property
+    def claims(self) -> Path:
+        """Which run trains which trial, while runs are going on."""
+        return self.root / "claims"
+
+    @property
     def reproductions(self) -> Path:
         """Records of trials that `reproduce` ran again, apart from the results."""
         return self.root / "reproductions"

@@ -48,6 +48,7 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         *provenance.recipes(tables),
         "## Where it ran",
         *provenance.environment(rows),
+        *provenance.on_the_way(rows),
         "## Run it again",
         *provenance.again(suite),
     ]

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 from typing import Any
 
 from benchmark import plugins
@@ -16,6 +17,7 @@ from benchmark.store import TrialRecord
 from benchmark.suite import Suite
 
 HASH_DIGITS = 12
+NAMED_TRIALS = 3  # of those that something happened to
 
 
 def recipes(tables: dict[str, list[Row]]) -> list[str]:
@@ -111,6 +113,27 @@ def environment(rows: Iterable[Row]) -> list[str]:
     if not found:
         return ["Nothing has been run yet."]
     return [grid(["", ""], [[escape(name), _told(counts)] for name, counts in found.items()], "ll")]
+
+
+def on_the_way(rows: Iterable[Row]) -> list[str]:
+    """What happened to trials before they ended: a line for each kind of event; nothing where nothing did."""
+    whose: dict[str, dict[str, str]] = {}  # what -> trial id -> which trial, and how often
+    for row in rows:
+        for record in (trial.record for trial in row.trials if trial.record):
+            for event in record.events:
+                often = f"{event.times:,} times from step" if event.times > 1 else "at step"
+                named = f"{escape(row.label)} seed {record.spec.seed}, {often} {event.step:,}"
+                whose.setdefault(event.what, {}).setdefault(record.trial_id, named)
+    if not whose:
+        return []
+    return ["What happened on the way:", "\n".join(starmap(_event, whose.items()))]
+
+
+def _event(what: str, whose: dict[str, str]) -> str:
+    named = list(whose.values())
+    more = [f"{len(named) - NAMED_TRIALS:,} more"] if len(named) > NAMED_TRIALS else []
+    trials = f"{len(named):,} trial{'s' if len(named) > 1 else ''}"
+    return f"- {escape(what)}: {trials} ({'; '.join([*named[:NAMED_TRIALS], *more])})"
 
 
 def _flat(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -78,5 +78,5 @@ def _line(suite: Suite, row: Row, trial: Trial) -> dict[str, object]:
         line["error"] = record.error
         line["device"] = record.environment.get("device", "")
         line |= {key: record.metrics[key] for key in row.results if key in record.metrics}
-        line |= record.cost.model_dump() if record.cost else {}
+        line |= record.cost.model_dump(exclude={"checkpoint_seconds"}) if record.cost else {}
     return line

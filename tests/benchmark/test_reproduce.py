@@ -1,6 +1,7 @@
 """One trial again: real trainings, compared with what the store says."""
 
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -206,7 +207,8 @@ def test_a_trial_that_fails_now_says_why(again, trained, monkeypatch):
 
 
 def test_a_stopped_one_goes_on_and_ends_the_same(again, trained, monkeypatch):
-    monkeypatch.setattr("benchmark.trial.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("benchmark.pace.SECONDS", 0.0)
+    monkeypatch.setattr("benchmark.pace.SHARE", math.inf)
     real_loss, calls = GAN.loss, []
 
     def killed(self, player, turn):

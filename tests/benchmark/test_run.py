@@ -1,6 +1,7 @@
 """The whole way, in this process: suite in, records, report and exit code out."""
 
 import json
+import math
 import subprocess
 import sys
 from io import BytesIO
@@ -119,7 +120,8 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_and_ends_the_same(session, m
     sheets = snapshot(tmp_path / "ws" / "samples")
     for path in (tmp_path / "ws" / "results").iterdir():
         path.unlink()
-    monkeypatch.setattr("benchmark.trial.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("benchmark.pace.SECONDS", 0.0)
+    monkeypatch.setattr("benchmark.pace.SHARE", math.inf)
     real_loss, calls = GAN.loss, {"left": 9}  # the fifth step of the first trial
 
     def killed(self, player, turn):
@@ -145,9 +147,12 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_and_ends_the_same(session, m
 def test_a_damaged_checkpoint_starts_the_trial_anew(session, tmp_path):
     made = session()
     trial_id = next(iter(made.suite.specs))
-    made.workspace.checkpoints.mkdir(parents=True)
-    (made.workspace.checkpoints / f"{trial_id}.pt").write_bytes(b"half a file")
-    assert go(made)[trial_id].status == "finished"
+    folder = made.workspace.checkpoints / trial_id
+    folder.mkdir(parents=True)
+    (folder / "00000001.ckpt").write_bytes(b"half a file")
+    record = go(made)[trial_id]
+    assert record.status == "finished"
+    assert [event.what for event in record.events] == ["a damaged checkpoint was passed over"]
 
 
 def test_a_trial_that_raises_is_a_failed_row_and_is_tried_again(session, monkeypatch):

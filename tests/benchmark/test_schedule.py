@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import os, signal, sys
+import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from benchmark.data.base import open_prepared
@@ -45,9 +46,9 @@ before = sheets()
 assert len(before) == 2 * len(jobs), here.records
 for path in (root / "samples").rglob("*.png"):
     path.unlink()
-lost = jobs[0].__class__(specs[0].model_copy(update={"seed": 99}), root / "no such data", jobs[0].instruments,
-                         root / "checkpoints", root / "samples", 1, 0.0)
-RayTune(root / "ray").run([*jobs, lost], there)
+elsewhere = [replace(job, checkpoints=root / "elsewhere") for job in jobs]
+lost = replace(elsewhere[0], spec=specs[0].model_copy(update={"seed": 99}), data=root / "no such data")
+RayTune(root / "ray").run([lost, *elsewhere], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard
 failed = there.records.pop(lost.spec.trial_id)

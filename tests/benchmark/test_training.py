@@ -266,6 +266,28 @@ def test_a_divergence_in_the_middle_is_not_forgotten():
         t.mean_losses()
 
 
+def test_weights_that_are_all_zero_have_collapsed():
+    t = trainer()
+    run(t, 1)
+    bias, matrix = nn.Parameter(torch.ones(3)), nn.Parameter(torch.tensor([[0.0, 0.1]]))
+    t.method.register_parameter("bias", bias)
+    t.method.register_parameter("matrix", matrix)
+    t.players[1].parameters += [bias, matrix]
+    t.check()
+    with torch.no_grad():
+        matrix.zero_()
+    with pytest.raises(Diverged, match="weights of the discriminator collapsed: all were zero by step 1"):
+        t.check()
+
+
+def test_a_check_forgets_no_losses():
+    t = trainer()
+    run(t, 2)
+    t.check()
+    assert t.summed == 2
+    assert t.mean_losses()
+
+
 def test_restored_losses_go_on_where_they_stopped():
     whole, first = trainer(), trainer()
     run(whole, 4)
@@ -285,11 +307,6 @@ def test_a_restored_trainer_shares_no_tensor_of_sums_with_the_saved_state():
     other.restore(state)
     run(other, 4)
     assert all(torch.equal(state["sums"][name], before[name]) for name in before)
-
-
-def test_a_state_names_its_trial():
-    t = trainer()
-    assert t.state()["trial_id"] == t.spec.trial_id
 
 
 # --- random streams ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ from dataclasses import replace
 from benchmark.report import provenance, rows
 from benchmark.report.tables import by_table
 from benchmark.spec import Average
+from benchmark.store import Event
 
 
 def test_what_all_rows_share_is_told_once(suite):
@@ -63,3 +64,21 @@ def test_the_commands_are_safe_to_paste(suite):
     assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
     assert fence == "````sh"
     assert end == "````"
+
+
+def test_what_happened_on_the_way_is_told_where_something_did(suite, make_record, specs_of):
+    specs = specs_of(suite, "Own", "GAN")
+    quiet = {spec.trial_id: make_record(spec) for spec in specs}
+    assert provenance.on_the_way(rows(suite, quiet)) == []
+    went_on, refused = "went on from a checkpoint", "a checkpoint could not be written: No space | left"
+    first = [Event(what=went_on, step=1200, times=2), Event(what=refused, step=300)]
+    records = quiet | {specs[0].trial_id: make_record(specs[0], events=first)}
+    _, lines = provenance.on_the_way(rows(suite, records))
+    assert lines.splitlines() == [
+        "- went on from a checkpoint: 1 trial (GAN seed 0, 2 times from step 1,200)",
+        "- a checkpoint could not be written: No space \\| left: 1 trial (GAN seed 0, at step 300)",
+    ]
+    every = {spec.trial_id: make_record(spec, events=[Event(what=went_on, step=5)]) for spec in suite.specs.values()}
+    _, line = provenance.on_the_way(rows(suite, every))
+    assert line.count("at step 5") == provenance.NAMED_TRIALS
+    assert f"; {len(every) - provenance.NAMED_TRIALS} more)" in line

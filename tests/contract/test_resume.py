@@ -1,0 +1,112 @@
+"""A trial that is interrupted anywhere ends with the same record and the same weights, to the bit, for every method."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmark import checkpoint, trial
+from benchmark.measures import outputs
+from benchmark.measuring import Instruments
+from benchmark.trial import Job, Stop
+
+from .examples import CPU, assert_equal, random_images, spec_of
+
+OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+PLACES = (  # step, whether anything was measured before, and which report of those
+    (1, False, 1),  # in the middle of a segment
+    (2, False, 2),  # before a measurement
+    (2, False, 3),  # in the middle of it
+    (2, True, 1),  # after it
+    (5, True, 8),  # between two redraws
+)
+OF_ONE_ATTEMPT = {"seconds", "events", "started", "took", "peak_memory"}
+PROTOCOL = {
+    "measures": {"modes": {"n_fake": 8}},
+    "sample_batch": 6,
+    "batch_norm": "batch",  # so that sampling moves buffers, and must put them back
+    "evaluations": 2,
+    "draws": 3,
+}
+CHANGES = {
+    "network_options": {"generator_width": 4, "discriminator_width": 3, "spectral_norm": True},  # with power iterations
+    "steps": 5,
+    "average": {"decay": 0.9, "start": 1},
+    "discriminator_steps": 2,
+    "protocol": PROTOCOL,
+}
+
+
+class Scale:
+    """Stands in for all instruments: numbers that every pixel of every sample has a part in."""
+
+    facts, identities = {}, {}
+
+    def __init__(self, protocol, instruments, device):
+        self.protocol = protocol
+
+    def measure(self, batches):
+        whole = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in batches)).digest()
+        return {key: float(whole[place]) for place, key in enumerate(outputs(self.protocol))}
+
+
+@pytest.fixture
+def spec(method_name, monkeypatch):
+    made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
+    prepared = random_images(made.dataset)
+    monkeypatch.setattr(trial, "open_prepared", lambda _: prepared)
+    monkeypatch.setattr(trial, "Gauge", Scale)
+    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
+    monkeypatch.setattr(trial, "SHEET", 12)
+    return made
+
+
+def job_of(spec, folder: Path) -> Job:
+    found = Instruments(extractors={}, references={})
+    return Job(spec, folder, found, folder / "checkpoints", folder / "samples", 1, 0.0)
+
+
+def stopped_at(places):
+    """A report that raises Stop at each of these places of a training once: (step, measurements, reports there)."""
+    left, heard = list(places), Counter()
+
+    def report(progress):
+        here = (progress.step, len(progress.metrics) > 0)
+        heard[here] += 1
+        if left and (*here, heard[here]) == left[0]:
+            left.pop(0)
+            heard.clear()
+            raise Stop
+
+    return report
+
+
+def told(record):
+    return record.model_dump(exclude=OF_ITS_OWN_TIME)
+
+
+def finals(job: Job):
+    return checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
+
+
+def last(job: Job):
+    state = checkpoint.Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)
+    return {key: value for key, value in state.items() if key not in OF_ONE_ATTEMPT}
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
+    whole, parts = job_of(spec, tmp_path / "whole"), job_of(spec, tmp_path / "parts")
+    undisturbed = trial.run(whole, lambda _: None)
+    assert undisturbed.status == "finished", undisturbed.error
+    report, stops, record = stopped_at(PLACES), 0, None
+    while record is None:
+        try:
+            record = trial.run(parts, report)
+        except Stop:
+            stops += 1
+    assert stops == len(PLACES)
+    assert told(record) == told(undisturbed)
+    assert [(event.what, event.times) for event in record.events] == [("went on from a checkpoint", stops)]
+    assert_equal(finals(parts), finals(whole))
+    assert_equal(last(parts), last(whole))
