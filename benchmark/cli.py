@@ -350,7 +350,7 @@ def main() -> None:
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a full disk, a name too long, a loop of links
+    except OSError as error:  # a name too long, a loop of links, a full disk
         where = f"{error.filename}: " if error.filename else ""
         advice = "; make room there, or choose another place, and run it again" if error.errno in REFUSED else ""
         complain(f"error: {where}{error.strerror or error}{advice}")
