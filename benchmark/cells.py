@@ -127,14 +127,14 @@ class Builder:
         self._check_published(published, specs[0], ("tables", index, "published"))
         return Cell(table.title, label, published, row.note, specs, layers.origins)
 
-    def _overlay_method(self, layers: Layers, source: Source, at: KeyPath, by_method: Any, method: str | None) -> None:
+    def _overlay_method(self, layers: Layers, source: Source, at: KeyPath, by_method: Any, method: Any) -> None:
         """Lay over the others what is set for the row's method."""
         if not isinstance(by_method, dict) or not all(isinstance(patch, dict) for patch in by_method.values()):
             raise UserError(f"{source.at(at)}: must map each method to what is set for it")
         for name in by_method:
             with located(source.at((*at, name))):
                 plugins.methods.check(name)
-        if method is not None and method in by_method:
+        if isinstance(method, str) and method in by_method:  # what else it may be is refused with the rest of the trial
             layers.overlay(by_method[method], source, (*at, method))
 
     def _check_published(self, published: Published | None, spec: TrialSpec, at: KeyPath) -> None:

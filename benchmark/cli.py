@@ -1,6 +1,7 @@
 """The commands. Bad input exits with code 2 and one message; a failed trial makes `run` exit with code 1."""
 
 import errno
+import io
 import os
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmark import __version__, cli_datasets
+from benchmark import __version__, cli_datasets, cli_track
 from benchmark.cli_options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -34,7 +35,7 @@ from benchmark.cli_options import (
 )
 from benchmark.errors import Lost, Unwritten, UserError
 from benchmark.suite import Suite, load_suite, restricted
-from benchmark.workspace import Workspace, require_writable
+from benchmark.workspace import Workspace, absolute, require_writable
 
 app = typer.Typer(
     name="benchmark",
@@ -202,7 +203,7 @@ def reproduce(
     recorded = rerun.find(store, trial_id)
     shown = Console(stderr=True) if as_json else console
     try:
-        again = rerun.train_again(recorded, place, data_dir.expanduser().absolute(), shown)
+        again = rerun.train_again(recorded, place, absolute(data_dir, "--data-dir"), shown)
     except KeyboardInterrupt:
         complain("stopped; the same command goes on from the last checkpoint, if there is one yet")
         raise typer.Exit(130) from None
@@ -217,6 +218,7 @@ def reproduce(
 
 
 app.add_typer(cli_datasets.app, name="datasets")
+app.add_typer(cli_track.app, name="track")
 
 
 @app.command()
@@ -233,7 +235,7 @@ def doctor(
 
     With --metrics: exit code 1 when a check fails, 2 when Inception or CIFAR-10 is missing.
     """
-    place, data = Workspace.at(workspace), data_dir.expanduser().absolute()
+    place, data = Workspace.at(workspace), absolute(data_dir, "--data-dir")
     if metrics:
         _check_metrics(place, data, samples, as_json)
         return
@@ -275,7 +277,7 @@ def _session(
     from benchmark.session import Session
 
     folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
-    return Session(suite, Workspace.at(workspace), data_dir.expanduser().absolute(), folder, console)
+    return Session(suite, Workspace.at(workspace), absolute(data_dir, "--data-dir"), folder, console)
 
 
 def _placed(session: Any, address: str | None, storage: str | None) -> Any:
@@ -310,7 +312,7 @@ def _calibrate(plan: Any, workspace: Workspace, data_dir: Path) -> None:
 
     require_writable(workspace.root, "--workspace")
     try:
-        calibrate(plan, data_dir.expanduser().absolute(), tell)
+        calibrate(plan, absolute(data_dir, "--data-dir"), tell)
     except KeyboardInterrupt:
         complain("stopped; what was timed is kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
@@ -330,6 +332,9 @@ def _print_results(suite: Suite, records: Any) -> None:
 
 def main() -> None:
     """Entry point: user errors become one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         app()
     except UserError as error:
@@ -345,9 +350,8 @@ def main() -> None:
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in REFUSED:
-            raise
+    except OSError as error:  # a name too long, a loop of links, a full disk
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"error: {where}{error.strerror}; make room there, or choose another place, and run it again")
+        advice = "; make room there, or choose another place, and run it again" if error.errno in REFUSED else ""
+        complain(f"error: {where}{error.strerror or error}{advice}")
         sys.exit(2)

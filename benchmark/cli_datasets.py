@@ -21,7 +21,7 @@ from benchmark.cli_options import (
     progress,
 )
 from benchmark.errors import UserError, hint
-from benchmark.workspace import Workspace, as_options, require_writable
+from benchmark.workspace import Workspace, absolute, as_options, require_writable
 
 if TYPE_CHECKING:  # importing it for real would load numpy
     from benchmark.extractors.weights import Weights
@@ -113,7 +113,7 @@ def import_(
     from benchmark.data.importing import import_files
     from benchmark.data.verify import read_all
 
-    (place, data), sources = _places(workspace, data_dir), [_absolute(path) for path in paths]
+    (place, data), sources = _places(workspace, data_dir), [_absolute(path, "import") for path in paths]
     weights = _weights().get(name)
     if weights:
         _import_weights(weights, sources, data, link)
@@ -206,8 +206,8 @@ def _places(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:
     return Workspace.at(workspace), _absolute(data_dir)
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+def _absolute(path: Path, option: str = "--data-dir") -> Path:
+    return absolute(path, option)
 
 
 def _refuse_early_options(context: typer.Context) -> None:

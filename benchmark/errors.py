@@ -1,5 +1,6 @@
 """Errors for people: what is wrong, where, and what to do about it."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -15,6 +16,12 @@ class Lost(Exception):  # noqa: N818 - nobody's mistake
 
 class Unwritten(Exception):  # noqa: N818 - nothing is lost yet
     """A disk refused what was to be kept. The command line prints the message and exits with code 1."""
+
+
+def steers(character: str) -> bool:
+    """Whether it moves a terminal's cursor, turns the direction of text round, or cannot be printed at all."""
+    turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    return turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

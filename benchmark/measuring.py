@@ -92,16 +92,35 @@ def _reference(
         "seed": REFERENCE_SEED,
     }
     folder = cache / f"real-{digest(recipe)}"
-    if not folder.is_dir():
+    if not _has(folder, n):
+        shutil.rmtree(folder, ignore_errors=True)
         say(f"{dataset.name}: looking at {n:,} real images through {extractor.name}")
         batches = (extractor(encoded(images, one.measure.codec)) for images in real_images(split, dataset, n))
         _write_features(folder, batches, n)
     summary = folder / f"{one.measure.metric}-{digest(one.measure.options)}.npz"
-    if not summary.is_file():
+    if not _readable(summary):
         content = io.BytesIO()
         np.savez(content, **one.metric.summary(options, open_real(folder), extractor.device))  # type: ignore[attr-defined]
         write_atomically(summary, content.getvalue())
     return folder, summary
+
+
+def _has(folder: Path, n: int) -> bool:
+    """Whether the features of so many images are there, by the sizes of the files."""
+    try:
+        return all(len(rows) == n for rows in open_real(folder))
+    except (OSError, ValueError, EOFError, TypeError):
+        return False
+
+
+def _readable(summary: Path) -> bool:
+    """Whether a summary is there and whole: zip files have checksums."""
+    try:
+        with np.load(summary) as saved:
+            dict(saved)
+            return True
+    except Exception:  # a damaged file raises many kinds
+        return False
 
 
 def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:

@@ -95,9 +95,10 @@ class Plan:
 
 def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
     """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError):
         manifest = json.loads((plugins.datasets[dataset].folder(cache) / MANIFEST).read_text())
-        return manifest if isinstance(manifest, dict) else {}
+        whole = isinstance(manifest, dict) and all(isinstance(size, int) for size in manifest.get("train", [0]))
+        return manifest if whole else {}
     return {}
 
 

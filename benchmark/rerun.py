@@ -25,6 +25,7 @@ from benchmark.view import Line, View
 from benchmark.workspace import Workspace, require_writable
 
 MIN_PREFIX = 4
+LONGEST = 100  # characters in the name of a revision
 NEAREST = 3  # ids that a message about an unknown one names
 
 
@@ -55,11 +56,13 @@ def _readable(store: Store, trial_id: str) -> TrialRecord:
         raw = json.loads(store.path(trial_id).read_bytes())
     written = raw if isinstance(raw, dict) else {}
     version = _inner(written, "spec").get("version", RECIPE_VERSION)
-    made_by = f"it was made with revision {_inner(written, 'environment').get('source', 'unknown')} of this project"
+    source = _inner(written, "environment").get("source")
+    revision = source if isinstance(source, str) and len(source) < LONGEST else "unknown"
+    made_by = f"it was made with revision {revision} of this project"
     if version != RECIPE_VERSION:
         raise UserError(
-            f"trial {trial_id} is of recipe version {version}, and this code trains version {RECIPE_VERSION}, with"
-            f" other numbers; {made_by}: check that out to run it again"
+            f"trial {trial_id} is of recipe version {str(version)[:LONGEST]}, and this code trains version"
+            f" {RECIPE_VERSION}, with other numbers; {made_by}: check that out to run it again"
         )
     try:
         record = store.get(trial_id)

@@ -6,13 +6,15 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
 
+MOST_CORES = 2**16  # of one machine
+BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Status = Literal["finished", "diverged", "failed"]
 Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
 
@@ -36,7 +38,7 @@ class Cost(Frozen):
     checkpoint_seconds: float = 0.0
     images_per_second: float
     peak_memory_mib: float
-    cpus: int
+    cpus: Annotated[int, Field(ge=1, le=MOST_CORES)]
     gpus: float
 
 
@@ -46,6 +48,20 @@ class Event(Frozen):
     what: str
     step: int
     times: int = 1
+
+
+def _described(environment: dict[str, Any]) -> dict[str, Any]:
+    """What is reckoned with has to be of its kind; all else is only shown."""
+    for key, kind in (("packages", dict), ("source", str)):
+        if not isinstance(environment.get(key, kind()), kind):
+            raise ValueError(f"environment: '{key}' is no {'mapping' if kind is dict else 'text'}")
+    for key in ("threads", "cores"):
+        if not isinstance(count := environment.get(key, 1), int) or not 0 < count <= MOST_CORES:
+            raise ValueError(f"environment: '{key}' is no number of {key}")
+    return environment
+
+
+Environment = Annotated[dict[str, Any], AfterValidator(_described)]
 
 
 class TrialRecord(Frozen):
@@ -66,12 +82,12 @@ class TrialRecord(Frozen):
     instruments: dict[str, str] = Field(default_factory=dict)
     cost: Cost | None = None
     attempts: list[str] = Field(default_factory=list)  # why earlier attempts failed
-    environment: dict[str, Any] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     started: str
     finished: str
     events: list[Event] = Field(default_factory=list)
-    samples_png: str = ""  # base64 of an 8 x 8 contact sheet of fixed latents
+    samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 contact sheet of fixed latents
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -92,7 +108,7 @@ class Outcome(BaseModel):
     trial_id: str
     status: Status
     cost: Cost | None
-    environment: dict[str, Any]
+    environment: Environment
     data: dict[str, Any]
 
 

@@ -85,6 +85,8 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
 
     Raises UserError with every problem found: file, line, key, value and the nearest valid spelling.
     """
+    if not any(map(str.isalnum, path.stem)):  # its report goes to reports/<name>/, and `..` is none
+        raise UserError(f"{path}: a suite is called after its file, and '{path.stem}' is no name; rename the file")
     data, lines = read_yaml(path)
     source = Source(path, data, lines)
     try:

@@ -20,7 +20,7 @@ class Resources(Frozen):
     time they may take is fixed. Nothing of this is part of a trial's identity.
     """
 
-    cpus: PositiveInt = 1
+    cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = RETRIES
     time_limit_hours: PositiveFloat | None = None

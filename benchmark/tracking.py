@@ -13,11 +13,10 @@ from pathlib import Path
 
 from benchmark.store import TrialRecord
 from benchmark.suite import Suite
-from benchmark.tracking_writer import DATABASE, Writer
+from benchmark.tracking_writer import DATABASE, REPORT, Writer
 from benchmark.workspace import Workspace
 
 CLOSE_SECONDS = 60.0  # how long the end of a run waits for MLflow
-REPORT = "report"  # among the names of what is missing; no trial is called so
 
 
 class Mirror:
@@ -58,7 +57,7 @@ class Mirror:
                 self._thread.start()
             self._changed.notify()
 
-    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+    def close(self, timeout: float | None = CLOSE_SECONDS) -> None:
         """Wait, at most `timeout` seconds, until everything has been tried."""
         with self._changed:
             self._closed = True
@@ -75,16 +74,27 @@ class Mirror:
         if not reasons:
             return None
         count = f"{len(reasons)} run{'s' if len(reasons) > 1 else ''}"
-        return f"{count} missing at {_without_password(self._writer.uri)}: {reasons[-1]}"
+        return f"{count} missing at {self.place}: {reasons[-1]}"
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """What MLflow lacked and has by now: trial ids, and REPORT."""
+        return tuple(self._writer.written)
+
+    @property
+    def place(self) -> str:
+        """MLflow's tracking URI, without a password."""
+        return _without_password(self._writer.uri)
 
     @property
     def ui_command(self) -> str:
         """What shows the runs: a command for a database, the address of a server."""
-        uri = _without_password(self._writer.uri)
+        uri = self.place
         if not DATABASE.match(uri):
             return uri
         shown = shlex.quote(uri) if uri == self._writer.uri else '"$MLFLOW_TRACKING_URI"'
-        return f"mlflow ui --workers 1 --backend-store-uri {shown}"  # four workers take a minute to start
+        # for this machine alone: whoever reaches the server may change runs; four workers take a minute to start
+        return f"mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {shown}"
 
     @property
     def page(self) -> str | None:
@@ -92,7 +102,7 @@ class Mirror:
 
         MLflow's own links lead past the runs, to pages about language models.
         """
-        uri = _without_password(self._writer.uri)
+        uri = self.place
         if not self._writer.experiment or not (uri.startswith("http") or DATABASE.match(uri)):
             return None
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"

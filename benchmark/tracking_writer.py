@@ -33,6 +33,7 @@ from benchmark.tracking_terms import (
 )
 from benchmark.workspace import Workspace
 
+REPORT = "report"  # among the names of runs; no trial is called so
 GIVE_UP_AFTER = 3  # failures in a row: the rest of the batch would only wait for a server that is away
 PAGE = 1000  # runs in one answer of a search
 METRICS, PARAMS = 900, 100  # in one batch; MLflow's limits are 1,000 and 100
@@ -59,6 +60,7 @@ class Writer:
         self.own = f"sqlite:///{workspace.mlflow / 'mlflow.db'}"
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self.own
         self.experiment = ""
+        self.written: list[str] = []  # trial ids, and REPORT, whose runs were made
         self._client: Any = None
         self._known: dict[str, TrialRecord] = {}
         self._trouble: Exception | None = None  # why the last batch was given up
@@ -179,6 +181,7 @@ class Writer:
         self._log(run_id, tags["mlflow.runName"], record, {key: one.value for key, one in published.items()})
         self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
         self._client.set_tag(run_id, "mirrored", mark)
+        self.written.append(record.trial_id)
 
     def _write_report(self, folder: Path) -> None:
         tags = tags_of_report(self.suite, self._known)
@@ -192,6 +195,7 @@ class Writer:
         self._log_files(run_id, files)
         self._client.set_terminated(run_id, "FINISHED", end + 1)
         self._client.set_tag(run_id, "mirrored", mark)
+        self.written.append(REPORT)
 
     def _cleared(self, old: Sequence[Any], mark: str, end: int) -> Any:
         """The run that may stay, or None; all others are deleted.

@@ -29,11 +29,11 @@ def complaint(error: Any, model: type[BaseModel]) -> str:
         return f"unknown key '{error['loc'][-1]}'; {hint(error['loc'][-1], fields_at(model, error['loc'][:-1]))}"
     if kind == "literal_error":
         choices = [str(choice) for choice in literals_at(model, error["loc"])]
-        return f"is {value!r}; {hint(value, choices)}" if choices else f"is {value!r}; {error['msg']}"
+        return f"is {_shown(value)}; {hint(value, choices)}" if choices else f"is {_shown(value)}; {error['msg']}"
     if kind == "missing":
         return WORDS[kind]
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return f"is {value!r} but must be {error['msg'].removeprefix('Input should be ')}"
+        return f"is {_shown(value)} but must be {error['msg'].removeprefix('Input should be ')}"
     if kind == "value_error":
         return f"{error['ctx']['error']}"
     return f"is {_shown(value)} but {WORDS.get(kind, error['msg'][0].lower() + error['msg'][1:])}"

@@ -20,7 +20,7 @@ class Workspace:
     @classmethod
     def at(cls, root: Path) -> "Workspace":
         """The workspace at a path, made absolute: trials run in other working directories."""
-        return cls(root.expanduser().absolute())
+        return cls(absolute(root, "--workspace"))
 
     @property
     def results(self) -> Path:
@@ -78,6 +78,14 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--workspace {self.root}: cannot be made ({error.strerror})") from None
+
+
+def absolute(path: Path, option: str) -> Path:
+    """The path from the root on, `~` written out. Raises UserError when there is no such home."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"{option} {path}: there is no such home directory") from None
 
 
 def as_options(workspace: Workspace, data_dir: Path) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from benchmark.errors import UserError, nearest
+from benchmark.errors import UserError, nearest, steers
 
 KeyPath = tuple[str | int, ...]
-MAX_KEYS = 200_000
+MAX_KEYS, MAX_BYTES = 200_000, 1 << 24
 
 
 _Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times as fast, where PyYAML has it
@@ -37,13 +37,17 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     stands twice in one mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
     except FileNotFoundError:
         beside = [sibling.name for sibling in path.parent.glob("*.yaml")]
         near = nearest(path.name, beside)
         raise UserError(f"{path}: no such file{f'; did you mean {path.parent / near}?' if near else ''}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text: {error}") from None
+    if len(content) > MAX_BYTES:  # also /dev/zero
+        raise UserError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; split it")
     try:
         node = yaml.compose(text, Loader=_Loader)
         lines = _lines(node, path)
@@ -67,7 +71,9 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
             raise UserError(f"{file}: holds more than {MAX_KEYS:,} keys, aliases written out; split it")
         if id(node) in parents:
             raise UserError(f"{file}:{node.start_mark.line + 1}: an alias (*) refers to itself")
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            _check_text(node, file)
+        elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines[(*path, index)] = item.start_mark.line + 1
                 visit(item, (*path, index), (*parents, id(node)))
@@ -83,11 +89,19 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
                         f" (first in line {lines[(*path, key)]}); remove or rename one"
                     )
                 lines[(*path, key)] = line
+                _check_text(key_node, file)
                 visit(value_node, (*path, key), (*parents, id(node)))
 
     if root is not None:
         visit(root, (), ())
     return lines
+
+
+def _check_text(node: yaml.ScalarNode, file: Path) -> None:
+    """Nothing that is shown anywhere may steer a terminal."""
+    odd = next((c for c in node.value if steers(c) and c not in "\n\t"), None)
+    if odd is not None:
+        raise UserError(f"{file}:{node.start_mark.line + 1}: holds the control character {odd!a}; remove it")
 
 
 def dotted(path: KeyPath) -> str:

@@ -21,6 +21,7 @@ from benchmark.errors import UserError
 
 SPLITS = ("train", "test")
 KINDS = ("images", "labels")
+DTYPES = {"images": np.uint8, "labels": np.int64}
 MANIFEST = "manifest.json"
 
 Told = Callable[[str, int, int], None]  # split, images done, images in all
@@ -225,23 +226,25 @@ def damage(path: Path, thorough: bool = False) -> str | None:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         shapes = {name: tuple(manifest[name]) for name in SPLITS}
+        checksums = dict(manifest.get("checksums", {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{path / MANIFEST}: cannot be read ({error}); {again}"
     for name, shape in shapes.items():
         for kind, expected in zip(KINDS, (shape, shape[:1]), strict=True):
             file = path / f"{name}_{kind}.npy"
-            found = _shape_of(file)
+            found = _shape_of(file, DTYPES[kind])
             if found != expected:
                 return f"{file}: holds {found or 'no whole array'}, expected {expected}; {again}"
     if thorough:
-        for file_name, checksum in manifest.get("checksums", {}).items():
+        for file_name, checksum in checksums.items():
             if digest_of(path / file_name, "sha256") != checksum:
                 return f"{path / file_name}: its SHA-256 is not that of the manifest; {again}"
     return None
 
 
-def _shape_of(file: Path) -> tuple[int, ...] | None:
+def _shape_of(file: Path, dtype: Any) -> tuple[int, ...] | None:
     with suppress(OSError, ValueError, EOFError):  # an empty file is an EOFError
         array = np.load(file, mmap_mode="r")
-        return tuple(array.shape)
+        if isinstance(array, np.ndarray) and array.dtype == dtype:  # an .npz under this name is none
+            return tuple(array.shape)
     return None

@@ -112,7 +112,8 @@ def prepare_classifier(dataset: Prepared, cache: Path) -> Path:
     """
     recipe = {"version": 1, "epochs": EPOCHS, "seed": SEED, "batch": BATCH, "data": dataset.manifest}
     target = cache / f"digit-classifier-{digest({k: str(v) for k, v in recipe.items()})}.pt"
-    if target.is_file():
+    seal = target.with_suffix(".sha256")
+    if _whole(target, seal):
         return target
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -123,8 +124,24 @@ def prepare_classifier(dataset: Prepared, cache: Path) -> Path:
         torch.save(saved, content)
     finally:
         torch.set_num_threads(threads)
+    write_atomically(seal, hashlib.sha256(content.getvalue()).hexdigest().encode())
     write_atomically(target, content.getvalue())
     return target
+
+
+def _whole(file: Path, seal: Path) -> bool:
+    """Whether a classifier is there as it was written; of one that an earlier version left, whether it can be read.
+
+    torch reads over flipped bits without a word, and the numbers would be of another instrument.
+    """
+    try:
+        content = file.read_bytes()
+        if seal.is_file():
+            return seal.read_bytes().strip() == hashlib.sha256(content).hexdigest().encode()
+        load_classifier(file, torch.device("cpu"))
+    except Exception:  # a damaged file raises many kinds
+        return False
+    return True
 
 
 def load_classifier(path: Path, device: torch.device) -> tuple[DigitClassifier, float]:

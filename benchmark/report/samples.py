@@ -168,12 +168,17 @@ def _generated(members: list[Row], chosen: Mapping[tuple[str, str], figures.Styl
 
 
 def _opened(content: bytes) -> "Image | None":
-    """The contact sheet of a record, not yet decoded; None when there is none."""
+    """The contact sheet of a record, not yet decoded; None when there is none, or none that can be shown."""
     if not content:
         return None
     from PIL import Image
 
-    return Image.open(io.BytesIO(content))
+    try:
+        with Image.open(io.BytesIO(content)) as tried:
+            tried.load()
+    except Exception:  # a damaged picture raises many kinds, and its numbers are none the worse
+        return None
+    return Image.open(io.BytesIO(content)) if min(tried.size) >= SIDE else None
 
 
 def _tile(sheet: Sheet, grid: Grid) -> "Image":

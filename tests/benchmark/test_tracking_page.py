@@ -1,21 +1,14 @@
 """The command that a run prints, started for real, and its pages in headless Chromium."""
 
-import os
-import shlex
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import quote
-from urllib.request import urlopen
 
 import pytest
+from servers import Server
 from test_tracking import Room
 
 from benchmark.store import sheet_path, write_atomically
@@ -65,59 +58,37 @@ def mirror(room: Room) -> Mirror:
     mirror = Mirror(room.suite, room.workspace)
     mirror.sync(room.records)
     mirror.report(folder)
-    mirror.close()
+    mirror.close(timeout=None)
     assert mirror.problem is None
     return mirror
 
 
 @pytest.fixture(scope="module")
-def server(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server that the printed command starts; its whole process group ends afterwards."""
+def server(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What the printed command starts; its whole process group ends afterwards."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", *shlex.split(mirror.ui_command), "--port", str(port)]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    server = Server(mirror.ui_command, folder)
     try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/health", process, log)
-        yield address
+        server.start()
+        yield server
         assert [path.name for path in folder.iterdir()] == ["log"]  # the command leaves no litter
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()
 
 
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()
-        try:
-            urlopen(url, timeout=5).close()
-        except (URLError, OSError):
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail(log.read_text())
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the browser, for all pages: the programs that they share are read and compiled once."""
+    return tmp_path_factory.mktemp("profile")
 
 
 @pytest.fixture
-def page(server: str, tmp_path: Path) -> Page:
+def page(server: Server, profile: Path) -> Page:
     """Fragment of an address -> what a browser makes of it, once all of `wanted` can be seen."""
 
     def rendered(fragment: str, *wanted: str) -> str:
         assert BROWSER is not None
-        command = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"{server}/{fragment}"]
+        command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", f"{server.address}/{fragment}"]
         missing, seen = list(wanted), ""
         for budget in BUDGETS:
             timed = [*command[:1], f"--virtual-time-budget={1000 * budget}", *command[1:]]
@@ -129,6 +100,10 @@ def page(server: str, tmp_path: Path) -> Page:
         return seen
 
     return rendered
+
+
+def test_the_server_is_for_this_machine_alone(server: Server) -> None:
+    assert server.listening() == {"127.0.0.1"}
 
 
 def test_the_page_that_is_named_lists_every_run(room: Room, mirror: Mirror, page: Page) -> None:
