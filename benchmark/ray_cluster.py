@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import ray_watchdog
-from benchmark.errors import UserError
+from benchmark.errors import Lost, UserError
 from benchmark.revision import revision
 from benchmark.stopping import kept_handlers, undisturbed
 from benchmark.suite_file import Resources
@@ -53,7 +53,7 @@ def _hush() -> None:
 def own_cluster() -> Iterator[bool]:
     """A cluster on this machine that ends with this process, however that ends; or the one that was joined before.
 
-    Gives whether it is our own.
+    Gives whether it is our own. Raises Lost when it does not start.
     """
     quiet_ray()
     import ray
@@ -64,7 +64,7 @@ def own_cluster() -> Iterator[bool]:
     watchdog = None
     try:
         with kept_handlers():
-            _init(address="local")
+            _started()
         watchdog = ray_watchdog.watch(_agents())
         yield True
     finally:
@@ -72,6 +72,14 @@ def own_cluster() -> Iterator[bool]:
             ray.shutdown()
             if watchdog:
                 _close(watchdog)
+
+
+def _started() -> None:
+    """Start Ray on this machine. Raises Lost when that fails: one of its processes was killed, or took too long."""
+    try:
+        _init(address="local")
+    except Exception as error:  # Ray raises many kinds
+        raise Lost(f"Ray could not be started ({first_line(error)})") from error
 
 
 @contextmanager

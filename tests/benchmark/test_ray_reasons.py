@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from benchmark.ray_cluster import first_line
+from benchmark import ray_cluster
+from benchmark.errors import Lost
+from benchmark.ray_cluster import first_line, own_cluster
 from benchmark.ray_reasons import PREEMPTED, reason_of
 
 HEAD = "Failure # 1 (occurred at 2026-01-01_00-00-00)\n"
@@ -51,3 +53,12 @@ def test_a_message_that_begins_with_a_traceback_is_told_by_its_end():
     assert said == "ray.exceptions.ActorDiedError: it died class_name: Slot"
     assert first_line(RuntimeError("one\n\n two")) == "one two"
     assert first_line(RuntimeError(where)) == "RuntimeError"
+
+
+def test_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
+    def fail(**options):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray_cluster, "_init", fail)
+    with pytest.raises(Lost, match=re.escape("Ray could not be started (The current node timed out")), own_cluster():
+        pass
