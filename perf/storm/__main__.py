@@ -96,14 +96,16 @@ def _one(
     root: Path, suite: Suite, path: Path, runner: Runner, kills: deque[Kill], span: float, told: Told, calm: Storm
 ) -> Storm:
     """One storm from an empty workspace to a finished suite, and the comparison."""
-    server = _served(root.with_name(f"{root.name}-mlflow")) if runner == "ray" else None
-    storm = Storm(root, suite, path, runner, told, server)
+    mirror = root.with_name(f"{root.name}-mlflow")
+    storm = Storm(root, suite, path, runner, told, _served(mirror) if runner == "ray" else None)
     try:
         storm.rage(kills, span)
         storm.calm_down()
         found = [*differences(suite, calm.workspace, storm.workspace), *reported(suite, calm.report, storm.report)]
-        if server:
-            found += mirrored(suite, storm.workspace, server.uri)
+        if storm.server is None:  # in-process nothing is mirrored
+            storm.catch_up(_served(mirror))
+        assert storm.server is not None
+        found += mirrored(suite, storm.workspace, storm.server.uri)
         told.findings += [f"{root.name}: {one}" for one in found]
     finally:
         storm.clear()

@@ -104,6 +104,14 @@ class Storm:
         if todo := make_plan(self.suite, self.workspace, self.root).todo:
             self._finding(f"trials left to do by a suite that is finished: {len(todo)}")
 
+    def catch_up(self, server: Server) -> None:
+        """Bring a server up to date that has seen nothing of the storm: `track sync`."""
+        self.server = server
+        places = ["--workspace", str(self.workspace.root), "--report-dir", str(self.report)]
+        command = Command(["track", "sync", str(self.suite.path), *places], self.environment(), self.log, self._heard)
+        if not command.ended(HANG_SECONDS) or command.code != 0:
+            self._finding(f"track sync: exit status {command.code}")
+
     def end(self) -> None:
         """Leave no process behind, whatever went wrong."""
         for process in marked(self.mark).values():
