@@ -271,7 +271,7 @@ def test_the_generator_has_no_spectral_norm():
 
 def test_a_pass_in_training_moves_the_singular_vectors_once_and_one_in_evaluation_never():
     discriminator = sngan(CIFAR, **SMALL).discriminator(4)
-    vector = discriminator.heads.classes.parametrizations.weight[0]
+    vector = discriminator.heads.classes.parametrizations.weight[0].of
     matrix = discriminator.heads.classes.parametrizations.weight.original.detach()
     images = torch.rand(2, *CIFAR)
     with torch.no_grad():
