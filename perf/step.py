@@ -27,7 +27,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmark import environment, timing, trial
 from benchmark.spec import TrialSpec
@@ -142,9 +143,23 @@ def measure(sides: dict[str, Step], turns: int, steps: int) -> dict[str, list[fl
 
 def counted(step: Step) -> int:
     """Floating-point operations of a step, in convolutions and matrix products; a product and its sum are two."""
-    with FlopCounterMode(display=False) as counter:
+    with _Counter() as counter:
         step()
-    return int(counter.get_total_flops())
+    return counter.total
+
+
+class _Counter(TorchDispatchMode):
+    """By torch's own formulas. torch's FlopCounterMode follows modules too, and fails where a loss holds a gradient."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula:
+            self.total += int(formula(*args, **(kwargs or {}), out_val=out))
+        return out
 
 
 GROUPS = {

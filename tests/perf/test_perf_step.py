@@ -1,5 +1,7 @@
 """The measurement of training steps: both sides compute the same, and what it found is told in full."""
 
+import json
+
 import pytest
 import torch
 
@@ -50,3 +52,49 @@ def test_both_sides_have_the_same_losses_and_gradients(name, player):
     expected = torch.autograd.grad(sum(of_theirs.values()), [other for _, other in pairs])
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_ratios_are_taken_within_a_turn():
+    seconds = {step.PLAIN: [4.0, 6.0, 2.0], "float32": [2.0, 1.0, 2.0]}
+    found = step.summary(seconds, {step.PLAIN: 8 * 10**9, "float32": 10**9})["float32"]
+    assert found == {"seconds": [1, 2, 2], "times": [1, 2, 6], "gflop": 1, "gflop_per_second": 0.5}
+
+
+def test_the_plain_loop_needs_more_operations_for_the_same_step():
+    counts = {side: step.counted(play) for side, play in few_sides().items()}
+    assert counts["float32"] == counts["bfloat16"]
+    assert counts[step.PLAIN] > 1.2 * counts["float32"]
+
+
+def few_sides():
+    return step.sides_of(step.CASES["ssgan_resnet32"], ["float32", "bfloat16"], batch=4, width=2)
+
+
+@pytest.mark.parametrize(
+    ("operation", "group"),
+    [
+        ("aten::convolution_backward", "convolutions"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::upsample_bilinear2d_backward", "pooling and interpolation"),
+        ("aten::copy_", "copies, padding, turns"),
+        ("aten::leaky_relu", step.OTHER),
+    ],
+)
+def test_operations_have_their_groups(operation, group):
+    assert step.group_of(operation) == group
+
+
+def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys):
+    quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
+    threads = torch.get_num_threads()
+    result = step.main(["--case", "ssgan_resnet32", *quick, "--json", str(tmp_path / "out.json")])
+    assert json.loads((tmp_path / "out.json").read_text()) == json.loads(json.dumps(result))
+    sides = {step.PLAIN, "float32", "bfloat16"}
+    assert set(result["seconds"]) == set(result["profiles"]) == set(result["summary"]) == sides
+    assert all(len(values) == 2 and min(values) > 0 for values in result["seconds"].values())
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in result["profiles"].values())
+    assert set(result["limits_gflop_per_second"]) == {"float32", "bfloat16"}
+    assert {"settings", "environment", "load"} <= set(result)
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in (*sides, "convolutions", "limit"))
+    assert torch.get_num_threads() == threads
