@@ -57,10 +57,10 @@ class Plain(nn.Module, ABC):
 def same_weights(theirs: nn.Module, ours: nn.Module) -> None:
     """Give a plain network the weights and buffers of ours."""
     with torch.no_grad():
-        for to, of in zip(theirs.parameters(), ours.parameters(), strict=True):
-            to.copy_(of)
-        for to, of in zip(theirs.buffers(), ours.buffers(), strict=True):
-            to.copy_(of)
+        for parameter, of in zip(theirs.parameters(), ours.parameters(), strict=True):
+            parameter.copy_(of)
+        for buffer, of_ours in zip(theirs.buffers(), ours.buffers(), strict=True):
+            buffer.copy_(of_ours)
 
 
 # --- SSGAN as in mimicry ---------------------------------------------------------------------------------

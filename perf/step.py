@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,8 @@ def limits(precisions: list[str], repeats: int, size: int) -> dict[str, dict[str
         x = torch.randn(16, maps, 16, 16, dtype=DTYPES[name]).contiguous(memory_format=torch.channels_last)
         weight = torch.randn(maps, maps, 3, 3, dtype=DTYPES[name])
         found[name] = {
-            "matrix product": _best(lambda a=square: a @ a, 2 * size**3, repeats),
-            "convolution": _best(lambda a=x, w=weight: F.conv2d(a, w, padding=1), 18 * 16 * 256 * maps**2, repeats),
+            "matrix product": _best(partial(torch.matmul, square, square), 2 * size**3, repeats),
+            "convolution": _best(partial(F.conv2d, x, weight, padding=1), 18 * 16 * 256 * maps**2, repeats),
         }
     return found
 
