@@ -144,12 +144,13 @@ def measure(sides: dict[str, Step], turns: int, steps: int) -> dict[str, list[fl
 
 def counted(step: Step) -> int:
     """Floating-point operations of a step, in convolutions and matrix products; a product and its sum are two."""
-    with _Counter() as counter:
+    counter = _Counter()  # type: ignore[no-untyped-call]
+    with counter:
         step()
-    return counter.total
+    return int(counter.total)
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """By torch's own formulas. torch's FlopCounterMode follows modules too, and fails where a loss holds a gradient."""
 
     total = 0
