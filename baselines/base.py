@@ -139,8 +139,21 @@ class Method(nn.Module, ABC):
     def judge_each(self, *batches: Tensor) -> list[Judgement]:
         """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
         batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
+
+        While the discriminator itself is not moved, batches that nothing learns from have a call of their own: beside
+        others they would have gradients, which nobody asks for.
         """
         if self.has_batch_norm:
+            return [self.judge(batch) for batch in batches]
+        moved = any(parameter.requires_grad for parameter in self.discriminator.parameters())
+        found: dict[int, Judgement] = {}
+        for learnt in (True, False):
+            places = [i for i, batch in enumerate(batches) if (moved or batch.requires_grad) is learnt]
+            found |= zip(places, self._judge_together([batches[i] for i in places]), strict=True)
+        return [found[i] for i in range(len(batches))]
+
+    def _judge_together(self, batches: list[Tensor]) -> list[Judgement]:
+        if len(batches) < 2:
             return [self.judge(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
         whole = self.judge(torch.cat(batches))

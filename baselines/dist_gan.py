@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from baselines import base, games, rotations
+from baselines.gan import NO_TASK, Task
 from baselines.networks.base import Network
 
 CODE = "tntrung/msgan@8b8170f msdistgan.py"
@@ -88,9 +89,8 @@ class DistGAN(base.Method):
         if player == "encoder":
             return self.encoder_loss(turn.real, latents, fake)
         if player == "discriminator":
-            fake = fake.detach()
-            return self.discriminator_loss(turn, fake) | self.discriminator_task(turn.real, fake, turn.rng)
-        return self.generator_loss(turn.real, fake) | self.generator_task(turn.real, fake, turn.rng)
+            return self.discriminator_loss(turn, fake.detach())
+        return self.generator_loss(turn, fake)
 
     def encoder_loss(self, real: Tensor, latents: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """mean (f(x) - f(x'))^2 + l_r (mean(f(x') - f(G(z))) - l_w mean(E(x) - z))^2 (:305-308, :339).
@@ -99,44 +99,50 @@ class DistGAN(base.Method):
         l_w = sqrt(latent dimension / feature dimension) (scripts).
         """
         encoded = self.encoder(real)
-        features = self.judge(self.generator(encoded)).features
-        lambda_w = (self.latent_dim / features.shape[1]) ** 0.5
-        in_features = (features - self.judge(fake).features).mean()
+        views = self.judge_each(self.generator(encoded), fake, real)
+        of_reconstructed, of_fake, of_real = (view.features for view in views)
+        lambda_w = (self.latent_dim / of_real.shape[1]) ** 0.5
+        in_features = (of_reconstructed - of_fake).mean()
         in_latents = (encoded - latents).mean()
         return {
-            "reconstruction": (self.judge(real).features - features).square().mean(),
+            "reconstruction": (of_real - of_reconstructed).square().mean(),
             "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
         }
 
     def discriminator_loss(self, turn: base.Turn, fake: Tensor) -> dict[str, Tensor]:
-        """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336)."""
+        """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
         with torch.no_grad():
             reconstructed = self.generator(self.encoder(turn.real))
         w_real, w_rec = self.real_weights(turn.progress)
         as_real, as_fake = SCORES[self.options.loss]
-        terms = {
-            "real": w_real * as_real(self.judge(turn.real).logit).mean(),
-            "reconstructed": w_rec * as_real(self.judge(reconstructed).logit).mean(),
-            "fake": as_fake(self.judge(fake).logit).mean(),
-        }
-        sign = self.penalty_sign
+        sign, penalty = self.penalty_sign, {}
         if sign:
-            terms["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(turn, fake)
-        return terms
+            penalty["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(turn, fake)
+        task = self.discriminator_task(turn.real, fake, turn.rng)
+        of_real, of_reconstructed, of_fake, *of_task = self.judge_each(turn.real, reconstructed, fake, *task.images)
+        terms = {
+            "real": w_real * as_real(of_real.logit).mean(),
+            "reconstructed": w_rec * as_real(of_reconstructed.logit).mean(),
+            "fake": as_fake(of_fake.logit).mean(),
+        }
+        return terms | penalty | task.cost(*(view.classes for view in of_task))
 
-    def generator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """|mean(s(D(x)) - s(D(G(z))))| (:342)."""
-        return {"score": (self.judge(real).logit.sigmoid() - self.judge(fake).logit.sigmoid()).mean().abs()}
+    def generator_loss(self, turn: base.Turn, fake: Tensor) -> dict[str, Tensor]:
+        """|mean(s(D(x)) - s(D(G(z))))| (:342), and the task."""
+        task = self.generator_task(turn.real, fake, turn.rng)
+        of_real, of_fake, *of_task = self.judge_each(turn.real, fake, *task.images)
+        score = (of_real.logit.sigmoid() - of_fake.logit.sigmoid()).mean().abs()
+        return {"score": score} | task.cost(*(view.classes for view in of_task))
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Weighted terms that the self-supervised task adds to the discriminator's loss."""
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+        """What the self-supervised task adds to the discriminator's loss."""
         del real, fake, rng
-        return {}
+        return NO_TASK
 
-    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Weighted terms that the self-supervised task adds to the generator's loss."""
+    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+        """What the self-supervised task adds to the generator's loss."""
         del real, fake, rng
-        return {}
+        return NO_TASK
 
     def real_weights(self, progress: float) -> tuple[float, float]:
         """(w_real, w_rec): 0.95 and 0.05; when decaying, 1 and 0 from three quarters on (:311-317)."""
@@ -187,23 +193,30 @@ class DistGANSS(DistGAN):
     classes = rotations.TURNS
     names_rotations = True
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
         """weight_d CE(C(turned real), r)."""
         del fake
         turned, _ = rotations.draw(rotations.all_turns(real), len(real), rng)
-        return {"task": self.options.weight_d * self.class_error(turned)}
+        return self.naming(turned)
 
-    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def naming(self, images: rotations.Labelled) -> Task:
+        """weight_d CE(C(images), labels)."""
+        weight = self.options.weight_d
+        return Task((images.images,), lambda classes: {"task": weight * cross_entropy(classes, images.labels)})
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
         """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
-        if self.options.weight_g == 0:
-            return {}
+        weight = self.options.weight_g
+        if weight == 0:
+            return NO_TASK
         turned_real, turned_fake = rotations.draw_alike(real, fake, rng)
-        difference = self.class_error(turned_fake) - self.class_error(turned_real)
-        return {"task": self.options.weight_g * difference.abs()}
-
-    def class_error(self, turned: rotations.Labelled) -> Tensor:
-        """CE(C(images), labels)."""
-        return cross_entropy(self.judge(turned.images).classes, turned.labels)
+        labels = turned_real.labels
+        return Task(
+            (turned_fake.images, turned_real.images),
+            lambda of_fake, of_real: {
+                "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
+            },
+        )
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The class head; of a head with a fifth class, 'fake', the other four."""
@@ -221,6 +234,6 @@ class DistGANMS(DistGANSS):
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
     classes = rotations.TURNS + 1
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
         """weight_d CE over N of the 4N turned real and N upright fake images."""
-        return {"task": self.options.weight_d * self.class_error(rotations.draw_mixed(real, fake, rng))}
+        return self.naming(rotations.draw_mixed(real, fake, rng))

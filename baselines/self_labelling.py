@@ -35,7 +35,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from baselines import base, games
 from baselines.averages import averaged
-from baselines.networks.base import Network
+from baselines.networks.base import Network, full_precision
 
 ASSUMED = "an assumption; the abstract does not say"
 
@@ -122,7 +122,8 @@ class SelfLabelling(base.Method):
             y = torch.randint(len(self.prototypes), (n,), generator=rng, device=rng.device)
             return self.prototypes[y] + z, y
         if self.options.distance == "cosine":
-            return z, (z @ normalize(self.prototypes).T).argmax(1)
+            with full_precision(z):
+                return z, (z @ normalize(self.prototypes).T).argmax(1)
         return z, torch.cdist(z, self.prototypes).argmin(1)
 
     def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -194,7 +195,7 @@ class SelfLabelling(base.Method):
         if self.options.fakes == "as_real":
             return weight.mean().expand_as(weight)
         of_real = weight.new_zeros(len(self.prototypes)).index_add(0, own, weight)
-        of_fake = torch.bincount(y, minlength=len(self.prototypes))
+        of_fake = weight.new_zeros(len(self.prototypes)).index_add(0, y, torch.ones_like(weight))  # waits for no GPU
         return (of_real[y] / of_fake[y]).clamp(max=1.0)
 
     @torch.no_grad()

@@ -13,7 +13,8 @@ from baselines.networks.base import Judgement
 from benchmark.data.base import Dataset, Prepared
 from benchmark.measures import named
 from benchmark.metrics.base import DiscriminatorMetric
-from benchmark.spec import Protocol
+from benchmark.precision import rounding
+from benchmark.spec import REFERENCE, Protocol
 from benchmark.training import Range, to_range
 
 BATCH = 250  # images that are judged together
@@ -43,7 +44,9 @@ class AtRest:
     def _each(self, view: Callable[[Tensor], T], images: Tensor) -> Iterator[T]:
         with torch.no_grad(), evaluating(self.method):
             for part in torch.split(images, BATCH):
-                yield view(to_range(part.to(self.device), self.image_range))
+                with rounding(REFERENCE, self.device):
+                    seen = view(to_range(part.to(self.device), self.image_range))
+                yield seen
 
 
 @contextmanager

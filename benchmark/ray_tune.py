@@ -28,7 +28,7 @@ from benchmark.store import TrialRecord
 from benchmark.suite_file import RETRIES
 from benchmark.trial import Job, Progress
 
-BATCH = 500  # trials that one run of Tune takes
+BATCH = 200  # trials that one run of Tune takes
 ASK_SECONDS = 0.5  # between two looks at the board
 
 

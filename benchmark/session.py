@@ -151,7 +151,11 @@ class Session:
                 for left in shared.others(keeper.settle):
                     chosen.run(left, keeper, stop)
         if keeper.depot:
-            keeper.depot.push(self.suite.specs)
+            try:
+                keeper.depot.push(self.suite.specs)
+            except OSError as error:
+                where = keeper.depot.storage.uri
+                self._say(f"{where} lacks results ({str(error).splitlines()[0]}): the next run brings them")
         if mirror:
             mirror.sync(self.records().values())
         return keeper

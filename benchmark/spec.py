@@ -13,9 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 
 NAMED = "__trial_id"  # where a trial keeps its identity, beside its fields
+
+Precision = Literal["float32", "tf32", "bfloat16"]  # of training; see benchmark/precision.py
+REFERENCE: Precision = "float32"
 
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -140,7 +143,7 @@ class TrialSpec(Frozen):
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
     average: Average | None = Field(default=None, description="ours: samples come from the generator itself")
-    precision: Literal["float32"] = Field(default="float32", description="ours: the same on every device")
+    precision: Precision = Field(default=REFERENCE, description="ours: the same on every device")
     protocol: Protocol
     seed: Seed
     version: int = RECIPE_VERSION

@@ -121,10 +121,11 @@ class Depot:
         return len(missing)
 
     def push(self, trial_ids: Iterable[str]) -> None:
-        """Bring the records of these trials that are not there, such as those of a time without the storage."""
+        """Bring the records of these trials that are missing or older there, as after a time without the storage."""
         there, store = self.storage.names("results"), Store(self.workspace.results)
         for trial_id in trial_ids:
-            if f"results/{trial_id}.json" not in there and (record := store.get(trial_id)):
+            path, size = store.path(trial_id), there.get(f"results/{trial_id}.json")
+            if path.exists() and path.stat().st_size != size and (record := store.get(trial_id)):
                 self.keep(record)
 
     def keep(self, record: TrialRecord) -> None:

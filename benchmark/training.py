@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from baselines.averages import averaged
 from baselines.base import Method, Turn
 from benchmark.data.images import Images
-from benchmark.spec import TrialSpec
+from benchmark.precision import lowered, rounding
+from benchmark.spec import REFERENCE, TrialSpec
 
 Range = tuple[float, float]
 
@@ -68,6 +69,7 @@ class Trainer:
         self.players = [self._player(name) for name in self.method.players]
         self.average = averaged(self.method.generator, self.spec.average.decay) if self.spec.average else None
         self.method.train()
+        self.moving = ""  # the player whose parameters, and no others, have gradients
 
     def _player(self, name: str) -> Player:
         settings = self.spec.optimizer
@@ -110,19 +112,27 @@ class Trainer:
     def _play(self, player: Player) -> None:
         drawn = self.images.draw(self.spec.batch_size, self.data_rng)
         real = to_range(drawn.images, self.image_range)
-        own = set(map(id, player.parameters))
-        for parameter in self.method.parameters():
-            parameter.requires_grad_(id(parameter) in own)
         turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
-        losses = self.method.loss(player.name, turn)
-        player.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        player.optimizer.step()
+        self._move(player)
+        with rounding(self.spec.precision, self.device):
+            with lowered(self.spec.precision, self.device):
+                losses = self.method.loss(player.name, turn)
+            player.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            player.optimizer.step()
         self.method.played(player.name)
         for term, value in (losses | turn.watched).items():
             key = f"{player.name}/{term}"
             value = value.detach() / player.turns
             self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def _move(self, player: Player) -> None:
+        """Gradients for a player's own parameters alone."""
+        if self.moving != player.name:
+            own = set(map(id, player.parameters))
+            for parameter in self.method.parameters():
+                parameter.requires_grad_(id(parameter) in own)
+            self.moving = player.name
 
     def mean_losses(self) -> dict[str, float]:
         """Mean of every loss term since the last call. Raises Diverged as `check` does."""
@@ -188,7 +198,8 @@ class Trainer:
         generator.train(protocol.batch_norm == "batch")
         try:
             for start in range(0, n, protocol.sample_batch):
-                images = generator(*self.method.generator_input(protocol.sample_batch, latents))
+                with rounding(REFERENCE, self.device):
+                    images = generator(*self.method.generator_input(protocol.sample_batch, latents))
                 yield to_uint8(images, self.image_range)[: n - start]
         finally:
             for name, buffer in generator.named_buffers():

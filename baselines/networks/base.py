@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from baselines.networks.resized import channels_last
+
 Shape = tuple[int, int, int]
+
+FEW = 16  # maps that four times as many are made of at once
 
 
 class Judgement(NamedTuple):
@@ -124,8 +129,12 @@ class Heads(nn.Module):
         self.conditions = nn.Linear(judged, conditions, bias=False) if conditions else None
 
     def forward(self, features: Tensor, judged: Tensor | None = None) -> Judgement:
-        """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement."""
-        judged = features if judged is None else judged
+        """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement, in float32 at least."""
+        with full_precision(features):
+            features = in_full(features)
+            return self._judgement(features, features if judged is None else in_full(judged))
+
+    def _judgement(self, features: Tensor, judged: Tensor) -> Judgement:
         none = features.new_zeros(len(features), 0)
         return Judgement(
             logit=self.logit(judged).squeeze(1) if self.logit else features.new_zeros(len(features)),
@@ -142,6 +151,18 @@ def without_logit(discriminator: nn.Module) -> nn.Module:
         raise TypeError(f"{type(discriminator).__name__} has no Heads as heads")
     heads.logit = None
     return discriminator
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Where nothing is done in a lower precision, whatever is around it."""
+    kind = x.device.type
+    lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if lowered else nullcontext()
+
+
+def in_full(x: Tensor) -> Tensor:
+    """The same numbers as float32, or as float64 where they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Conditional(nn.Module):
@@ -181,7 +202,7 @@ class ConditionalBatchNorm(Conditional):
 def modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """(N, C, ...) maps times (N, C) scales plus (N, C) shifts."""
     maps = (*scale.shape, *(1 for _ in x.shape[2:]))
-    return x * scale.view(maps) + shift.view(maps)
+    return x * scale.view(maps).to(x.dtype) + shift.view(maps).to(x.dtype)
 
 
 Norm = Callable[[int], nn.Module]
@@ -216,7 +237,22 @@ def spectral_norm_(module: nn.Module, besides: Sequence[nn.Module | None] = ()) 
     for layer in list(module.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer not in besides:
             parametrizations.spectral_norm(layer)
+            found = layer.get_submodule("parametrizations.weight")
+            found[0] = _InFullPrecision(found[0])  # type: ignore[operator,index]
     return module
+
+
+class _InFullPrecision(nn.Module):
+    """A parametrisation that a lower precision of what is around it does not reach."""
+
+    def __init__(self, of: nn.Module) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with full_precision(weight):
+            found: Tensor = self.of(weight)
+        return found
 
 
 class SameConv(nn.Conv2d):
@@ -232,11 +268,18 @@ class SameConv(nn.Conv2d):
         for size in (x.shape[3], x.shape[2]):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, pads) if any(pads) else x)
+        left, right, top, bottom = pads
+        if (left, top) == (right, bottom):
+            return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
+        return F.conv2d(F.pad(channels_last(x), pads), self.weight, self.bias, self.stride)
 
 
 class SameDeconv(nn.ConvTranspose2d):
-    """Stride-2 transposed convolution that doubles the size: the transpose of TensorFlow's SAME."""
+    """Stride-2 transposed convolution that doubles the size: the transpose of TensorFlow's SAME.
+
+    With an odd kernel its first row and column of zeros are one less than the last, which torch's own has only the
+    other way round: it is done on turned maps, or, for few maps, as four convolutions at once (`interleaved`).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel, stride=2, padding=(kernel - 2) // 2, bias=bias)
@@ -244,7 +287,29 @@ class SameDeconv(nn.ConvTranspose2d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, outputs, 2H, 2W)."""
         del output_size
-        return super().forward(x)[:, :, : 2 * x.shape[2], : 2 * x.shape[3]]
+        x, kernel = channels_last(x), self.kernel_size[0]
+        if kernel % 2 == 0:
+            return super().forward(x)
+        if kernel == 5 and self.out_channels <= FEW:
+            return interleaved(x, self.weight, self.bias)
+        turned = F.conv_transpose2d(
+            x.flip(2, 3), self.weight.flip(2, 3), self.bias, stride=2, padding=(kernel - 1) // 2, output_padding=1
+        )
+        return turned.flip(2, 3)
+
+
+def interleaved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 5x5 SameDeconv by its (inputs, outputs, 5, 5) weight, as a 3x3 convolution to all four pixels of a square.
+
+    With few outputs it is faster: there are four times as many, and they fill the processor's vectors.
+    """
+    inputs, outputs = weight.shape[:2]
+    squares = F.pad(weight, (1, 0, 1, 0)).view(inputs, outputs, 3, 2, 3, 2).flip(2, 4)
+    squares = squares.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 3, 3)
+    found = F.conv2d(x, squares, None if bias is None else bias.repeat(4), padding=1)
+    n, _, height, width = found.shape
+    pixels = found.permute(0, 2, 3, 1).reshape(n, height, width, 2, 2, outputs).transpose(2, 3)
+    return pixels.reshape(n, 2 * height, 2 * width, outputs).permute(0, 3, 1, 2)
 
 
 class Reshape(nn.Module):
@@ -255,5 +320,6 @@ class Reshape(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reshape all but the first axis."""
-        return torch.reshape(x, (len(x), *self.shape))
+        """Reshape all but the first axis; maps come with their channels last."""
+        found = torch.reshape(x, (len(x), *self.shape))
+        return channels_last(found) if found.ndim == 4 else found

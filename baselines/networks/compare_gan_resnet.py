@@ -33,10 +33,8 @@ starts from noise.
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from baselines.networks.base import (
     Chain,
@@ -54,6 +52,7 @@ from baselines.networks.base import (
     spectral_norm_,
 )
 from baselines.networks.residual import Residual, conv3
+from baselines.networks.resized import ConvDown, UpConv
 
 DEVIATION = 0.02
 EPSILON, MOMENTUM = 1e-5, 0.1
@@ -141,16 +140,6 @@ class SelfModulatedBatchNorm(Conditional):
         return modulated(self.norm(x), self.scale(hidden), self.shift(hidden))
 
 
-class Unpool(nn.Module):
-    """Each pixel becomes the upper left one of four, the others 0."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 2H, 2W)."""
-        n, channels, height, width = x.shape
-        spread = F.pad(x[:, :, :, None, :, None], (0, 1, 0, 0, 0, 1))
-        return torch.reshape(spread, (n, channels, 2 * height, 2 * width))
-
-
 class _GivenItsLatents(nn.Module):
     """A generator whose condition is its own input."""
 
@@ -192,23 +181,24 @@ def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> Chain:
 
 
 def _block(inputs: int, outputs: int, norm: Norm, up: bool) -> Residual:
-    unpool = [Unpool()] if up else []
+    def first() -> nn.Module:
+        return UpConv(inputs, outputs, "zeros") if up else conv3(inputs, outputs)
+
     body = Chain(
         norm(inputs),
         nn.ReLU(inplace=True),
-        *unpool,
-        conv3(inputs, outputs),
+        first(),
         norm(outputs),
         nn.ReLU(inplace=True),
         conv3(outputs, outputs),
     )
-    return Residual(body, nn.Sequential(*unpool, conv3(inputs, outputs)))
+    return Residual(body, first())
 
 
 def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
-    pooling = [nn.AvgPool2d(2)] if down else []
-    body = nn.Sequential(nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), *pooling)
-    return Residual(body, nn.Sequential(conv3(inputs, outputs), *pooling))
+    last = ConvDown if down else conv3
+    body = nn.Sequential(nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), last(outputs, outputs))
+    return Residual(body, last(inputs, outputs))
 
 
 def _initialised(network: nn.Module) -> nn.Module:

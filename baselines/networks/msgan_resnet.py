@@ -10,6 +10,7 @@ The widths of the scripts, 128 for 32x32, are doubled inside the code for genera
 discriminator; here 64 is one unit for all of them.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -79,26 +80,30 @@ class _Discriminator(nn.Module):
         return judgement
 
 
-def _down(channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 1, stride=2)
+def _down(inputs: int, outputs: int, kernel: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """A convolution, and the 1x1 one with stride 2 that follows it in the source.
+
+    That one looks at every other pixel either way, so the first has the stride: it need not make the others.
+    """
+    return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.Conv2d(outputs, outputs, 1)
 
 
 def _first_block(inputs: int, outputs: int) -> Residual:
     return Residual(
-        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), _down(outputs)),
-        nn.Sequential(_down(inputs), nn.Conv2d(inputs, outputs, 1)),
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), *_down(outputs, outputs, 3)),
+        nn.Sequential(nn.Conv2d(inputs, inputs, 1, stride=2), nn.Conv2d(inputs, outputs, 1)),
     )
 
 
 def _block(inputs: int, outputs: int, down: bool) -> Residual:
-    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs)]
-    shortcut: list[nn.Module] = []
-    if down or inputs != outputs:
-        shortcut.append(nn.Conv2d(inputs, outputs, 1))
+    last = _down(outputs, outputs, 3) if down else (conv3(outputs, outputs),)
+    shortcut: Sequence[nn.Module] = ()
     if down:
-        body.append(_down(outputs))
-        shortcut.append(_down(outputs))
-    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
+        shortcut = _down(inputs, outputs, 1)
+    elif inputs != outputs:
+        shortcut = (nn.Conv2d(inputs, outputs, 1),)
+    body = nn.Sequential(nn.ReLU(), conv3(inputs, outputs), nn.ReLU(inplace=True), *last)
+    return Residual(body, nn.Sequential(*shortcut))
 
 
 def _encoder_block(inputs: int, outputs: int) -> Residual:

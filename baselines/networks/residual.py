@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from baselines.networks.base import Chain, Conditional, Norm, Reshape
+from baselines.networks.resized import ConvDown, UpConv, channels_last
 
 
 class Plan(NamedTuple):
@@ -40,6 +41,7 @@ class Residual(Conditional):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """body(x) + shortcut(x)."""
+        x = channels_last(x)
         body = self.body(x, condition) if isinstance(self.body, Conditional) else self.body(x)
         total: Tensor = body + self.shortcut(x)
         return total
@@ -53,21 +55,24 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
 def first_block_down(inputs: int, outputs: int) -> Residual:
     """conv3-ReLU-conv3, half the side by averages; the shortcut averages first."""
     return Residual(
-        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), conv3(outputs, outputs), nn.AvgPool2d(2)),
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), ConvDown(outputs, outputs)),
         nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
     )
 
 
 def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: bool = False) -> Residual:
-    """ReLU-conv3-ReLU-conv3, half the side by averages where `down`; `rectified`: the shortcut has a ReLU too."""
-    body: list[nn.Module] = [nn.ReLU(), conv3(inputs, inner), nn.ReLU(inplace=True), conv3(inner, outputs)]
+    """ReLU-conv3-ReLU-conv3, half the side by averages where `down`; `rectified`: the shortcut has a ReLU too.
+
+    The shortcut is averaged before its 1x1 convolution, which gives the same as after it.
+    """
+    last = ConvDown(inner, outputs) if down else conv3(inner, outputs)
     shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
+    if down:
+        shortcut.append(nn.AvgPool2d(2))
     if down or inputs != outputs:
         shortcut.append(nn.Conv2d(inputs, outputs, 1))
-    if down:
-        body.append(nn.AvgPool2d(2))
-        shortcut.append(nn.AvgPool2d(2))
-    return Residual(nn.Sequential(*body), nn.Sequential(*shortcut))
+    body = nn.Sequential(nn.ReLU(), conv3(inputs, inner), nn.ReLU(inplace=True), last)
+    return Residual(body, nn.Sequential(*shortcut))
 
 
 def generator(
@@ -81,7 +86,8 @@ def generator(
 ) -> Chain:
     """Linear, blocks that double the side, norm-ReLU-conv3 to so many `channels`, and `end`.
 
-    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut up-conv1. `norms`: that of the blocks and the last one.
+    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut conv1-up, which gives the same as up-conv1.
+    `norms`: that of the blocks and the last one.
     """
     norm, last_norm = norms
     maps = [width * units for units in plan.generator]
@@ -93,12 +99,11 @@ def generator(
         body = Chain(
             norm(inputs),
             nn.ReLU(inplace=True),
-            nn.Upsample(scale_factor=2, mode=upsampling),
-            conv3(inputs, outputs),
+            UpConv(inputs, outputs, upsampling),
             norm(outputs),
             nn.ReLU(inplace=True),
             conv3(outputs, outputs),
         )
-        shortcut = nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(inputs, outputs, 1))
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode=upsampling))
         layers.append(Residual(body, shortcut))
     return Chain(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)

@@ -1,6 +1,9 @@
 """Parameters of layers, by hand, and how the tests look at networks too large to run."""
 
 import torch
+from torch import nn
+
+from baselines.networks.resized import UpConv
 
 
 def conv(kernel, inputs, outputs, bias=True):
@@ -32,3 +35,9 @@ def judged(network, classes, n=2):
         return network.discriminator(classes)(torch.empty(n, *network.shape))
 
     return [tuple(part.shape) for part in without_memory(judge)]
+
+
+def upsamplings(generator):
+    """How each of its layers makes maps larger, in a convolution or before the shortcut's sum."""
+    larger = (m for m in generator.modules() if isinstance(m, nn.Upsample | UpConv))
+    return [m.mode if isinstance(m, nn.Upsample) else m.upsampling for m in larger]

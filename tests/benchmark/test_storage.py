@@ -134,6 +134,9 @@ def test_records_are_brought_and_taken_over(job, depot, tmp_path):
     depot.push(ids)
     assert depot.storage.names("checkpoints") == {}
     assert (depot.workspace.samples / record.trial_id / "step-00000003.png").read_bytes() == b"sheet"
+    Store(depot.workspace.results).put(record.model_copy(update={"attempts": ["no luck"]}))
+    depot.push(ids)
+    record = Store(depot.workspace.results).get(record.trial_id)
     other = Depot(depot.storage, Workspace.at(tmp_path / "other"))
     assert (other.pull(ids), other.pull(ids)) == (1, 0)
     assert Store(other.workspace.results).get(record.trial_id) == record

@@ -1,0 +1,100 @@
+"""The measurement of training steps: both sides compute the same, and what it found is told in full."""
+
+import json
+
+import pytest
+import torch
+
+from baselines.base import Turn
+from perf import plain, step
+
+PLAYERS = [(case, player) for case in step.CASES for player in step.CASES[case].plain().players]
+
+
+@pytest.fixture
+def _double():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def sides(name):
+    """The two of a case with narrow nets and equal weights; spectral norms have converged, so that calls count for
+    nothing."""
+    case = step.CASES[name]
+    method = step.trainer(case, "float32", batch=8, width=2).method.double()
+    images = torch.rand(8, *case.shape)
+    if name == "ssgan_resnet32":
+        with torch.no_grad():
+            for _ in range(500):
+                method.discriminator(images)
+    theirs = case.plain(2).double()
+    plain.same_weights(theirs, method)
+    return method, theirs, images * 2 - 1 if name == "ssgan_resnet32" else images
+
+
+@pytest.mark.usefixtures("_double")
+@pytest.mark.parametrize(("name", "player"), PLAYERS)
+def test_both_sides_have_the_same_losses_and_gradients(name, player):
+    method, theirs, real = sides(name)
+    of_theirs = theirs.loss(player, real, torch.Generator().manual_seed(1))
+    of_ours = method.loss(player, Turn(real, 0.0, torch.Generator().manual_seed(1)))
+    assert of_ours.keys() == of_theirs.keys()
+    for term in of_ours:
+        torch.testing.assert_close(of_ours[term], of_theirs[term], rtol=1e-9, atol=1e-11)
+    pairs = [
+        pair
+        for module, other in zip(method.modules_of(player), theirs.moved_by(player), strict=True)
+        for pair in zip(module.parameters(), other.parameters(), strict=True)
+    ]
+    found = torch.autograd.grad(sum(of_ours.values()), [ours for ours, _ in pairs])
+    expected = torch.autograd.grad(sum(of_theirs.values()), [other for _, other in pairs])
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_ratios_are_taken_within_a_turn():
+    seconds = {step.PLAIN: [4.0, 6.0, 2.0], "float32": [2.0, 1.0, 2.0]}
+    found = step.summary(seconds, {step.PLAIN: 8 * 10**9, "float32": 10**9})["float32"]
+    assert found == {"seconds": [1, 2, 2], "times": [1, 2, 6], "gflop": 1, "gflop_per_second": 0.5}
+
+
+def test_the_plain_loop_needs_more_operations_for_the_same_step():
+    counts = {side: step.counted(play) for side, play in few_sides().items()}
+    assert counts["float32"] == counts["bfloat16"]
+    assert counts[step.PLAIN] > 1.2 * counts["float32"]
+
+
+def few_sides():
+    return step.sides_of(step.CASES["ssgan_resnet32"], ["float32", "bfloat16"], batch=4, width=2)
+
+
+@pytest.mark.parametrize(
+    ("operation", "group"),
+    [
+        ("aten::convolution_backward", "convolutions"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::upsample_bilinear2d_backward", "pooling and interpolation"),
+        ("aten::copy_", "copies, padding, turns"),
+        ("aten::leaky_relu", step.OTHER),
+    ],
+)
+def test_operations_have_their_groups(operation, group):
+    assert step.group_of(operation) == group
+
+
+def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys):
+    quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
+    threads = torch.get_num_threads()
+    result = step.main(["--case", "ssgan_resnet32", *quick, "--json", str(tmp_path / "out.json")])
+    assert json.loads((tmp_path / "out.json").read_text()) == json.loads(json.dumps(result))
+    sides = {step.PLAIN, "float32", "bfloat16"}
+    assert set(result["seconds"]) == set(result["profiles"]) == set(result["summary"]) == sides
+    assert all(len(values) == 2 and min(values) > 0 for values in result["seconds"].values())
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in result["profiles"].values())
+    assert set(result["limits_gflop_per_second"]) == {"float32", "bfloat16"}
+    assert {"settings", "environment", "load"} <= set(result)
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in (*sides, "convolutions", "limit"))
+    assert torch.get_num_threads() == threads
