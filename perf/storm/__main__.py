@@ -2,7 +2,7 @@
 
     python -m perf.storm --kills 30 --inprocess-kills 10 --seed 0 --json storm.json
 
-A suite of seven methods is trained once undisturbed, in this process's own time. Then storms go over fresh workspaces:
+A suite of seven methods is trained once undisturbed. Then storms go over fresh workspaces:
 with Ray the workers, the driver, its board, the raylet, the global control store and an MLflow tracking server are hit,
 with SIGKILL and, where a program can hear it, SIGTERM or SIGINT; in-process only the driver can be. After each kill
 that ends the command the same command is started again. When a suite is finished before its kills are over, the rest
