@@ -6,12 +6,10 @@ it has seen; so it is started anew after some hundreds of them, and its memory d
 """
 
 import gc
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +18,7 @@ from benchmark.attempts import Attempts, Listener
 from benchmark.errors import Lost
 from benchmark.ray_board import Board, Said
 from benchmark.ray_cluster import first_line, own_cluster
+from benchmark.ray_folders import fresh
 from benchmark.ray_reasons import PREEMPTED
 from benchmark.revision import revision
 from benchmark.stopping import Stopping
@@ -62,8 +61,7 @@ class RayTune:
         from benchmark.ray_feed import AllStopped, Feed, Relay
         from benchmark.ray_worker import Slot
 
-        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:8]}"
-        try:
+        with fresh(self.folder) as name:
             tune.Tuner(
                 tune.with_resources(Slot, {"cpu": job.cpus, "gpu": job.gpus}),
                 tune_config=tune.TuneConfig(
@@ -86,9 +84,7 @@ class RayTune:
                     failure_config=tune.FailureConfig(max_failures=0),
                 ),
             ).fit()
-        finally:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            gc.collect()  # the trials of a run of Tune hold each other
+        gc.collect()  # the trials of a run of Tune hold each other
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmark import plugins, ray_cluster, report
+from benchmark import plugins, ray_cluster, ray_folders, report
 from benchmark.claims import Claims
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
@@ -137,6 +137,7 @@ class Session:
         store, claims = Store(self.workspace.results), Claims(self.workspace.claims)
         view = View(lines_of(self.suite, plan.todo), self.console)
         keeper = Keeper(store, mirror, view, self.workspace.checkpoints, claims, self._say, self._depot)
+        ray_folders.sweep(self.workspace.ray)
         keeper.forget(trial_id for trial_id, record in plan.records.items() if record.status != "failed")
         if mirror:
             mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
