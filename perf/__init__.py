@@ -1,1 +1,1 @@
-"""Measurements of speed. Each is a module that is run by hand: `python -m perf.images`."""
+"""Measurements, and a storm. Each is a module that is run by hand: `python -m perf.images`."""

@@ -2,7 +2,7 @@
 
     python -m perf.storm --kills 30 --inprocess-kills 10 --seed 0 --json storm.json
 
-A suite of seven methods is trained once undisturbed. Then storms go over fresh workspaces:
+A suite of six methods, one of them in two ways, is trained once undisturbed. Then storms go over fresh workspaces:
 with Ray the workers, the driver, its board, the raylet, the global control store and an MLflow tracking server are hit,
 with SIGKILL and, where a program can hear it, SIGTERM or SIGINT; in-process only the driver can be. After each kill
 that ends the command the same command is started again. When a suite is finished before its kills are over, the rest
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--kills", type=int, default=30, help="over the runner with Ray")
     parser.add_argument("--inprocess-kills", type=int, default=10, help="over the runner without it")
     parser.add_argument("--seed", type=int, default=0, help="of the schedule")
-    parser.add_argument("--seeds", type=int, default=2, help="of the suite: trials of each of its seven methods")
+    parser.add_argument("--seeds", type=int, default=2, help="of the suite: trials of each of its seven rows")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--minutes", type=float, default=240.0, help="after which no kill comes any more")
     parser.add_argument("--folder", type=Path, help="keep everything there; else it is removed when nothing is wrong")
