@@ -47,7 +47,7 @@ def sync(
     from benchmark.tracking_writer import REPORT
 
     place = Workspace.at(workspace)
-    records = Store(place.results).find(loaded.specs)
+    records = Store(place.results).without_pictures(loaded.specs)
     if not records:
         _say(f"nothing to mirror: no trial of {loaded.path} has a record in {place.results}")
         return

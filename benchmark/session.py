@@ -140,7 +140,7 @@ class Session:
         ray_folders.sweep(self.workspace.ray)
         keeper.forget(trial_id for trial_id, record in plan.records.items() if record.status != "failed")
         if mirror:
-            mirror.sync(self.records().values())  # verdicts are over all seeds, also those of earlier runs
+            mirror.sync(self._records_to_mirror())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
             jobs = self._jobs(plan.todo.values())
             shared = Shared(jobs, claims, store, plan.stamps, keeper.done_elsewhere, self._say)
@@ -158,12 +158,16 @@ class Session:
                 where = keeper.depot.storage.uri
                 self._say(f"{where} lacks results ({str(error).splitlines()[0]}): the next run brings them")
         if mirror:
-            mirror.sync(self.records().values())
+            mirror.sync(self._records_to_mirror())
         return keeper
 
     def records(self) -> dict[str, TrialRecord]:
         """All records of the suite that exist by now."""
         return Store(self.workspace.results).find(self.suite.specs)
+
+    def _records_to_mirror(self) -> Iterable[TrialRecord]:
+        """All of them without their pictures, which the mirror reads where it lacks them: thousands fill the memory."""
+        return Store(self.workspace.results).without_pictures(self.suite.specs).values()
 
     def shown_records(self) -> dict[str, TrialRecord]:
         """The same for a report, which shows one picture of each cell: those of the other trials are not read."""

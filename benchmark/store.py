@@ -235,6 +235,11 @@ def _stamp(found: os.stat_result) -> Stamp:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
+def without_picture(record: TrialRecord) -> TrialRecord:
+    """The record without its contact sheet, which is most of it."""
+    return record.model_copy(update={"samples_png": ""})
+
+
 def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
     """Where the small contact sheet of one measurement stands: 4 x 4 images of fixed latents, as PNG.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.cells import Cell
 from benchmark.spec import canonical, digest
-from benchmark.store import TrialRecord, sheet_path
+from benchmark.store import Store, TrialRecord, sheet_path, without_picture
 from benchmark.suite import Suite
 from benchmark.tracking_report import files_of_report, standings, tags_of_report
 from benchmark.tracking_terms import (
@@ -62,7 +62,8 @@ class Writer:
         self.experiment = ""
         self.written: list[str] = []  # trial ids, and REPORT, whose runs were made
         self._client: Any = None
-        self._known: dict[str, TrialRecord] = {}
+        self._store = Store(workspace.results)
+        self._known: dict[str, TrialRecord] = {}  # without their pictures
         self._trouble: Exception | None = None  # why the last batch was given up
         self._cells: dict[str, list[Cell]] = defaultdict(list)
         for cell in suite.cells:
@@ -77,7 +78,7 @@ class Writer:
         failures, trouble = 0, None
         runs: dict[str, list[Any]] = {}
         verdicts: Mapping[str, Mapping[str, str]] = {}
-        self._known |= {record.trial_id: record for record in records}
+        self._known |= {record.trial_id: without_picture(record) for record in records}
         try:
             self._connect()
             self.experiment = self._experiment()
@@ -115,7 +116,7 @@ class Writer:
         for trial_id in list(wanted):
             for cell in self._cells[trial_id]:
                 ids = [spec.trial_id for spec in cell.specs]
-                wanted |= {one: self._known[one] for one in ids if one in self._known}
+                wanted |= {one: self._known[one] for one in ids if one in self._known and one not in wanted}
         return list(wanted.values())
 
     def _connect(self) -> None:
@@ -168,7 +169,8 @@ class Writer:
         """Leave exactly one run of this trial: the newest complete one."""
         cells = self._cells[record.trial_id]
         published = published_of(record.spec, cells)
-        content = record.model_dump_json() + canonical({key: one.value for key, one in published.items()})
+        bare = record.model_dump_json(exclude={"samples_png"})  # the picture is of the same training
+        content = bare + canonical({key: one.value for key, one in published.items()})
         mark = hashlib.sha256(content.encode()).hexdigest()[:16]
         tags = tags_of(record, self.suite, cells, verdicts)
         end = milliseconds(record.finished)
@@ -178,7 +180,8 @@ class Writer:
                 self._set_tags(kept, tags)
             return
         run_id = self._client.create_run(self.experiment, milliseconds(record.started), tags).info.run_id
-        self._log(run_id, tags["mlflow.runName"], record, {key: one.value for key, one in published.items()})
+        whole = record if record.samples_png else self._store.get(record.trial_id) or record
+        self._log(run_id, tags["mlflow.runName"], whole, {key: one.value for key, one in published.items()})
         self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
         self._client.set_tag(run_id, "mirrored", mark)
         self.written.append(record.trial_id)
