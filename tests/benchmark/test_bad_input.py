@@ -25,7 +25,7 @@ from mutations import LONG, NASTY, as_yaml, harmed_bytes, mutants
 from oracle import TRAP, Room, storm
 from PIL import Image
 
-from benchmark import checkpoint, cli, plugins, trial
+from benchmark import checkpoint, cli, pace, plugins, trial
 from benchmark.calibration import Calibration, Timing
 from benchmark.data import download
 from benchmark.extractors import digits
@@ -428,7 +428,8 @@ def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
 
     with patch.context() as saving:
         saving.setattr(checkpoint, "save", keep)
-        saving.setattr(trial, "CHECKPOINT_SECONDS", 0.0)
+        saving.setattr(pace, "SECONDS", 0.0)
+        saving.setattr(pace, "SHARE", float("inf"))
         run_or_refuse(room, expected, [])
     path, whole = next(iter(kept.items()))
     while True:
