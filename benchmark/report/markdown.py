@@ -193,7 +193,8 @@ def _differences(rows: list[Row]) -> list[str]:
     if any(result.difference for result in results):
         lines.append(
             "- **95 % interval** is the t-interval of the measured mean over training seeds; **difference** is measured"
-            " minus published, with its 95 % interval. Of many verdicts some are wrong by chance."
+            " minus published, with its 95 % interval, and in brackets where nothing is judged. Of many verdicts some"
+            " are wrong by chance."
         )
     if any(result.aggregate and result.aggregate.sampling_spread is not None for result in results):
         lines.append(

@@ -104,6 +104,15 @@ def test_footnotes_tell_source_mismatch_and_doubt(document):
     assert "</sup> published: the authors' own run" in document
 
 
+def test_a_difference_that_is_not_judged_is_in_brackets_and_has_no_interval(document, suite, mixed):
+    assert "in brackets where nothing is judged" in document
+    for row in rows(suite, mixed):
+        for result in row.results.values():
+            if result.difference and result.verdict is Verdict.NO_REFERENCE:
+                shown = f"({result.difference.estimate:+.{result.output.digits}f})"
+                assert f"| {shown} |" in document
+
+
 def test_only_verdicts_that_occur_are_explained(document, suite, mixed):
     used = {result.verdict for row in rows(suite, mixed) for result in row.results.values() if result.published}
     for verdict in Verdict:
