@@ -21,13 +21,31 @@ LONGEST = 1200  # characters in a line of a message
 Told = Callable[[str, int, int | None], None]  # what, how much of it is done, of how much
 console = Console(width=None if sys.stdout.isatty() else 120)
 
+
+def _folder(text: str | Path) -> Path:
+    """Refuses an empty name, which would silently be the working directory: an unset variable, as a rule."""
+    if not str(text):
+        raise typer.BadParameter("the name of the folder is empty")
+    return Path(text)
+
+
 SuiteArgument = Annotated[Path, typer.Argument(help="A suite file, for example suites/quickstart.yaml.")]
 WorkspaceOption = Annotated[
     Path,
-    typer.Option(envvar=WORKSPACE_VARIABLE, help="Results, checkpoints, prepared data and the MLflow store live here."),
+    typer.Option(
+        envvar=WORKSPACE_VARIABLE,
+        parser=_folder,
+        metavar="DIR",
+        help="Results, checkpoints, prepared data and the MLflow store live here.",
+    ),
 ]
-DataOption = Annotated[Path, typer.Option(envvar=DATA_VARIABLE, help="Where the raw files of datasets are looked for.")]
-ReportOption = Annotated[Path | None, typer.Option(help="Default: reports/<suite>/.")]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        envvar=DATA_VARIABLE, parser=_folder, metavar="DIR", help="Where the raw files of datasets are looked for."
+    ),
+]
+ReportOption = Annotated[Path | None, typer.Option(parser=_folder, metavar="DIR", help="Default: reports/<suite>/.")]
 ScaleOption = Annotated[str | None, typer.Option(help="A scale of the suite; default: its first.")]
 SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Train seeds 0 .. N-1 instead of the suite's.")]
 OnlyOption = Annotated[
