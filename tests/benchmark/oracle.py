@@ -78,7 +78,7 @@ class _Watch:
 
     def _judge(self, event: str, path: Any) -> None:
         assert self.seen is not None
-        if isinstance(path, int):
+        if isinstance(path, int) or str(path) == "/proc":  # is there, and is asked for as the parent of another
             return
         where = os.path.normpath(Path.cwd() / os.fsdecode(path))
         if not where.startswith(self.inside) and not any(part in where for part in ALLOWED):
