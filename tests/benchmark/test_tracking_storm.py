@@ -106,7 +106,8 @@ def test_every_kind_of_refusal_is_survived(ground: Ground) -> None:
         mirror.close(timeout=20)
         ground.proxy.mood = "pass"
         mirror.close(timeout=300)
-        assert (mirror.problem is None) == (mood == "slow"), (mood, mirror.problem)
+        if mood != "silent":  # its second try may come when the server answers again
+            assert (mirror.problem is None) == (mood == "slow"), (mood, mirror.problem)
     caught_up(ground)
 
 
