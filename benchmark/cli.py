@@ -31,6 +31,7 @@ from benchmark.cli_options import (
     console,
     print_json,
     progress,
+    report_folder,
     tell,
 )
 from benchmark.errors import Lost, Unwritten, UserError
@@ -276,8 +277,8 @@ def _session(
     suite = restricted(load_suite(path, scale, seeds), only or ())
     from benchmark.session import Session
 
-    folder = report_dir or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)  # never a part
-    return Session(suite, Workspace.at(workspace), absolute(data_dir, "--data-dir"), folder, console)
+    folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
+    return Session(suite, Workspace.at(workspace), data, folder, console)
 
 
 def _placed(session: Any, address: str | None, storage: str | None) -> Any:

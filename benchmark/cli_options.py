@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from benchmark.errors import steers
-from benchmark.suite import RunnerName
+from benchmark.suite import RunnerName, Suite
 from benchmark.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 
 __all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
@@ -70,6 +70,11 @@ CalibrateOption = Annotated[
     bool, typer.Option("--calibrate", help="Time what is not known yet: some seconds a kind of trial, kept.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def report_folder(chosen: Path | None, suite: Suite) -> Path:
+    """Where the report of a suite stands; that of a part of it never takes the place of the whole."""
+    return chosen or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)
 
 
 def print_json(value: Any) -> None:

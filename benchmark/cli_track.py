@@ -16,6 +16,7 @@ from benchmark.cli_options import (
     WorkspaceOption,
     complain,
     console,
+    report_folder,
 )
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace
@@ -51,7 +52,7 @@ def sync(
     if not records:
         _say(f"nothing to mirror: no trial of {loaded.path} has a record in {place.results}")
         return
-    folder = report_dir or Path("reports") / (f"{loaded.name}-only" if loaded.only else loaded.name)
+    folder = report_folder(report_dir, loaded)
     mirror = Mirror(loaded, place)
     mirror.sync(records.values())
     rendered = _is_of(folder, loaded)
@@ -68,7 +69,7 @@ def sync(
         complain(f"MLflow: {len(new)} of {len(records)} trials written; {mirror.problem}; run the same command again")
         raise typer.Exit(1)
     _say(f"MLflow at {mirror.place}: {len(new)} of {len(records)} trials written, the others were there; report {told}")
-    _say(f"{mirror.ui_command}" + (f"\n  then open {mirror.page}" if mirror.page else ""))
+    _say(mirror.how_to_look)
 
 
 def _is_of(folder: Path, suite: Suite) -> bool:

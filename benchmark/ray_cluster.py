@@ -162,7 +162,7 @@ def _check_room(address: str, each: Resources) -> None:
     """Raises UserError when no node could ever hold a trial."""
     gpus = each.gpus if gpus_there() else 0.0
     rooms = [(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in nodes()]
-    if not any(room[0] >= each.cpus and room[1] >= min(gpus, room[1] if gpus else 0.0) >= gpus for room in rooms):
+    if not any(room[0] >= each.cpus and room[1] >= gpus for room in rooms):
         there = "; ".join(f"{cpus:g} CPUs, {held:g} GPUs" for cpus, held in sorted(set(rooms))) or "none"
         raise UserError(
             f"--address {address}: no node can hold a trial, which needs {each.cpus} CPUs and {gpus:g} GPUs on one node"

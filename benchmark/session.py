@@ -209,7 +209,7 @@ class Session:
         elif mirror.problem:
             self._say(f"MLflow mirror incomplete: {mirror.problem}; the next run catches up")
         else:
-            self._say(f"MLflow: {mirror.ui_command}" + (f"\n  then open {mirror.page}" if mirror.page else ""))
+            self._say(f"MLflow: {mirror.how_to_look}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -108,6 +108,11 @@ class Mirror:
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
         return f"{server}/#/experiments/{self._writer.experiment}/runs?workflowType=machine_learning"
 
+    @property
+    def how_to_look(self) -> str:
+        """The command that shows it, and then the page to open, if one is known."""
+        return self.ui_command + (f"\n  then open {self.page}" if self.page else "")
+
     def _work(self) -> None:
         while True:
             with self._changed:

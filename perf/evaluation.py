@@ -13,7 +13,6 @@ from the kept factor, beside the eigenvalues that torch-fidelity takes and the m
 """
 
 import argparse
-import json
 import math
 import os
 import statistics
@@ -21,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmark import environment, measuring, trial
+from benchmark import measuring, trial
 from benchmark.data.base import Arrays, Prepared
 from benchmark.extractors.inception import Inception
 from benchmark.measuring import Gauge, Instruments
 from benchmark.metrics.fid import distance, factor, gaussian
 from benchmark.spec import Protocol
 from perf.images import Synthetic
+from perf.result import kept
 from perf.seeded import seeded_inception
 
 CPU = torch.device("cpu")
@@ -273,24 +272,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args(arguments)
-    date, load = datetime.now(UTC).date().isoformat(), os.getloadavg()
+    load = os.getloadavg()
     with threads(options.threads), tempfile.TemporaryDirectory() as scratch:
         seconds, numbers = whole_measurements(options.metrics, options.images, options.repeats, Path(scratch))
         seconds["end of a FID"] = ends(options.width, options.repeats)
-        machine = environment.describe("cpu", options.threads)
     found = summary(seconds)
-    packages = {name: environment.package_version(name) for name in ("scipy", "torch-fidelity")}
-    result = {
-        "date": date,
-        "load": load,
-        "settings": {key: value for key, value in vars(options).items() if key != "json"},
-        "environment": machine | packages,
-        "numbers": numbers,
-        "summary": found,
-        "seconds": seconds,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    packages = ("scipy", "torch-fidelity")
+    result = kept(options, options.threads, packages, load=load, numbers=numbers, summary=found, seconds=seconds)
+    machine = result["environment"]
     console = Console(width=110)
     console.print(f"{machine['cpu']}, {machine['cores']} cores; {options.threads} threads", highlight=False)
     for key, value in numbers[OURS].items():

@@ -9,13 +9,11 @@ that what else the machine does falls on all of them.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +27,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
-from benchmark import environment
 from benchmark.data.base import Arrays, Prepared, Shipped, open_prepared
 from benchmark.data.images import Images
 from benchmark.training import to_range
+from perf.result import kept
 
 CLASSES = 10
 WORKERS = (0, 2)
@@ -186,21 +184,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args(arguments)
-    date = datetime.now(UTC).date().isoformat()
     with threads(options.threads):
         rates = measure(options.batch, options.repeats, options.seconds, options.images)
-    settings = {key: value for key, value in vars(options).items() if key != "json"}
     found = summary(rates)
-    machine = environment.describe("cpu", options.threads) | {"pillow": environment.package_version("pillow")}
-    result = {
-        "date": date,
-        "settings": settings,
-        "environment": machine,
-        "summary": found,
-        "images_per_second": rates,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    result = kept(options, options.threads, ["pillow"], summary=found, images_per_second=rates)
+    machine = result["environment"]
     Console().print(
         f"{machine['cpu']}, {machine['cores']} cores; torch {machine['packages']['torch']}", highlight=False
     )

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,6 +46,7 @@ from benchmark.training import Trainer, to_range
 from benchmark.trial import GLANCE, SHEET, Job, Progress, contact_sheet
 from benchmark.view import View, lines_of
 from benchmark.workspace import Workspace
+from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "suites" / "quickstart.yaml"
@@ -328,24 +328,22 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         parts = whole_run(name, Path(suite_path), Path(root))
         print(json.dumps(parts))
         return parts
-    date, load = datetime.now(UTC).date().isoformat(), os.getloadavg()
+    del options.child
+    load = os.getloadavg()
     with tempfile.TemporaryDirectory() as scratch:
         suite_path = Path(scratch) / "quickstart.yaml"
         write_suite(suite_path, options.steps, options.seeds)
         runs = {name: run_in_child(name, suite_path, Path(scratch) / name) for name in options.runners}
         ratios, singles = inside(suite_path, options.block, options.repeats, Path(scratch))
-    result = {
-        "date": date,
-        "load": load,
-        "settings": {key: value for key, value in vars(options).items() if key not in ("json", "child")},
-        "environment": environment.describe("cpu", os.cpu_count() or 1),
-        "runs": runs,
-        "shares": {name: shares(parts) for name, parts in runs.items()},
-        "step_ratios": {method: _spread(values) for method, values in ratios.items()},
-        "single_parts": {part: _spread(values) for part, values in singles.items()},
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    result = kept(
+        options,
+        os.cpu_count() or 1,
+        load=load,
+        runs=runs,
+        shares={name: shares(parts) for name, parts in runs.items()},
+        step_ratios={method: _spread(values) for method, values in ratios.items()},
+        single_parts={part: _spread(values) for part, values in singles.items()},
+    )
     for table in tables(result):
         Console(width=110).print(table)
     return result

@@ -10,7 +10,6 @@ twice: both times must give the same bytes.
 
 import argparse
 import base64
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from benchmark.store import Cost, Measurement, Store, TrialRecord
 from benchmark.suite import Suite, load_suite
 from benchmark.trial import SHEET, contact_sheet
 from benchmark.workspace import Workspace
+from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 100
@@ -217,15 +216,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         clock = measure(options.trials, options.finished, Path(scratch))
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "settings": {"trials": options.trials, "finished": options.finished},
-        "environment": environment.describe("cpu", 1),
-        "load": os.getloadavg(),
-        "seconds": clock,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    result = kept(options, 1, load=os.getloadavg(), seconds=clock)
     Console().print(table(clock))
     return result
 

@@ -9,14 +9,12 @@ out too. Half an hour of it says nothing about trials that take hours, but all a
 
 import argparse
 import base64
-import json
 import logging
 import os
 import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from benchmark.suite import load_suite
 from benchmark.trial import SHEET, Job, Progress, Report, contact_sheet
 from benchmark.workspace import Workspace
 from perf.plan import made_up, write_suite
+from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 1.0
@@ -138,15 +137,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         found = measure(options.trials, options.cpus, Path(scratch))
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "settings": {"trials": options.trials, "cpus": options.cpus},
-        "environment": environment.describe("cpu", 1),
-        "load": os.getloadavg(),
-        **found,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    result = kept(options, 1, load=os.getloadavg(), **found)
     seconds = found["seconds"]
     print(f"first trial ended after {seconds['first trial']:.1f} s, then {seconds['each trial']:.2f} s each")
     print(f"driver: {found['peak of the driver']:.0f} MiB at most; after so many trials: {found['resident after']}")

@@ -11,13 +11,11 @@ torch counts of a side's own step: the plain loop needs more of them for the sam
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +33,7 @@ from benchmark import environment, timing, trial
 from benchmark.spec import TrialSpec
 from benchmark.training import Trainer, to_range
 from perf import plain
+from perf.result import kept
 
 PLAIN = "plain"
 STEPS = 10**6  # of which nobody trains all
@@ -284,8 +283,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print the tables, and write JSON where it is asked for."""
     options = options_of(arguments)
-    settings = {key: value for key, value in vars(options).items() if key != "json"}
-    date, load = datetime.now(UTC).date().isoformat(), [os.getloadavg()[0]]
+    load = [os.getloadavg()[0]]
     with trial.threads(options.threads):
         sides = sides_of(CASES[options.case], options.precisions, options.batch, options.width)
         before = limits(["float32", *options.precisions], 9, options.limit_size)
@@ -293,19 +291,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         load.append(os.getloadavg()[0])
         found = summary(seconds, {side: counted(step) for side, step in sides.items()})
         profiles = {side: profiled(step) for side, step in sides.items()}
-    machine = environment.describe("cpu", options.threads)
-    result = {
-        "date": date,
-        "settings": settings,
-        "environment": machine,
-        "load": load,
-        "summary": found,
-        "limits_gflop_per_second": before,
-        "profiles": profiles,
-        "seconds": seconds,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    result = kept(
+        options,
+        options.threads,
+        load=load,
+        summary=found,
+        limits_gflop_per_second=before,
+        profiles=profiles,
+        seconds=seconds,
+    )
+    machine = result["environment"]
     console = Console(width=130)
     console.print(
         f"{machine['cpu']}, {options.threads} threads; torch {machine['packages']['torch']};"

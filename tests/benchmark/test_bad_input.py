@@ -34,6 +34,7 @@ from benchmark.machine import Machine
 from benchmark.store import Measurement, Store, TrialRecord
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
+from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[2]
 Case = Callable[[], Any]
@@ -53,15 +54,9 @@ SMALL: dict[str, Any] = {
     "resources": {"cpus": 1, "gpus": 0.0},
     "tolerance": {"modes": 0.1},
     "defaults": {
-        "dataset": "stacked_digits",
-        "network": "mlp",
-        "network_options": {"generator_width": 16, "discriminator_width": 8},
-        "latent": {"dim": 4, "distribution": "normal"},
-        "steps": 6,
-        "batch_size": 8,
+        **conftest.SMALL["defaults"],
         "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9], "player_lr": {"generator": 1e-3}},
         "average": {"decay": 0.9, "start": 2},
-        "protocol": {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64},
         "sources": {"steps": "ours"},
     },
     "tables": [

@@ -20,18 +20,14 @@ from benchmark.session import Session
 from benchmark.store import Store
 from benchmark.suite import load_suite
 from benchmark.workspace import Workspace
+from tests.conftest import SMALL
 
 SUITE = {
     "title": "Tiny",
     "seeds": [0, 1, 2, 3],
     "defaults": {
-        "dataset": "stacked_digits",
-        "network": "mlp",
-        "network_options": {"generator_width": 16, "discriminator_width": 8},
-        "latent": {"dim": 4, "distribution": "normal"},
+        **SMALL["defaults"],
         "steps": 4,
-        "batch_size": 8,
-        "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
         "protocol": {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "draws": 2},
     },
     "tables": [{"title": "Digits", "rows": {"GAN": {"method": "gan"}}}],
