@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from benchmark.errors import printable
 from benchmark.kinds import Kind
 from benchmark.spec import Frozen, digest
 from benchmark.store import write_atomically
@@ -32,7 +33,7 @@ class Timing(Frozen):
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     sample_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     peak_memory_mib: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    error: str = ""
+    error: Annotated[str, AfterValidator(printable)] = ""
 
 
 class _Machine(Frozen):

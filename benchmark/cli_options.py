@@ -11,13 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from benchmark.errors import steers
+from benchmark.errors import printable
 from benchmark.suite import RunnerName, Suite
 from benchmark.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 
 __all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
 
-LONGEST = 1200  # characters in a line of a message
 Told = Callable[[str, int, int | None], None]  # what, how much of it is done, of how much
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -90,12 +89,6 @@ def tell(text: str) -> None:
 def complain(text: str) -> None:
     """For people, in red, to standard error."""
     Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True, style="red")
-
-
-def printable(text: str) -> str:
-    """The text with what could steer a terminal written out (\\x1b, \\u202e, \\udcff), and endless lines cut short."""
-    shown = "".join(repr(c)[1:-1] if steers(c) and c != "\n" else c for c in text)
-    return "\n".join(one if len(one) <= LONGEST else f"{one[:700]} ... {one[-300:]}" for one in shown.split("\n"))
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+LONGEST = 1200  # characters in a line of a message
+
 
 class UserError(Exception):
     """Bad input. The command line prints the message, changes nothing and exits with code 2."""
@@ -22,6 +24,12 @@ def steers(character: str) -> bool:
     """Whether it moves a terminal's cursor, turns the direction of text round, or cannot be printed at all."""
     turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
     return turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    """The text with what could steer a terminal written out (\\x1b, \\u202e, \\udcff), and endless lines cut short."""
+    shown = "".join(repr(c)[1:-1] if steers(c) and c != "\n" else c for c in text)
+    return "\n".join(one if len(one) <= LONGEST else f"{one[:700]} ... {one[-300:]}" for one in shown.split("\n"))
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

@@ -1,6 +1,5 @@
 """Which trials are done, begun or missing, what is missing on disk, and what the rest will cost."""
 
-import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from typing import Any
 
 from benchmark import plugins
 from benchmark.calibration import Calibration
-from benchmark.data.prepare import MANIFEST
+from benchmark.data.manifest import read_manifest
 from benchmark.estimate import Estimate, estimate
 from benchmark.machine import Machine
 from benchmark.readiness import Missing, what_is_missing
@@ -95,10 +94,8 @@ class Plan:
 
 def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
     """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
-    with suppress(OSError, ValueError, TypeError):
-        manifest = json.loads((plugins.datasets[dataset].folder(cache) / MANIFEST).read_text())
-        whole = isinstance(manifest, dict) and all(isinstance(size, int) for size in manifest.get("train", [0]))
-        return manifest if whole else {}
+    with suppress(OSError, ValueError):
+        return read_manifest(plugins.datasets[dataset].folder(cache))
     return {}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from benchmark.data.manifest import Manifest
 from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
 
@@ -83,7 +84,7 @@ class TrialRecord(Frozen):
     cost: Cost | None = None
     attempts: list[str] = Field(default_factory=list)  # why earlier attempts failed
     environment: Environment = Field(default_factory=dict)
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: Manifest = Field(default_factory=dict)
     started: str
     finished: str
     events: list[Event] = Field(default_factory=list)
@@ -109,7 +110,7 @@ class Outcome(BaseModel):
     status: Status
     cost: Cost | None
     environment: Environment
-    data: dict[str, Any]
+    data: Manifest
 
 
 HEAD = 1 << 14  # bytes: a record up to its picture, as a rule

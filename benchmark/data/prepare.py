@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from benchmark import __version__
+from benchmark.data.manifest import MANIFEST, read_manifest
 from benchmark.data.raw_files import digest_of
 from benchmark.data.splits import Arrays, Prepared, Split, Stream
 from benchmark.errors import UserError
@@ -22,7 +23,6 @@ from benchmark.errors import UserError
 SPLITS = ("train", "test")
 KINDS = ("images", "labels")
 DTYPES = {"images": np.uint8, "labels": np.int64}
-MANIFEST = "manifest.json"
 
 Told = Callable[[str, int, int], None]  # split, images done, images in all
 
@@ -212,7 +212,7 @@ def open_prepared(path: Path) -> Prepared:
     problem = damage(path)
     if problem:
         raise UserError(problem)
-    manifest = json.loads((path / MANIFEST).read_text())
+    manifest = read_manifest(path)
     splits = {
         name: Arrays(np.load(path / f"{name}_images.npy", mmap_mode="c"), np.load(path / f"{name}_labels.npy"))
         for name in SPLITS
@@ -224,10 +224,11 @@ def damage(path: Path, thorough: bool = False) -> str | None:
     """What is wrong with a prepared folder, by sizes or, thoroughly, by checksums; None when it is whole."""
     again = "delete the folder, and prepare the dataset again"
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = read_manifest(path)
         shapes = {name: tuple(manifest[name]) for name in SPLITS}
-        checksums = dict(manifest.get("checksums", {}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        return f"{path / MANIFEST}: has no {error}; {again}"
+    except (OSError, ValueError) as error:
         return f"{path / MANIFEST}: cannot be read ({error}); {again}"
     for name, shape in shapes.items():
         for kind, expected in zip(KINDS, (shape, shape[:1]), strict=True):
@@ -236,7 +237,7 @@ def damage(path: Path, thorough: bool = False) -> str | None:
             if found != expected:
                 return f"{file}: holds {found or 'no whole array'}, expected {expected}; {again}"
     if thorough:
-        for file_name, checksum in checksums.items():
+        for file_name, checksum in manifest.get("checksums", {}).items():
             if digest_of(path / file_name, "sha256") != checksum:
                 return f"{path / file_name}: its SHA-256 is not that of the manifest; {again}"
     return None

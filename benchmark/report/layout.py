@@ -93,6 +93,7 @@ class Ticks(NamedTuple):
 
 
 TICK = 8.5  # points
+ROUNDING = 1e-9  # of a place at the end of an axis
 MARK, TO_LABEL = 0.04, 0.07  # inches of a tick, and from an axis to the labels
 BETWEEN = 0.09  # inches between the labels of two ticks, at least
 
@@ -132,13 +133,14 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterator[list[float]]
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     low, high = limits
-    slack = (high - low) * 1e-9
+    slack = 0.0 if log else (high - low) * ROUNDING
+    least, most = (low * (1 - ROUNDING), high * (1 + ROUNDING)) if log else (low - slack, high + slack)
     locators: list[Any] = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))] if log else []
     # labels at steps of 2.5 are long: where they have no room, steps of 4 may
     kinds = ([1, 2, 2.5, 5, 10], [1, 2, 4, 5, 10])
     locators += [MaxNLocator(nbins=bins, steps=kind) for bins in (5, 4, 3, 2, 1) for kind in kinds]
     for locator in locators:
-        places = [float(place) for place in locator.tick_values(low, high) if low - slack <= place <= high + slack]
+        places = [float(place) for place in locator.tick_values(low, high) if least <= place <= most]
         if len(places) > 1:
             yield [0.0 if abs(place) <= slack else place for place in places]
 

@@ -128,6 +128,11 @@ def test_a_damaged_file_is_taken_for_an_empty_one_and_made_again(tmp_path, conte
     assert Calibration.load(path, {"cpu": "a"}).of(LOOK).seconds == 1
 
 
+def test_what_a_file_tells_of_an_error_cannot_steer_a_terminal():
+    timing = Timing.model_validate_json('{"kind": {}, "error": "no\\u0000 \\u001b[2Jroom"}')
+    assert timing.error == "no\\x00 \\x1b[2Jroom"
+
+
 def test_a_kind_depends_on_what_costs_time_and_on_nothing_else(suite):
     spec = next(iter(suite.specs.values()))
     same = {"seed": 7, "steps": 999, "optimizer": spec.optimizer.model_copy(update={"lr": 1.0})}

@@ -9,7 +9,7 @@ from PIL import Image
 from benchmark import plugins
 from benchmark.cli import main
 from benchmark.data.base import UNTOLD, open_prepared
-from benchmark.data.prepare import MANIFEST
+from benchmark.data.manifest import MANIFEST
 from benchmark.errors import UserError
 from benchmark.jobs import check_labels
 from benchmark.suite import load_suite

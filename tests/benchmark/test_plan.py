@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import plugins
-from benchmark.data.prepare import MANIFEST
+from benchmark.data.manifest import MANIFEST
 from benchmark.extractors.inception import Inception
 from benchmark.plan import make_plan, manifest_of, same_data
 from benchmark.store import Store, TrialRecord

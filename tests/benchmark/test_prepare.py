@@ -321,6 +321,18 @@ def test_a_damaged_manifest_is_named(tmp_path, content):
     path = prepared(tmp_path / "some")
     (path / prepare.MANIFEST).write_text(content)
     assert str(path / prepare.MANIFEST) in damage(path)
+    assert "\n" not in damage(path)
+
+
+@pytest.mark.parametrize(
+    "harm", [{"sources": False}, {"sources": {"a": 1}}, {"checksums": []}, {"classes": "ten"}, {"note": "\udfff"}]
+)
+def test_what_a_manifest_tells_is_of_its_kind(tmp_path, harm):
+    path = prepared(tmp_path / "some")
+    known = open_prepared(path).manifest
+    (path / prepare.MANIFEST).write_text(json.dumps(known | harm))
+    with pytest.raises(UserError, match=r"manifest\.json: cannot be read"):
+        open_prepared(path)
 
 
 def test_the_manifest_is_json_for_people(tmp_path):

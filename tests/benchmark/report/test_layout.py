@@ -55,6 +55,12 @@ def test_ticks_are_round_and_fewer_where_there_is_less_room(limits, inches, labe
     assert layout.ticks(limits, inches).labels == labels
 
 
+@pytest.mark.parametrize("limits", [(1e-300, 1e9), (5e-324, 1.0), (1e-12, 1e12), (0.999999, 1.000001)])
+def test_a_logarithmic_axis_has_no_tick_at_nought(limits):
+    found = layout.ticks(limits, 2.0, log=True, upright=True)
+    assert all(place > 0 for place in found.places)
+
+
 def test_steps_are_counted_in_thousands():
     assert layout.ticks((0, 102_000), 1.8, whole=True).labels == ["0", "25k", "50k", "75k", "100k"]
     assert layout.ticks((0, 2), 2, whole=True).labels == ["0", "1", "2"]
