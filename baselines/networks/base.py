@@ -9,14 +9,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from baselines.networks.resized import channels_last
 
 Shape = tuple[int, int, int]
-
-FEW = 16  # maps that four times as many are made of at once
 
 
 class Judgement(NamedTuple):
@@ -253,63 +250,6 @@ class _InFullPrecision(nn.Module):
         with full_precision(weight):
             found: Tensor = self.of(weight)
         return found
-
-
-class SameConv(nn.Conv2d):
-    """Convolution padded as TensorFlow's SAME: output ceil(size / stride), odd padding at the far end."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, kernel, stride, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))."""
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
-        left, right, top, bottom = pads
-        if (left, top) == (right, bottom):
-            return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
-        return F.conv2d(F.pad(channels_last(x), pads), self.weight, self.bias, self.stride)
-
-
-class SameDeconv(nn.ConvTranspose2d):
-    """Stride-2 transposed convolution that doubles the size: the transpose of TensorFlow's SAME.
-
-    With an odd kernel its first row and column of zeros are one less than the last, which torch's own has only the
-    other way round: it is done on turned maps, or, for few maps, as four convolutions at once (`interleaved`).
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, kernel, stride=2, padding=(kernel - 2) // 2, bias=bias)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, outputs, 2H, 2W)."""
-        del output_size
-        x, kernel = channels_last(x), self.kernel_size[0]
-        if kernel % 2 == 0:
-            return super().forward(x)
-        if kernel == 5 and self.out_channels <= FEW:
-            return interleaved(x, self.weight, self.bias)
-        turned = F.conv_transpose2d(
-            x.flip(2, 3), self.weight.flip(2, 3), self.bias, stride=2, padding=(kernel - 1) // 2, output_padding=1
-        )
-        return turned.flip(2, 3)
-
-
-def interleaved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 5x5 SameDeconv by its (inputs, outputs, 5, 5) weight, as a 3x3 convolution to all four pixels of a square.
-
-    With few outputs it is faster: there are four times as many, and they fill the processor's vectors.
-    """
-    inputs, outputs = weight.shape[:2]
-    squares = F.pad(weight, (1, 0, 1, 0)).view(inputs, outputs, 3, 2, 3, 2).flip(2, 4)
-    squares = squares.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 3, 3)
-    found = F.conv2d(x, squares, None if bias is None else bias.repeat(4), padding=1)
-    n, _, height, width = found.shape
-    pixels = found.permute(0, 2, 3, 1).reshape(n, height, width, 2, 2, outputs).transpose(2, 3)
-    return pixels.reshape(n, 2 * height, 2 * width, outputs).permute(0, 3, 1, 2)
 
 
 class Reshape(nn.Module):

@@ -17,12 +17,11 @@ from baselines.networks.base import (
     Judgement,
     Network,
     Reshape,
-    SameConv,
-    SameDeconv,
     Shape,
     without_conditions,
     xavier_,
 )
+from baselines.networks.same import SameConv, SameDeconv
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from baselines.networks.base import (
     Chain,
@@ -23,12 +24,11 @@ from baselines.networks.base import (
     Network,
     NetworkOptions,
     Reshape,
-    SameConv,
-    SameDeconv,
     batch_norms,
     spectral_norm_,
     xavier_,
 )
+from baselines.networks.same import SameConv, SameDeconv, SameEnding
 
 
 class MSGANStackedMNISTOptions(NetworkOptions):
@@ -63,10 +63,7 @@ class MSGANStackedMNIST(Network):
                 SameDeconv(32, 16, 5, bias=False),
                 norm(16),
                 nn.ReLU(inplace=True),
-                SameDeconv(16, 8, 5, bias=False),
-                norm(8),
-                nn.ReLU(inplace=True),
-                SameConv(8, self.shape[0], 5),
+                SameEnding(16, 8, self.shape[0], norm),
                 nn.Sigmoid(),
             )
         )
@@ -94,7 +91,8 @@ class _Crop(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, : self.size, : self.size]
+        rows, columns = (self.size - side for side in x.shape[2:])
+        return F.pad(x, (0, columns, 0, rows))  # a slice would lay gradients out anew
 
 
 class _Discriminator(nn.Module):

@@ -22,10 +22,9 @@ from baselines.networks.base import (
     Network,
     NetworkOptions,
     Reshape,
-    SameConv,
-    SameDeconv,
     without_conditions,
 )
+from baselines.networks.same import SameConv, SameDeconv
 
 DEVIATION = 0.02
 

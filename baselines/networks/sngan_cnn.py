@@ -28,12 +28,12 @@ from baselines.networks.base import (
     Judgement,
     Network,
     Reshape,
-    SameConv,
     Shape,
     spectral_norm_,
     without_conditions,
     xavier_,
 )
+from baselines.networks.same import SameConv
 
 LEAKS = {32: 0.2, 48: 0.1}
 
