@@ -5,7 +5,7 @@ suite's `defaults`, the named `recipe`, the table's `defaults`, the row, the sca
 and key that it came from, so that a message can point there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,14 +66,19 @@ def restricted(suite: Suite, wanted: Sequence[str]) -> Suite:
     """
     if not wanted:
         return suite
-    names = [{f"{cell.table}/{cell.row}", cell.row} for cell in suite.cells]
-    known = {name for both in names for name in both}
-    for name in wanted:
-        if _folded(name) not in map(_folded, known):
-            raise UserError(f"--only '{name}': no such cell in {suite.path}; {hint(name, known)}")
-    asked = set(map(_folded, wanted))
-    cells = tuple(cell for cell, both in zip(suite.cells, names, strict=True) if asked & set(map(_folded, both)))
+    cells = _named(suite.cells, {name: f"--only '{name}': no such cell in {suite.path}" for name in wanted})
     return replace(suite, cells=cells, only=tuple(wanted))
+
+
+def _named(cells: tuple[Cell, ...], wanted: Mapping[str, str]) -> tuple[Cell, ...]:
+    """The cells with one of these names; `wanted`: name -> the complaint where no cell has it."""
+    names = [{f"{cell.table}/{cell.row}", cell.row} for cell in cells]
+    known = {name for both in names for name in both}
+    for name, complaint in wanted.items():
+        if _folded(name) not in map(_folded, known):
+            raise UserError(f"{complaint}; {hint(name, known)}")
+    asked = set(map(_folded, wanted))
+    return tuple(cell for cell, both in zip(cells, names, strict=True) if asked & set(map(_folded, both)))
 
 
 def _folded(name: str) -> str:
@@ -101,7 +106,10 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
     used_seeds = tuple(range(seeds)) if seeds else tuple(file.scales[chosen].seeds or file.seeds)
     if len(set(used_seeds)) < len(used_seeds):
         raise UserError(f"{source.at(('seeds',))}: a seed stands twice")
-    builder = Builder(source, file, chosen, used_seeds)
+    cells = Builder(source, file, chosen, used_seeds).cells()
+    if rows := file.scales[chosen].rows:
+        at = source.at(("scales", chosen, "rows"))
+        cells = _named(cells, {name: f"{at}: no such row: '{name}'" for name in rows})
     return Suite(
         name=path.stem,
         path=path,
@@ -115,5 +123,5 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         resources=file.resources,
         tolerance=dict(file.tolerance),
         tables={table.title: table.note for table in file.tables},
-        cells=builder.cells(),
+        cells=cells,
     )

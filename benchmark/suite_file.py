@@ -65,7 +65,8 @@ class Table(Frozen):
 class Scale(Frozen):
     """A named reduction of every cell, or the full recipe when it is empty and called `paper`.
 
-    `cell` is laid over every cell. No network is wider than `width`, in its own units. No measure takes more than
+    `cell` is laid over every cell. `rows`: the only ones that it has, `table/row`, or `row` for those of all tables.
+    No network is wider than `width`, in its own units. No measure takes more than
     `samples` generated or real images. With `synthetic` made-up images of the same shape stand in for every dataset,
     and a random network for extractors whose weights would have to be downloaded: everything runs anywhere, and no
     number says anything.
@@ -77,6 +78,7 @@ class Scale(Frozen):
     samples: PositiveInt | None = None
     synthetic: bool = False
     cell: Patch = Field(default_factory=dict)
+    rows: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 class SuiteFile(Frozen):

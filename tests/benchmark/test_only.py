@@ -61,6 +61,24 @@ def test_cells_are_named_by_table_and_row_or_by_row(suite, wanted, expected):
     assert set(cut.specs) <= set(suite.specs)
 
 
+def scaled(tmp_path, rows):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(SUITE | {"scales": {"quick": {"rows": rows}, "paper": {}}}, sort_keys=False))
+    return path
+
+
+def test_a_scale_may_have_some_rows_only(tmp_path):
+    path = scaled(tmp_path, ["Longer/GAN", "ss gan's"])
+    assert names(load_suite(path, "quick")) == ["Width K/4/SS GAN's", "Longer/GAN"]
+    assert len(load_suite(path, "paper").cells) == 3
+    assert not load_suite(path, "quick").only, "the scale is whole"
+
+
+def test_a_scales_row_that_is_none_is_named_with_its_place(tmp_path):
+    with pytest.raises(UserError, match=r"tiny\.yaml.*rows.*'Longer/GAM'.*did you mean 'Longer/GAN'"):
+        load_suite(scaled(tmp_path, ["Longer/GAM"]), "quick")
+
+
 def test_an_unknown_cell_tells_the_nearest(suite):
     with pytest.raises(UserError, match=r"--only 'Longer/GAM'.*did you mean 'Longer/GAN'"):
         restricted(suite, ["GAN", "Longer/GAM"])
