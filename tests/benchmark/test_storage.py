@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import pytest
 import torch
+from pyarrow import fs
 
 from benchmark import at_hand
 from benchmark.checkpoint import Checkpoints
@@ -143,31 +145,47 @@ def test_records_are_brought_and_taken_over(job, depot, tmp_path):
     assert [path.name for path in other.workspace.root.iterdir()] == ["results"]
 
 
-@pytest.mark.long
-def test_a_server_of_the_s3_protocol(job, node, tmp_path, monkeypatch):
+@pytest.fixture
+def bucket(monkeypatch):
+    """The URI of a folder in a bucket of a server of the S3 protocol on this machine."""
     pytest.importorskip("moto.server")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     port = 20000 + os.getpid() % 10000
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL)
-    uri = f"s3://bucket/benchmark?scheme=http&region=us-east-1&allow_bucket_creation=true&endpoint_override={quote(f'127.0.0.1:{port}')}"
+    place = {"endpoint_override": f"127.0.0.1:{port}", "scheme": "http", "region": "us-east-1"}
     try:
         for _ in range(100):
-            try:
-                depot = Depot(Storage.at(uri), Workspace.at(tmp_path / "ws"))
+            with suppress(OSError):
+                fs.S3FileSystem(**place, allow_bucket_creation=True).create_dir("bucket")
                 break
-            except UserError:
-                time.sleep(0.3)
-        Store(depot.workspace.results).put(record_of(job))
-        depot.push([job.spec.trial_id])
-        assert depot.storage.names("results")
-        told = depot.ship([job]).told(job)
-        shutil.rmtree(tmp_path / "driver")
-        with at_hand.at_hand(job, told) as (here, _):
-            Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": 1})
-        node("node b")
-        with at_hand.at_hand(replace(job, cpus=2), told) as (here, _):
-            assert Checkpoints(here.checkpoints, job.spec.trial_id).load(CPU) == {"step": 1}
-            assert (here.data / "train.npy").read_bytes() == b"images"
+            time.sleep(0.3)
+        yield f"s3://bucket/benchmark?{urlencode(place)}"
     finally:
         server.kill()
+        server.wait()
+
+
+@pytest.mark.long
+def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
+    depot = Depot(Storage.at(bucket), Workspace.at(tmp_path / "ws"))
+    Store(depot.workspace.results).put(record_of(job))
+    depot.push([job.spec.trial_id])
+    assert depot.storage.names("results")
+    other = Depot(Storage.at(bucket), Workspace.at(tmp_path / "other"))
+    assert other.pull([job.spec.trial_id]) == 1
+    told = depot.ship([job]).told(job)
+    shutil.rmtree(tmp_path / "driver")
+    with at_hand.at_hand(job, told) as (here, _):
+        for step in (1, 2, 3):
+            Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": step})
+    node("node b")
+    with at_hand.at_hand(replace(job, cpus=2), told) as (here, _):
+        assert Checkpoints(here.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
+        assert (here.data / "train.npy").read_bytes() == b"images"
+
+
+@pytest.mark.long
+def test_a_bucket_that_is_none_is_told(bucket):
+    with pytest.raises(UserError, match=r"--storage .*bucket does not exist"):
+        Storage.at(bucket.replace("s3://bucket/", "s3://nobodys/"))
