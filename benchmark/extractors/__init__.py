@@ -2,6 +2,7 @@
 
 EXTRACTORS = {
     "digits": "benchmark.extractors.digits:Digits",
+    "digits_again": "benchmark.extractors.digits_again:DigitsAgain",
     "inception": "benchmark.extractors.inception:Inception",
     "inception_torchvision": "benchmark.extractors.inception_torchvision:InceptionTorchvision",
     "pixels": "benchmark.extractors.pixels:Pixels",

@@ -16,6 +16,7 @@ from benchmark.data.base import Arrays, Prepared, open_prepared
 from benchmark.data.stacked_digits import StackedDigits
 from benchmark.extractors import digits as digits_module
 from benchmark.extractors.digits import DigitClassifier, Digits, accuracy, as_float, joint, load_classifier, shifted
+from benchmark.extractors.digits_again import DigitsAgain
 from benchmark.measures import all_outputs
 from benchmark.metrics.modes import Modes, floor, statistics
 
@@ -202,9 +203,12 @@ def test_other_data_or_another_recipe_is_another_classifier(digits, tmp_path, mo
     first = Digits.prepare(digits, tmp_path, Path())
     other_data = Prepared(digits.path, digits.train, digits.test, digits.manifest | {"variant": "2"})
     second = Digits.prepare(other_data, tmp_path, Path())
-    monkeypatch.setattr(digits_module, "SEED", 1)
-    third = Digits.prepare(digits, tmp_path, Path())
-    assert len({first, second, third}) == 3
+    third = DigitsAgain.prepare(digits, tmp_path, Path())
+    monkeypatch.setattr(digits_module, "EPOCHS", {8: 2, 28: 2})
+    fourth = Digits.prepare(digits, tmp_path, Path())
+    assert len({first, second, third, fourth}) == 4
+    states = [load_classifier(path, CPU)[0].state_dict() for path in (first, third)]
+    assert all(torch.any(states[0][name] != states[1][name]) for name in states[0]), "no seed went into it"
 
 
 @pytest.mark.parametrize("size", [8, 28])
