@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.measures import Named, named
-from benchmark.report import comparison, provenance, text
+from benchmark.report import comparison, noise_page, provenance, text
 from benchmark.report.comparison import Footnotes
 from benchmark.report.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
@@ -41,6 +41,7 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         "\n".join(_reading(suite, rows)),
         *_section("## Trials without a result", _troubles(rows)),
         *_section("## Measured besides", _figure("besides.png", figures, "The other metrics", _BESIDES)),
+        *_section("## What differences are made of", noise_page.section(tables)),
         *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _curves(rows))),
         *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
         *_section("## Cost", _cost(tables)),

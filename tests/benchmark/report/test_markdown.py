@@ -33,6 +33,7 @@ def test_the_story_is_told_in_order(document):
         "Own",
         "How to read this",
         "Trials without a result",
+        "What differences are made of",
         "Learning curves",
         "Samples",
         "Cost",
@@ -126,7 +127,7 @@ def test_the_instrument_and_the_floor_are_told(document):
 
 
 def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
-    section = document[document.index("## Trials without") : document.index("## Learning")]
+    section = document[document.index("## Trials without") : document.index("## What differences")]
     lines = [line for line in section.splitlines() if line.startswith("- ")]
     assert len(lines) == 5
     assert "ValueError: a \\| b # c \\`d\\` &lt;script&gt;" in lines[0]

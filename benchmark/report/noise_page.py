@@ -1,0 +1,120 @@
+"""What differences are made of, as a section of the report."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from benchmark.report.noise import Part, Scatter, Sources, Variant, parts
+from benchmark.report.tables import Row
+from benchmark.report.text import escape, grid
+
+ABOUT = (
+    "How far a number moves when one thing alone changes. *Training*: the standard deviation over seeds, pooled over"
+    " rows as if it were the same in all of them; it contains the drawing of samples. *Drawing of samples*: that over"
+    " draws from one training, pooled over trials. *df*: degrees of freedom. *Told apart* is"
+    " said by the pooled deviation of training, of two rows alone: of many pairs some look different by chance."
+)
+PAIRED = (
+    " *a − b*: the same samples of each trial measured both ways, the mean difference ± its standard deviation over"
+    " trials; its size is the root mean square."
+)
+DECIMALS = 6  # at most: what is smaller is shown as 0
+
+
+def section(tables: Mapping[str, list[Row]]) -> list[str]:
+    """A grid for each table in which any noise was measured; nothing where there is none.
+
+    Rows of other data or of another protocol than those above them have a grid to themselves.
+    """
+    blocks, paired = [], False
+    for title, members in tables.items():
+        for part in parts(members):
+            sources = part.sources
+            if not any(one.known for one in sources):
+                continue
+            some = "" if len(part.rows) == len(members) else f": {', '.join(row.label for row in part.rows)}"
+            heading = [f"**{escape(title + some)}**"] if len(tables) > 1 or some else []
+            blocks += [*heading, _grid(part, sources), "\n".join(_sentence(part, one) for one in sources if one.known)]
+            paired = paired or bool(part.variants)
+    return [ABOUT + PAIRED * paired, *blocks] if blocks else []
+
+
+def _grid(part: Part, sources: Sequence[Sources]) -> str:
+    lines = {
+        "Training": [_scattered(one.training, "seed", one) for one in sources],
+        "Drawing of samples": [_scattered(one.drawing, "draw", one) if one.drawing else "–" for one in sources],
+        **{_named(variant): [_shifted(one, place) for one in sources] for place, variant in enumerate(part.variants)},
+        "The best that can be shown": [escape(one.landmark.words) if one.landmark else "–" for one in sources],
+        "For scale: the means of the rows": [_range(one) for one in sources],
+    }
+    body = [[name, *cells] for name, cells in lines.items() if any(cell != "–" for cell in cells)]
+    return grid(["", *(escape(one.output.title) for one in sources)], body, "l" + "r" * len(sources))
+
+
+def _named(variant: Variant) -> str:
+    """`modes_raw` − `modes`: codec none, not jpeg."""
+    key = variant.change.key.rpartition(".")[2]
+    what = f"{key} {variant.change.other}, not {variant.change.one}"
+    return f"`{variant.second.label}` − `{variant.first.label}`: {escape(what)}"
+
+
+def _scattered(of: Scatter, word: str, one: Sources) -> str:
+    """`word`: for one value of a group, `seed` or `draw`."""
+    if of.deviation is None:
+        return f"not known: one {word}" if of.most < 2 else "not known: some are no numbers"
+    trials = sum(map(len, of.counted)) if word == "seed" else len(of.counted)
+    return f"{_number(of.deviation, one)} ({_trials(trials)}, {of.degrees} df)"
+
+
+def _shifted(one: Sources, place: int) -> str:
+    if place not in one.shifts:
+        return "–"
+    shift = one.shifts[place]
+    if shift is None:
+        return "not known: no trial has both"
+    spread = shift.deviation
+    places = decimals(spread or shift.mean, one.output.digits)
+    shown = f"{shift.mean:+z.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
+    return f"{shown} ({_trials(len(shift.differences))})"
+
+
+def _range(one: Sources) -> str:
+    if not one.means:
+        return "–"
+    low, high, digits = min(one.means), max(one.means), one.output.digits
+    if len(one.means) == 1:
+        return f"{low:.{digits}f} (1 row)"
+    return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.means)} rows)"
+
+
+def _sentence(part: Part, one: Sources) -> str:
+    """Which source is the largest, and which differences of rows the seeds can tell from chance."""
+    sizes = {"training": one.training.deviation, "drawing of samples": one.drawing.deviation if one.drawing else None}
+    sizes |= {_named(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    words = []
+    if len(known) > 1:
+        name = max(known, key=lambda source: known[source])
+        words.append(f"{name} moves it most ({_number(known[name], one)})")
+    if one.resolution is None:
+        words.append("which differences of rows are more than chance is not known")
+    else:
+        words.append(
+            f"means over {one.seeds} seeds are told apart from a difference of {_number(one.resolution, one)} on (the"
+            " half-width of its 95 % t-interval)"
+        )
+    return f"- **{escape(one.output.title)}**: {'; '.join(words)}."
+
+
+def _trials(n: int) -> str:
+    return f"{n:,} trial{'' if n == 1 else 's'}"
+
+
+def _number(value: float, one: Sources) -> str:
+    return f"{value:.{decimals(value, one.output.digits)}f}"
+
+
+def decimals(value: float, least: int) -> int:
+    """How many to show: `least`, and so many that two figures are seen of a small number."""
+    if not value:
+        return least
+    return max(least, min(DECIMALS, 1 - math.floor(math.log10(abs(value)))))
