@@ -10,8 +10,8 @@ from benchmark.report.text import escape, grid
 ABOUT = (
     "How far a number moves when one thing alone changes. *Training*: the standard deviation over seeds, pooled over"
     " rows as if it were the same in all of them; it contains the drawing of samples. *Drawing of samples*: that over"
-    " draws from one training, pooled over trials. *df*: degrees of freedom. *Told apart* is"
-    " said by the pooled deviation of training, of two rows alone: of many pairs some look different by chance."
+    " draws from one training, pooled over trials. *df*: degrees of freedom. *Told apart*: by the pooled deviation of"
+    " training, for one pair of rows; of many pairs some look different by chance."
 )
 PAIRED = (
     " *a − b*: the same samples of each trial measured both ways, the mean difference ± its standard deviation over"
