@@ -42,7 +42,10 @@ def _grid(part: Part, sources: Sequence[Sources]) -> str:
     lines = {
         "Training": [_scattered(one.training, "seed", one) for one in sources],
         "Drawing of samples": [_scattered(one.drawing, "draw", one) if one.drawing else "–" for one in sources],
-        **{_named(variant): [_shifted(one, place) for one in sources] for place, variant in enumerate(part.variants)},
+        **{
+            _explained(variant): [_shifted(one, place) for one in sources]
+            for place, variant in enumerate(part.variants)
+        },
         "The best that can be shown": [escape(one.landmark.words) if one.landmark else "–" for one in sources],
         "For scale: the means of the rows": [_range(one) for one in sources],
     }
@@ -50,11 +53,14 @@ def _grid(part: Part, sources: Sequence[Sources]) -> str:
     return grid(["", *(escape(one.output.title) for one in sources)], body, "l" + "r" * len(sources))
 
 
-def _named(variant: Variant) -> str:
+def _paired(variant: Variant) -> str:
+    return f"`{variant.second.label}` − `{variant.first.label}`"
+
+
+def _explained(variant: Variant) -> str:
     """`modes_raw` − `modes`: codec none, not jpeg."""
     key = variant.change.key.rpartition(".")[2]
-    what = f"{key} {variant.change.other}, not {variant.change.one}"
-    return f"`{variant.second.label}` − `{variant.first.label}`: {escape(what)}"
+    return f"{_paired(variant)}: {escape(f'{key} {variant.change.other}, not {variant.change.one}')}"
 
 
 def _scattered(of: Scatter, word: str, one: Sources) -> str:
@@ -89,12 +95,12 @@ def _range(one: Sources) -> str:
 def _sentence(part: Part, one: Sources) -> str:
     """Which source is the largest, and which differences of rows the seeds can tell from chance."""
     sizes = {"training": one.training.deviation, "drawing of samples": one.drawing.deviation if one.drawing else None}
-    sizes |= {_named(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
+    sizes |= {_paired(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
     known = {name: size for name, size in sizes.items() if size is not None}
     words = []
     if len(known) > 1:
         name = max(known, key=lambda source: known[source])
-        words.append(f"{name} moves it most ({_number(known[name], one)})")
+        words.append(f"moved most by {name} ({_number(known[name], one)})")
     if one.resolution is None:
         words.append("which differences of rows are more than chance is not known")
     else:
