@@ -7,6 +7,7 @@ of different rows are never pooled as they are: only what they do within a row, 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ class Scatter:
         """Degrees of freedom of the pooled deviation."""
         return sum(len(group) - 1 for group in self.counted)
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """The pooled sample standard deviation: the root of the groups' mean variance, each weighted by its degrees of
         freedom. None where no group tells anything.
