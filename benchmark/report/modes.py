@@ -142,7 +142,7 @@ def _draw(axes: "Axes", panel: Panel, chosen: Mapping[tuple[str, str], Style]) -
         style, images = style_of(row, chosen), ranked(counts)
         _band(axes, ranks, images, style)
         start = (2 * place + 1) * often // (2 * len(one.counts))  # each a little further, so that none hides another
-        look = {**style.line, "markersize": 3.5, "markevery": (start, often)}
+        look = {**style.line, "linewidth": 1.3, "markersize": 3.5, "markevery": (start, often)}
         axes.add_artist(Line2D(ranks, _drawn(images.mean(0)), **look))
     layout.draw_frame(axes, panel.across, panel.down, FRAME)
     words = "rank of the mode, the most frequent first"

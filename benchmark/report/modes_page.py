@@ -16,8 +16,8 @@ NAMED = 3  # places that are named together
 
 CAPTION = (
     "Images of each mode, by its rank among the modes of the same training: line, the mean over the seeds that"
-    " finished; band, from the lowest to the highest of them. Where a line falls to the foot of its panel, the rest of"
-    " the modes is missing. Dashed: samples of a generator that makes all modes alike, whose counts differ by chance."
+    " finished; band, from the lowest to the highest of them. Where a line falls to the foot of its panel, modes begin"
+    " to be missing. Dashed: samples of a generator that makes all modes alike, whose counts differ by chance."
 )
 
 
