@@ -120,8 +120,8 @@ def _ranks(one: Histogram) -> tuple[float, float]:
 
 
 def _key(found: list[Histogram], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:
-    drawn = {style_of(row, chosen): row for one in found for row, _ in one.counts}
-    entries = [Entry(label(row, SMALL, NAME, 1), style.line) for style, row in drawn.items()]
+    drawn = {(row.spec.method, row.label): row for one in found for row, _ in one.counts}
+    entries = [Entry(label(row, SMALL, NAME, 1), style_of(row, chosen).line) for row in drawn.values()]
     return [*entries, Entry("samples of an even generator", EVEN)]
 
 
