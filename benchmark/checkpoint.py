@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmark.errors import UserError
-from benchmark.store import write_atomically
+from benchmark.store import sweep, write_atomically
 
 MAGIC = b"ssgan-benchmark checkpoint 1\n"  # the number is raised when the way that a file is written changes
 DIGEST = 64  # hexadecimal digits of a SHA-256
@@ -100,6 +100,4 @@ class Checkpoints:
         return sorted(found, key=lambda path: int(path.stem), reverse=True)
 
     def _sweep(self) -> None:
-        with suppress(OSError):
-            for path in self.folder.glob(".*.ckpt-*"):
-                path.unlink()
+        sweep(self.folder, "*.ckpt")

@@ -11,7 +11,7 @@ from benchmark import plugins
 from benchmark.spec import Measure, Protocol
 
 if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.metrics.base import Landmark, Metric, Output
+    from benchmark.metrics.base import Bins, Landmark, Metric, Output
 
 
 class Named(NamedTuple):
@@ -46,6 +46,11 @@ class Named(NamedTuple):
         """Output key -> the best that it can show."""
         found = self.metric.landmarks(self.options, self.n_fake)
         return {key + self.suffix: landmark for key, landmark in found.items()}
+
+    @property
+    def bins(self) -> "Bins | None":
+        """What its histogram counts, where it gives one."""
+        return self.metric.bins(self.options)
 
     @property
     def stated(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -170,6 +170,14 @@ def open_real(folder: Path) -> Real:
     )
 
 
+class Look(NamedTuple):
+    """What a gauge says of a generator: the numbers, in the order of the protocol, and by their labels the histograms
+    of the measures that give one."""
+
+    numbers: dict[str, float]
+    histograms: dict[str, list[int]]
+
+
 class Gauge:
     """Takes all measures of a protocol that look at samples, of one generator after the other."""
 
@@ -193,11 +201,8 @@ class Gauge:
         """Extractor -> SHA-256 of its weights."""
         return {name: extractor.identity for name, extractor in self.extractors.items()}
 
-    def measure(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        """All numbers that they give, in the order of the protocol, over uint8 (N, C, H, W) samples.
-
-        Each batch is looked at once.
-        """
+    def measure(self, batches: Iterable[Tensor]) -> Look:
+        """All that they give, over uint8 (N, C, H, W) samples. Each batch is looked at once."""
         measurements = [_Under(one, self._fresh(one), one.n_fake) for one in self.named]
         groups: dict[tuple[str, str], list[_Under]] = {}
         for under in measurements:
@@ -213,7 +218,9 @@ class Gauge:
                 found = self.extractors[extractor](through[codec][:wanted])
                 for under in members:
                     under.add(found)
-        return {key: value for under in measurements for key, value in under.value().items()}
+        numbers = {key: value for under in measurements for key, value in under.value().items()}
+        counted = ((under.named.label, under.metric.histogram()) for under in measurements)
+        return Look(numbers, {label: counts.tolist() for label, counts in counted if counts is not None})
 
     def _fresh(self, one: Named) -> SampleMetric:
         real, summary = self.references.get(one.label, (None, {}))

@@ -37,6 +37,7 @@ class Shared:
                 self.claims.release(trial_id)
                 self.done(trial_id)
             else:
+                self.store.sweep(trial_id)
                 yield job
         if self.claims.problem:
             self.say(f"other runs cannot be told which trials this one trains: {self.claims.problem}")
@@ -66,6 +67,8 @@ class Shared:
         if stored := stored or self._stored(trial_id):  # in between
             self.claims.release(trial_id)
             self.done(trial_id)
+        else:
+            self.store.sweep(trial_id)
         return not stored
 
     def _stored(self, trial_id: str) -> bool:

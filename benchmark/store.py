@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +16,8 @@ from benchmark.errors import UserError
 from benchmark.spec import Frozen, TrialSpec
 
 MOST_CORES = 2**16  # of one machine
+MOST_BINS = 2**16  # of one histogram
+MOST_IMAGES = 2**40  # in one bin
 BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Status = Literal["finished", "diverged", "failed"]
 Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
@@ -65,12 +68,23 @@ def _described(environment: dict[str, Any]) -> dict[str, Any]:
 Environment = Annotated[dict[str, Any], AfterValidator(_described)]
 
 
+def _counted(counts: list[int]) -> list[int]:
+    """In one go: a constraint of each would take most of the time that a report reads records."""
+    if not 0 < len(counts) <= MOST_BINS or min(counts) < 0 or max(counts) > MOST_IMAGES:
+        raise ValueError(f"histograms: not 1 to {MOST_BINS} counts of 0 to {MOST_IMAGES} images")
+    return counts
+
+
+Histogram = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_counted)]
+
+
 class TrialRecord(Frozen):
     """The result of one trial.
 
     `diverged` and `finished` are results; a `failed` trial is shown, and tried again by the next `run`.
     `redraws` are the last measurement again, from other latents each time: the noise of drawing samples. `facts` are
     properties of the instruments, such as the accuracy of the digit classifier, and `instruments` the SHA-256 of each.
+    `histograms` are of the last measurement, by the labels of the measures that count.
     """
 
     trial_id: str
@@ -88,6 +102,7 @@ class TrialRecord(Frozen):
     started: str
     finished: str
     events: list[Event] = Field(default_factory=list)
+    histograms: dict[str, Histogram] = Field(default_factory=dict)
     samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 contact sheet of fixed latents
 
     @property
@@ -102,7 +117,7 @@ class TrialRecord(Frozen):
 
 
 class Outcome(BaseModel):
-    """How a trial ended: of its record what a plan needs, read without its measurements and its picture."""
+    """How a trial ended: of its record what a plan needs, read without its measurements, counts and picture."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -114,7 +129,8 @@ class Outcome(BaseModel):
 
 
 HEAD = 1 << 14  # bytes: a record up to its picture, as a rule
-PICTURE = b'\n "samples_png": "'  # `put` writes it last; inside a JSON string no line can break
+PICTURE = re.compile(b'\n "samples_png": "')  # `put` writes it last; inside a JSON string no line can break
+COUNTS = re.compile(b'\n "(histograms|samples_png)": ')  # and those just before it
 END = b'"\n}\n'
 
 
@@ -171,7 +187,7 @@ class Store:
         for trial_id in trial_ids:
             if trial_id not in there:
                 continue
-            content = self._head(trial_id)
+            content = self._head(trial_id, PICTURE)
             record = self._checked(trial_id, content) if content else self.get(trial_id)
             if record is not None:
                 found[trial_id] = record
@@ -186,7 +202,7 @@ class Store:
 
     def _outcome(self, trial_id: str) -> Outcome:
         try:
-            outcome = Outcome.model_validate_json(self._head(trial_id))
+            outcome = Outcome.model_validate_json(self._head(trial_id, COUNTS))
             if outcome.trial_id == trial_id:
                 return outcome
         except ValidationError:
@@ -196,19 +212,19 @@ class Store:
             raise UserError(f"{self.path(trial_id)}: removed while it was read; try again")
         return Outcome.model_validate(record.model_dump())
 
-    def _head(self, trial_id: str) -> bytes:
-        """A record as JSON up to its picture; empty when the file is not as `put` writes it."""
+    def _head(self, trial_id: str, until: re.Pattern[bytes]) -> bytes:
+        """A record as JSON up to one of its last fields; empty when the file is not as `put` writes it."""
         try:
             with self.path(trial_id).open("rb", buffering=0) as file:
                 head = file.read(HEAD)
-                while (end := head.rfind(PICTURE)) < 0 and (more := file.read(HEAD)):
+                while not (found := until.search(head)) and (more := file.read(HEAD)):
                     head += more
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(size - len(END), 0))
                 whole = file.read() == END
         except OSError:
             return b""
-        return head[:end].rstrip(b",") + b"}" if whole and end > 0 else b""
+        return head[: found.start()].rstrip(b",") + b"}" if whole and found else b""
 
     def stamp(self, trial_id: str) -> Stamp | None:
         """Another one whenever the record of a trial was written anew, without reading it; None when there is none."""
@@ -231,6 +247,10 @@ class Store:
         """Write a record so that a reader sees the old one, the new one or none, never a part."""
         write_atomically(self.path(record.trial_id), record.model_dump_json(indent=1).encode() + b"\n")
 
+    def sweep(self, trial_id: str) -> None:
+        """Remove what is left half written of a record that nobody else writes."""
+        sweep(self.folder, f"{trial_id}.json")
+
 
 def _stamp(found: os.stat_result) -> Stamp:
     return found.st_ino, found.st_mtime_ns, found.st_size
@@ -247,6 +267,16 @@ def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
     Sheets are beside the records, to keep those small. Without them a trial has the sheet of its last measurement.
     """
     return folder / trial_id / f"step-{step:08d}.png"
+
+
+def sweep(folder: Path, names: str) -> None:
+    """Remove what killed processes have left half written of the files whose name fits this pattern.
+
+    Only for who alone writes them: a file that another process is writing at that moment would be gone too.
+    """
+    with suppress(OSError):
+        for path in folder.glob(f".{names}-{'?' * 32}"):
+            path.unlink()
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:

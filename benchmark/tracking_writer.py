@@ -169,7 +169,7 @@ class Writer:
         """Leave exactly one run of this trial: the newest complete one."""
         cells = self._cells[record.trial_id]
         published = published_of(record.spec, cells)
-        bare = record.model_dump_json(exclude={"samples_png"})  # the picture is of the same training
+        bare = record.model_dump_json(exclude={"samples_png", "histograms"})  # they are of the same training
         content = bare + canonical({key: one.value for key, one in published.items()})
         mark = hashlib.sha256(content.encode()).hexdigest()[:16]
         tags = tags_of(record, self.suite, cells, verdicts)

@@ -22,10 +22,10 @@ from benchmark.data.images import Images, kept_labels
 from benchmark.events import Events
 from benchmark.examining import AtRest, Examination
 from benchmark.measures import outputs
-from benchmark.measuring import Gauge, Instruments
+from benchmark.measuring import Gauge, Instruments, Look
 from benchmark.pace import Pace, Stopwatch
 from benchmark.spec import TrialSpec, digest
-from benchmark.store import Cost, Measurement, TrialRecord, sheet_path, write_atomically
+from benchmark.store import Cost, Measurement, TrialRecord, sheet_path, sweep, write_atomically
 from benchmark.training import Diverged, Trainer
 
 PROGRESS_SECONDS = 1.0
@@ -166,6 +166,7 @@ class _Trial:
     started: str
     history: list[Measurement] = field(default_factory=list)
     redraws: list[dict[str, float]] = field(default_factory=list)
+    histograms: dict[str, list[int]] = field(default_factory=dict)  # of the last measurement
     losses: dict[str, float] | None = None  # of a measurement that is still to be taken
     sheet: Tensor | None = None
     peak_memory: float = 0.0
@@ -178,6 +179,8 @@ class _Trial:
         self.pace = Pace(self.watch, self.job.checkpoint_seconds)
         self.events = Events()
         self.checkpoints = Checkpoints(self.job.checkpoints, spec.trial_id)
+        sweep(self._final.parent, self._final.name)
+        sweep(sheet_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
         self.prepared = open_prepared(self.job.data)
         self.gauge = Gauge(spec.protocol, self.job.instruments, device)
         self.examination = Examination(spec.protocol, plugins.datasets[spec.dataset], self.prepared)
@@ -247,18 +250,18 @@ class _Trial:
         self._pause(report)
         with self.watch.on("measuring"):
             first: list[Tensor] = []
-            found = self._look(max(protocol.n_fake, SHEET), 0, report, first)
-            found |= self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
+            look = self._look(max(protocol.n_fake, SHEET), 0, report, first)
+            found = look.numbers | self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
             metrics = self._finite({key: found[key] for key in outputs(protocol)})
             self.sheet = torch.cat(first)[:SHEET].cpu()
             self.history.append(Measurement(step=trainer.step, metrics=metrics, losses=self.losses))
-            self.losses = None
+            self.histograms, self.losses = look.histograms, None
             glance = contact_sheet(self.sheet[:GLANCE], columns=4)
             path = sheet_path(self.job.samples, self.job.spec.trial_id, trainer.step)
             self._try("a contact sheet", lambda: write_atomically(path, glance))
         self._pause(report)
 
-    def _look(self, n: int, draw: int, report: Report, first: list[Tensor]) -> dict[str, float]:
+    def _look(self, n: int, draw: int, report: Report, first: list[Tensor]) -> Look:
         """What the gauge says of n samples, of which enough for a contact sheet stay in `first`."""
 
         def heeding(batches: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -281,7 +284,7 @@ class _Trial:
         protocol = self.job.spec.protocol
         for draw in range(1 + len(self.redraws), protocol.draws if protocol.n_fake else 1):
             with self.watch.on("measuring"):
-                self.redraws.append(self._finite(self._look(protocol.n_fake, draw, report, [])))
+                self.redraws.append(self._finite(self._look(protocol.n_fake, draw, report, []).numbers))
             self._pause(report)
 
     def save(self) -> None:
@@ -309,6 +312,7 @@ class _Trial:
             "started": self.started,
             "history": [entry.model_dump() for entry in self.history],
             "redraws": self.redraws,
+            "histograms": self.histograms,
             "losses": self.losses,
             "sheet": self.sheet,
             "events": self.events.plain(),
@@ -340,7 +344,7 @@ class _Trial:
         events = self.events.after(Events.of(state["events"]))
         seconds: dict[str, float] = {key: float(state["seconds"][key]) for key in self.watch.seconds}
         sheet = None if state["sheet"] is None else state["sheet"].cpu()
-        rest = {key: state[key] for key in ("started", "redraws", "losses", "peak_memory")}
+        rest = {key: state[key] for key in ("started", "redraws", "histograms", "losses", "peak_memory")}
         self.trainer.restore(state["trainer"])
         self.history, self.events, self.sheet = history, events, sheet
         self.watch.seconds, self.pace.took = seconds, float(state["took"])
@@ -357,6 +361,7 @@ class _Trial:
             "started": self.started,
             "history": self.history,
             "redraws": self.redraws,
+            "histograms": self.histograms,
             "facts": self.gauge.facts,
             "instruments": self.gauge.identities,
             "data": self.prepared.manifest,

@@ -104,7 +104,7 @@ class Ours:
 
     def measured(self, instruments: Instruments) -> Numbers:
         """All numbers of the generated images."""
-        return Gauge(self.protocol, instruments, CPU).measure(torch.split(self.fake, BATCH))
+        return Gauge(self.protocol, instruments, CPU).measure(torch.split(self.fake, BATCH)).numbers
 
 
 class Theirs:

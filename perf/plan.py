@@ -120,6 +120,7 @@ def made_up(spec: TrialSpec, rng: np.random.Generator, sheet: str, hardware: dic
         data={"dataset": "stacked_digits", "train": [1437, 1, 8, 8], "sources": {"digits": "0" * 64}},
         started=now,
         finished=now,
+        histograms={"modes": rng.multinomial(25600, [1 / 1000] * 1000).tolist()},
         samples_png=sheet,
     )
 

@@ -1,5 +1,6 @@
 """The metric contract: features -> statistics -> value, one file per metric."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,28 @@ class Landmark:
 
     value: float
     words: str
+
+
+@dataclass(frozen=True)
+class Bins:
+    """What a metric counts images in: the modes, of which an even generator makes all alike.
+
+    They are the cells of a grid. `axes`: the name of each axis and how many places it has; from one count to the next
+    the last axis changes fastest. `place`: what people call a place on an axis.
+    """
+
+    axes: tuple[tuple[str, int], ...]
+    place: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The places along each axis."""
+        return tuple(places for _, places in self.axes)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
 
 
 class MetricOptions(Frozen):
@@ -92,6 +115,12 @@ class Metric(ABC):
         """What a reader of the report must know to read the outputs: a title, and a sentence for each."""
         del options, n_fake
         return {}
+
+    @classmethod
+    def bins(cls, options: Any) -> Bins | None:
+        """What a histogram of it counts; None where it gives none."""
+        del options
+        return None
 
     @classmethod
     def shrunk(cls, options: Any, samples: int) -> Any:
@@ -159,6 +188,10 @@ class SampleMetric(Metric):
     @abstractmethod
     def value(self) -> dict[str, float]:
         """The outputs over all images so far. Raises ValueError when there are none, or too few."""
+
+    def histogram(self) -> np.ndarray | None:
+        """How many of all images so far are in each of its `bins`, as integers; None where it has none."""
+        return None
 
 
 class Discriminator(Protocol):

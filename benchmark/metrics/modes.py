@@ -14,9 +14,11 @@ from scipy.special import rel_entr
 
 from benchmark.data.base import Dataset
 from benchmark.extractors.base import Features
-from benchmark.metrics.base import Landmark, MetricOptions, Output, Real, SampleMetric, SampleOptions
+from benchmark.metrics.base import Bins, Landmark, MetricOptions, Output, Real, SampleMetric, SampleOptions
 
-MODES = 1000
+CHANNELS = ("red", "green", "blue")
+DIGITS = 10
+MODES = DIGITS ** len(CHANNELS)
 
 
 class ModesOptions(SampleOptions):
@@ -62,6 +64,12 @@ class Modes(SampleMetric):
         }
 
     @classmethod
+    def bins(cls, options: Any) -> Bins | None:
+        """Mode 100 a + 10 b + c is a red digit a, a green b and a blue c."""
+        del options
+        return Bins(tuple((channel, DIGITS) for channel in CHANNELS), "digit")
+
+    @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """Only stacks of three digits have these modes."""
         if dataset.stacked != 3 or not dataset.digits:
@@ -79,6 +87,10 @@ class Modes(SampleMetric):
     def value(self) -> dict[str, float]:
         """Modes and KL over all images."""
         return statistics(self.counts)
+
+    def histogram(self) -> np.ndarray | None:
+        """Images of every mode."""
+        return self.counts
 
 
 def statistics(counts: np.ndarray) -> dict[str, float]:

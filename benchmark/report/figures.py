@@ -62,7 +62,7 @@ class Style:
 
 def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, bytes]:
     """File name -> PNG. Pictures that would show nothing are left out."""
-    from benchmark.report import curves, panels, samples
+    from benchmark.report import curves, modes, panels, samples
 
     tables = by_table(suite, rows[:MOST_ROWS])
     said = f"The first {MOST_ROWS} of {len(rows):,} rows; results.csv has all of them" if len(rows) > MOST_ROWS else ""
@@ -72,6 +72,7 @@ def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, 
             "leaderboard.png": panels.leaderboard(tables, main, said),
             "besides.png": panels.leaderboard(tables, besides, said) if besides else None,
             "curves.png": curves.curves(tables, said),
+            "modes.png": modes.modes(tables, said),
             "samples.png": samples.sheets(tables, real, said),
         }
         return {name: _png(figure) for name, figure in figures.items() if figure is not None}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import plugins
 from benchmark.measures import Named, named
-from benchmark.report import comparison, noise_page, provenance, text
+from benchmark.report import comparison, modes_page, noise_page, provenance, text
 from benchmark.report.comparison import Footnotes
 from benchmark.report.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
@@ -43,6 +43,7 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         *_section("## Measured besides", _figure("besides.png", figures, "The other metrics", _BESIDES)),
         *_section("## What differences are made of", noise_page.section(tables)),
         *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _curves(rows))),
+        *_section("## Modes", _modes(tables, figures)),
         *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
         *_section("## Cost", _cost(tables)),
         "## What was trained",
@@ -246,6 +247,11 @@ def _figure(name: str, drawn: Collection[str], alternative: str, caption: str) -
 
 def _section(heading: str, body: list[str]) -> list[str]:
     return [heading, *body] if body else []
+
+
+def _modes(tables: dict[str, list[Row]], drawn: Collection[str]) -> list[str]:
+    picture = _figure("modes.png", drawn, "Images of each mode, the most frequent first", modes_page.CAPTION)
+    return [*picture, *modes_page.shares(tables)]
 
 
 _BESIDES = "Metrics without a published value, of the tables that have too many for the main figure; drawn as there."

@@ -138,11 +138,11 @@ def test_a_batch_goes_once_through_each_codec_and_extractor_and_only_as_far_as_i
 
 @pytest.mark.parametrize("size", [1, 16, 60])
 def test_together_they_say_what_each_says_alone_of_its_first_samples(tmp_path, size):
-    together = gauge_of(protocol(**FOUR), tmp_path).measure(batches(size=size))
+    together = gauge_of(protocol(**FOUR), tmp_path).measure(batches(size=size)).numbers
     alone = {}
     for label, measure in FOUR.items():
         n = measure["n_fake"]
-        alone |= gauge_of(protocol(**{label: measure}), tmp_path).measure(batches(n, size=7))
+        alone |= gauge_of(protocol(**{label: measure}), tmp_path).measure(batches(n, size=7)).numbers
     assert list(together) == list(alone)
     assert together == pytest.approx(alone, rel=1e-6, abs=1e-9)
 
@@ -160,7 +160,7 @@ def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
 @pytest.mark.parametrize("labels", [list(FOUR), list(reversed(FOUR))])
 def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_path, labels):
     chosen = protocol(**{label: FOUR[label] for label in labels})
-    found = gauge_of(chosen, tmp_path).measure(batches())
+    found = gauge_of(chosen, tmp_path).measure(batches()).numbers
     assert list(found) == list(outputs(chosen))
     own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
     for label, suffix in own.items():
@@ -372,7 +372,7 @@ def test_what_looks_at_the_discriminator_is_no_gauges_business(tmp_path):
     of = protocol(fid=fid(), rotation_accuracy={"options": {"n_test": 5}})
     gauge = gauge_of(of, tmp_path)
     assert [one.label for one in gauge.named] == ["fid"]
-    assert list(gauge.measure(batches())) == [key for key in outputs(of) if key != "rotation_accuracy"]
+    assert list(gauge.measure(batches()).numbers) == [key for key in outputs(of) if key != "rotation_accuracy"]
 
 
 def test_facts_and_identities_are_those_of_the_extractors_in_use(tmp_path):

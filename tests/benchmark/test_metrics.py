@@ -82,6 +82,19 @@ def test_the_floor_of_25600_samples_is_a_fiftieth_nat_and_what_uniform_samples_g
     assert np.mean(kls) == pytest.approx(floor(25_600), abs=6e-4)
 
 
+def test_its_bins_are_the_digits_of_the_channels():
+    """Mode 370 is a red 3, a green 7 and a blue 0; the histogram is what the numbers are of."""
+    bins = Modes.bins(Modes.Options())
+    assert [name for name, _ in bins.axes] == ["red", "green", "blue"]
+    cube = np.arange(1000).reshape(bins.shape)
+    assert cube[3, 7, 0] == 370
+    metric = Modes(Modes.Options(), None, {})
+    metric.add(Reads()(stack([(3, 7, 0), (3, 7, 0), (0, 0, 9)])))
+    assert dict(enumerate(metric.histogram().tolist())) | {370: 0, 9: 0} == dict.fromkeys(range(1000), 0)
+    assert metric.histogram()[[370, 9]].tolist() == [2, 1]
+    assert statistics(metric.histogram()) == metric.value()
+
+
 def test_landmarks_are_all_modes_and_the_floor_of_the_kl():
     landmarks = Modes.landmarks(Modes.Options(), 25_600)
     assert landmarks["modes"].value == 1000

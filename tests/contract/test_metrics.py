@@ -136,7 +136,7 @@ def test_preparing_again_does_nothing(protocol, dataset, prepared, instrument, i
 
 
 def test_it_gives_its_outputs_and_nothing_else(metric_class, options, gauge, images):
-    found = gauge.measure([images])
+    found = gauge.measure([images]).numbers
     assert list(found) == [output.key for output in metric_class.outputs(options)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
 
@@ -150,6 +150,16 @@ def test_its_landmarks_and_notes_are_of_its_own_outputs(metric_class, options):
     assert all(title.strip() and note.strip() for title, note in metric_class.notes(options, 25_600).items())
 
 
+def test_its_histogram_counts_every_image_once_in_bins_that_it_names(metric_class, options, gauge, images):
+    bins, found = metric_class.bins(options), gauge.measure([images])
+    assert set(found.histograms) == ({metric_class.name} if bins else set())
+    for counts in found.histograms.values():
+        assert (len(counts), sum(counts)) == (bins.count, SAMPLES)
+        assert all(type(count) is int and count >= 0 for count in counts)
+        assert bins.place.strip()
+        assert all(axis.strip() and places > 1 for axis, places in bins.axes)
+
+
 def test_it_is_deterministic_and_leaves_images_and_streams_alone(gauge, images):
     before, stream = images.clone(), torch.get_rng_state()
     assert gauge.measure([images]) == gauge.measure([images])
@@ -159,7 +169,9 @@ def test_it_is_deterministic_and_leaves_images_and_streams_alone(gauge, images):
 
 @pytest.mark.parametrize("size", [1, 7, 64, 149])
 def test_it_does_not_depend_on_the_size_of_the_batches(gauge, images, size):
-    assert gauge.measure(iter(images.split(size))) == pytest.approx(gauge.measure([images]), rel=1e-6, abs=1e-9)
+    parts, whole = gauge.measure(iter(images.split(size))), gauge.measure([images])
+    assert parts.numbers == pytest.approx(whole.numbers, rel=1e-6, abs=1e-9)
+    assert parts.histograms == whole.histograms
 
 
 def test_it_takes_exactly_as_many_samples_as_it_says(gauge, images):
@@ -299,4 +311,4 @@ def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
     assert [one.n_fake for one in named(protocol)] == [0]
     found = measuring.prepare(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
     assert found == Instruments(extractors={}, references={})
-    assert Gauge(protocol, found, CPU).measure([]) == {}
+    assert Gauge(protocol, found, CPU).measure([]) == ({}, {})

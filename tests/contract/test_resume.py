@@ -8,7 +8,7 @@ import pytest
 
 from benchmark import checkpoint, trial
 from benchmark.measures import outputs
-from benchmark.measuring import Instruments
+from benchmark.measuring import Instruments, Look
 from benchmark.trial import Job, Stop
 
 from .examples import CPU, assert_equal, random_images, spec_of
@@ -39,7 +39,7 @@ CHANGES = {
 
 
 class Scale:
-    """Stands in for all instruments: numbers that every pixel of every sample has a part in."""
+    """Stands in for all instruments: numbers and counts that every pixel of every sample has a part in."""
 
     facts, identities = {}, {}
 
@@ -48,7 +48,8 @@ class Scale:
 
     def measure(self, batches):
         whole = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in batches)).digest()
-        return {key: float(whole[place]) for place, key in enumerate(outputs(self.protocol))}
+        numbers = {key: float(whole[place]) for place, key in enumerate(outputs(self.protocol))}
+        return Look(numbers, {"modes": list(whole)})
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
         except Stop:
             stops += 1
     assert stops == len(PLACES)
+    assert record.metrics["modes"] == record.histograms["modes"][0], "of the last measurement, and of no redraw"
     assert told(record) == told(undisturbed)
     assert [(event.what, event.times) for event in record.events] == [("went on from a checkpoint", stops)]
     assert_equal(finals(parts), finals(whole))
