@@ -275,7 +275,7 @@ def sweep(folder: Path, names: str) -> None:
     Only for who alone writes them: a file that another process is writing at that moment would be gone too.
     """
     with suppress(OSError):
-        for path in folder.glob(f".{names}-{'?' * 32}"):
+        for path in folder.glob(f".{names}-*"):
             path.unlink()
 
 

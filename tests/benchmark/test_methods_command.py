@@ -72,11 +72,13 @@ def test_a_constant_names_who_sets_it():
 
 
 def test_the_same_recipe_in_two_suites_is_told_once():
-    k4, k2 = recipes_of("dist_gan_ms", "stacked_mnist", SUITES)
-    assert [(use.suite, use.row, use.scale) for use in k4.uses] == [
-        ("neurips2019", "Dist-GAN + MS", "paper"),
-        ("stacked_mnist", "Dist-GAN + MS", "paper"),
+    k4, k2, *switched = recipes_of("dist_gan_ms", "stacked_mnist", SUITES)
+    assert [(use.suite, use.table, use.row, use.scale) for use in k4.uses] == [
+        ("neurips2019", "Stacked-MNIST, K/4", "Dist-GAN + MS", "paper"),
+        ("stacked_mnist", "K/4, MSGAN's networks", "Dist-GAN + MS", "paper"),
+        ("stacked_mnist", "K/4, one switch at a time", "Dist-GAN + MS", "paper"),
     ]
+    assert len(switched) == 4
     assert (k4.constants["network_options.k"].value, k2.constants["network_options.k"].value) == (4, 2)
 
 
@@ -127,7 +129,7 @@ def test_a_method_is_printed_with_its_recipes(monkeypatch, capsys):
         "the official code",
         "encoder, discriminator, generator",
         "5 classes",
-        "recipe 1 of 2, on stacked_mnist",
+        "recipe 1 of 6, on stacked_mnist",
         "suite neurips2019, table Stacked-MNIST, K/4, row Dist-GAN + MS, scale paper",
         "suite stacked_mnist, table K/4, MSGAN's networks, row Dist-GAN + MS, scale paper",
         "msdistgan_mnist1k.py:139-163",

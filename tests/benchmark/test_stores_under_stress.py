@@ -153,6 +153,24 @@ def refused(path, *parts):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
+def test_what_a_killed_run_left_half_written_is_gone_when_its_trials_are_done(session):
+    made = session()
+    (trial_id,) = made.suite.specs
+    place = made.workspace
+    left = [
+        place.results / f".{trial_id}.json-{'0' * 32}",
+        place.checkpoints / f".{trial_id}.final.pt-{'1' * 32}",
+        place.samples / trial_id / f".step-00000003.png-{'2' * 32}",
+    ]
+    of_another = place.results / f".{'f' * 16}.json-{'0' * 32}"  # which another run may be writing just now
+    for path in (*left, of_another):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    go(made)
+    assert [path for path in left if path.exists()] == []
+    assert of_another.exists()
+
+
 def test_the_error_names_the_file_that_was_wanted(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
