@@ -155,8 +155,7 @@ def refused(path, *parts):
 
 def test_what_a_killed_run_left_half_written_is_gone_when_its_trials_are_done(session):
     made = session()
-    (trial_id,) = made.suite.specs
-    place = made.workspace
+    trial_id, place = next(iter(made.suite.specs)), made.workspace
     left = [
         place.results / f".{trial_id}.json-{'0' * 32}",
         place.checkpoints / f".{trial_id}.final.pt-{'1' * 32}",
