@@ -13,9 +13,11 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from benchmark.checks import Check
 from benchmark.data.base import open_prepared
 from benchmark.data.cifar import CIFAR10
 from benchmark.data.fetch import ways
+from benchmark.digit_check import on_real_digits
 from benchmark.errors import UserError
 from benchmark.extractors.base import Extractor, Features
 from benchmark.extractors.inception import Inception
@@ -34,16 +36,6 @@ BATCH = 512
 COVERED = 5_000  # images whose neighbours are looked for
 
 Told = Callable[[str, int, int | None], None]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a metric said and what is known. `ok` is None where nothing is known to compare with."""
-
-    what: str
-    found: str
-    expected: str
-    ok: bool | None
 
 
 @dataclass(frozen=True)
@@ -74,11 +66,12 @@ class Verdict:
 def check_metrics(
     workspace: Workspace, data_dir: Path, samples: int | None = None, told: Told | None = None
 ) -> Verdict:
-    """The arithmetic, and, where files allow it, Inception on the first `samples` images of CIFAR-10, or on all.
+    """The arithmetic, digit classifiers that were trained here on real triples, and, where files allow it, Inception on
+    the first `samples` images of CIFAR-10, or on all.
 
     Writes nothing. `told` hears how many images were looked at. Raises UserError when a file is damaged.
     """
-    checks, missing = arithmetic(), lacking(workspace, data_dir)
+    checks, missing = arithmetic() + on_real_digits(workspace), lacking(workspace, data_dir)
     if not missing:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         extractor = Inception(Inception.weights.prepare(data_dir), device)

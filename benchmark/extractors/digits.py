@@ -111,10 +111,8 @@ def prepare_classifier(dataset: Prepared, cache: Path, seed: int) -> Path:
 
     One thread whatever the machine offers, and its own random stream: the same weights for every trial.
     """
-    recipe = {"version": 1, "epochs": EPOCHS, "seed": seed, "batch": BATCH, "data": dataset.manifest}
-    target = cache / f"digit-classifier-{digest({k: str(v) for k, v in recipe.items()})}.pt"
-    seal = target.with_suffix(".sha256")
-    if _whole(target, seal):
+    target = classifier_file(dataset, cache, seed)
+    if is_trained(target):
         return target
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -125,18 +123,28 @@ def prepare_classifier(dataset: Prepared, cache: Path, seed: int) -> Path:
         torch.save(saved, content)
     finally:
         torch.set_num_threads(threads)
-    write_atomically(seal, hashlib.sha256(content.getvalue()).hexdigest().encode())
+    write_atomically(_seal(target), hashlib.sha256(content.getvalue()).hexdigest().encode())
     write_atomically(target, content.getvalue())
     return target
 
 
-def _whole(file: Path, seal: Path) -> bool:
+def classifier_file(dataset: Prepared, cache: Path, seed: int) -> Path:
+    """Where the classifier of a prepared dataset stands, or would stand."""
+    recipe = {"version": 1, "epochs": EPOCHS, "seed": seed, "batch": BATCH, "data": dataset.manifest}
+    return cache / f"digit-classifier-{digest({k: str(v) for k, v in recipe.items()})}.pt"
+
+
+def _seal(file: Path) -> Path:
+    return file.with_suffix(".sha256")
+
+
+def is_trained(file: Path) -> bool:
     """Whether a classifier is there as it was written; of one that an earlier version left, whether it can be read.
 
     torch reads over flipped bits without a word, and the numbers would be of another instrument.
     """
     try:
-        content = file.read_bytes()
+        content, seal = file.read_bytes(), _seal(file)
         if seal.is_file():
             return seal.read_bytes().strip() == hashlib.sha256(content).hexdigest().encode()
         load_classifier(file, torch.device("cpu"))
