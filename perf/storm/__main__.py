@@ -46,12 +46,14 @@ def storms(root: Path, kills: dict[Runner, int], seed: int, seeds: int, steps: i
     speeds = _speeds(calm)
     workspaces = 0
     for runner, count in kills.items():
-        left = deque(schedule(runner, count, seed))
+        left, before = deque(schedule(runner, count, seed)), told.kills.total()
         while left and time.monotonic() < told.deadline:
             workspaces += 1
             say(f"storm {workspaces} over {runner}, {len(left)} kills to come, findings so far: {len(told.findings)}")
             storm = _one(root / f"{runner}-{workspaces}", suite, path, runner, left, span, told, calm)
             resumed += _resumed(storm, suite)
+            if not left:  # in place of kills that found nothing to hit
+                left.extend(schedule(runner, count - (told.kills.total() - before), seed + workspaces))
     return {
         "workspaces": workspaces,
         "trials": workspaces * len(suite.specs),
