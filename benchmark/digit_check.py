@@ -6,6 +6,7 @@ dataset are unevenly distributed by.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +14,20 @@ from scipy.special import rel_entr
 
 from benchmark import plugins
 from benchmark.checks import Check
-from benchmark.codecs import encoded
-from benchmark.data.base import Dataset, Prepared, open_prepared
+from benchmark.data.base import Dataset, open_prepared
 from benchmark.data.chosen import real_images
 from benchmark.extractors.digits import Digits, classifier_file, is_trained
 from benchmark.extractors.digits_again import DigitsAgain
-from benchmark.metrics.modes import MODES, Modes, ModesOptions, floor
+from benchmark.measuring import Gauge, Instruments
+from benchmark.metrics.modes import MODES, floor
+from benchmark.spec import Protocol
 from benchmark.workspace import Workspace
 
 SAMPLES = 25_600
 # ours, in nats: more than three standard deviations of the KL of so many samples (0.001 to 0.0014), and what a
 # classifier that misreads a digit in a hundred changes
 TOLERANCE = 0.005
-CODECS = ("none", "jpeg")
+CODECS = {"none": "", "jpeg": " after JPEG"}  # and what a check says of them; the KL after one is not known
 
 
 def on_real_digits(workspace: Workspace) -> list[Check]:
@@ -42,26 +44,31 @@ def _of_digits(workspace: Workspace) -> Iterator[type[Dataset]]:
 
 def _checks(dataset: type[Dataset], workspace: Workspace) -> Iterator[Check]:
     prepared = open_prepared(dataset.folder(workspace.data))
-    for kind in (Digits, DigitsAgain):
-        file = classifier_file(prepared, workspace.instruments, kind.seed)
-        if is_trained(file):
-            for codec in CODECS:
-                yield _check(dataset, prepared, kind(file, torch.device("cpu")), codec)
-
-
-def _check(dataset: type[Dataset], prepared: Prepared, classifier: Digits, codec: str) -> Check:
-    counter = Modes(ModesOptions(extractor=classifier.name), None, {})
-    for images in real_images(prepared.train, dataset, SAMPLES):
-        counter.add(classifier(encoded(images, codec)))
-    found = counter.value()
+    files = {kind: classifier_file(prepared, workspace.instruments, kind.seed) for kind in (Digits, DigitsAgain)}
+    trained = [kind for kind, file in files.items() if is_trained(file)]
+    looks = {f"modes_{kind.name}_{codec}": (kind, codec) for kind in trained for codec in CODECS}
+    if not looks:
+        return
+    measures = {label: _measure(kind, codec) for label, (kind, codec) in looks.items()}
+    instruments = Instruments(extractors={kind.name: files[kind] for kind in trained}, references={})
+    gauge = Gauge(Protocol.model_validate({"measures": measures}), instruments, torch.device("cpu"))
+    found = gauge.measure(real_images(prepared.train, dataset, SAMPLES)).numbers
     expected = expected_kl(np.bincount(prepared.train.labels, minlength=10), SAMPLES)
-    known = codec == "none"
-    through = "" if known else f" after {codec.upper()}"
+    for label, (kind, codec) in looks.items():
+        modes, kl = (found[label.replace("modes", output, 1)] for output in ("modes", "kl"))
+        yield _check(f"{dataset.name}{CODECS[codec]}, {kind.title}", modes, kl, None if CODECS[codec] else expected)
+
+
+def _measure(kind: type[Digits], codec: str) -> dict[str, Any]:
+    return {"metric": "modes", "n_fake": SAMPLES, "codec": codec, "options": {"extractor": kind.name}}
+
+
+def _check(of: str, modes: float, kl: float, expected: float | None) -> Check:
     return Check(
-        f"Modes and KL, {SAMPLES:,} real triples of {dataset.name}{through}, {classifier.title}",
-        f"{found['modes']:.0f}, {found['kl']:.4f}",
-        f"{MODES}, {expected:.4f} ± {TOLERANCE}" if known else "nothing",
-        (found["modes"] == MODES and abs(found["kl"] - expected) <= TOLERANCE) if known else None,
+        f"Modes and KL, {SAMPLES:,} real triples of {of}",
+        f"{modes:.0f}, {kl:.4f}",
+        "nothing" if expected is None else f"{MODES}, {expected:.4f} ± {TOLERANCE}",
+        None if expected is None else modes == MODES and abs(kl - expected) <= TOLERANCE,
     )
 
 

@@ -28,6 +28,7 @@ class Shared:
 
     def own(self) -> Iterator[Job]:
         """Those that nobody else does, each claimed when it is asked for; the others are left aside."""
+        torn = self.store.torn()  # looked for once: there may be thousands of records
         for job in self.jobs:
             trial_id = job.spec.trial_id
             if not self.claims.take(trial_id):
@@ -37,7 +38,8 @@ class Shared:
                 self.claims.release(trial_id)
                 self.done(trial_id)
             else:
-                self.store.sweep(trial_id)
+                if trial_id in torn:
+                    self.store.sweep(trial_id)
                 yield job
         if self.claims.problem:
             self.say(f"other runs cannot be told which trials this one trains: {self.claims.problem}")

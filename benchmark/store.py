@@ -247,6 +247,12 @@ class Store:
         """Write a record so that a reader sees the old one, the new one or none, never a part."""
         write_atomically(self.path(record.trial_id), record.model_dump_json(indent=1).encode() + b"\n")
 
+    def torn(self) -> set[str]:
+        """The trials of whose records something half written is there."""
+        with suppress(OSError):
+            return {path.name[1:].partition(".")[0] for path in self.folder.glob(".*.json-*")}
+        return set()
+
     def sweep(self, trial_id: str) -> None:
         """Remove what is left half written of a record that nobody else writes."""
         sweep(self.folder, f"{trial_id}.json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,7 @@ def ranked(counts: np.ndarray) -> np.ndarray:
     return -np.sort(-counts, axis=1)
 
 
+@cache
 def even(n: int, modes: int) -> np.ndarray:
     """(modes,) images that n samples of an even generator have of its modes by chance, the most frequent first.
 

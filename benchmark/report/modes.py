@@ -96,8 +96,8 @@ def _panels(found: list[Histogram], inches: float) -> list[Panel]:
     for one in found:
         top = ROOM * highest[one.bins, one.n_fake]
         down = _images(top)
-        across = layout.ticks(_ranks(one), inches - down.widest - SPENT)
         width = inches - down.widest - SPENT
+        across = layout.ticks(_ranks(one), width)
         heads = layout.wrap(one.table, TITLE, width, 2, bold=True), layout.wrap(_words(one), HEAD, width, 2)
         panels.append(Panel(one, heads, top, across, down))
     return panels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import digit_check, plugins
+from benchmark import digit_check, measuring, plugins
 from benchmark.data.base import open_prepared
 from benchmark.digit_check import expected_kl, on_real_digits
 from benchmark.extractors import digits
@@ -32,7 +32,7 @@ def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_
     workspace, monkeypatch, epochs, right
 ):
     monkeypatch.setattr(digits, "EPOCHS", {8: epochs})
-    monkeypatch.setattr(digit_check, "encoded", lambda images, codec: images)  # JPEG takes long
+    monkeypatch.setattr(measuring, "encoded", lambda images, codec: images)  # JPEG takes long
     dataset = plugins.datasets["stacked_digits"]
     prepared = open_prepared(dataset.folder(workspace.data))
     if epochs:
