@@ -93,7 +93,7 @@ class Ticks(NamedTuple):
 
 
 TICK = 8.5  # points
-ROUNDING = 1e-9  # of a place at the end of an axis
+ROUNDING = 1e-9  # of an axis, for a place at its end
 MARK, TO_LABEL = 0.04, 0.07  # inches of a tick, and from an axis to the labels
 BETWEEN = 0.09  # inches between the labels of two ticks, at least
 
@@ -134,7 +134,9 @@ def _candidates(limits: tuple[float, float], log: bool) -> Iterator[list[float]]
 
     low, high = limits
     slack = 0.0 if log else (high - low) * ROUNDING
-    least, most = (low * (1 - ROUNDING), high * (1 + ROUNDING)) if log else (low - slack, high + slack)
+    # of the axis, not of its ends: a short logarithmic axis far from 1 is like a linear one
+    factor = math.exp(ROUNDING * (math.log(high) - math.log(low))) if log else 1.0
+    least, most = (low / factor, high * factor) if log else (low - slack, high + slack)
     locators: list[Any] = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))] if log else []
     # labels at steps of 2.5 are long: where they have no room, steps of 4 may
     kinds = ([1, 2, 2.5, 5, 10], [1, 2, 4, 5, 10])

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.report import layout
@@ -32,6 +32,7 @@ def test_lines_break_at_spaces_where_they_can():
     upright=st.booleans(),
     whole=st.booleans(),
 )
+@example(low=911.8744209115575, reach=1e-4, inches=1.0, log=True, upright=False, whole=False)
 @settings(max_examples=100, deadline=None)
 def test_ticks_are_on_the_axis_and_their_labels_apart(low, reach, inches, log, upright, whole):
     low = abs(low) + 1e-3 if log else low
