@@ -81,7 +81,7 @@ class Builder:
         return tuple(self._reduced(cell, scale) for cell in cells)
 
     def _reduced(self, cell: Cell, scale: Scale) -> Cell:
-        """The cell at a scale; what stands in for real images has no published value."""
+        """The cell at a scale, with all seeds; what stands in for real images has no published value."""
         spec = reduced(cell.specs[0], scale)
         specs = tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
         return replace(cell, specs=specs, published=None if scale.synthetic else cell.published)
@@ -122,10 +122,10 @@ class Builder:
         self._overlay_method(layers, self.source, (*here, METHODS), table.methods, method)
         layers.overlay(patch, self.source, at)
         layers.overlay(self.file.scales[self.scale].cell, self.source, ("scales", self.scale, "cell"))
-        specs = self._specs(layers, self.source.at(at))
+        spec = self._spec(layers, self.source.at(at))
         published = self._published(table, index, label, row, at)
-        self._check_published(published, specs[0], ("tables", index, "published"))
-        return Cell(table.title, label, published, row.note, specs, layers.origins)
+        self._check_published(published, spec, ("tables", index, "published"))
+        return Cell(table.title, label, published, row.note, (spec,), layers.origins)
 
     def _overlay_method(self, layers: Layers, source: Source, at: KeyPath, by_method: Any, method: Any) -> None:
         """Lay over the others what is set for the row's method."""
@@ -190,7 +190,8 @@ class Builder:
                 raise UserError(f"{reference} has no row '{name}'; {hint(name, table.rows)}{advice}")
         return Published(paper=paper, table=table, row=name)
 
-    def _specs(self, layers: Layers, cell_place: str) -> tuple[TrialSpec, ...]:
+    def _spec(self, layers: Layers, cell_place: str) -> TrialSpec:
+        """With the first seed."""
         for key in ("seed", "version"):  # fields of a trial that are not the suite's to set
             if key in layers.values:
                 where = layers.place_of((key,), cell_place)
@@ -205,5 +206,4 @@ class Builder:
                     for e in error.errors()
                 )
             ) from None
-        spec = Resolution(layers, cell_place).resolved(spec)
-        return tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
+        return Resolution(layers, cell_place).resolved(spec)

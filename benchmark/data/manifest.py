@@ -19,8 +19,8 @@ class _Form(BaseModel):
     classes: int = Field(default=0, ge=0)
     sources: dict[str, str] = Field(default_factory=dict)
     checksums: dict[str, str] = Field(default_factory=dict)
-    train: list[PositiveInt] = Field(default=[1], min_length=1)
-    test: list[PositiveInt] = Field(default=[1], min_length=1)
+    train: list[PositiveInt] = Field(default_factory=list, min_length=1)
+    test: list[PositiveInt] = Field(default_factory=list, min_length=1)
 
 
 def _of_its_form(manifest: dict[str, Any]) -> dict[str, Any]:
