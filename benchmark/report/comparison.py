@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from benchmark.papers import PublishedValue, with_ids
 from benchmark.report import text
@@ -145,19 +146,40 @@ def _quoted(members: Sequence[Row], key: str) -> list[str]:
 def _told(order: TableOrder) -> list[str]:
     """What became of the published order, in a sentence, and the pairs that were decided."""
     if not str(order):
-        return []
+        return _not_judged(order)
     tau = "" if order.tau is None else f"; Kendall's τ between published and measured means {order.tau:.2f}"
-    lines = [f"- **Order**: {order}{tau}."]
+    lines = [f"- **Order**: {order}{tau}.{_whole(order)}"]
     for verdict in (OrderVerdict.REPRODUCED, OrderVerdict.REVERSED):
         if pairs := [_pair(pair) for pair in order.pairs if pair.verdict is verdict]:
             lines.append(f"  - {verdict.value}: {'; '.join(pairs)}.")
     return lines
 
 
+def _not_judged(order: TableOrder) -> list[str]:
+    """Where no published order may be judged: how often it is met, and each method beside the next one."""
+    if not order.chain:
+        return []
+    of = {frozenset((pair.first, pair.second)): pair for pair in order.pairs}
+    neighbours = [_pair(of[frozenset(two)]) for two in pairwise(order.chain.methods)]
+    return [f"- **Order**, not judged: {'; '.join(neighbours)}.{_whole(order)}"]
+
+
+def _whole(order: TableOrder) -> str:
+    """How often one training of each is in the published order."""
+    if not order.chain or len(order.chain.methods) < 3:
+        return ""
+    return (
+        f" One training of each of the {len(order.chain.methods)} is in the published order with probability"
+        f" {order.chain.probability:.2g}; by chance with {order.chain.chance:.2g}."
+    )
+
+
 def _pair(pair: Pair) -> str:
-    """The better one as published over the other: probability of improvement, its interval, the corrected p."""
-    gain = pair.improvement
-    numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}]" if gain else ""
-    p_value = "" if pair.p_value is None else f", p = {pair.p_value:.3f}"
+    """The better one as published over the other: probability of improvement, its interval, and p, which is corrected
+    where it was judged by."""
+    numbers = ""
+    if gain := pair.improvement:
+        p_value = gain.p_value if pair.p_value is None else pair.p_value
+        numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}], p = {p_value:.3f}"
     close = " (the published ranges touch)" if pair.close else ""
-    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{p_value}{close}"
+    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{close}"

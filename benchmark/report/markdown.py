@@ -222,7 +222,9 @@ def _reading(suite: Suite, rows: list[Row]) -> list[str]:
             "- **Order**: of each two methods with published values that may be judged, is the one published as better"
             f" better here? *Reproduced*: {ORDER_MEANINGS[OrderVerdict.REPRODUCED]}. *Undecided*:"
             f" {ORDER_MEANINGS[OrderVerdict.UNDECIDED]}. The numbers are the probability that a training of the first"
-            " beats one of the second, its interval, and the corrected p."
+            " beats one of the second, its interval, and the corrected p. Where nothing may be judged, each method is"
+            " set beside the next one as published, and p is not corrected. *In the published order*: of one training"
+            " of each method, all seeds of a method being equally likely."
         )
     used = {result.verdict for row in rows for result in row.results.values() if result.published}
     lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]

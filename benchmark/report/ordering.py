@@ -1,7 +1,8 @@
 """The order of the methods of one table: is it as published?
 
 The published order is taken as printed, however close two of its values are; where the ranges that are printed for them
-touch, it is said.
+touch, it is said. Where published values may not be judged against, the order gets no verdict and is compared all the
+same.
 """
 
 import math
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+
+import numpy as np
 
 from benchmark.report.improvement import Improvement, holm, improvement
 from benchmark.report.tables import Row
@@ -43,7 +46,7 @@ class Entry:
     `scores`: one per seed that finished or diverged, more is better, -inf for what diverged or gave no number.
     `complete`: no other seed is missing. `mean`: over the seeds that finished, in the metric's unit and direction; nan
     without one. `published`: None when there is no value, or none that may be judged against; `published_spread`: what
-    is printed behind its ±, 0 for nothing.
+    is printed behind its ±, 0 for nothing. `printed`: the value whether it may be judged against or not.
     """
 
     label: str
@@ -52,6 +55,7 @@ class Entry:
     mean: float
     published: float | None
     published_spread: float = 0.0
+    printed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,29 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """The whole order as printed, `methods` from the best to the worst, judged or not.
+
+    `probability`: that one training of each, drawn from those at hand, is strictly in this order. `chance`: that of
+    methods that are all alike, 1 / n!.
+    """
+
+    methods: tuple[str, ...]
+    probability: float
+    chance: float
+
+
+@dataclass(frozen=True)
 class TableOrder:
     """All pairs of a table's methods in one metric.
 
-    `tau`: Kendall's tau-b between published and measured means, in [-1, 1]; None for fewer than two of them.
+    `tau`: Kendall's tau-b between published and measured means, in [-1, 1]; None for fewer than two of them. `chain`:
+    None unless at least two methods have seeds and printed values, and no two of these values are alike.
     """
 
     pairs: tuple[Pair, ...]
     tau: float | None
+    chain: Chain | None = None
 
     @property
     def counts(self) -> dict[OrderVerdict, int]:
@@ -126,7 +145,29 @@ def compare(entries: Sequence[Entry], higher: bool) -> TableOrder:
         verdict = None if p_value is None else _verdict(a, b, gain, p_value)
         found.append(Pair(a.label, b.label, gain, p_value, verdict, verdict is not None and _touching(a, b)))
     known = [(e.published, e.mean) for e in entries if e.published is not None and math.isfinite(e.mean)]
-    return TableOrder(tuple(found), kendall_tau(known))
+    return TableOrder(tuple(found), kendall_tau(known), _chain(entries, higher))
+
+
+def _chain(entries: Sequence[Entry], higher: bool) -> Chain | None:
+    placed = [(entry.printed, entry) for entry in entries if entry.printed is not None and entry.scores]
+    if len(placed) < 2 or len({value for value, _ in placed}) < len(placed):
+        return None
+    best_first = [entry for _, entry in sorted(placed, key=lambda pair: pair[0], reverse=higher)]
+    probability = in_order([entry.scores for entry in reversed(best_first)])
+    return Chain(tuple(entry.label for entry in best_first), probability, 1 / math.factorial(len(placed)))
+
+
+def in_order(groups: Sequence[Sequence[float]]) -> float:
+    """The probability that one number of each group, all of its equally likely, is greater than that of the one before.
+
+    Exact: over every value that a group has, the probability that those so far are in order and end below it.
+    """
+    values = np.unique(np.concatenate([np.asarray(group, dtype=np.float64) for group in groups]))
+    below = np.ones(len(values))  # of the groups so far: in order, and all below each value
+    for group in groups:
+        here = np.bincount(np.searchsorted(values, group), minlength=len(values)) / len(group) * below
+        below = np.cumsum(here) - here
+    return float(here.sum())
 
 
 def kendall_tau(points: Sequence[tuple[float, float]]) -> float | None:
@@ -148,6 +189,7 @@ def _entry(row: Row, key: str, reduced: bool) -> Entry:
         complete=len(values) + row.counts.diverged == row.counts.total,
         mean=result.aggregate.mean if result.aggregate else math.nan,
         published=reference.value if reference and usable else None,
+        printed=reference.value if reference else None,
         published_spread=(result.published[1] if result.published else None) or 0.0,
     )
 
@@ -162,10 +204,10 @@ def _touching(a: Entry, b: Entry) -> bool:
 
 
 def _ordered(a: Entry, b: Entry, higher: bool) -> tuple[Entry, Entry]:
-    """The one with the better published value first."""
-    if a.published is None or b.published is None or a.published == b.published:
+    """The one with the better published value first, be it one that may be judged against or not."""
+    if a.printed is None or b.printed is None or a.printed == b.printed:
         return a, b
-    return (a, b) if (a.published > b.published) == higher else (b, a)
+    return (a, b) if (a.printed > b.printed) == higher else (b, a)
 
 
 def _verdict(a: Entry, b: Entry, gain: Improvement | None, p_value: float) -> OrderVerdict:

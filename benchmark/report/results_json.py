@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 from benchmark.papers import PublishedValue
@@ -93,7 +94,11 @@ def _orders(members: list[Row]) -> dict[str, Any]:
     """Metric output -> Kendall's tau and all pairs of methods."""
     found = {output.key: orderings(members, output.key) for output in outputs_of(members)}
     return {
-        key: {"kendall_tau": order.tau, "pairs": [_pair(pair) for pair in order.pairs]}
+        key: {
+            "kendall_tau": order.tau,
+            "published_order": order.chain and asdict(order.chain),
+            "pairs": [_pair(pair) for pair in order.pairs],
+        }
         for key, order in found.items()
         if order
     }

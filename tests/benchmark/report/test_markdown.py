@@ -7,6 +7,7 @@ from markdown_it import MarkdownIt
 from benchmark.report import rows
 from benchmark.report.markdown import leaderboard
 from benchmark.report.verdicts import Verdict
+from benchmark.suite import load_suite
 
 PICTURES = ("leaderboard.png", "curves.png", "samples.png")
 
@@ -89,6 +90,15 @@ def test_the_published_order_is_judged_and_told(suite, all_finished):
     """Three seeds against three can decide nothing; the sentence says so."""
     document = written(suite, all_finished(suite))
     assert "- **Order**: 0 of 3 published orderings reproduced, 3 undecided; Kendall's τ" in document
+
+
+def test_where_no_order_may_be_judged_its_probability_is_told(suite_file, all_finished):
+    quick = load_suite(suite_file, "quick")
+    document = written(quick, all_finished(quick))
+    sure = "1.00 [1.00, 1.00], p = 0.100"
+    assert f"- **Order**, not judged: MSGAN over SSGAN {sure}; SSGAN over GAN {sure}. One training of" in document
+    assert "each of the 3 is in the published order with probability 1; by chance with 0.17." in document
+    assert "orderings reproduced" not in document
 
 
 def test_every_row_costs_something(document, suite, mixed):

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -7,15 +8,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.report import rows
-from benchmark.report.ordering import ORDER_MEANINGS, Entry, OrderVerdict, compare, kendall_tau, orderings
+from benchmark.report.ordering import ORDER_MEANINGS, Entry, OrderVerdict, compare, in_order, kendall_tau, orderings
 from benchmark.report.tables import by_table
 from benchmark.suite import load_suite
 
 
-def entry(label, scores, published, complete=True):
-    return Entry(
-        label, tuple(map(float, scores)), complete, sum(scores) / len(scores) if scores else math.nan, published
-    )
+def entry(label, scores, published, complete=True, printed=None):
+    mean = sum(scores) / len(scores) if scores else math.nan
+    printed = published if printed is None else printed
+    return Entry(label, tuple(map(float, scores)), complete, mean, published, printed=printed)
 
 
 LOW, HIGH = range(5), range(10, 15)
@@ -81,6 +82,33 @@ def test_it_is_said_where_the_published_ranges_touch():
     entries = [replace(entry(name, LOW, value), published_spread=0.5) for name, value in published]
     assert [pair.close for pair in compare(entries, higher=True).pairs] == [True, False, False]
     assert not any(pair.close for pair in compare([entry("a", LOW, 2.0), entry("b", LOW, None)], higher=True).pairs)
+
+
+GROUPS = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@settings(max_examples=60)
+@given(GROUPS)
+def test_the_whole_order_is_counted_over_all_draws(groups):
+    draws = list(product(*groups))
+    rising = sum(all(low < high for low, high in pairwise(draw)) for draw in draws)
+    assert in_order(groups) == pytest.approx(rising / len(draws))
+
+
+def test_a_training_that_diverged_is_below_all_others_and_in_order_with_none_of_its_like():
+    assert in_order([(-math.inf, 1.0), (2.0,)]) == 1
+    assert in_order([(-math.inf,), (-math.inf, 2.0)]) == 0.5
+
+
+def test_the_published_order_is_followed_where_nothing_may_be_judged():
+    entries = [entry(name, [place], None, printed=place) for name, place in (("b", 2), ("c", 3), ("a", 1))]
+    rising, falling = (compare(entries, higher).chain for higher in (True, False))
+    assert (rising.methods, rising.probability, rising.chance) == (("c", "b", "a"), 1.0, pytest.approx(1 / 6))
+    assert (falling.methods, falling.probability) == (("a", "b", "c"), 0.0)
+    assert compare([*entries, entry("d", [], None, printed=4)], True).chain.methods == rising.methods
+    assert compare([*entries, entry("d", [4], None)], True).chain.methods == rising.methods
+    assert compare([*entries, entry("d", [4], None, printed=3)], True).chain is None, "two alike have no order"
+    assert compare(entries[:1], True).chain is None
 
 
 @settings(max_examples=40)

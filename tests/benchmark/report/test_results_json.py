@@ -122,6 +122,8 @@ def test_a_published_order_is_there_with_its_pairs(suite, all_finished):
     checked, *_ = read(results_json(suite, rows(suite, all_finished(suite))))["tables"]
     assert len(checked["orders"]["modes"]["pairs"]) == 3
     assert checked["orders"]["modes"]["kendall_tau"] == 1.0, "GAN, SSGAN, MSGAN, as published"
+    whole = {"methods": ["MSGAN", "SSGAN", "GAN"], "probability": 1.0, "chance": 1 / 6}
+    assert checked["orders"]["modes"]["published_order"] == whole
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
