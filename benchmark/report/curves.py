@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchmark.report import figures, layout
-from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
+from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, heading, label, style_of
 from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
 from benchmark.report.panels import COLUMNS, Tables, published_first, published_key
 from benchmark.report.tables import Row, Trial
@@ -79,13 +79,13 @@ def curves(tables: Tables, said: str = "") -> "Figure | None":
         return None
     chosen = figures.styles(tables)
     outputs = {title: published_first(members) for title, members in shown.items()}
-    columns = min(COLUMNS, max(map(len, outputs.values())))
+    columns = layout.columns(map(len, outputs.values()), COLUMNS)
     head = (layout.WIDTH - 2 * EDGE) / columns - 2 * GAP
     parts = {
         title: [_panel(output, members, chosen, head) for output in outputs[title]] for title, members in shown.items()
     }
     keys = {title: layout.flow(_key(shown[title], chosen), SMALL, layout.WIDTH - 2 * EDGE) for title in shown}
-    blocks = {title: layout.rows_of(panels, COLUMNS) for title, panels in parts.items()}
+    blocks = {title: layout.rows_of(panels, columns) for title, panels in parts.items()}
     tall = [_lead(title, keys) + sum(map(_tall, lines)) for title, lines in blocks.items()]
     page = Page(2 * EDGE + sum(tall) + (0.25 if said else 0))
     page.words(EDGE, EDGE, said, HEAD, color=INK)
@@ -146,8 +146,7 @@ def _panel(output: "Output", members: list[Row], chosen: Mapping[tuple[str, str]
     words = LINE * LANDMARK if marks and above else 0.0  # a landmark's own stand above its line
     limits = _limits(shown, log, _strip(above) + words, _strip(below))
     ticks = layout.ticks(limits, PANEL, log, upright=True)
-    heading = layout.wrap(axis_title(output), HEAD, head, 2)
-    return Panel(heading, found, near, above, below, marks, limits, log, ticks)
+    return Panel(heading(output, head), found, near, above, below, marks, limits, log, ticks)
 
 
 def _curve(row: Row, key: str, style: Style) -> Curve:

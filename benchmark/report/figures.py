@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmark import plugins
 from benchmark.measures import named
-from benchmark.report import text
-from benchmark.report.layout import FONT, wrap
+from benchmark.report import layout, text
+from benchmark.report.layout import FONT
 from benchmark.report.tables import Row, by_table
 from benchmark.suite import Suite
 
@@ -125,7 +125,7 @@ def style_of(row: Row, chosen: Mapping[tuple[str, str], Style]) -> Style:
 
 def label(row: Row, size: float, inches: float, lines: int = 2) -> str:
     """The row's name in at most so many lines of so many inches."""
-    return wrap(row.label, size, inches, lines) or "(no name)"
+    return layout.wrap(row.label, size, inches, lines) or "(no name)"
 
 
 def datasets(members: list[Row]) -> tuple[str, ...]:
@@ -138,9 +138,10 @@ def comparable(reference: "Reference") -> bool:
     return reference.verified and not reference.mismatches
 
 
-def axis_title(output: "Output") -> str:
-    """The metric's name with the arrow of the good direction."""
-    return f"{output.title} {text.ARROWS[output.better]}"
+def heading(output: "Output", inches: float) -> str:
+    """The metric's name in at most two lines, with the arrow of the good direction at the end of the last."""
+    arrow = f" {text.ARROWS[output.better]}"
+    return layout.wrap(output.title, HEAD, inches - layout.width(arrow, HEAD), 2) + arrow
 
 
 def landmarks(key: str, members: list[Row]) -> list["Landmark"]:

@@ -190,9 +190,28 @@ def _entry_width(entry: Entry, size: float) -> float:
     return SIGN + width(entry.words, size) + 0.22
 
 
+def columns(counts: Iterable[int], most: int) -> int:
+    """The fewest columns for groups of so many items that take no more rows than the most columns: 2 for four items,
+    of which 3 would leave one alone."""
+    counts = list(counts)
+    enough = (c for c in range(1, most) if all(math.ceil(n / c) == math.ceil(n / most) for n in counts))
+    return next(enough, most)
+
+
 def rows_of(items: Sequence[T], columns: int) -> list[Sequence[T]]:
     """The items in rows of so many, the last of which may be shorter."""
     return [items[start : start + columns] for start in range(0, len(items), columns)]
+
+
+def rows_of_groups(groups: Iterable[Sequence[T]], columns: int) -> list[list[T]]:
+    """The same of items that belong together: a group begins a row unless the one before has room for all of it."""
+    rows: list[list[T]] = []
+    for group in groups:
+        if rows and len(rows[-1]) + len(group) <= columns:
+            rows[-1] += group
+        else:
+            rows += map(list, rows_of(group, columns))
+    return rows
 
 
 class Page:

@@ -1,8 +1,10 @@
 """The histograms of modes: how many images each method has of each, the most frequent mode first."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,11 +58,13 @@ def modes(tables: Tables, said: str = "") -> "Figure | None":
     if not found:
         return None
     chosen = figures.styles(tables)
-    columns = min(COLUMNS, len(found))
+    counts = Counter(one.table for one in found).values()
+    columns = layout.columns(counts if max(counts) > 1 else [len(found)], COLUMNS)
     pitch = (layout.WIDTH - 2 * EDGE - OVER + GAP) / columns
     panels = _panels(found, pitch - GAP)
     labels = max(panel.down.widest for panel in panels) + SPENT
-    lines = layout.rows_of(panels, columns)
+    groups = groupby(panels, lambda panel: panel.of.table)
+    lines = layout.rows_of_groups((list(group) for _, group in groups), columns)
     key = layout.flow(_key(found, chosen), SMALL, layout.WIDTH - 2 * EDGE)
     lead = 0.25 if said else 0.0
     page = Page(2 * EDGE + lead + layout.key_height(key, SMALL) + 0.08 + sum(map(_tall, lines)))

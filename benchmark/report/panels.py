@@ -1,13 +1,13 @@
 """The main figure: every metric of every method, measured and published."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.measures import measure_of
 from benchmark.report import figures, layout, text
-from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, axis_title, label, style_of
+from benchmark.report.figures import FAINT, FRAME, HEAD, INK, LANDMARK, SMALL, TITLE, Style, heading, label, style_of
 from benchmark.report.layout import EDGE, LINE, Entry, Page, Ticks
 from benchmark.report.tables import Result, Row, outputs_of
 
@@ -87,11 +87,12 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
     """
     shown = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
     shown = {title: outputs for title, outputs in shown.items() if outputs}
-    columns = min(COLUMNS, max(map(len, shown.values())))
+    columns = layout.columns(map(len, shown.values()), COLUMNS)
     names = {title: [label(row, HEAD, LABEL) for row in tables[title]] for title in shown}
     start = EDGE + max(layout.width(name, HEAD) for found in names.values() for name in found) + GAP
     pitch = (layout.WIDTH - EDGE - start) / columns
-    lines = [line for title in shown for line in _lines(title, tables[title], names[title], shown[title], pitch - GAP)]
+    parts = {title: layout.rows_of(outputs, columns) for title, outputs in shown.items()}
+    lines = [line for title in shown for line in _lines(title, tables[title], names[title], parts[title], pitch - GAP)]
     numbers = [
         max((_numbers_width(line, column) for line in lines if column < len(line.outputs)), default=0.0)
         for column in range(columns)
@@ -131,11 +132,13 @@ def _said_height(said: str) -> float:
     return 0.25 if said else 0.0
 
 
-def _lines(title: str, members: list[Row], names: list[str], outputs: "Sequence[Output]", inches: float) -> list[Line]:
+def _lines(
+    title: str, members: list[Row], names: list[str], chunks: "Iterable[Sequence[Output]]", inches: float
+) -> list[Line]:
     found: list[Line] = []
-    for chunk in layout.rows_of(outputs, COLUMNS):
+    for chunk in chunks:
         name = "" if found else layout.wrap(title, TITLE, layout.WIDTH - 2 * EDGE, 1, bold=True)
-        heads = [layout.wrap(axis_title(output), HEAD, inches, 2) for output in chunk]
+        heads = [heading(output, inches) for output in chunk]
         marked = any(figures.landmarks(output.key, members) for output in chunk)
         found.append(Line(name, members, names, chunk, heads, marked))
     return found

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -81,3 +83,31 @@ def test_a_key_keeps_its_order_and_its_width(sizes):
     lines = layout.flow(entries, 8, 4.0)
     assert [entry for line in lines for entry in line] == entries
     assert all(sum(layout._entry_width(entry, 8) for entry in line) <= 4.0 for line in lines if len(line) > 1)
+
+
+@given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=6), most=st.integers(1, 4))
+def test_no_column_more_than_saves_a_row(counts, most):
+    def rows(columns):
+        return [len(layout.rows_of(range(count), columns)) for count in counts]
+
+    found = layout.columns(counts, most)
+    assert 1 <= found <= most
+    assert rows(found) == rows(most)
+    assert found == 1 or rows(found - 1) != rows(most)
+
+
+@pytest.mark.parametrize(
+    "groups, rows",
+    [
+        ([3, 3, 1, 1, 3], [3, 3, 2, 3]),
+        ([1, 1, 1, 1], [3, 1]),
+        ([4, 1], [3, 2]),
+        ([2, 2], [2, 2]),
+        ([], []),
+    ],
+)
+def test_groups_share_a_row_only_as_a_whole(groups, rows):
+    items = [[(group, place) for place in range(size)] for group, size in enumerate(groups)]
+    found = layout.rows_of_groups(items, 3)
+    assert [len(row) for row in found] == rows
+    assert list(chain(*found)) == list(chain(*items)), "in their order"
