@@ -46,7 +46,7 @@ class Entry:
     `scores`: one per seed that finished or diverged, more is better, -inf for what diverged or gave no number.
     `complete`: no other seed is missing. `mean`: over the seeds that finished, in the metric's unit and direction; nan
     without one. `published`: None when there is no value, or none that may be judged against; `published_spread`: what
-    is printed behind its ±, 0 for nothing. `printed`: the value whether it may be judged against or not.
+    is printed behind its ±, 0 for nothing. `printed`: one that may not be judged against.
     """
 
     label: str
@@ -56,6 +56,11 @@ class Entry:
     published: float | None
     published_spread: float = 0.0
     printed: float | None = None
+
+    @property
+    def place(self) -> float | None:
+        """The published value, whether it may be judged against or not."""
+        return self.printed if self.published is None else self.published
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def compare(entries: Sequence[Entry], higher: bool) -> TableOrder:
 
 
 def _chain(entries: Sequence[Entry], higher: bool) -> Chain | None:
-    placed = [(entry.printed, entry) for entry in entries if entry.printed is not None and entry.scores]
+    placed = [(entry.place, entry) for entry in entries if entry.place is not None and entry.scores]
     if len(placed) < 2 or len({value for value, _ in placed}) < len(placed):
         return None
     best_first = [entry for _, entry in sorted(placed, key=lambda pair: pair[0], reverse=higher)]
@@ -205,9 +210,9 @@ def _touching(a: Entry, b: Entry) -> bool:
 
 def _ordered(a: Entry, b: Entry, higher: bool) -> tuple[Entry, Entry]:
     """The one with the better published value first, be it one that may be judged against or not."""
-    if a.printed is None or b.printed is None or a.printed == b.printed:
+    if a.place is None or b.place is None or a.place == b.place:
         return a, b
-    return (a, b) if (a.printed > b.printed) == higher else (b, a)
+    return (a, b) if (a.place > b.place) == higher else (b, a)
 
 
 def _verdict(a: Entry, b: Entry, gain: Improvement | None, p_value: float) -> OrderVerdict:

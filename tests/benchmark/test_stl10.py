@@ -125,7 +125,11 @@ def test_a_truncated_archive_is_refused(share, files, tmp_path):
     assert "get it again" in message
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"\0" * 10240)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"\0" * 10240)],
+    ids=["nothing", "other bytes", "gzip of other bytes", "empty archive"],
+)
 def test_what_is_no_archive_of_stl10_is_refused(content, tmp_path):
     (tmp_path / stl10.ARCHIVE).write_bytes(content)
     assert str(tmp_path / stl10.ARCHIVE) in refused(STL10, tmp_path, tmp_path / "cache")

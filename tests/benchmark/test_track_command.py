@@ -98,7 +98,7 @@ def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], No
     from benchmark.suite import load_suite
 
     loaded = load_suite(suite)
-    room.sync(suite=loaded)  # the store itself is there
+    room.sync(room.records[0], suite=loaded)  # the store itself is there
     database = room.workspace.mlflow / "mlflow.db"
     mirror = Mirror(loaded, room.workspace)
     full(database.stat().st_size + 4096)

@@ -15,7 +15,6 @@ from benchmark.suite import load_suite
 
 def entry(label, scores, published, complete=True, printed=None):
     mean = sum(scores) / len(scores) if scores else math.nan
-    printed = published if printed is None else printed
     return Entry(label, tuple(map(float, scores)), complete, mean, published, printed=printed)
 
 
