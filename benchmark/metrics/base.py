@@ -25,12 +25,14 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 
 @dataclass(frozen=True)
 class Output:
-    """One number of a metric: its key, its name for people, and which direction is better."""
+    """One number of a metric: its key, its name for people, which direction is better, and what it lies between."""
 
     key: str
     title: str
     better: Literal["higher", "lower"]
     digits: int
+    least: float = -math.inf
+    most: float = math.inf
 
 
 @dataclass(frozen=True)

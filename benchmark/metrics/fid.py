@@ -35,7 +35,7 @@ class FID(SampleMetric):
         extractor = options.extractor
         inception = not plugins.extractors[extractor].title
         title = titled("FID" if inception else "Fréchet distance", extractor)
-        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4),)
+        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4, 0),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

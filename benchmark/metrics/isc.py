@@ -55,7 +55,7 @@ class ISC(SampleMetric):
         extractor = options.extractor
         title = titled("Classifier score" if plugins.extractors[extractor].title else "Inception Score", extractor)
         key = keyed("isc", "classifier_score", extractor)
-        return (Output(key, title, "higher", 2),)
+        return (Output(key, title, "higher", 2, 1),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

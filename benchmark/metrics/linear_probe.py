@@ -46,7 +46,7 @@ class LinearProbe(DiscriminatorMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """In [0, 100]."""
         del options
-        return (Output("probe_accuracy", "linear probe accuracy, %", "higher", 1),)
+        return (Output("probe_accuracy", "linear probe accuracy, %", "higher", 1, 0, 100),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

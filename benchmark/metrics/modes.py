@@ -5,6 +5,7 @@ Every channel is named by a digit classifier; the three digits of an image are i
 999 / 2N nats (X-04): the floor that the report prints.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -42,8 +43,8 @@ class Modes(SampleMetric):
         """More modes, less divergence."""
         del options
         return (
-            Output("modes", "modes covered (of 1,000)", "higher", 1),
-            Output("kl", "KL(generated ‖ uniform), nats", "lower", 3),
+            Output("modes", "modes covered (of 1,000)", "higher", 1, 1, MODES),
+            Output("kl", "KL(generated ‖ uniform), nats", "lower", 3, 0, math.log(MODES)),
         )
 
     @classmethod

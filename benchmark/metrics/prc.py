@@ -43,12 +43,10 @@ class PRC(SampleMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """Two shares. With another network than VGG-16 they carry its name."""
         extractor = options.extractor
-        plain = extractor == PUBLISHED
-        other = f" ({plugins.extractors[extractor].title or 'Inception'})"
-        return tuple(
-            Output(key if plain else f"{key}_{extractor}", key.capitalize() + ("" if plain else other), "higher", 3)
-            for key in ("precision", "recall")
-        )
+        other = f"_{extractor}", f" ({plugins.extractors[extractor].title or 'Inception'})"
+        key, words = ("", "") if extractor == PUBLISHED else other
+        names = ("precision", "recall")
+        return tuple(Output(name + key, name.capitalize() + words, "higher", 3, 0, 1) for name in names)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

@@ -37,7 +37,7 @@ class RotationAccuracy(DiscriminatorMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """In [0, 100]."""
         del options
-        return (Output("rotation_accuracy", "rotation accuracy, %", "higher", 1),)
+        return (Output("rotation_accuracy", "rotation accuracy, %", "higher", 1, 0, 100),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

@@ -95,8 +95,7 @@ def _line(row: Row, result: Result | None, notes: Footnotes) -> list[str]:
     name = escape(text.label(row)) + notes.mark(*row_notes(row))
     if result is None:
         return [name, "–", "–", "–", "–", str(row.counts), "–"]
-    aggregate, digits = result.aggregate, result.output.digits
-    interval = text.interval(aggregate.interval, digits) if aggregate and aggregate.interval else "–"
+    interval = text.interval(result.interval, result.output.digits) if result.interval else "–"
     return [
         name,
         text.published(result) or "–",

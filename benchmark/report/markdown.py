@@ -194,9 +194,9 @@ def _differences(rows: list[Row]) -> list[str]:
     lines = []
     if any(result.difference for result in results):
         lines.append(
-            "- **95 % interval** is the t-interval of the measured mean over training seeds; **difference** is measured"
-            " minus published, with its 95 % interval, and in brackets where nothing is judged. Of many verdicts some"
-            " are wrong by chance."
+            "- **95 % interval** is the t-interval of the measured mean over training seeds, as far as the metric"
+            " reaches; **difference** is measured minus published, with its 95 % interval, and in brackets where"
+            " nothing is judged. Of many verdicts some are wrong by chance."
         )
     if any(result.aggregate and result.aggregate.sampling_spread is not None for result in results):
         lines.append(

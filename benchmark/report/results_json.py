@@ -8,7 +8,6 @@ from typing import Any
 from benchmark.papers import PublishedValue
 from benchmark.report.difference import Difference
 from benchmark.report.ordering import Pair, orderings
-from benchmark.report.statistics import Aggregate
 from benchmark.report.tables import Result, Row, by_table, outputs_of
 from benchmark.suite import Suite
 
@@ -53,7 +52,7 @@ def _result(result: Result, row: Row) -> dict[str, Any]:
     return {
         "title": result.output.title,
         "better": result.output.better,
-        "measured": _measured(result.aggregate),
+        "measured": _measured(result),
         "published": _published(published),
         "mismatches": list(result.reference.mismatches) if result.reference else [],
         "difference": _difference(result.difference),
@@ -61,14 +60,15 @@ def _result(result: Result, row: Row) -> dict[str, Any]:
     }
 
 
-def _measured(aggregate: Aggregate | None) -> dict[str, Any] | None:
+def _measured(result: Result) -> dict[str, Any] | None:
+    aggregate = result.aggregate
     if aggregate is None:
         return None
     return {
         "by_seed": aggregate.values,
         "mean": aggregate.mean,
         "standard_deviation": aggregate.spread,
-        "interval_95": aggregate.interval,
+        "interval_95": result.interval,
         "sampling_standard_deviation": aggregate.sampling_spread,
     }
 

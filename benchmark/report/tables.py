@@ -8,7 +8,7 @@ from benchmark import plugins
 from benchmark.cells import Cell
 from benchmark.measures import outputs
 from benchmark.report.difference import Difference, difference, published_uncertainty
-from benchmark.report.statistics import Aggregate, deviation
+from benchmark.report.statistics import Aggregate, Interval, deviation
 from benchmark.report.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.spec import TrialSpec
 from benchmark.store import Cost, TrialRecord
@@ -44,6 +44,14 @@ class Result:
     reference: Reference | None
     verdict: Verdict
     difference: Difference | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % t-interval of the measured mean, as far as the metric reaches; None for fewer than two seeds."""
+        if self.aggregate is None or self.aggregate.interval is None:
+            return None
+        low, high = self.aggregate.interval
+        return max(low, self.output.least), min(high, self.output.most)
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,8 @@ def test_it_gives_its_outputs_and_nothing_else(metric_class, options, gauge, ima
     found = gauge.measure([images]).numbers
     assert list(found) == [output.key for output in metric_class.outputs(options)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
+    for output in metric_class.outputs(options):
+        assert output.least <= found[output.key] <= output.most
 
 
 def test_its_landmarks_and_notes_are_of_its_own_outputs(metric_class, options):

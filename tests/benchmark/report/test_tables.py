@@ -1,3 +1,4 @@
+import math
 import statistics
 
 import pytest
@@ -33,6 +34,14 @@ def test_aggregates_are_over_finished_seeds_with_their_last_measurement(suite, m
     assert (modes.aggregate.mean, modes.aggregate.spread) == (905.0, statistics.stdev([900, 910]))
     assert modes.published == (906.75, 26.15)
     assert str(row.counts) == "2 of 3; 1 diverged"
+
+
+def test_an_interval_ends_where_the_metric_does(suite, make_record, specs_of, row_of):
+    records = finish(make_record, specs_of(suite, "Checked", "MSGAN"), [(1, 6.9), (500, 3.0), (1000, 0.1)])
+    found = row_of(suite, records, "Checked", "MSGAN").results
+    assert found["modes"].aggregate.interval[0] < 0 < 1000 < found["modes"].aggregate.interval[1]
+    assert found["modes"].interval == (1, 1000)
+    assert found["kl"].interval == (0, math.log(1000))
 
 
 @pytest.mark.parametrize(
