@@ -118,7 +118,7 @@ def _shelf_height(shelf: list[Band], grid: Grid, named: bool) -> float:
 
 
 def _caption(sheet: Sheet, grid: Grid) -> str:
-    return layout.wrap(sheet.title, SMALL, grid.pitch - GAP / DPI, 2)
+    return layout.wrap(sheet.title, SMALL, grid.pitch - GAP / DPI - layout.BETWEEN, 2)
 
 
 def _caption_height(line: Sequence[Sheet], grid: Grid) -> float:
