@@ -158,8 +158,8 @@ def _not_judged(order: TableOrder) -> list[str]:
     """Where no published order may be judged: how often it is met, and each method beside the next one."""
     if not order.chain:
         return []
-    of = {frozenset((pair.first, pair.second)): pair for pair in order.pairs}
-    neighbours = [_pair(of[frozenset(two)]) for two in pairwise(order.chain.methods)]
+    of = {(pair.first, pair.second): pair for pair in order.pairs}  # the better one as published first, as there
+    neighbours = [_pair(of[two]) for two in pairwise(order.chain.methods)]
     return [f"- **Order**, not judged: {'; '.join(neighbours)}.{_whole(order)}"]
 
 
