@@ -5,6 +5,7 @@ loss, step that player. A reader of a method's file should recognise the paper's
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from baselines import draws
+from baselines.draws import Rng
 from baselines.networks.base import Judgement, Network
 
 
@@ -37,9 +40,15 @@ class Turn:
 
     real: Tensor
     progress: float
-    rng: torch.Generator
+    rng: Rng
     labels: Tensor | None = None
     watched: dict[str, Tensor] = field(default_factory=dict)
+
+    def scheduled(self, weight: Callable[[float], float]) -> float | Tensor:
+        """A weight that follows `progress`. Ask for it here: a step that is captured once and replayed keeps numbers
+        as they were, so there it is a scalar tensor, which is filled before each replay.
+        """
+        return weight(self.progress)
 
     def given_labels(self) -> Tensor:
         """The labels, for methods that use them."""
@@ -110,16 +119,15 @@ class Method(nn.Module, ABC):
         """The modules whose parameters a player moves."""
         return (getattr(self, player),)
 
-    def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
         """What the generator makes n images of: (n, latent_dim) latents, and (n,) conditions where there are any."""
         return (self.latents(n, rng),)
 
-    def latents(self, n: int, rng: torch.Generator) -> Tensor:
+    def latents(self, n: int, rng: Rng) -> Tensor:
         """(n, latent_dim) draws from the prior: uniform on [-1, 1] or standard normal."""
-        device = rng.device
         if self.distribution == "uniform":
-            return torch.rand(n, self.latent_dim, generator=rng, device=device) * 2 - 1
-        return torch.randn(n, self.latent_dim, generator=rng, device=device)
+            return draws.uniform(rng, n, self.latent_dim) * 2 - 1
+        return draws.normal(rng, n, self.latent_dim)
 
     def judge(self, images: Tensor) -> Judgement:
         """The discriminator's view of (N, C, H, W) images."""

@@ -14,7 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baselines import base, games
+from baselines import base, draws, games
+from baselines.draws import Rng
 from baselines.gan import GAN, GANOptions
 
 
@@ -45,10 +46,10 @@ class ConditionalGAN(GAN):
         del options
         return 1.0
 
-    def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
         """Latents, and labels drawn uniformly."""
         latents = self.latents(n, rng)
-        return latents, torch.randint(self.labels, (n,), generator=rng, device=rng.device)
+        return latents, draws.integers(rng, self.labels, n)
 
     def loss(self, player: str, turn: base.Turn) -> dict[str, Tensor]:
         """The game on conditional logits."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from baselines import base, games, rotations
+from baselines.draws import Rng
 from baselines.gan import NO_TASK, Task
 from baselines.networks.base import Network
 
@@ -113,7 +114,8 @@ class DistGAN(base.Method):
         """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
         with torch.no_grad():
             reconstructed = self.generator(self.encoder(turn.real))
-        w_real, w_rec = self.real_weights(turn.progress)
+        w_real = turn.scheduled(lambda progress: self.real_weights(progress)[0])
+        w_rec = turn.scheduled(lambda progress: self.real_weights(progress)[1])
         as_real, as_fake = SCORES[self.options.loss]
         sign, penalty = self.penalty_sign, {}
         if sign:
@@ -134,12 +136,12 @@ class DistGAN(base.Method):
         score = (of_real.logit.sigmoid() - of_fake.logit.sigmoid()).mean().abs()
         return {"score": score} | task.cost(*(view.classes for view in of_task))
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """What the self-supervised task adds to the discriminator's loss."""
         del real, fake, rng
         return NO_TASK
 
-    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+    def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """What the self-supervised task adds to the generator's loss."""
         del real, fake, rng
         return NO_TASK
@@ -193,7 +195,7 @@ class DistGANSS(DistGAN):
     classes = rotations.TURNS
     names_rotations = True
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(turned real), r)."""
         del fake
         turned, _ = rotations.draw(rotations.all_turns(real), len(real), rng)
@@ -204,7 +206,7 @@ class DistGANSS(DistGAN):
         weight = self.options.weight_d
         return Task((images.images,), lambda classes: {"task": weight * cross_entropy(classes, images.labels)})
 
-    def generator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+    def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
         weight = self.options.weight_g
         if weight == 0:
@@ -234,6 +236,6 @@ class DistGANMS(DistGANSS):
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
     classes = rotations.TURNS + 1
 
-    def discriminator_task(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Task:
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE over N of the 4N turned real and N upright fake images."""
         return self.naming(rotations.draw_mixed(real, fake, rng))

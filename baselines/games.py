@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from baselines import draws
+from baselines.draws import Rng
 from baselines.networks.base import Judgement
 
 GameName = Literal["non_saturating", "hinge"]
@@ -52,14 +54,12 @@ def generator(game: GameName, fake: Tensor) -> Tensor:
     return GENERATOR_COSTS[game](fake).mean()
 
 
-def slopes(
-    judge: Callable[[Tensor], Judgement], real: Tensor, fake: Tensor, rng: torch.Generator, norm: str = "l2"
-) -> Tensor:
+def slopes(judge: Callable[[Tensor], Judgement], real: Tensor, fake: Tensor, rng: Rng, norm: str = "l2") -> Tensor:
     """(N,) sizes of the logit's gradient at a random share of the way from each real to a fake image.
 
     `l2`: the Euclidean norm (Gulrajani et al. 2017, eq. 3); `rms`: the root of the mean over pixels.
     """
-    share = torch.rand(len(fake), 1, 1, 1, generator=rng, device=fake.device)
+    share = draws.uniform(rng, len(fake), 1, 1, 1)
     between = (real + share * (fake - real)).requires_grad_()
     (gradient,) = torch.autograd.grad(judge(between).logit.sum(), between, create_graph=True)
     squares = gradient.square().flatten(1)

@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from baselines import draws
+from baselines.draws import Rng
+
 TURNS = 4
 BatchRecipe = Literal["subset", "quarters", "all_turns", "random"]
 
@@ -48,20 +51,20 @@ def quarters(images: Tensor) -> Labelled:
     return Labelled(torch.cat(parts), torch.arange(TURNS, device=images.device).repeat_interleave(size))
 
 
-def draw(candidates: Labelled, n: int, rng: torch.Generator) -> tuple[Labelled, Tensor]:
+def draw(candidates: Labelled, n: int, rng: Rng) -> tuple[Labelled, Tensor]:
     """n of the candidates at random without replacement, and which ones (msgan modules/imutils.py:74-200)."""
-    index = torch.randperm(len(candidates.labels), generator=rng, device=rng.device)[:n]
+    index = draws.permutation(rng, len(candidates.labels))[:n]
     return Labelled(candidates.images[index], candidates.labels[index]), index
 
 
-def draw_alike(real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[Labelled, Labelled]:
+def draw_alike(real: Tensor, fake: Tensor, rng: Rng) -> tuple[Labelled, Labelled]:
     """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
     turned_fake, index = draw(all_turns(fake), len(fake), rng)
     turned_real = all_turns(real)
     return Labelled(turned_real.images[index], turned_real.labels[index]), turned_fake
 
 
-def draw_mixed(real: Tensor, fake: Tensor, rng: torch.Generator) -> Labelled:
+def draw_mixed(real: Tensor, fake: Tensor, rng: Rng) -> Labelled:
     """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
     turned_real = all_turns(real)
     fake_class = torch.full((len(fake),), TURNS, device=fake.device)
@@ -72,7 +75,7 @@ def draw_mixed(real: Tensor, fake: Tensor, rng: torch.Generator) -> Labelled:
 RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
 
 
-def batch(recipe: str, images: Tensor, rng: torch.Generator) -> Labelled:
+def batch(recipe: str, images: Tensor, rng: Rng) -> Labelled:
     """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
     if recipe == "random":
         return draw(all_turns(images), len(images), rng)[0]

@@ -33,8 +33,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from baselines import base, games
+from baselines import base, draws, games
 from baselines.averages import averaged
+from baselines.draws import Rng
 from baselines.networks.base import Network, full_precision
 
 ASSUMED = "an assumption; the abstract does not say"
@@ -115,18 +116,18 @@ class SelfLabelling(base.Method):
         if player == "classifier":
             self.teacher.update_parameters(self.classifier)
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """(n, latent_dim) latents z and (n,) labels y(z)."""
         z = self.latents(n, rng)
         if self.options.latent_label == "mixture":
-            y = torch.randint(len(self.prototypes), (n,), generator=rng, device=rng.device)
+            y = draws.integers(rng, len(self.prototypes), n)
             return self.prototypes[y] + z, y
         if self.options.distance == "cosine":
             with full_precision(z):
                 return z, (z @ normalize(self.prototypes).T).argmax(1)
         return z, torch.cdist(z, self.prototypes).argmin(1)
 
-    def generator_input(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
         """Latents, and their labels for a conditional generator."""
         return self.told(*self.draw(n, rng))
 
@@ -134,7 +135,7 @@ class SelfLabelling(base.Method):
         """What the generator sees of latents and their labels."""
         return (z, y) if self.conditions and self.options.conditional_generator else (z,)
 
-    def generate(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def generate(self, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """(n, C, H, W) images G(z, y) and (n,) labels y."""
         z, y = self.draw(n, rng)
         return self.generator(*self.told(z, y)), y

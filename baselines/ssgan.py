@@ -15,12 +15,12 @@ same while D has no batch norm.
 
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines import base, games, rotations
+from baselines.draws import Rng
 from baselines.gan import GAN, GANOptions, Task
 
 CODE = "google/compare_gan@19922d3 gans/ssgan.py"
@@ -52,7 +52,7 @@ class SSGAN(GAN):
         del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
-    def turned(self, images: Tensor, rng: torch.Generator) -> rotations.Labelled:
+    def turned(self, images: Tensor, rng: Rng) -> rotations.Labelled:
         """The images of the task, by the chosen batch recipe."""
         return rotations.batch(self.options.batches, images, rng)
 

@@ -83,8 +83,8 @@ class Builder:
     def _reduced(self, cell: Cell, scale: Scale) -> Cell:
         """The cell at a scale, with all seeds; what stands in for real images has no published value."""
         spec = reduced(cell.specs[0], scale)
-        specs = tuple(spec.model_copy(update={"seed": seed}) for seed in self.seeds)
-        return replace(cell, specs=specs, published=None if scale.synthetic else cell.published)
+        published = None if scale.synthetic else cell.published
+        return replace(cell, specs=spec.with_seeds(self.seeds), published=published)
 
     def _check_tolerance(self, cells: list[Cell]) -> None:
         known = {key for cell in cells for key in outputs(cell.specs[0].protocol)}

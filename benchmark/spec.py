@@ -7,7 +7,7 @@ scheduling, no report options. Two suites that ask for the same training share i
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -162,6 +162,18 @@ class TrialSpec(Frozen):
         copied.__dict__.pop(NAMED, None)
         return copied
 
+    def with_seeds(self, seeds: Iterable[int]) -> "tuple[Self, ...]":
+        """Itself with each of these seeds. All but the seed is written out once for all their identities."""
+        fields = self.model_dump(mode="json")
+        before = canonical({key: value for key, value in fields.items() if key < "seed"})[:-1]
+        after = canonical({key: value for key, value in fields.items() if key > "seed"})[1:]
+        found = []
+        for seed in seeds:
+            spec = self.model_copy(update={"seed": seed})
+            spec.__dict__[NAMED] = _hashed(f'{before},"seed":{seed},{after}')
+            found.append(spec)
+        return tuple(found)
+
     @property
     def name(self) -> str:
         """A short name for people; the trial id keeps it unique."""
@@ -175,4 +187,8 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """The first 64 bits, in hexadecimal, of the SHA-256 of a value's canonical form."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+    return _hashed(canonical(value))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

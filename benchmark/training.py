@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.averages import averaged
 from baselines.base import Method, Turn
-from benchmark.data.images import Images
+from benchmark.data.images import Drawn, Images
 from benchmark.precision import lowered, rounding
 from benchmark.spec import REFERENCE, TrialSpec
 
@@ -111,9 +111,17 @@ class Trainer:
 
     def _play(self, player: Player) -> None:
         drawn = self.images.draw(self.spec.batch_size, self.data_rng)
+        self._move(player)
+        for term, value in self._update(player, drawn).items():
+            self.sums[term] = self.sums[term] + value if term in self.sums else value
+
+    def _update(self, player: Player, drawn: Drawn) -> dict[str, Tensor]:
+        """All that the device does in a turn: the player's loss on these images, and one step of its optimiser.
+
+        Returns what the turn adds to the mean of every term.
+        """
         real = to_range(drawn.images, self.image_range)
         turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
-        self._move(player)
         with rounding(self.spec.precision, self.device):
             with lowered(self.spec.precision, self.device):
                 losses = self.method.loss(player.name, turn)
@@ -121,10 +129,8 @@ class Trainer:
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             player.optimizer.step()
         self.method.played(player.name)
-        for term, value in (losses | turn.watched).items():
-            key = f"{player.name}/{term}"
-            value = value.detach() / player.turns
-            self.sums[key] = self.sums[key] + value if key in self.sums else value
+        terms = losses | turn.watched
+        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in terms.items()}
 
     def _move(self, player: Player) -> None:
         """Gradients for a player's own parameters alone."""

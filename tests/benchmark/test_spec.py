@@ -106,6 +106,14 @@ def test_an_id_survives_json_and_is_16_hexadecimal_digits():
     assert set(spec().trial_id) <= set("0123456789abcdef")
 
 
+@given(st.lists(st.integers(0, 2**31 - 1), max_size=4), st.dictionaries(st.text(), json_values, max_size=3))
+def test_a_trial_with_other_seeds_is_the_same_as_if_each_had_been_written_by_itself(seeds, options):
+    found = spec(options=options, seed=3).with_seeds(seeds)
+    alone = [spec(options=options, seed=seed) for seed in seeds]
+    assert [one.trial_id for one in found] == [one.trial_id for one in alone]
+    assert list(found) == alone
+
+
 CHANGES = {
     "method": "gan",
     "options": {"batches": "quarters", "weight_d": 1.0},
