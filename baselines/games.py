@@ -60,8 +60,12 @@ def slopes(judge: Callable[[Tensor], Judgement], real: Tensor, fake: Tensor, rng
     `l2`: the Euclidean norm (Gulrajani et al. 2017, eq. 3); `rms`: the root of the mean over pixels.
     """
     share = draws.uniform(rng, len(fake), 1, 1, 1)
-    between = (real + share * (fake - real)).requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(between).logit.sum(), between, create_graph=True)
+    between = real + share * (fake - real)
+    if isinstance(rng, draws.Streams):  # inside vmap, where torch.autograd cannot be asked
+        gradient: Tensor = torch.func.grad(lambda images: judge(images).logit.sum())(between)
+    else:
+        between.requires_grad_()
+        (gradient,) = torch.autograd.grad(judge(between).logit.sum(), between, create_graph=True)
     squares = gradient.square().flatten(1)
     return (squares.mean(1) if norm == "rms" else squares.sum(1)).sqrt()
 

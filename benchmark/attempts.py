@@ -5,6 +5,7 @@ Both runners take their trials from here, so that a trial has the same attempts,
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -55,6 +56,16 @@ class Attempts:
         job = (self._ahead or self._later).popleft()
         self.running[job.spec.trial_id] = job
         return job
+
+    def next_together(self) -> list[Job]:
+        """The next trial, and as many of its cell as are to be trained as one with it; empty when none is waiting."""
+        job = self.next()
+        found = [job] if job else []
+        while job and len(found) < job.together and (other := self.peek()) and job.is_of_cell_of(other):
+            found.append(self.next() or other)
+        together = [replace(job, together=len(found)) for job in found]
+        self.running |= {job.spec.trial_id: job for job in together}
+        return together
 
     def peek(self) -> Job | None:
         """The next trial, which is not running yet."""
@@ -111,7 +122,8 @@ class Attempts:
         trial_id = job.spec.trial_id
         self._said.setdefault(trial_id, []).append(reason)
         del self.running[trial_id]
-        self._later.append(job)  # behind all others: a bad trial holds none of them up
+        # Behind all others: a bad trial holds none of them up. And by itself, so that it ends none beside it.
+        self._later.append(job if job.together == 1 else replace(job, together=1))
         self.listener.failed(trial_id, reason)
 
     def _forget(self, trial_id: str) -> None:

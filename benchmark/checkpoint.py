@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.store import sweep, write_atomically
@@ -23,9 +24,20 @@ NUMBERED = re.compile(r"\d{8,}\.ckpt")
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values with their SHA-256, all or nothing. Raises OSError when the disk refuses."""
     content = io.BytesIO()
-    torch.save(state, content)
+    torch.save(_by_itself(state), content)
     whole = content.getbuffer()
     write_atomically(path, MAGIC, hashlib.sha256(whole).hexdigest().encode(), b"\n", whole)
+
+
+def _by_itself(value: Any) -> Any:
+    """The same, slices of larger tensors copied: torch would write all of what they are slices of."""
+    if isinstance(value, dict):
+        return {key: _by_itself(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_by_itself(item) for item in value)
+    if isinstance(value, Tensor) and value.nbytes < value.untyped_storage().nbytes():
+        return value.clone()
+    return value
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmark import trial
 from benchmark.attempts import Attempts, Listener
+from benchmark.lockstep import run_together
 from benchmark.stopping import Stopping
 from benchmark.suite_file import RETRIES
 from benchmark.trial import Job, Progress
@@ -26,10 +27,12 @@ class InProcess:
                 raise trial.Stop
 
         with asked.armed():
-            while job := attempts.next():
-                listener.started(job.spec.trial_id)
+            while jobs := attempts.next_together():
+                for job in jobs:
+                    listener.started(job.spec.trial_id)
                 try:
-                    attempts.ended(trial.run(job, report))
+                    for record in run_together(jobs, report):
+                        attempts.ended(record)
                 except trial.Stop:
                     raise KeyboardInterrupt from None
                 if asked.asked and attempts.left:

@@ -51,9 +51,21 @@ def make_jobs(
         if key not in instruments:
             say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
             instruments[key] = measuring.prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
-        limits = each.time_limit, each.checkpoint_seconds
+        limits = each.time_limit, each.checkpoint_seconds, each.together
         jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, *limits))
     return jobs
+
+
+def beside_each_other(specs: Iterable[TrialSpec], together: int) -> list[TrialSpec]:
+    """So many seeds of a cell one after the other; first those of every cell that come first."""
+    if together == 1:
+        return list(specs)
+    cells: dict[str, list[TrialSpec]] = {}
+    for spec in specs:
+        cells.setdefault(spec.model_copy(update={"seed": 0}).trial_id, []).append(spec)
+    longest = max(map(len, cells.values()), default=0)
+    rounds = range(0, longest, together)
+    return [spec for start in rounds for cell in cells.values() for spec in cell[start : start + together]]
 
 
 def check_labels(spec: TrialSpec, prepared: Prepared) -> None:

@@ -4,21 +4,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 SECONDS = 60.0  # between two checkpoints, at the least
 SHARE = 0.02  # of all other time that all checkpoints may take
 
-Doing = Literal["training", "measuring", "saving"]
+Doing = Literal["training", "measuring", "saving", "waiting"]
 
 clock = time.perf_counter  # never set back, whatever becomes of the date
 
 
 @dataclass
 class Stopwatch:
-    """Seconds of wall time by what they went into, one thing at a time; it begins with `training`."""
+    """Seconds of wall time by what they went into, one thing at a time; it begins with `training`.
 
-    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "measuring": 0.0, "saving": 0.0})
+    A trial waits while another one, which is trained beside it in the same process, is looked after.
+    """
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(get_args(Doing), 0.0))
     doing: Doing = "training"
     since: float = field(default_factory=lambda: clock())
 
@@ -31,6 +34,11 @@ class Stopwatch:
         finally:
             self._turned()
             self.doing = before
+
+    def turn_to(self, doing: Doing) -> None:
+        """From now on it is that."""
+        self._turned()
+        self.doing = doing
 
     def so_far(self) -> dict[str, float]:
         """All accounts up to this moment."""

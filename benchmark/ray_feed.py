@@ -30,9 +30,9 @@ class Feed(Searcher):
         del trial_id
         attempts = self.course.attempts
         if self.left > 0 and not self.course.asked.asked:
-            if job := attempts.next():
+            if jobs := attempts.next_together():
                 self.left -= 1
-                return self.course.config_of(job)
+                return self.course.config_of(jobs)
             if attempts.running:
                 return None
         return Searcher.FINISHED
@@ -64,17 +64,18 @@ class Relay(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken up a trial."""
         del iteration, trials, info
-        self.course.started(_id_of(trial))
+        for trial_id in _ids_of(trial):
+            self.course.started(trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker is done with a trial."""
         del iteration, trials, info
-        self.course.ended(_id_of(trial), NO_REASON)
+        self.course.ended(_ids_of(trial), NO_REASON)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died."""
         del iteration, trials, info
-        self.course.ended(_id_of(trial), reason_of(trial.error_file))
+        self.course.ended(_ids_of(trial), reason_of(trial.error_file))
 
 
 class AllStopped(Stopper):
@@ -96,6 +97,7 @@ class AllStopped(Stopper):
         return self.course.asked.asked and not self.course.placed
 
 
-def _id_of(tune_trial: Any) -> str:
-    trial_id: str = tune_trial.config["trial_id"]
-    return trial_id
+def _ids_of(tune_trial: Any) -> list[str]:
+    """Of the trials that a trial of Tune trains."""
+    ids: list[str] = tune_trial.config["trial_ids"]
+    return ids

@@ -123,17 +123,16 @@ class Course:
         """Whether trials are left to do."""
         return bool(self.interrupted or self.attempts.left or self.attempts.running)
 
-    def config_of(self, job: Job) -> dict[str, Any]:
-        """What a worker is told."""
+    def config_of(self, jobs: list[Job]) -> dict[str, Any]:
+        """What a worker is told that trains these as one."""
         from benchmark.ray_worker import packed
 
-        storage = self.storage.told(job) if self.storage else None
         return {
-            "trial_id": job.spec.trial_id,
-            "job": packed(job),
+            "trial_ids": [job.spec.trial_id for job in jobs],
+            "jobs": [packed(job) for job in jobs],
             "board": self.name,
             "revision": self.code,
-            "storage": storage,
+            "storages": [self.storage.told(job) if self.storage else None for job in jobs],
         }
 
     def started(self, trial_id: str) -> None:
@@ -164,9 +163,13 @@ class Course:
             self.records[record.trial_id] = record
         self.preempted.update(preempted)
 
-    def ended(self, trial_id: str, reason: str) -> None:
-        """The worker of a trial is done with it, or dead for this reason."""
+    def ended(self, trial_ids: list[str], reason: str) -> None:
+        """The worker of trials is done with them, or dead for this reason."""
         self.look(now=True)
+        for trial_id in trial_ids:
+            self._ended(trial_id, reason)
+
+    def _ended(self, trial_id: str, reason: str) -> None:
         self.placed.discard(trial_id)
         record = self.records.pop(trial_id, None)
         if record is not None:

@@ -5,7 +5,8 @@ Imported only where Ray is.
 
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from ray.exceptions import RayError
 
 from benchmark import trial
 from benchmark.at_hand import at_hand
+from benchmark.lockstep import run_together
 from benchmark.measuring import Instruments
 from benchmark.ray_reasons import PREEMPTED
 from benchmark.revision import check_revision
@@ -38,6 +40,7 @@ def packed(job: Job) -> dict[str, Any]:
         "gpus": job.gpus,
         "time_limit": job.time_limit,
         "checkpoint_seconds": job.checkpoint_seconds,
+        "together": job.together,
     }
 
 
@@ -53,21 +56,22 @@ def unpacked(packed: dict[str, Any]) -> Job:
         packed["gpus"],
         packed["time_limit"],
         packed["checkpoint_seconds"],
+        packed["together"],
     )
 
 
 class Slot(tune.Trainable):
-    """Trains one trial in one step of Tune; a slot that is used again takes up another trial.
+    """Trains one trial, or several as one, in one step of Tune; a slot that is used again takes up others.
 
-    The trial runs in the main thread of its process: there SIGTERM is heard.
+    They run in the main thread of its process: there SIGTERM is heard.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Called with every trial."""
         check_revision(config["revision"])
-        self.job = unpacked(config["job"])
+        self.jobs = list(map(unpacked, config["jobs"]))
         self.board: Any = ray.get_actor(config["board"])
-        self.storage = config["storage"]
+        self.storages = config["storages"]
         self.answer: Any = None  # of the board
         self.leaving = False
         signal.signal(signal.SIGTERM, self._leave)
@@ -78,24 +82,31 @@ class Slot(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The whole trial. What it says goes to the board; Tune is told only that it is over."""
+        """All of it. What the trials say goes to the board; Tune is told only that it is over."""
         try:
-            record = self._trained()
+            for record in self._trained():
+                ray.get(self.board.ended.remote(record.model_dump_json()))
         except trial.Stop:
             if self.leaving:
                 self._take_leave()
-        else:
-            ray.get(self.board.ended.remote(record.model_dump_json()))
         return {"done": True}
 
-    def _trained(self) -> TrialRecord:
-        with at_hand(self.job, self.storage) as (job, after_report):
-            return trial.run(job, lambda progress: self._report(progress, after_report))
+    def _trained(self) -> Iterator[TrialRecord]:
+        with ExitStack() as all_files:
+            files = {job.spec.trial_id: all_files.enter_context(ExitStack()) for job in self.jobs}
+            here, after_report = [], {}
+            for job, storage in zip(self.jobs, self.storages, strict=True):
+                trial_id = job.spec.trial_id
+                job_here, after_report[trial_id] = files[trial_id].enter_context(at_hand(job, storage))
+                here.append(job_here)
+            for record in run_together(here, lambda said: self._report(said, after_report[said.trial_id])):
+                files[record.trial_id].close()  # what it wrote is in the storage before its record is
+                yield record
 
     def _take_leave(self) -> NoReturn:
-        """This process has been asked to end, and the trial has its checkpoint."""
+        """This process has been asked to end, and its trials have their checkpoints."""
         with suppress(RayError):
-            ray.get(self.board.leaving.remote(self.job.spec.trial_id), timeout=LEAVE_SECONDS)
+            ray.get([self.board.leaving.remote(job.spec.trial_id) for job in self.jobs], timeout=LEAVE_SECONDS)
         sys.exit(f"{PREEMPTED}: SIGTERM")
 
     def _report(self, progress: Progress, after_report: Any) -> None:

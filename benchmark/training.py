@@ -92,15 +92,23 @@ class Trainer:
     def train_until(self, step: int) -> Iterator[int]:
         """Train up to a step, yielding after each one so that the caller can watch the clock."""
         while self.step < step:
-            for player in self.players:
-                for group in player.optimizer.param_groups:
-                    group["lr"] = self.spec.optimizer.lr_at(player.name, self.step / self.spec.steps)
-                for _ in range(player.turns):
-                    self._play(player)
-            self._follow()
-            self.step += 1
-            self.summed += 1
+            self.advance()
             yield self.step
+
+    def advance(self) -> None:
+        """One step: every player in its turn."""
+        for player in self.players:
+            for group in player.optimizer.param_groups:
+                group["lr"] = self.spec.optimizer.lr_at(player.name, self.step / self.spec.steps)
+            for _ in range(player.turns):
+                self._play(player)
+        self.stepped()
+
+    def stepped(self) -> None:
+        """What follows when all players have played."""
+        self._follow()
+        self.step += 1
+        self.summed += 1
 
     def _follow(self) -> None:
         """The average takes one step after the generator."""
@@ -112,13 +120,18 @@ class Trainer:
     def _play(self, player: Player) -> None:
         drawn = self.images.draw(self.spec.batch_size, self.data_rng)
         self._move(player)
-        for term, value in self._update(player, drawn).items():
-            self.sums[term] = self.sums[term] + value if term in self.sums else value
+        self.add(player, self._update(player, drawn))
+
+    def add(self, player: Player, terms: dict[str, Tensor]) -> None:
+        """Count a turn's terms towards their means."""
+        for term, value in terms.items():
+            key, part = f"{player.name}/{term}", value.detach() / player.turns
+            self.sums[key] = self.sums[key] + part if key in self.sums else part
 
     def _update(self, player: Player, drawn: Drawn) -> dict[str, Tensor]:
         """All that the device does in a turn: the player's loss on these images, and one step of its optimiser.
 
-        Returns what the turn adds to the mean of every term.
+        Returns its terms, and what is watched beside them.
         """
         real = to_range(drawn.images, self.image_range)
         turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
@@ -129,8 +142,7 @@ class Trainer:
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             player.optimizer.step()
         self.method.played(player.name)
-        terms = losses | turn.watched
-        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in terms.items()}
+        return losses | turn.watched
 
     def _move(self, player: Player) -> None:
         """Gradients for a player's own parameters alone."""

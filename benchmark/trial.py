@@ -5,7 +5,7 @@ import io
 import math
 import resource
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +49,11 @@ class Job:
     gpus: float
     time_limit: float | None = None  # seconds, of one attempt
     checkpoint_seconds: float | None = None  # between two checkpoints, at the least; None: as `pace` says
+    together: int = 1  # how many trials, it included, are trained as one, and so share what a step takes
+
+    def is_of_cell_of(self, other: "Job") -> bool:
+        """Whether the two trials differ in their seeds alone."""
+        return self.spec.model_copy(update={"seed": other.spec.seed}) == other.spec
 
     @property
     def device(self) -> torch.device:
@@ -91,13 +96,31 @@ def run(job: Job, report: Report) -> TrialRecord:
 
     The last checkpoint stays when the trial has ended: whoever has stored the record removes it.
     """
+    with threads(job.cpus):
+        forget_peak_memory(job.device)
+        course = course_of(job, report)
+        try:
+            trial = next(course)
+            while True:
+                trial = after(course, trial.advance)
+        except StopIteration as ended:
+            record: TrialRecord = ended.value
+            return record
+
+
+Course = Generator["RunningTrial", None, TrialRecord]
+
+
+def course_of(job: Job, report: Report, until: int | None = None) -> Course:
+    """What becomes of one trial: yields it whenever it needs one more step of training, and returns its record.
+
+    Stop, raised by `report` or thrown in, ends it as `run` says. `until`: go on from no checkpoint of a later step.
+    """
     started = _now()
     trial = None
     try:
-        with threads(job.cpus):
-            forget_peak_memory(job.device)
-            trial = _Trial(job, started)
-            trial.run(report)
+        trial = RunningTrial(job, started, until)
+        yield from trial.run(report)
         status, error = "finished", ""
     except Stop:
         if trial:
@@ -117,9 +140,18 @@ def run(job: Job, report: Report) -> TrialRecord:
         status=status,
         error=error,
         finished=_now(),
-        environment=environment.describe(job.device.type, job.cpus),
+        environment=surroundings_of(job),
         **(trial.results() if trial else {"started": started}),
     )
+
+
+def after(course: Course, step: Callable[[], None]) -> "RunningTrial":
+    """Do the step that a trial needs, and go on with it. What the step raises is the trial's."""
+    try:
+        step()
+    except Exception as problem:
+        return course.throw(problem)
+    return next(course)
 
 
 @contextmanager
@@ -159,11 +191,15 @@ def classes_of(dataset: type[Dataset], prepared: Prepared) -> int:
 
 
 @dataclass
-class _Trial:
-    """The running trial and all that its record will hold. Between two steps all of it is in `state`."""
+class RunningTrial:
+    """A running trial and all that its record will hold. Between two steps all of it is in `state`.
+
+    `until`: it goes on from no checkpoint of a later step.
+    """
 
     job: Job
     started: str
+    until: int | None = None
     history: list[Measurement] = field(default_factory=list)
     redraws: list[dict[str, float]] = field(default_factory=list)
     histograms: dict[str, list[int]] = field(default_factory=dict)  # of the last measurement
@@ -182,23 +218,40 @@ class _Trial:
         sweep(self._final.parent, self._final.name)
         sweep(sheet_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
         self.prepared = open_prepared(self.job.data)
+        self.goals = evaluation_steps(spec.steps, spec.protocol.evaluations)
         self.gauge = Gauge(spec.protocol, self.job.instruments, device)
         self.examination = Examination(spec.protocol, plugins.datasets[spec.dataset], self.prepared)
         self.trainer = build(spec, self.prepared, device)
         # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
         made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
         self.surroundings = digest(made_of)
-        self.maker = digest(_makes_numbers(environment.describe(device.type, self.job.cpus)))
+        self.maker = digest(_makes_numbers(surroundings_of(self.job)))
         self._resume()
 
-    def run(self, report: Report) -> None:
+    @property
+    def step(self) -> int:
+        """How many are done."""
+        return self.trainer.step
+
+    @property
+    def at_goal(self) -> bool:
+        """Whether it will measure now."""
+        return self.step in self.goals
+
+    def advance(self) -> None:
+        """One step of training, by itself."""
+        self.trainer.advance()
+
+    def run(self, report: Report) -> Iterator["RunningTrial"]:
+        """Yields itself before every step."""
         spec, trainer = self.job.spec, self.trainer
         apart = max(spec.steps // CHECKS, STEPS_APART)
-        for goal in evaluation_steps(spec.steps, spec.protocol.evaluations):
+        for goal in self.goals:
             if goal <= self._measured:
                 continue
-            for step in trainer.train_until(goal):
-                if step % apart == 0:
+            while trainer.step < goal:
+                yield self
+                if trainer.step % apart == 0:
                     trainer.check()
                 self._heed(report)
                 if self.pace.due():
@@ -210,6 +263,7 @@ class _Trial:
 
     @property
     def metrics(self) -> dict[str, float]:
+        """Of the last measurement."""
         return self.history[-1].metrics if self.history else {}
 
     @property
@@ -233,7 +287,7 @@ class _Trial:
             raise TimeIsUp(f"time limit of {limit:g} s reached at step {self.trainer.step}; run again to continue")
         if now or moment - self.said >= PROGRESS_SECONDS:
             self.said = moment
-            speed = self.trainer.step / max(self.watch.so_far()["training"], 1e-9)
+            speed = self.trainer.step / max(self.watch.so_far()["training"] * self.job.together, 1e-9)
             note, self.note = self.note, ""
             report(Progress(self.job.spec.trial_id, self.trainer.step, speed, self.metrics, note))
 
@@ -298,9 +352,10 @@ class _Trial:
             write()
         except (OSError, MemoryError) as problem:
             reason = (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
-            self._happened(f"{what} could not be written: {reason}")
+            self.happened(f"{what} could not be written: {reason}")
 
-    def _happened(self, what: str) -> None:
+    def happened(self, what: str) -> None:
+        """Remember it for the record, and tell of it when it is news."""
         if self.events.add(what, self.trainer.step):
             self.note = f"{self.note}; {what}" if self.note else what
 
@@ -323,26 +378,28 @@ class _Trial:
 
     def _resume(self) -> None:
         for state in self.checkpoints.states(self.job.device):
+            if self.until is not None and state["trainer"]["step"] > self.until:
+                continue
             if state.get("surroundings") != self.surroundings:
-                self._happened("a checkpoint of other data, instruments or another kind of device was not used")
+                self.happened("a checkpoint of other data, instruments or another kind of device was not used")
                 continue
             try:
                 self._restore(state)
             except Exception:  # of another version of this program: nothing of it may stay
                 self.trainer = build(self.job.spec, self.prepared, self.job.device)
-                self._happened("a checkpoint that this version cannot read was not used")
+                self.happened("a checkpoint that this version cannot read was not used")
                 continue
             same = state.get("maker") == self.maker
-            self._happened("went on from a checkpoint" if same else ELSEWHERE)
+            self.happened("went on from a checkpoint" if same else ELSEWHERE)
             break
         if self.checkpoints.damaged:
-            self._happened("a damaged checkpoint was passed over")
+            self.happened("a damaged checkpoint was passed over")
 
     def _restore(self, state: dict[str, Any]) -> None:
         """All or nothing but the trainer."""
         history = [Measurement.model_validate(entry) for entry in state["history"]]
         events = self.events.after(Events.of(state["events"]))
-        seconds: dict[str, float] = {key: float(state["seconds"][key]) for key in self.watch.seconds}
+        seconds = {key: float(state["seconds"].get(key, 0.0)) for key in self.watch.seconds}
         sheet = None if state["sheet"] is None else state["sheet"].cpu()
         rest = {key: state[key] for key in ("started", "redraws", "histograms", "losses", "peak_memory")}
         self.trainer.restore(state["trainer"])
@@ -355,6 +412,7 @@ class _Trial:
         return max(self.peak_memory, peak_memory(self.job.device))
 
     def results(self) -> dict[str, Any]:
+        """What the record holds of it."""
         done = self.trainer.step * self.job.spec.batch_size
         seconds = self.watch.so_far()
         return {
@@ -379,9 +437,18 @@ class _Trial:
         }
 
 
+def surroundings_of(job: Job) -> dict[str, Any]:
+    """The environment as a record tells it. `together`: of how many trials that were trained as one it is."""
+    found = environment.describe(job.device.type, job.cpus)
+    return found | {"together": job.together} if job.together > 1 else found
+
+
+MAKERS = ("python", "cpu", "threads", "gpu", "packages", "source", "together")
+
+
 def _makes_numbers(surroundings: dict[str, Any]) -> dict[str, Any]:
     """What of an environment may change the bits of a training."""
-    return {key: surroundings[key] for key in ("python", "cpu", "threads", "gpu", "packages", "source")}
+    return {key: surroundings[key] for key in MAKERS if key in surroundings}
 
 
 def final_weights(trainer: Trainer) -> dict[str, Any]:
@@ -436,19 +503,20 @@ def told(problem: Exception, device: torch.device, step: int) -> str:
     if isinstance(problem, torch.OutOfMemoryError):
         return (
             f"out of memory on the {device.type.upper()} at step {step}: give each trial a larger share of it"
-            f" (resources.gpus in the suite), or close what else uses it; then run again ({_short(text)})"
+            f" (resources.gpus in the suite), or close what else uses it; then run again ({short(text)})"
         )
     if isinstance(problem, MemoryError) or "can't allocate memory" in text:
         return (
             f"out of memory at step {step}: train fewer trials side by side (a larger resources.cpus in the suite), or"
-            f" close what else uses the memory; then run again ({_short(text)})"
+            f" close what else uses the memory; then run again ({short(text)})"
         )
     frames = traceback.extract_tb(problem.__traceback__)[-3:]
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
     return f"{text} (at {where})"
 
 
-def _short(text: str, length: int = 160) -> str:
+def short(text: str, length: int = 160) -> str:
+    """In one line of at most so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from baselines.networks.base import Chain, Conditional, Norm, Reshape
-from baselines.networks.resized import ConvDown, UpConv, channels_last
+from baselines.networks.layout import channels_last
+from baselines.networks.resized import ConvDown, UpConv
 
 
 class Plan(NamedTuple):

@@ -15,11 +15,6 @@ from torch.nn import functional as F
 BORDERS = 16  # side from which on a bilinear doubling is worth its borders
 
 
-def channels_last(maps: Tensor) -> Tensor:
-    """The same (N, C, H, W) maps with the channels of a pixel side by side, in which convolutions are fastest."""
-    return maps.contiguous(memory_format=torch.channels_last)
-
-
 class UpConv(nn.Conv2d):
     """The maps at twice the side, and a 3x3 convolution of them.
 

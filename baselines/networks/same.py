@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.networks.base import Chain, Conditional
-from baselines.networks.resized import channels_last
+from baselines.networks.layout import channels_last
 
 FEW = 16  # channels on the side of the larger maps, up to which squares are faster
 
@@ -89,7 +89,7 @@ class SameEnding(Conditional):
         """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
         n, _, height, width = x.shape
         made = _pixel_by_pixel(self.deconv.to_squares(x))
-        row = made.view(n, height, 4 * width, -1).permute(0, 3, 1, 2)  # the same memory as maps of all pixels
+        row = made.reshape(n, height, 4 * width, -1).permute(0, 3, 1, 2)  # the same memory as maps of all pixels
         normed = _pixel_by_pixel(self.norm(row, condition)).reshape(made.shape).permute(0, 3, 1, 2)
         return pixels(F.conv2d(normed, same_weight(self.conv.weight), repeated(self.conv.bias), padding=1))
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from baselines.networks import resized
+from baselines.networks.layout import channels_last
 from baselines.networks.resized import ConvDown, UpConv
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -57,5 +58,5 @@ def test_convolution_and_down(size):
 
 def test_maps_have_their_channels_last():
     for layer in (UpConv(4, 6, "bilinear"), UpConv(4, 6, "nearest"), ConvDown(4, 6)):
-        maps = layer(resized.channels_last(torch.randn(2, 4, 8, 8)))
+        maps = layer(channels_last(torch.randn(2, 4, 8, 8)))
         assert maps.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,196 @@
+"""Several trials that differ in their seeds alone, trained as one model whose tensors have an axis more.
+
+Small networks leave a GPU idle: what takes time is starting each kernel. `torch.func.vmap` over the seeds starts one
+for all of them. Every trial keeps its own weights, random streams, images and optimiser's state; they are slices of
+the stacked ones, so that whoever measures or saves a trial need not know of the others. Its numbers are those that it
+has alone but for the rounding of sums, which kernels for several models do in another order.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from baselines.base import Method, Turn
+from baselines.draws import Streams
+from baselines.networks.layout import as_it_comes
+from benchmark import plugins
+from benchmark.precision import lowered, rounding
+from benchmark.training import Player, Trainer, to_range
+
+
+class _Loss(nn.Module):
+    """A method whose loss is its forward pass, as `functional_call` wants it."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, player: str, turn: Turn) -> dict[str, Tensor]:
+        """The player's loss."""
+        return self.method.loss(player, turn)
+
+
+class Cohort:
+    """The trials of several trainers, all at the same step. From now on they are trained through this alone."""
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        """Raises ValueError when they are not at the same step."""
+        if len({trainer.step for trainer in trainers}) != 1:
+            raise ValueError("trials must be at the same step to be trained together")
+        self.trainers, lead = tuple(trainers), trainers[0]
+        self.spec, self.device, self.image_range = lead.spec, lead.device, lead.image_range
+        self.sums = self._summed()
+        self.place = torch.arange(len(trainers), device=lead.device)
+        self.called = _Loss(lead.method)
+        self.parameters = self._stacked(dict(t.method.named_parameters()) for t in trainers)
+        self.buffers = self._stacked(dict(t.method.named_buffers()) for t in trainers)
+        own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
+        self.players = [
+            self._player(index, [self.parameters[own[id(p)]] for p in player.parameters])
+            for index, player in enumerate(lead.players)
+        ]
+
+    @staticmethod
+    def _stacked(each: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """One tensor for all, of which those of each trial become slices."""
+        of_trials = list(each)
+        stacked = {}
+        for name in of_trials[0]:
+            whole = stacked[name] = torch.stack([tensors[name].detach() for tensors in of_trials])
+            for tensors, part in zip(of_trials, whole, strict=True):
+                tensors[name].data = part
+        return stacked
+
+    def _player(self, index: int, parameters: list[Tensor]) -> Player:
+        """The player of all trials, with the state of their optimisers."""
+        each = [trainer.players[index] for trainer in self.trainers]
+        lead = each[0]
+        adam = torch.optim.Adam(parameters, **lead.optimizer.defaults)
+        for place, parameter in enumerate(parameters):
+            states = [player.optimizer.state.get(player.parameters[place]) for player in each]
+            if all(states):
+                adam.state[parameter] = _stacked_state(states)  # type: ignore[arg-type]
+        player = Player(lead.name, lead.turns, parameters, adam)  # type: ignore[arg-type]
+        self._lend(index, player)
+        return player
+
+    def _summed(self) -> dict[str, Tensor]:
+        """The sums of terms of all trials, of which each has its slices."""
+        common = set.intersection(*(set(trainer.sums) for trainer in self.trainers))
+        found = {key: torch.stack([trainer.sums[key] for trainer in self.trainers]) for key in sorted(common)}
+        for key, values in found.items():
+            self._lend_sum(key, values)
+        return found
+
+    def _lend_sum(self, key: str, values: Tensor) -> None:
+        for seed, trainer in enumerate(self.trainers):
+            trainer.sums[key] = values[seed]
+
+    def _lend(self, index: int, player: Player) -> None:
+        """Every trial's optimiser has its slices of the state."""
+        for seed, trainer in enumerate(self.trainers):
+            own = trainer.players[index]
+            for parameter, stacked in zip(own.parameters, player.parameters, strict=True):
+                if state := player.optimizer.state.get(stacked):
+                    own.optimizer.state[parameter] = {
+                        key: value if key == "step" else value[seed] for key, value in state.items()
+                    }
+
+    def advance(self) -> None:
+        """One step of every trial."""
+        lead = self.trainers[0]
+        for index, player in enumerate(self.players):
+            begun = bool(player.optimizer.state)
+            for group in player.optimizer.param_groups:
+                group["lr"] = self.spec.optimizer.lr_at(player.name, lead.step / self.spec.steps)
+            for _ in range(player.turns):
+                self._play(player)
+            if not begun:
+                self._lend(index, player)
+        for trainer in self.trainers:
+            trainer.stepped()
+
+    def _play(self, player: Player) -> None:
+        drawn = [trainer.images.draw(self.spec.batch_size, trainer.data_rng) for trainer in self.trainers]
+        images = torch.stack([one.images for one in drawn])
+        given = [one.labels for one in drawn if one.labels is not None]
+        terms = self._slopes(player, images, torch.stack(given) if given else None)
+        player.optimizer.step()
+        for trainer in self.trainers:
+            trainer.method.played(player.name)
+        self._add(player, terms)
+
+    def _slopes(self, player: Player, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Gradients of a player's loss. Returns (S,) of every term, and of what is watched."""
+        self._move(player)
+        with rounding(self.spec.precision, self.device):
+            with lowered(self.spec.precision, self.device):
+                losses, watched = self._losses(player.name, images, labels)
+            player.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        return {term: values.detach() for term, values in (losses | watched).items()}
+
+    def _add(self, player: Player, terms: dict[str, Tensor]) -> None:
+        """Count a turn's terms towards their means, which every trial has its slices of."""
+        for term, values in terms.items():
+            key, part = f"{player.name}/{term}", values / player.turns
+            if all(key in trainer.sums for trainer in self.trainers):
+                self.sums[key] += part
+                continue
+            self.sums[key] = part  # a trial that has ended may have an old one; nobody asks for it
+            self._lend_sum(key, part)
+
+    def rehearse(self) -> None:
+        """Raises whatever a loss or its gradient raises where kernels for several models are lacking. Changes nothing.
+
+        Then each trial can still be trained by itself.
+        """
+        kept = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        states = [trainer.rng.get_state() for trainer in self.trainers]
+        shape = (len(self.trainers), self.spec.batch_size, *plugins.datasets[self.spec.dataset].shape)
+        images = torch.zeros(shape, dtype=torch.uint8, device=self.device)
+        labelled = self.trainers[0].images.labels is not None
+        try:
+            for player in self.players:
+                labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if labelled else None
+                self._slopes(player, images, labels)
+                player.optimizer.zero_grad(set_to_none=True)
+        finally:
+            for name, buffer in self.buffers.items():
+                buffer.copy_(kept[name])
+            for trainer, state in zip(self.trainers, states, strict=True):
+                trainer.rng.set_state(state)
+
+    def _losses(
+        self, player: str, images: Tensor, labels: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(S,) of every term, and of what is watched, on uint8 (S, N, C, H, W) images and (S, N) labels."""
+        progress = self.trainers[0].step / self.spec.steps
+        streams = tuple(trainer.rng for trainer in self.trainers)
+        tensors = {f"method.{name}": tensor for name, tensor in (self.parameters | self.buffers).items()}
+
+        def one(own: Any, place: Tensor, real: Tensor, given: Tensor | None) -> tuple[Any, Any]:
+            turn = Turn(real, progress, Streams(streams, place), given)
+            return functional_call(self.called, own, (player, turn)), turn.watched
+
+        with as_it_comes():
+            real = to_range(images, self.image_range)
+            found: Any = vmap(one, in_dims=(0, 0, 0, None if labels is None else 0))(tensors, self.place, real, labels)
+        return found
+
+    def _move(self, player: Player) -> None:
+        """Gradients for a player's own parameters alone."""
+        own = set(map(id, player.parameters))
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(id(parameter) in own)
+
+
+def _stacked_state(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of one parameter's optimiser. The trials are at the same step, which counts for all."""
+    return {
+        key: value.clone() if key == "step" else torch.stack([state[key] for state in states])
+        for key, value in states[0].items()
+    }

@@ -1,0 +1,296 @@
+"""Several seeds of a cell in one process: each has its own record, whatever becomes of the others."""
+
+import math
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from baselines.gan import GAN
+from benchmark import checkpoint, cohort, pace, trial
+from benchmark.attempts import Attempts
+from benchmark.checkpoint import Checkpoints
+from benchmark.cohort import Cohort
+from benchmark.data.stacked_digits import StackedDigits
+from benchmark.extractors.digits import DigitClassifier
+from benchmark.jobs import beside_each_other
+from benchmark.lockstep import CAUGHT_UP, run_together
+from benchmark.measuring import Instruments
+from benchmark.spec import TrialSpec
+from benchmark.trial import Job, Stop
+from tests.conftest import SMALL
+
+CPU = torch.device("cpu")
+SEEDS = (0, 4, 2)
+OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Digits, and an untrained classifier of them."""
+    root = tmp_path_factory.mktemp("prepared")
+    torch.manual_seed(0)
+    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
+    return StackedDigits.prepare(root, root / "data"), Instruments(extractors={"digits": root / "c.pt"}, references={})
+
+
+@pytest.fixture
+def jobs_in(prepared, tmp_path):
+    def jobs(folder, **changes):
+        specs = TrialSpec.model_validate({**SMALL["defaults"], "method": "ssgan", "seed": 0} | changes)
+        places = tmp_path / folder / "checkpoints", tmp_path / folder / "samples"
+        return [Job(spec, *prepared, *places, 1, 0.0, together=len(SEEDS)) for spec in specs.with_seeds(SEEDS)]
+
+    return jobs
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """A checkpoint and a report after every step."""
+    monkeypatch.setattr(pace, "SECONDS", 0.0)
+    monkeypatch.setattr(pace, "SHARE", float("inf"))
+    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 0.0)
+
+
+def silent(progress):
+    pass
+
+
+def told(record):
+    return record.model_dump(exclude=OF_ITS_OWN_TIME)
+
+
+def events(record):
+    return {event.what: event.times for event in record.events}
+
+
+def weights(job):
+    state = checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
+    return [tensor.numpy().tobytes() for tensor in state["method"].values()]
+
+
+def stopping_after(reports):
+    left = iter(range(reports))
+
+    def report(progress):
+        if next(left, None) is None:
+            raise Stop
+
+    return report
+
+
+def killed_after(jobs, reports):
+    """Runs them in a process of its own, which is killed by SIGKILL at its n-th report. Whether it was."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(reports - 1))
+
+        def report(progress):
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        ended(jobs, report)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def ended(jobs, report=silent):
+    return {record.trial_id: record for record in run_together(jobs, report)}
+
+
+def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
+    jobs = jobs_in("together")
+    found = ended(jobs)
+    assert list(found) == [job.spec.trial_id for job in jobs]
+    for job in jobs_in("alone"):
+        alone, beside = trial.run(replace(job, together=1), silent), found[job.spec.trial_id]
+        assert (beside.status, beside.spec, beside.data) == (alone.status, alone.spec, alone.data)
+        assert [one.step for one in beside.history] == [one.step for one in alone.history]
+        for one, other in zip(beside.history, alone.history, strict=True):
+            assert one.losses == pytest.approx(other.losses, rel=1e-3)
+            assert one.metrics.keys() == other.metrics.keys()
+        assert beside.environment == alone.environment | {"together": len(SEEDS)}
+        assert not beside.events
+        assert beside.cost.train_seconds > 0
+
+
+def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(cohort.Cohort, "advance", lambda self: [next(ticks) for _ in range(29)] and None)
+    now = [0]
+    monkeypatch.setattr("benchmark.lockstep.clock", lambda: next(ticks))
+    monkeypatch.setattr(pace, "clock", lambda: now[0])  # nothing but steps takes any time
+    jobs = jobs_in("x", steps=4)
+    counted = []
+
+    def advance(self):
+        for trainer in self.trainers:
+            trainer.stepped()
+        [next(ticks) for _ in range(29)]
+        counted.append(1)
+
+    monkeypatch.setattr(cohort.Cohort, "advance", advance)
+    monkeypatch.setattr(trial.Trainer, "mean_losses", lambda self: {})
+    found = ended(jobs)
+    assert len(counted) == 4
+    assert [record.cost.train_seconds for record in found.values()] == [4 * 30 / len(SEEDS)] * len(SEEDS)
+
+
+def test_interrupted_and_gone_on_is_as_if_nothing_had_been(jobs_in, always):
+    undisturbed = ended(jobs_in("quiet"))
+    jobs = jobs_in("stopped")
+    for reports in (2, 5, 9):
+        with pytest.raises(Stop):
+            ended(jobs, stopping_after(reports))
+    found = ended(jobs)
+    for job, quiet in zip(jobs, jobs_in("quiet"), strict=True):
+        trial_id = job.spec.trial_id
+        assert told(found[trial_id]) == told(undisturbed[trial_id])
+        assert events(found[trial_id]) == {"went on from a checkpoint": 3}
+        assert weights(job) == weights(quiet)
+
+
+def test_a_kill_between_two_saves_sends_all_back_to_the_step_that_they_share(jobs_in, always):
+    once = {"protocol": SMALL["defaults"]["protocol"] | {"evaluations": 1}}
+    undisturbed = ended(jobs_in("quiet", **once))
+    jobs = jobs_in("killed", **once)
+    assert killed_after(jobs, 11)  # the first has saved after its fourth step, the others after their third
+    found = ended(jobs)
+    for trial_id, record in undisturbed.items():
+        assert told(found[trial_id]) == told(record)
+    assert {tuple(events(record)) for record in found.values()} == {("went on from a checkpoint",)}
+
+
+def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
+    jobs = jobs_in("lost")
+    with pytest.raises(Stop):
+        ended(jobs, stopping_after(7))
+    Checkpoints(jobs[1].checkpoints, jobs[1].spec.trial_id).forget()
+    found = ended(jobs)
+    assert {record.status for record in found.values()} == {"finished"}
+    assert {record.history[-1].step for record in found.values()} == {6}
+    assert [CAUGHT_UP in events(found[job.spec.trial_id]) for job in jobs] == [False, True, False]
+
+
+def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in, monkeypatch):
+    undisturbed = ended(jobs_in("quiet"))
+    jobs = jobs_in("diverging")
+    advance = Cohort.advance
+
+    def broken(self):
+        advance(self)
+        if self.trainers[1].step == 2:
+            next(self.trainers[1].method.generator.parameters()).data.fill_(math.nan)
+
+    monkeypatch.setattr(Cohort, "advance", broken)
+    found = ended(jobs)
+    assert [found[job.spec.trial_id].status for job in jobs] == ["finished", "diverged", "finished"]
+    for job in (jobs[0], jobs[2]):
+        assert told(found[job.spec.trial_id]) == told(undisturbed[job.spec.trial_id])
+
+
+def test_what_a_shared_step_raises_is_every_trial_s_failure(jobs_in, monkeypatch):
+    def full(self):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Cohort, "advance", full)
+    found = ended(jobs_in("full"))
+    assert len(found) == len(SEEDS)
+    assert all(record.status == "failed" and "out of memory" in record.error for record in found.values())
+
+
+def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, monkeypatch):
+    def refused(self):
+        raise RuntimeError("Batching rule not implemented")
+
+    monkeypatch.setattr(Cohort, "rehearse", refused)
+    found = ended(jobs_in("turns"))
+    for job in jobs_in("alone"):
+        alone, beside = trial.run(replace(job, together=1), silent), found[job.spec.trial_id]
+        assert told(beside) == told(alone)
+        assert list(events(beside)) == [
+            "trained beside others, but not as one with them: Batching rule not implemented"
+        ]
+
+
+def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatch):
+    monkeypatch.setattr(Cohort, "rehearse", lambda self: 1 / 0)
+    loss = GAN.loss
+
+    def sometimes(self, player, turn):
+        if self is victims[0]:
+            raise ValueError("bad luck")
+        return loss(self, player, turn)
+
+    victims = []
+    build = trial.build
+
+    def building(spec, *rest):
+        trainer = build(spec, *rest)
+        if spec.seed == SEEDS[1]:
+            victims.append(trainer.method)
+        return trainer
+
+    monkeypatch.setattr(trial, "build", building)
+    monkeypatch.setattr(GAN, "loss", sometimes)
+    jobs = jobs_in("one")
+    found = ended(jobs)
+    assert [found[job.spec.trial_id].status for job in jobs] == ["finished", "failed", "finished"]
+    assert "bad luck" in found[jobs[1].spec.trial_id].error
+
+
+def test_a_checkpoint_holds_the_weights_of_one_trial(jobs_in, always):
+    jobs = jobs_in("together")
+    with pytest.raises(Stop):
+        ended(jobs, stopping_after(3))
+    alone = [replace(job, together=1) for job in jobs_in("alone")]
+    with pytest.raises(Stop):
+        trial.run(alone[0], stopping_after(1))
+
+    def size(job):
+        return max(path.stat().st_size for path in (job.checkpoints / job.spec.trial_id).iterdir())
+
+    assert size(jobs[0]) < 1.2 * size(alone[0])
+
+
+# --- which are trained together ------------------------------------------------------------------------
+
+
+def cells(*learning_rates):
+    fields = {**SMALL["defaults"], "method": "gan", "seed": 0}
+    return [TrialSpec.model_validate(fields | {"optimizer": {"lr": lr, "betas": [0.0, 0.9]}}) for lr in learning_rates]
+
+
+def test_seeds_of_a_cell_stand_beside_each_other_and_first_ones_come_first():
+    specs = [one for seed in range(5) for one in (cell.with_seeds([seed])[0] for cell in cells(0.1, 0.2))]
+    assert beside_each_other(specs, 1) == specs
+    found = [(spec.optimizer.lr, spec.seed) for spec in beside_each_other(specs, 2)]
+    assert found == [
+        *((0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)),
+        *((0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)),
+        *((0.1, 4), (0.2, 4)),
+    ]
+
+
+class Deaf:
+    def failed(self, trial_id, reason):
+        pass
+
+    def finished(self, record):
+        pass
+
+
+def test_only_seeds_of_one_cell_are_handed_out_together_and_a_failed_one_again_by_itself(prepared, tmp_path):
+    specs = [spec for cell in cells(0.1, 0.2) for spec in cell.with_seeds(range(3))]
+    jobs = [Job(spec, *prepared, tmp_path, tmp_path, 1, 0.0, together=2) for spec in specs]
+    attempts, handed_out = Attempts(jobs, 1, Deaf()), []
+    for _ in range(4):
+        handed_out.append(attempts.next_together())
+    assert [[job.spec.seed for job in pack] for pack in handed_out] == [[0, 1], [2], [0, 1], [2]]
+    assert [[job.together for job in pack] for pack in handed_out] == [[2, 2], [1], [2, 2], [1]]
+    attempts.lost(specs[1].trial_id, "killed")
+    (again,) = attempts.next_together()
+    assert (again.spec, again.together) == (specs[1], 1)
+    assert attempts.next_together() == []

@@ -1,0 +1,81 @@
+"""Several trials as one model: every method and every network, beside the same trials each by itself.
+
+In float64, where what is left is rounding: a wrong weight, stream, batch or statistic would show.
+"""
+
+import pytest
+import torch
+
+from benchmark import cohort, training
+from benchmark.cohort import Cohort
+
+from .examples import combinations, register_stand_ins, spec_of, trainer_of
+
+STEPS = 3
+SEEDS = (3, 0, 5)
+APART = {"sngan_resnet", "biggan", "compare_gan_resnet"}  # torch's spectral norm writes into its vectors
+PENALISED = {"wgan_gp", "dist_gan", "dist_gan_ss", "dist_gan_ms"}  # torch.func.grad lets no batch norm count inside it
+FIRST = {(method, network): (method, network, dataset) for method, network, dataset in reversed(combinations())}
+
+
+@pytest.fixture(autouse=True)
+def _double(monkeypatch):
+    def to_range(images, image_range):
+        low, high = image_range
+        return images.double() * ((high - low) / 255) + low
+
+    monkeypatch.setattr(training, "to_range", to_range)
+    monkeypatch.setattr(cohort, "to_range", to_range)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def is_apart(case, trainer):
+    """What torch.func.vmap cannot do."""
+    return case[1] in APART or (case[0] in PENALISED and trainer.method.has_batch_norm)
+
+
+def trainers(*case):
+    specs = [spec_of(*case, steps=STEPS).model_copy(update={"seed": seed}) for seed in SEEDS]
+    found = [trainer_of(spec) for spec in specs]
+    for trainer in found:
+        trainer.method.double()
+    return found
+
+
+def states(trainer):
+    """Everything that a trial goes on from, as flat tensors."""
+    state = trainer.state()
+    tensors = list(state["method"].values()) + [state["rng"], state["data_rng"]]
+    for optimizer in state["optimizers"]:
+        tensors += [value for entry in optimizer["state"].values() for value in entry.values()]
+    return tensors
+
+
+def assert_close(one, other):
+    for a, b in zip(states(one), states(other), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)
+    assert one.step == other.step
+    one, other = one.mean_losses(), other.mean_losses()
+    assert one == pytest.approx(other, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("case", FIRST.values(), ids="-".join)
+def test_trials_trained_as_one_are_those_trained_alone(case, monkeypatch):
+    register_stand_ins(monkeypatch)
+    alone, together = trainers(*case), trainers(*case)
+    whole = Cohort(together)
+    try:
+        whole.rehearse()
+    except Exception:
+        assert is_apart(case, together[0])
+        step = [trainer.advance for trainer in together]  # and then each by itself, as if nothing had been tried
+    else:
+        assert not is_apart(case, together[0])
+        step = [whole.advance]
+    for _ in range(STEPS):
+        for advance in [trainer.advance for trainer in alone] + step:
+            advance()
+    for one, other in zip(alone, together, strict=True):
+        assert_close(one, other)
