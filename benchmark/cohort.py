@@ -178,8 +178,9 @@ class Cohort:
 
         with as_it_comes():
             real = to_range(images, self.image_range)
-            found: Any = vmap(one, in_dims=(0, 0, 0, None if labels is None else 0))(tensors, self.place, real, labels)
-        return found
+            each = vmap(one, in_dims=(0, 0, 0, None if labels is None else 0))
+            losses, watched = each(tensors, self.place, real, labels)
+        return losses, watched
 
     def _move(self, player: Player) -> None:
         """Gradients for a player's own parameters alone."""

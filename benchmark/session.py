@@ -14,7 +14,7 @@ from benchmark.claims import Claims
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import Unwritten, UserError
-from benchmark.jobs import beside_each_other, make_jobs
+from benchmark.jobs import make_jobs
 from benchmark.keeper import Keeper
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule import runner
@@ -190,7 +190,6 @@ class Session:
         """What every trial gets."""
         with_gpu = ray_cluster.gpus_there() if self.address else None
         each = self.suite.resources
-        specs = beside_each_other(specs, each.together)
         return make_jobs(specs, self.workspace, self.data_dir, each, self._say, with_gpu=with_gpu)
 
     def _real_samples(self) -> dict[str, bytes]:

@@ -17,8 +17,8 @@ class Resources(Frozen):
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
     `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
-    time they may take is fixed. `together`: so many seeds of a cell are trained as one model in one process, which gets
-    what one trial gets; each has its own record. Nothing of this is part of a trial's identity.
+    time they may take is fixed. `together`: on a GPU so many seeds of a cell are trained as one model, in one process
+    that gets what one trial gets; each has its own record. Nothing of this is part of a trial's identity.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1

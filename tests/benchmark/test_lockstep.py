@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from baselines.gan import GAN
-from benchmark import checkpoint, cohort, pace, trial
+from benchmark import checkpoint, lockstep, pace, trial
 from benchmark.attempts import Attempts
 from benchmark.checkpoint import Checkpoints
 from benchmark.cohort import Cohort
@@ -117,24 +117,18 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
 
 
 def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(cohort.Cohort, "advance", lambda self: [next(ticks) for _ in range(29)] and None)
-    now = [0]
-    monkeypatch.setattr("benchmark.lockstep.clock", lambda: next(ticks))
-    monkeypatch.setattr(pace, "clock", lambda: now[0])  # nothing but steps takes any time
-    jobs = jobs_in("x", steps=4)
-    counted = []
+    moment = 0.0
+    advance = Cohort.advance
 
-    def advance(self):
-        for trainer in self.trainers:
-            trainer.stepped()
-        [next(ticks) for _ in range(29)]
-        counted.append(1)
+    def half_a_minute(self):
+        nonlocal moment
+        advance(self)
+        moment += 30.0
 
-    monkeypatch.setattr(cohort.Cohort, "advance", advance)
-    monkeypatch.setattr(trial.Trainer, "mean_losses", lambda self: {})
-    found = ended(jobs)
-    assert len(counted) == 4
+    monkeypatch.setattr(Cohort, "advance", half_a_minute)
+    monkeypatch.setattr(lockstep, "clock", lambda: moment)
+    monkeypatch.setattr(pace, "clock", lambda: 0.0)  # nothing but steps takes any time
+    found = ended(jobs_in("x", steps=4))
     assert [record.cost.train_seconds for record in found.values()] == [4 * 30 / len(SEEDS)] * len(SEEDS)
 
 

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from baselines.gan import GAN
-from benchmark import cli
+from benchmark import cli, jobs
 from benchmark.errors import UserError
 from benchmark.extractors.digits import Digits
 from benchmark.schedule import InProcess
@@ -69,6 +70,18 @@ def test_a_run_trains_every_trial_and_a_second_one_none(session):
     assert not first.plan().todo
     assert go(first) == records
     assert snapshot(first.workspace.root) == before
+
+
+def test_seeds_can_be_trained_as_one_and_each_has_its_record(session, small_suite, monkeypatch, tmp_path):
+    alone = go(session())
+    monkeypatch.setattr(jobs, "seeds_together", lambda each, gpus: each.together)  # as if there were a GPU
+    both = replace(session(small_suite(resources={"together": 2})), workspace=Workspace.at(tmp_path / "both"))
+    together = go(both)
+    assert list(together) == list(alone), "how trials are run is no part of what they are"
+    assert {record.environment["together"] for record in together.values()} == {2}
+    for trial_id, record in together.items():
+        assert record.history[-1].losses == pytest.approx(alone[trial_id].history[-1].losses, rel=1e-3)
+    assert not both.plan().todo
 
 
 def test_every_measurement_leaves_a_sheet_of_the_same_latents(session):

@@ -27,6 +27,8 @@ torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8
 specs = list(load_suite(Path(sys.argv[2])).specs.values())
 found = Instruments(extractors={"digits": root / "c.pt"}, references={})
 jobs = [Job(spec, data, found, root / "checkpoints", root / "samples", 1, 0.0) for spec in specs]
+# two more seeds of each, trained as one
+jobs += [replace(job, spec=spec, together=2) for job in jobs for spec in job.spec.with_seeds([7, 8])]
 
 class Listener:
     def __init__(self):
@@ -61,6 +63,7 @@ for trial_id, record in here.records.items():
     assert record.status == other.status == "finished", other.error
     assert record.history == other.history and record.samples_png == other.samples_png
     assert other.environment["threads"] == 1
+    assert record.environment.get("together", 1) == other.environment.get("together", 1) == 1 + (record.spec.seed > 6)
 assert sheets() == before
 print("same numbers")
 """

@@ -47,7 +47,7 @@ def trainers(*case):
 def states(trainer):
     """Everything that a trial goes on from, as flat tensors."""
     state = trainer.state()
-    tensors = list(state["method"].values()) + [state["rng"], state["data_rng"]]
+    tensors = [*state["method"].values(), state["rng"], state["data_rng"]]
     for optimizer in state["optimizers"]:
         tensors += [value for entry in optimizer["state"].values() for value in entry.values()]
     return tensors
