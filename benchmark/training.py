@@ -1,16 +1,18 @@
 """The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.averages import averaged
+from baselines.averages import MovingAverage
 from baselines.base import Method, Turn
+from benchmark.capture import Captures, MakeTurn, Recorder, Terms
 from benchmark.data.images import Drawn, Images
 from benchmark.precision import lowered, rounding
 from benchmark.spec import REFERENCE, TrialSpec
@@ -48,10 +50,21 @@ class Player:
     parameters: list[torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
 
+    def learn_at(self, rate: float) -> None:
+        """Set the learning rate."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
 
 @dataclass
 class Trainer:
-    """One method in training. `step` counts the generator's updates that are done."""
+    """One method in training. `step` counts the generator's updates that are done.
+
+    `graphs`: what captures turns, made of the random stream of the training; by default they are not captured.
+    """
 
     spec: TrialSpec
     method: Method
@@ -61,15 +74,21 @@ class Trainer:
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     summed: int = 0
+    graphs: Callable[[torch.Generator], Recorder] | None = None
 
     def __post_init__(self) -> None:
         # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
         self.rng = torch.Generator(self.device).manual_seed(stream_seed(self.spec.seed, "training"))
         self.data_rng = torch.Generator().manual_seed(stream_seed(self.spec.seed, "images"))
         self.players = [self._player(name) for name in self.method.players]
-        self.average = averaged(self.method.generator, self.spec.average.decay) if self.spec.average else None
+        average = self.spec.average
+        self.average = MovingAverage(self.method.generator, average.decay) if average else None
         self.method.train()
         self.moving = ""  # the player whose parameters, and no others, have gradients
+        self.captures = self._captures()
+
+    def _captures(self) -> Captures | None:
+        return Captures(self.graphs(self.rng)) if self.graphs else None
 
     def _player(self, name: str) -> Player:
         settings = self.spec.optimizer
@@ -81,7 +100,28 @@ class Trainer:
             eps=settings.eps,
             fused=True,
         )
+        for group in adam.param_groups:
+            group["lr"] = self._rate(group["lr"])
         return Player(name, self.method.turns(name, self.spec.discriminator_steps), parameters, adam)
+
+    def _rate(self, rate: float) -> float | Tensor:
+        """A learning rate as an optimiser keeps it: on a GPU, and for captured turns, as a tensor that is filled.
+
+        That is eager turns' too, so that they round it as captured ones do: a GPU's Adam reads float32.
+        """
+        if self.device.type == "cuda":
+            return torch.tensor(rate, dtype=torch.float32, device=self.device)
+        return torch.tensor(rate, dtype=torch.float64) if self.graphs else rate
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.step / self.spec.steps
+
+    @property
+    def uncaptured(self) -> dict[str, str]:
+        """The players whose turns should have been captured and could not be, each with one line that says why."""
+        return self.captures.failed if self.captures else {}
 
     @property
     def sampled(self) -> nn.Module:
@@ -93,8 +133,7 @@ class Trainer:
         """Train up to a step, yielding after each one so that the caller can watch the clock."""
         while self.step < step:
             for player in self.players:
-                for group in player.optimizer.param_groups:
-                    group["lr"] = self.spec.optimizer.lr_at(player.name, self.step / self.spec.steps)
+                player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
                 for _ in range(player.turns):
                     self._play(player)
             self._follow()
@@ -105,23 +144,33 @@ class Trainer:
     def _follow(self) -> None:
         """The average takes one step after the generator."""
         if self.average and self.spec.average:
-            if self.step < self.spec.average.start:
-                self.average.n_averaged.zero_()  # so that it copies
-            self.average.update_parameters(self.method.generator)
+            copies = self.step < self.spec.average.start
+            self.average.update_parameters(self.method.generator, afresh=copies)
 
     def _play(self, player: Player) -> None:
         drawn = self.images.draw(self.spec.batch_size, self.data_rng)
-        self._move(player)
-        for term, value in self._update(player, drawn).items():
-            self.sums[term] = self.sums[term] + value if term in self.sums else value
+        update = partial(self._update, player)
+        if self.captures:
+            self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
+        else:
+            self._add(update(drawn))
 
-    def _update(self, player: Player, drawn: Drawn) -> dict[str, Tensor]:
-        """All that the device does in a turn: the player's loss on these images, and one step of its optimiser.
+    def _add(self, terms: Terms) -> None:
+        """To the sums. They have memory of their own: a replay writes over what the one before returned."""
+        known = [term for term in terms if term in self.sums]
+        if known:
+            torch._foreach_add_([self.sums[term] for term in known], [terms[term] for term in known])
+        self.sums |= {term: value.clone() for term, value in terms.items() if term not in self.sums}
+
+    def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+        """The player's loss on these images, and one step of its optimiser. But for numbers that `make_turn` gives to
+        the loss, all of it happens on the device.
 
         Returns what the turn adds to the mean of every term.
         """
+        self._move(player)
         real = to_range(drawn.images, self.image_range)
-        turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
+        turn = make_turn(real, self.progress, self.rng, drawn.labels)
         with rounding(self.spec.precision, self.device):
             with lowered(self.spec.precision, self.device):
                 losses = self.method.loss(player.name, turn)
@@ -175,7 +224,7 @@ class Trainer:
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
             "data_rng": self.data_rng.get_state(),
-            "sums": dict(self.sums),
+            "sums": {term: total.clone() for term, total in self.sums.items()},
             "summed": self.summed,
         }
 
@@ -185,10 +234,13 @@ class Trainer:
         if self.average:
             self.average.load_state_dict(state["average"])
         for player, saved in zip(self.players, state["optimizers"], strict=True):
-            player.optimizer.load_state_dict(saved)
+            ours = player.optimizer.state_dict()["param_groups"]  # settings are the trial's, and no matter of states
+            player.optimizer.load_state_dict(saved | {"param_groups": ours})
         self.rng.set_state(state["rng"].cpu())
         self.data_rng.set_state(state["data_rng"].cpu())
-        self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
+        self.step, self.summed = state["step"], state["summed"]
+        self.sums = {term: total.clone() for term, total in state["sums"].items()}
+        self.captures = self._captures()  # of tensors that the optimisers no longer have
 
     @torch.no_grad()
     def samples(self, n: int, draw: int = 0) -> Generator[Tensor, None, None]:
