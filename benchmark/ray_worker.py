@@ -38,6 +38,7 @@ def packed(job: Job) -> dict[str, Any]:
         "gpus": job.gpus,
         "time_limit": job.time_limit,
         "checkpoint_seconds": job.checkpoint_seconds,
+        "graphs": job.graphs,
     }
 
 
@@ -53,6 +54,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
         packed["gpus"],
         packed["time_limit"],
         packed["checkpoint_seconds"],
+        packed["graphs"],
     )
 
 

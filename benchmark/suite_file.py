@@ -17,7 +17,8 @@ class Resources(Frozen):
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
     `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
-    time they may take is fixed. Nothing of this is part of a trial's identity.
+    time they may take is fixed. `graphs`: capture each turn as a CUDA graph; only on a GPU. Nothing of this is part of
+    a trial's identity.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
@@ -25,6 +26,7 @@ class Resources(Frozen):
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = RETRIES
     time_limit_hours: PositiveFloat | None = None
     checkpoint_seconds: PositiveFloat | None = None
+    graphs: Annotated[bool, Field(strict=True)] = False
 
     @property
     def time_limit(self) -> float | None:

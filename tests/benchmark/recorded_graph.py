@@ -21,7 +21,7 @@ FROM_THE_HOST = ("aten::lift_fresh", "aten::lift_fresh_copy", "aten::_local_scal
 UNTIL_WRITTEN = ("aten::empty", "aten::new_empty")  # memory without numbers: nothing to do again
 
 
-class Refused(RuntimeError):
+class RefusedError(RuntimeError):
     """A GPU could not capture this."""
 
 
@@ -92,9 +92,9 @@ class _Recording(TorchDispatchMode):
         name, tags = function._schema.name, set(function.tags)
         by_place = name == "aten::index" and all(t.dtype is torch.int64 for t in given[1:])  # and not by a mask
         if name in FROM_THE_HOST or (tags & REFUSED and not by_place):
-            raise Refused(f"{name} needs the host")
+            raise RefusedError(f"{name} needs the host")
         if torch.Tag.nondeterministic_seeded in tags and not self._is_ours(keywords.get("generator")):
-            raise Refused(f"{name} draws from another stream than the training's")
+            raise RefusedError(f"{name} draws from another stream than the training's")
 
     def _is_ours(self, generator: torch.Generator | None) -> bool:
         """torch hands over another object that stands for the same generator."""

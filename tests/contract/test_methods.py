@@ -9,8 +9,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from baselines.averages import MovingAverage
 
+from baselines.averages import MovingAverage
 from baselines.base import Turn
 from baselines.networks.base import ConditionalBatchNorm
 from benchmark import checkpoint, plugins
