@@ -31,9 +31,7 @@ from tests.contract.examples import (
 
 ALL = [(name, {}) for name in plugins.methods]
 SWITCHED = [
-    (name, {option: value})
-    for name in plugins.methods
-    for option, value in switches(plugins.methods[name].Options)
+    (name, {option: value}) for name in plugins.methods for option, value in switches(plugins.methods[name].Options)
 ]
 LABELLED = [("self_labelling", {"labelled": 0.5, "prototypes": 1000, "weight_classifier": 0.7, "threshold": 0.1})]
 DECAYING = [(name, {"loss": "hinge_sigmoid"}) for name in ("dist_gan", "dist_gan_ss", "dist_gan_ms")]
