@@ -135,7 +135,7 @@ class Captures:
     def play(
         self, player: str, optimizer: torch.optim.Optimizer, update: Update, drawn: Drawn, progress: float
     ) -> Terms:
-        """A turn, and what it returns: good until the player's next."""
+        """A turn, and what it returns, which is good until the next one: graphs share memory."""
         if player not in self.graphs and player not in self.failed:
             if self.turns[player] < EAGER_TURNS:
                 self.turns[player] += 1

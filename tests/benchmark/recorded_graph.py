@@ -31,6 +31,7 @@ class RecordedGraphs:
     def __init__(self, rng: torch.Generator) -> None:
         self.rng = rng
         self.captures = self.replays = 0
+        self.last: dict[str, Tensor] = {}  # what the last replay returned
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -48,7 +49,10 @@ class RecordedGraphs:
 
         def replay() -> None:
             self.replays += 1
+            for value in self.last.values():
+                value.fill_(torch.nan)  # graphs share memory: the next one may work there
             recording.replay()
+            self.last = terms
 
         return terms, replay
 

@@ -87,7 +87,7 @@ def test_a_side_that_would_be_called_graphs_and_is_none_is_not_measured():
     trainer = captured()
     loss = trainer.method.loss
     trainer.method.loss = lambda player, turn: {k: v + turn.progress for k, v in loss(player, turn).items()}
-    with pytest.raises(RuntimeError, match="no graphs to be measured.*`progress`"):
+    with pytest.raises(RuntimeError, match=r"no graphs to be measured.*`progress`"):
         step.our_step(trainer)
 
 
