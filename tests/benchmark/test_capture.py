@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 import torch
@@ -233,6 +234,25 @@ def test_the_first_thing_that_went_wrong_is_the_reason():
 
     trainer = with_losses(capturing(trainer_of(spec()), Spoilt), reads_progress)
     assert "reads `progress`" in advance(trainer, EVERY).uncaptured["generator"]
+
+
+def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
+    """With mocks of torch's own signatures: what a GPU makes of it was not tried."""
+    cuda = create_autospec(torch.cuda)
+    cuda.graph_pool_handle.side_effect = [(0, 1), (0, 2)]
+    monkeypatch.setattr(torch, "cuda", cuda)
+    rng = torch.Generator()
+    graphs = capture.CudaGraphs(rng)
+    with graphs.aside():
+        pass
+    graph = cuda.CUDAGraph.return_value
+    assert graphs.record(lambda: {}) == ({}, graph.replay)
+    graph.register_generator_state.assert_called_once_with(rng)
+    cuda.graph.return_value.__exit__.return_value = None
+    with pytest.raises(ZeroDivisionError):
+        graphs.record(lambda: 1 / 0)
+    graphs.record(lambda: {})
+    assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), graphs.stream) for n in (1, 1, 2)]
 
 
 def test_on_a_cpu_nothing_is_captured():
