@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from baselines import base, draws, games
-from baselines.averages import averaged
+from baselines.averages import MovingAverage
 from baselines.draws import Rng
 from baselines.networks.base import Network, full_precision
 
@@ -83,7 +83,7 @@ class SelfLabelling(base.Method):
         if not options.conditional_generator:
             self.generator = network.generator()
         self.classifier = network.classifier(options.prototypes)
-        self.teacher = averaged(self.classifier, options.decay)
+        self.teacher = MovingAverage(self.classifier, options.decay)
         self.register_buffer("prototypes", self.latents(options.prototypes, torch.default_generator))
 
     @property

@@ -7,6 +7,7 @@ has alone but for the rounding of sums, which kernels for several models do in a
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from baselines.base import Method, Turn
 from baselines.draws import Streams
 from baselines.networks.layout import as_it_comes
 from benchmark import plugins
+from benchmark.capture import Captures, MakeTurn, Terms
+from benchmark.data.images import Drawn
 from benchmark.precision import lowered, rounding
 from benchmark.training import Player, Trainer, to_range
 
@@ -43,11 +46,14 @@ class Cohort:
         self.trainers, lead = tuple(trainers), trainers[0]
         self.spec, self.device, self.image_range = lead.spec, lead.device, lead.image_range
         self.sums = self._summed()
+        self.captures = Captures(lead.graphs(*(trainer.rng for trainer in trainers))) if lead.graphs else None
         self.place = torch.arange(len(trainers), device=lead.device)
         self.called = _Loss(lead.method)
         self.parameters = self._stacked(dict(t.method.named_parameters()) for t in trainers)
         self.buffers = self._stacked(dict(t.method.named_buffers()) for t in trainers)
         own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
+        for trainer in trainers:
+            trainer.captures = self.captures  # of which its record tells
         self.players = [
             self._player(index, [self.parameters[own[id(p)]] for p in player.parameters])
             for index, player in enumerate(lead.players)
@@ -67,13 +73,13 @@ class Cohort:
     def _player(self, index: int, parameters: list[Tensor]) -> Player:
         """The player of all trials, with the state of their optimisers."""
         each = [trainer.players[index] for trainer in self.trainers]
-        lead = each[0]
-        adam = torch.optim.Adam(parameters, **lead.optimizer.defaults)
+        name, turns = each[0].name, each[0].turns
+        adam = self.trainers[0].adam(name, parameters)
         for place, parameter in enumerate(parameters):
             states = [player.optimizer.state.get(player.parameters[place]) for player in each]
             if all(states):
                 adam.state[parameter] = _stacked_state(states)  # type: ignore[arg-type]
-        player = Player(lead.name, lead.turns, parameters, adam)  # type: ignore[arg-type]
+        player = Player(name, turns, parameters, adam)
         self._lend(index, player)
         return player
 
@@ -101,11 +107,9 @@ class Cohort:
 
     def advance(self) -> None:
         """One step of every trial."""
-        lead = self.trainers[0]
         for index, player in enumerate(self.players):
             begun = bool(player.optimizer.state)
-            for group in player.optimizer.param_groups:
-                group["lr"] = self.spec.optimizer.lr_at(player.name, lead.step / self.spec.steps)
+            player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
             for _ in range(player.turns):
                 self._play(player)
             if not begun:
@@ -113,35 +117,47 @@ class Cohort:
         for trainer in self.trainers:
             trainer.stepped()
 
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.trainers[0].progress
+
     def _play(self, player: Player) -> None:
-        drawn = [trainer.images.draw(self.spec.batch_size, trainer.data_rng) for trainer in self.trainers]
-        images = torch.stack([one.images for one in drawn])
-        given = [one.labels for one in drawn if one.labels is not None]
-        terms = self._slopes(player, images, torch.stack(given) if given else None)
+        each = [trainer.images.draw(self.spec.batch_size, trainer.data_rng) for trainer in self.trainers]
+        labels = [one.labels for one in each if one.labels is not None]
+        drawn = Drawn(torch.stack([one.images for one in each]), torch.stack(labels) if labels else None)
+        update = partial(self._update, player)
+        if self.captures:
+            self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
+        else:
+            self._add(update(drawn))
+
+    def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+        """All that the device does in a turn. Returns what it adds to the means of every term, (S,) each."""
+        terms = self._slopes(player, drawn, make_turn)
         player.optimizer.step()
         for trainer in self.trainers:
             trainer.method.played(player.name)
-        self._add(player, terms)
+        return {f"{player.name}/{term}": values / player.turns for term, values in terms.items()}
 
-    def _slopes(self, player: Player, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    def _slopes(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
         """Gradients of a player's loss. Returns (S,) of every term, and of what is watched."""
         self._move(player)
         with rounding(self.spec.precision, self.device):
             with lowered(self.spec.precision, self.device):
-                losses, watched = self._losses(player.name, images, labels)
+                losses, watched = self._losses(player.name, drawn, make_turn)
             player.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         return {term: values.detach() for term, values in (losses | watched).items()}
 
-    def _add(self, player: Player, terms: dict[str, Tensor]) -> None:
-        """Count a turn's terms towards their means, which every trial has its slices of."""
-        for term, values in terms.items():
-            key, part = f"{player.name}/{term}", values / player.turns
-            if all(key in trainer.sums for trainer in self.trainers):
-                self.sums[key] += part
-                continue
-            self.sums[key] = part  # a trial that has ended may have an old one; nobody asks for it
-            self._lend_sum(key, part)
+    def _add(self, terms: Terms) -> None:
+        """To the sums, of which every trial has its slices. A trial that has ended may keep an old one: nobody asks."""
+        known = [term for term in terms if all(term in trainer.sums for trainer in self.trainers)]
+        if known:
+            torch._foreach_add_([self.sums[term] for term in known], [terms[term] for term in known])
+        for term in terms.keys() - set(known):
+            self.sums[term] = terms[term].clone()
+            self._lend_sum(term, self.sums[term])
 
     def rehearse(self) -> None:
         """Raises whatever a loss or its gradient raises where kernels for several models are lacking. Changes nothing.
@@ -156,7 +172,7 @@ class Cohort:
         try:
             for player in self.players:
                 labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if labelled else None
-                self._slopes(player, images, labels)
+                self._slopes(player, Drawn(images, labels))
                 player.optimizer.zero_grad(set_to_none=True)
         finally:
             for name, buffer in self.buffers.items():
@@ -164,22 +180,19 @@ class Cohort:
             for trainer, state in zip(self.trainers, states, strict=True):
                 trainer.rng.set_state(state)
 
-    def _losses(
-        self, player: str, images: Tensor, labels: Tensor | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """(S,) of every term, and of what is watched, on uint8 (S, N, C, H, W) images and (S, N) labels."""
-        progress = self.trainers[0].step / self.spec.steps
         streams = tuple(trainer.rng for trainer in self.trainers)
         tensors = {f"method.{name}": tensor for name, tensor in (self.parameters | self.buffers).items()}
 
-        def one(own: Any, place: Tensor, real: Tensor, given: Tensor | None) -> tuple[Any, Any]:
-            turn = Turn(real, progress, Streams(streams, place), given)
+        def one(own: Any, place: Tensor, real: Tensor, labels: Tensor | None) -> tuple[Terms, Terms]:
+            turn = make_turn(real, self.progress, Streams(streams, place), labels)
             return functional_call(self.called, own, (player, turn)), turn.watched
 
         with as_it_comes():
-            real = to_range(images, self.image_range)
-            each = vmap(one, in_dims=(0, 0, 0, None if labels is None else 0))
-            losses, watched = each(tensors, self.place, real, labels)
+            real = to_range(drawn.images, self.image_range)
+            each = vmap(one, in_dims=(0, 0, 0, None if drawn.labels is None else 0))
+            losses, watched = each(tensors, self.place, real, drawn.labels)
         return losses, watched
 
     def _move(self, player: Player) -> None:

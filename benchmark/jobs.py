@@ -52,8 +52,8 @@ def make_jobs(
         if key not in instruments:
             say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
             instruments[key] = measuring.prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
-        limits = each.time_limit, each.checkpoint_seconds, together
-        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, *limits))
+        rest = each.time_limit, each.checkpoint_seconds, together, each.graphs
+        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, *rest))
     return jobs
 
 

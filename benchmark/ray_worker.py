@@ -41,6 +41,7 @@ def packed(job: Job) -> dict[str, Any]:
         "time_limit": job.time_limit,
         "checkpoint_seconds": job.checkpoint_seconds,
         "together": job.together,
+        "graphs": job.graphs,
     }
 
 
@@ -57,6 +58,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
         packed["time_limit"],
         packed["checkpoint_seconds"],
         packed["together"],
+        packed["graphs"],
     )
 
 

@@ -17,8 +17,9 @@ class Resources(Frozen):
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
     `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
-    time they may take is fixed. `together`: on a GPU so many seeds of a cell are trained as one model, in one process
-    that gets what one trial gets; each has its own record. Nothing of this is part of a trial's identity.
+    time they may take is fixed. On a GPU, `together`: so many seeds of a cell are trained as one model, in one process
+    that gets what one trial gets, each with a record of its own; `graphs`: each turn is captured as a CUDA graph.
+    Nothing of this is part of a trial's identity.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
@@ -27,6 +28,7 @@ class Resources(Frozen):
     time_limit_hours: PositiveFloat | None = None
     together: Annotated[int, Field(strict=True, gt=0, le=1000)] = 1
     checkpoint_seconds: PositiveFloat | None = None
+    graphs: Annotated[bool, Field(strict=True)] = False
 
     @property
     def time_limit(self) -> float | None:

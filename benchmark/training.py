@@ -1,16 +1,18 @@
 """The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.averages import averaged
+from baselines.averages import MovingAverage
 from baselines.base import Method, Turn
+from benchmark.capture import Captures, MakeTurn, Recorder, Terms
 from benchmark.data.images import Drawn, Images
 from benchmark.precision import lowered, rounding
 from benchmark.spec import REFERENCE, TrialSpec
@@ -45,13 +47,24 @@ class Player:
 
     name: str
     turns: int
-    parameters: list[torch.nn.Parameter]
+    parameters: Sequence[Tensor]
     optimizer: torch.optim.Optimizer
+
+    def learn_at(self, rate: float) -> None:
+        """Set the learning rate."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 @dataclass
 class Trainer:
-    """One method in training. `step` counts the generator's updates that are done."""
+    """One method in training. `step` counts the generator's updates that are done.
+
+    `graphs`: what captures turns, made of the random streams that they draw from; by default they are not captured.
+    """
 
     spec: TrialSpec
     method: Method
@@ -61,27 +74,60 @@ class Trainer:
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     summed: int = 0
+    graphs: Callable[..., Recorder] | None = None
 
     def __post_init__(self) -> None:
         # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
         self.rng = torch.Generator(self.device).manual_seed(stream_seed(self.spec.seed, "training"))
         self.data_rng = torch.Generator().manual_seed(stream_seed(self.spec.seed, "images"))
         self.players = [self._player(name) for name in self.method.players]
-        self.average = averaged(self.method.generator, self.spec.average.decay) if self.spec.average else None
+        average = self.spec.average
+        self.average = MovingAverage(self.method.generator, average.decay) if average else None
         self.method.train()
         self.moving = ""  # the player whose parameters, and no others, have gradients
+        self.captures = self._captures()
+
+    def _captures(self) -> Captures | None:
+        return Captures(self.graphs(self.rng)) if self.graphs else None
 
     def _player(self, name: str) -> Player:
-        settings = self.spec.optimizer
         parameters = [p for module in self.method.modules_of(name) for p in module.parameters()]
+        return Player(
+            name, self.method.turns(name, self.spec.discriminator_steps), parameters, self.adam(name, parameters)
+        )
+
+    def adam(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+        """What moves a player's parameters."""
+        settings = self.spec.optimizer
         adam = torch.optim.Adam(
             parameters,
-            lr=settings.lr_at(name, 0.0),
+            lr=settings.lr_at(player, 0.0),
             betas=settings.betas,
             eps=settings.eps,
             fused=True,
         )
-        return Player(name, self.method.turns(name, self.spec.discriminator_steps), parameters, adam)
+        for group in adam.param_groups:
+            group["lr"] = self._rate(group["lr"])
+        return adam
+
+    def _rate(self, rate: float) -> float | Tensor:
+        """A learning rate as an optimiser keeps it: on a GPU, and for captured turns, as a tensor that is filled.
+
+        That is eager turns' too, so that they round it as captured ones do: a GPU's Adam reads float32.
+        """
+        if self.device.type == "cuda":
+            return torch.tensor(rate, dtype=torch.float32, device=self.device)
+        return torch.tensor(rate, dtype=torch.float64) if self.graphs else rate
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.step / self.spec.steps
+
+    @property
+    def uncaptured(self) -> dict[str, str]:
+        """The players whose turns should have been captured and could not be, each with one line that says why."""
+        return self.captures.failed if self.captures else {}
 
     @property
     def sampled(self) -> nn.Module:
@@ -98,8 +144,7 @@ class Trainer:
     def advance(self) -> None:
         """One step: every player in its turn."""
         for player in self.players:
-            for group in player.optimizer.param_groups:
-                group["lr"] = self.spec.optimizer.lr_at(player.name, self.step / self.spec.steps)
+            player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
             for _ in range(player.turns):
                 self._play(player)
         self.stepped()
@@ -113,28 +158,33 @@ class Trainer:
     def _follow(self) -> None:
         """The average takes one step after the generator."""
         if self.average and self.spec.average:
-            if self.step < self.spec.average.start:
-                self.average.n_averaged.zero_()  # so that it copies
-            self.average.update_parameters(self.method.generator)
+            copies = self.step < self.spec.average.start
+            self.average.update_parameters(self.method.generator, afresh=copies)
 
     def _play(self, player: Player) -> None:
         drawn = self.images.draw(self.spec.batch_size, self.data_rng)
-        self._move(player)
-        self.add(player, self._update(player, drawn))
+        update = partial(self._update, player)
+        if self.captures:
+            self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
+        else:
+            self._add(update(drawn))
 
-    def add(self, player: Player, terms: dict[str, Tensor]) -> None:
-        """Count a turn's terms towards their means."""
-        for term, value in terms.items():
-            key, part = f"{player.name}/{term}", value.detach() / player.turns
-            self.sums[key] = self.sums[key] + part if key in self.sums else part
+    def _add(self, terms: Terms) -> None:
+        """To the sums. They have memory of their own: a replay writes over what the one before returned."""
+        known = [term for term in terms if term in self.sums]
+        if known:
+            torch._foreach_add_([self.sums[term] for term in known], [terms[term] for term in known])
+        self.sums |= {term: value.clone() for term, value in terms.items() if term not in self.sums}
 
-    def _update(self, player: Player, drawn: Drawn) -> dict[str, Tensor]:
-        """All that the device does in a turn: the player's loss on these images, and one step of its optimiser.
+    def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+        """The player's loss on these images, and one step of its optimiser. But for numbers that `make_turn` gives to
+        the loss, all of it happens on the device.
 
-        Returns its terms, and what is watched beside them.
+        Returns what the turn adds to the mean of every term.
         """
+        self._move(player)
         real = to_range(drawn.images, self.image_range)
-        turn = Turn(real, self.step / self.spec.steps, self.rng, drawn.labels)
+        turn = make_turn(real, self.progress, self.rng, drawn.labels)
         with rounding(self.spec.precision, self.device):
             with lowered(self.spec.precision, self.device):
                 losses = self.method.loss(player.name, turn)
@@ -142,7 +192,8 @@ class Trainer:
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             player.optimizer.step()
         self.method.played(player.name)
-        return losses | turn.watched
+        terms = losses | turn.watched
+        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in terms.items()}
 
     def _move(self, player: Player) -> None:
         """Gradients for a player's own parameters alone."""
@@ -187,7 +238,7 @@ class Trainer:
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
             "data_rng": self.data_rng.get_state(),
-            "sums": dict(self.sums),
+            "sums": {term: total.clone() for term, total in self.sums.items()},
             "summed": self.summed,
         }
 
@@ -197,10 +248,13 @@ class Trainer:
         if self.average:
             self.average.load_state_dict(state["average"])
         for player, saved in zip(self.players, state["optimizers"], strict=True):
-            player.optimizer.load_state_dict(saved)
+            ours = player.optimizer.state_dict()["param_groups"]  # settings are the trial's, and no matter of states
+            player.optimizer.load_state_dict(saved | {"param_groups": ours})
         self.rng.set_state(state["rng"].cpu())
         self.data_rng.set_state(state["data_rng"].cpu())
-        self.step, self.sums, self.summed = state["step"], dict(state["sums"]), state["summed"]
+        self.step, self.summed = state["step"], state["summed"]
+        self.sums = {term: total.clone() for term, total in state["sums"].items()}
+        self.captures = self._captures()  # of tensors that the optimisers no longer have
 
     @torch.no_grad()
     def samples(self, n: int, draw: int = 0) -> Generator[Tensor, None, None]:

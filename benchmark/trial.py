@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark import checkpoint, environment, pace, plugins
+from benchmark.capture import CudaGraphs
 from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
 from benchmark.data.images import Images, kept_labels
@@ -50,6 +51,7 @@ class Job:
     time_limit: float | None = None  # seconds, of one attempt
     checkpoint_seconds: float | None = None  # between two checkpoints, at the least; None: as `pace` says
     together: int = 1  # how many trials, it included, are trained as one, and so share what a step takes
+    graphs: bool = False  # whether turns are captured, on a GPU
 
     def is_of_cell_of(self, other: "Job") -> bool:
         """Whether the two trials differ in their seeds alone."""
@@ -167,8 +169,8 @@ def threads(cpus: int) -> Any:
         torch.set_flush_denormal(False)  # a setting of the whole processor state: leave it as others expect it
 
 
-def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:
-    """The method with weights drawn from the trial's seed, ready to train."""
+def build(spec: TrialSpec, prepared: Prepared, device: torch.device, graphs: bool = False) -> Trainer:
+    """The method with weights drawn from the trial's seed, ready to train. `graphs`: turns are captured, on a GPU."""
     dataset = plugins.datasets[spec.dataset]
     network_class, method_class = plugins.networks[spec.network], plugins.methods[spec.method]
     with torch.random.fork_rng(devices=[]):
@@ -181,7 +183,8 @@ def build(spec: TrialSpec, prepared: Prepared, device: torch.device) -> Trainer:
     share = method_class.labelled(spec.options)
     labels = kept_labels(prepared.train.labels, share, dataset.stacked) if share else None
     images = Images(prepared.train.images, dataset.stacked, device, labels, max(dataset.labels, 0), dataset.fixed)
-    return Trainer(spec, method, images, network_class.image_range, device)
+    captured = CudaGraphs if graphs and device.type == "cuda" else None
+    return Trainer(spec, method, images, network_class.image_range, device, graphs=captured)
 
 
 def classes_of(dataset: type[Dataset], prepared: Prepared) -> int:
@@ -221,7 +224,7 @@ class RunningTrial:
         self.goals = evaluation_steps(spec.steps, spec.protocol.evaluations)
         self.gauge = Gauge(spec.protocol, self.job.instruments, device)
         self.examination = Examination(spec.protocol, plugins.datasets[spec.dataset], self.prepared)
-        self.trainer = build(spec, self.prepared, device)
+        self.trainer = self._built()
         # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
         made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
         self.surroundings = digest(made_of)
@@ -242,6 +245,9 @@ class RunningTrial:
         """One step of training, by itself."""
         self.trainer.advance()
 
+    def _built(self) -> Trainer:
+        return build(self.job.spec, self.prepared, self.job.device, self.job.graphs)
+
     def run(self, report: Report) -> Iterator["RunningTrial"]:
         """Yields itself before every step."""
         spec, trainer = self.job.spec, self.trainer
@@ -253,6 +259,7 @@ class RunningTrial:
                 yield self
                 if trainer.step % apart == 0:
                     trainer.check()
+                self._note_uncaptured()
                 self._heed(report)
                 if self.pace.due():
                     self.save()
@@ -359,6 +366,12 @@ class RunningTrial:
         if self.events.add(what, self.trainer.step):
             self.note = f"{self.note}; {what}" if self.note else what
 
+    def _note_uncaptured(self) -> None:
+        for player, reason in self.trainer.uncaptured.items():
+            what = f"turns of the {player} are not captured as a graph: {reason}"
+            if what not in self.events.by_what:
+                self.happened(what)
+
     def _state(self) -> dict[str, Any]:
         return {
             "surroundings": self.surroundings,
@@ -386,7 +399,7 @@ class RunningTrial:
             try:
                 self._restore(state)
             except Exception:  # of another version of this program: nothing of it may stay
-                self.trainer = build(self.job.spec, self.prepared, self.job.device)
+                self.trainer = self._built()
                 self.happened("a checkpoint that this version cannot read was not used")
                 continue
             same = state.get("maker") == self.maker

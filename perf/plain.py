@@ -27,8 +27,8 @@ class Plain(nn.Module, ABC):
     players: tuple[str, ...]
 
     def start(self, lr: float, betas: tuple[float, float], seed: int) -> None:
-        """Optimisers and random numbers. Call it when all weights are in place."""
-        self.rng = torch.Generator().manual_seed(seed)
+        """Optimisers and random numbers. Call it when all weights are in place, and on their device."""
+        self.rng = torch.Generator(next(self.parameters()).device).manual_seed(seed)
         self.optimizers = {
             name: torch.optim.Adam([p for m in self.moved_by(name) for p in m.parameters()], lr=lr, betas=betas)
             for name in self.players
@@ -152,7 +152,7 @@ class PlainSSGAN(Plain):
 
     def loss(self, player: str, real: Tensor, rng: torch.Generator) -> Losses:
         """game + rotation."""
-        fake = self.generator(torch.randn(len(real), self.latent_dim, generator=rng))
+        fake = self.generator(torch.randn(len(real), self.latent_dim, generator=rng, device=rng.device))
         if player == "generator":
             game = -self.discriminator(fake)[0].mean()
             return {"game": game, "rotation": 0.2 * self.rotation_error(fake)}
@@ -165,7 +165,7 @@ class PlainSSGAN(Plain):
         """Of images turned one by one."""
         labels = [4 * i // len(images) for i in range(len(images))]
         turned = torch.stack([torch.rot90(image, r, (1, 2)) for image, r in zip(images, labels, strict=True)])
-        return F.cross_entropy(self.discriminator(turned)[1], torch.tensor(labels))
+        return F.cross_entropy(self.discriminator(turned)[1], torch.tensor(labels, device=images.device))
 
 
 # --- Dist-GAN + MS, K/4 Stacked-MNIST -------------------------------------------------------------------
@@ -271,14 +271,14 @@ class PlainDistGANMS(Plain):
 
     def loss(self, player: str, real: Tensor, rng: torch.Generator) -> Losses:
         """Of one player, every batch judged by itself."""
-        latents = torch.rand(len(real), self.latent_dim, generator=rng) * 2 - 1
+        latents = torch.rand(len(real), self.latent_dim, generator=rng, device=rng.device) * 2 - 1
         fake = self.generator(latents)
         if player == "encoder":
             return self.encoder_loss(real, latents, fake)
         if player == "discriminator":
             return self.discriminator_loss(real, fake.detach(), rng)
         difference = self.discriminator(real).logit.sigmoid() - self.discriminator(fake).logit.sigmoid()
-        index = torch.randperm(4 * len(real), generator=rng)[: len(real)]
+        index = torch.randperm(4 * len(real), generator=rng, device=rng.device)[: len(real)]
         errors = [self.class_error(turned[index], labels[index]) for turned, labels in map(all_turns, (fake, real))]
         return {"score": difference.mean().abs(), "task": self.weight_g * (errors[0] - errors[1]).abs()}
 
@@ -302,13 +302,13 @@ class PlainDistGANMS(Plain):
             "reconstructed": 0.05 * F.softplus(-self.discriminator(reconstructed).logit).mean(),
             "fake": F.softplus(self.discriminator(fake).logit).mean(),
         }
-        share = torch.rand(len(real), 1, 1, 1, generator=rng)
+        share = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
         between = (real + share * (fake - real)).requires_grad_()
         (slope,) = torch.autograd.grad(self.discriminator(between).logit.sum(), between, create_graph=True)
         terms["penalty"] = self.lambda_p * (slope.square().flatten(1).mean(1).sqrt() - 1).square().mean()
         turned, labels = all_turns(real)
-        images, labels = torch.cat([turned, fake]), torch.cat([labels, torch.full((len(fake),), 4)])
-        index = torch.randperm(len(labels), generator=rng)[: len(real)]
+        images, labels = torch.cat([turned, fake]), torch.cat([labels, labels.new_full((len(fake),), 4)])
+        index = torch.randperm(len(labels), generator=rng, device=rng.device)[: len(real)]
         return terms | {"task": self.weight_d * self.class_error(images[index], labels[index])}
 
     def class_error(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -319,4 +319,4 @@ class PlainDistGANMS(Plain):
 def all_turns(images: Tensor) -> tuple[Tensor, Tensor]:
     """Every image in four turns, and the number of its turn."""
     turned = torch.cat([torch.rot90(images, r, (2, 3)) for r in range(4)])
-    return turned, torch.arange(4).repeat_interleave(len(images))
+    return turned, torch.arange(4, device=images.device).repeat_interleave(len(images))

@@ -17,7 +17,7 @@ def kept(options: argparse.Namespace, threads: int, packages: Iterable[str] = ()
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "settings": {key: value for key, value in vars(options).items() if key != "json"},
-        "environment": environment.describe("cpu", threads)
+        "environment": environment.describe(getattr(options, "device", "cpu"), threads)
         | {name: environment.package_version(name) for name in packages},
         **numbers,
     }

@@ -2,8 +2,10 @@
 
     python -m perf.step --case ssgan_resnet32 --json step.json
     python -m perf.step --case stacked_mnist_k4 --turns 15 --json step.json
+    python -m perf.step --case stacked_mnist_k4 --turns 15 --steps 100 --device cuda --json step.json
 
-Ours is what a trial does, `Trainer.train_until`, once for each precision asked for; theirs is perf/plain.py. All train
+Ours is what a trial does, `Trainer.train_until`, once for each precision asked for, and on a GPU once more with every
+turn captured as a graph; theirs is perf/plain.py, strictly in float32. All train
 on the same synthetic images in one process, from the same weights, and take turns of a few steps, so that what else
 the machine does falls on all of them; a ratio is of neighbouring turns. The limits are measured in the same process:
 what matrix products and convolutions of a good size reach in each precision. Floating-point operations are those that
@@ -30,14 +32,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmark import environment, timing, trial
-from benchmark.spec import TrialSpec
+from benchmark.capture import EAGER_TURNS
+from benchmark.precision import rounding
+from benchmark.spec import REFERENCE, Precision, TrialSpec
 from benchmark.training import Trainer, to_range
 from perf import plain
 from perf.result import kept
 
 PLAIN = "plain"
 STEPS = 10**6  # of which nobody trains all
-DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+GRAPHS = ", graphs"  # after the precision, in the name of a side
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+DEFAULTS: dict[str, list[Precision]] = {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "tf32", "bfloat16"]}
+CPU = torch.device("cpu")
 
 Step = Callable[[], None]
 
@@ -87,7 +94,14 @@ CASES = {
 }
 
 
-def trainer(case: Case, precision: str, batch: int, width: int | None = None) -> Trainer:
+def trainer(
+    case: Case,
+    precision: Precision,
+    batch: int,
+    width: int | None = None,
+    device: torch.device = CPU,
+    graphs: bool = False,
+) -> Trainer:
     """Ours, on made-up images, with narrow nets where a width is given."""
     options = dict(case.fields["network_options"])
     if width and not options:
@@ -98,47 +112,77 @@ def trainer(case: Case, precision: str, batch: int, width: int | None = None) ->
         | {"network_options": options, "precision": precision, "batch_size": batch}
         | {"steps": STEPS, "protocol": protocol, "seed": 0}
     )
-    return trial.build(spec, timing.made_up(spec.dataset), torch.device("cpu"))
+    return trial.build(spec, timing.made_up(spec.dataset), device, graphs)
 
 
-def our_step(case: Case, precision: str, batch: int, width: int | None) -> Step:
-    """One step of a trial."""
-    steps = trainer(case, precision, batch, width).train_until(STEPS)
+def our_step(ours: Trainer) -> Step:
+    """One step of a trial. Raises RuntimeError where turns should be captured and cannot be."""
+    steps = ours.train_until(STEPS)
+    if ours.graphs:
+        for _ in range(EAGER_TURNS + 1):  # until all of them are
+            next(steps)
+    if ours.uncaptured:
+        raise RuntimeError(f"no graphs to be measured: {ours.uncaptured}")
     return lambda: [next(steps)].clear()
 
 
-def plain_step(case: Case, batch: int, width: int | None) -> Step:
+def plain_step(case: Case, batch: int, width: int | None, device: torch.device) -> Step:
     """One step of the plain loop, from our weights, on images drawn from the same made-up ones."""
-    ours = trainer(case, "float32", batch, width)
-    theirs = case.plain(width) if width else case.plain()
+    ours = trainer(case, REFERENCE, batch, width, device)
+    theirs = (case.plain(width) if width else case.plain()).to(device)
     plain.same_weights(theirs, ours.method)
     settings = ours.spec.optimizer
     theirs.start(settings.lr, settings.betas, seed=0)
     rng = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
+        with rounding(REFERENCE, device):
+            theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
 
     return step
 
 
-def sides_of(case: Case, precisions: list[str], batch: int, width: int | None) -> dict[str, Step]:
-    """All ways to do a step, the plain one first."""
-    ours = {precision: our_step(case, precision, batch, width) for precision in precisions}
-    return {PLAIN: plain_step(case, batch, width)} | ours
+def sides_of(
+    case: Case, precisions: list[Precision], batch: int, width: int | None, device: torch.device = CPU
+) -> dict[str, Step]:
+    """All ways to do a step, the plain one first; on a GPU those with graphs last."""
+    sides = {PLAIN: plain_step(case, batch, width, device)}
+    for graphs in (False, True) if device.type == "cuda" else (False,):
+        for precision in precisions:
+            ours = trainer(case, precision, batch, width, device, graphs)
+            sides[precision + GRAPHS * graphs] = our_step(ours)
+    return sides
 
 
-def measure(sides: dict[str, Step], turns: int, steps: int) -> dict[str, list[float]]:
+def eager(side: str) -> str:
+    """The side that does the same without graphs."""
+    return side.removesuffix(GRAPHS)
+
+
+def precision_of(side: str) -> str:
+    """In which a side trains."""
+    return REFERENCE if side == PLAIN else eager(side)
+
+
+def measure(sides: dict[str, Step], turns: int, steps: int, device: torch.device = CPU) -> dict[str, list[float]]:
     """Seconds of a step, of every side once for each turn, after a turn that warms up."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(1 + turns):
         for side, step in sides.items():
+            trial.wait_for(device)
             start = time.perf_counter()
             for _ in range(steps):
                 step()
+            trial.wait_for(device)
             if turn:
                 seconds[side].append((time.perf_counter() - start) / steps)
     return seconds
+
+
+def counts(sides: dict[str, Step]) -> dict[str, int]:
+    """Floating-point operations of each side's step. A replay hides its own: they are those of the eager side."""
+    found = {side: counted(step) for side, step in sides.items() if side == eager(side)}
+    return {side: found[eager(side)] for side in sides}
 
 
 def counted(step: Step) -> int:
@@ -186,29 +230,36 @@ def group_of(operation: str) -> str:
     return next((group for group, names in GROUPS.items() if operation.startswith(names)), OTHER)
 
 
-def profiled(step: Step) -> dict[str, float]:
-    """Share of a step's time by group of operations."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+def profiled(step: Step, device: torch.device = CPU) -> dict[str, float]:
+    """Share of a step's time by group of operations: of the device's time, which on a GPU is not the host's."""
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
         step()
+        trial.wait_for(device)
     times = dict.fromkeys([*GROUPS, OTHER], 0.0)
     for event in found.key_averages():
-        times[group_of(event.key)] += event.self_cpu_time_total
+        if event.device_type.name == "CPU":  # an operation, with what it took on a GPU; and no kernel of its own
+            times[group_of(event.key)] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
     total = sum(times.values())
     return {group: spent / total for group, spent in times.items()}
 
 
-def limits(precisions: list[str], repeats: int, size: int) -> dict[str, dict[str, float]]:
+def limits(
+    precisions: list[Precision], repeats: int, size: int, device: torch.device = CPU
+) -> dict[str, dict[str, float]]:
     """GFLOP/s that a large matrix product and a 3x3 convolution of 4 `size` / 32 maps reach; the best of repeats."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name in precisions:
-        square = torch.randn(size, size, dtype=DTYPES[name])
+        like: Any = {"dtype": DTYPES[name], "device": device}
+        square = torch.randn(size, size, **like)
         maps = size // 4
-        x = torch.randn(16, maps, 16, 16, dtype=DTYPES[name]).contiguous(memory_format=torch.channels_last)
-        weight = torch.randn(maps, maps, 3, 3, dtype=DTYPES[name])
-        found[name] = {
-            "matrix product": _best(partial(torch.matmul, square, square), 2 * size**3, repeats),
-            "convolution": _best(partial(F.conv2d, x, weight, padding=1), 18 * 16 * 256 * maps**2, repeats),
-        }
+        x = torch.randn(16, maps, 16, 16, **like).contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(maps, maps, 3, 3, **like)
+        with rounding(name, device):
+            found[name] = {
+                "matrix product": _best(partial(torch.matmul, square, square), 2 * size**3, repeats),
+                "convolution": _best(partial(F.conv2d, x, weight, padding=1), 18 * 16 * 256 * maps**2, repeats),
+            }
     return found
 
 
@@ -216,11 +267,14 @@ def _best(work: Callable[[], Tensor], operations: int, repeats: int) -> float:
     """GFLOP/s of the fastest repeat."""
     seconds = []
     with torch.no_grad():
-        for _ in range(1 + repeats):
+        device = work().device
+        for _ in range(repeats):
+            trial.wait_for(device)
             start = time.perf_counter()
             work()
+            trial.wait_for(device)
             seconds.append(time.perf_counter() - start)
-    return operations / min(seconds[1:]) / 1e9
+    return operations / min(seconds) / 1e9
 
 
 def summary(seconds: dict[str, list[float]], operations: dict[str, int]) -> dict[str, dict[str, Any]]:
@@ -247,7 +301,7 @@ def table(found: dict[str, dict[str, Any]], limit: dict[str, dict[str, float]]) 
         least, times, most = numbers["times"]
         faster = "" if side == PLAIN else f"{times:.2f} times ({least:.2f} to {most:.2f})"
         reached = numbers["gflop_per_second"]
-        share = reached / max(limit["float32" if side == PLAIN else side].values())
+        share = reached / max(limit[precision_of(side)].values())
         shown.add_row(
             side, f"{middle:,.1f}", f"{low:,.1f} to {high:,.1f}", faster, f"{numbers['gflop']:,.1f}", f"{reached:,.0f}",
             f"{share:.0%}",
@@ -267,7 +321,13 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Seconds of a training step, ours and a plain eager loop's.")
     parser.add_argument("--case", choices=CASES, required=True)
-    parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
+    parser.add_argument("--device", choices=DEFAULTS, default="cpu")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=DTYPES,
+        help="of ours; by default what the device is fast in",
+    )
     parser.add_argument("--turns", type=int, default=9, help="of each side")
     parser.add_argument("--steps", type=int, help="of a turn; 1, or 10 for the small nets")
     parser.add_argument("--batch", type=int, default=64)
@@ -276,6 +336,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit-size", type=int, default=1024, help="side of the matrices that limits are measured on")
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args(arguments)
+    options.precisions = options.precisions or DEFAULTS[options.device]
     options.steps = options.steps or (10 if options.case == "stacked_mnist_k4" else 1)
     return options
 
@@ -283,14 +344,14 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print the tables, and write JSON where it is asked for."""
     options = options_of(arguments)
-    load = [os.getloadavg()[0]]
+    load, device = [os.getloadavg()[0]], torch.device(options.device)
     with trial.threads(options.threads):
-        sides = sides_of(CASES[options.case], options.precisions, options.batch, options.width)
-        before = limits(["float32", *options.precisions], 9, options.limit_size)
-        seconds = measure(sides, options.turns, options.steps)
+        sides = sides_of(CASES[options.case], options.precisions, options.batch, options.width, device)
+        before = limits([REFERENCE, *options.precisions], 9, options.limit_size, device)
+        seconds = measure(sides, options.turns, options.steps, device)
         load.append(os.getloadavg()[0])
-        found = summary(seconds, {side: counted(step) for side, step in sides.items()})
-        profiles = {side: profiled(step) for side, step in sides.items()}
+        found = summary(seconds, counts(sides))
+        profiles = {side: profiled(step, device) for side, step in sides.items() if side == eager(side)}
     result = kept(
         options,
         options.threads,
@@ -303,7 +364,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     machine = result["environment"]
     console = Console(width=130)
     console.print(
-        f"{machine['cpu']}, {options.threads} threads; torch {machine['packages']['torch']};"
+        f"{machine['gpu'] or machine['cpu']}, {options.threads} threads; torch {machine['packages']['torch']};"
         f" load {load[0]:.1f} before, {load[1]:.1f} after",
         highlight=False,
     )

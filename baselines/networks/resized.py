@@ -72,7 +72,8 @@ def bilinear_then_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     should have seen zeros: what that gave along the four sides is taken away.
     """
     spread = F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), transposed(weight), stride=2, padding=1)
-    ramp = spread.new_tensor([0.25, 0.75, 0.75, 0.25])
+    # 1/4, 3/4, 3/4, 1/4; from a list of the host's a GPU would have to copy it, which is waited for
+    ramp = 1 - torch.arange(-1.5, 2, dtype=spread.dtype, device=spread.device).abs() / 2
     each = torch.outer(ramp, ramp).expand(weight.shape[0], 1, 4, 4)
     found = F.conv2d(spread, each.to(spread.dtype), bias, groups=weight.shape[0])
     return _Without.apply(found, *_beyond(x, weight))  # type: ignore[no-any-return]

@@ -433,6 +433,8 @@ print(sorted({{"ray", "mlflow"}} & set(sys.modules)))
 
 
 def test_the_limits_of_a_suite_reach_every_job(session, small_suite):
-    made = session(small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5}))
+    made = session(
+        small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "graphs": True})
+    )
     jobs = list(made._jobs(made.plan().todo.values()))
-    assert {(job.cpus, job.checkpoint_seconds, job.time_limit) for job in jobs} == {(2, 2.5, 1800.0)}
+    assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.graphs) for job in jobs} == {(2, 2.5, 1800.0, True)}

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from baselines.averages import MovingAverage
 from benchmark import checkpoint
 
 from .examples import CPU, advance, assert_equal, spec_of, trainer_of
@@ -52,3 +55,42 @@ def test_the_average_changes_samples_and_not_the_training():
     average = advance(trainer_of(averaging(decay=0.9)), 3)
     assert_equal(plain.method.state_dict(), average.method.state_dict())
     assert not torch.equal(torch.cat(list(plain.samples(8))), torch.cat(list(average.samples(8))))
+
+
+def moved(model):
+    """A network after another step: weights, statistics and a count of batches."""
+    model(torch.rand(3, 4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
+def test_an_average_is_torchs_to_the_bit_integers_included(decay):
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5))
+    ours = MovingAverage(model, decay)
+    theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    for afresh in (False, False, False, True, False, False):
+        moved(model)
+        if afresh:
+            theirs.n_averaged.zero_()
+        ours.update_parameters(model, afresh)
+        theirs.update_parameters(model)
+        assert_equal(ours.module.state_dict(), theirs.module.state_dict())
+        assert torch.equal(ours(torch.eye(4)), theirs(torch.eye(4)))
+    assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+def test_an_average_knows_from_its_state_whether_it_has_begun():
+    model = nn.Linear(4, 2)
+    begun, other = MovingAverage(model, 0.5), MovingAverage(model, 0.5)
+    begun.update_parameters(moved(model))
+    other.load_state_dict(begun.state_dict())
+    for average in (begun, other):
+        average.update_parameters(model if average is other else moved(model))
+    assert_equal(other.module.state_dict(), begun.module.state_dict())
+    assert not torch.equal(begun.module.weight, model.weight), "it copies no more"
+    other.load_state_dict(MovingAverage(model, 0.5).state_dict())
+    other.update_parameters(moved(model))
+    assert torch.equal(other.module.weight, model.weight), "it has not begun: it copies"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
+from baselines.averages import MovingAverage
 from baselines.base import Turn
 from baselines.networks.base import ConditionalBatchNorm
 from benchmark import checkpoint, plugins
@@ -54,7 +54,7 @@ def turn_of(trainer):
 
 def averages_in(method):
     """Parameters that follow others and that no player trains."""
-    return {id(p) for m in method.modules() if isinstance(m, AveragedModel) for p in m.parameters()}
+    return {id(p) for m in method.modules() if isinstance(m, MovingAverage) for p in m.parameters()}
 
 
 def weights(module):

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from baselines.base import Turn
+from benchmark.training import Trainer
 from perf import plain, step
+from tests.benchmark.recorded_graph import RecordedGraphs
 
 PLAYERS = [(case, player) for case in step.CASES for player in step.CASES[case].plain().players]
 
@@ -64,6 +66,36 @@ def test_the_plain_loop_needs_more_operations_for_the_same_step():
     counts = {side: step.counted(play) for side, play in few_sides().items()}
     assert counts["float32"] == counts["bfloat16"]
     assert counts[step.PLAIN] > 1.2 * counts["float32"]
+
+
+def captured():
+    """A trainer such as a GPU has for its sides with graphs."""
+    of = step.trainer(step.CASES["ssgan_resnet32"], "float32", batch=4, width=2)
+    return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+
+
+def test_a_side_with_graphs_has_them_before_it_is_measured():
+    trainer = captured()
+    play = step.our_step(trainer)
+    replays = trainer.captures.recorder.replays
+    assert set(trainer.captures.graphs) == {"discriminator", "generator"}
+    play()
+    assert trainer.captures.recorder.replays == replays + 2
+
+
+def test_a_side_that_would_be_called_graphs_and_is_none_is_not_measured():
+    trainer = captured()
+    loss = trainer.method.loss
+    trainer.method.loss = lambda player, turn: {k: v + turn.progress for k, v in loss(player, turn).items()}
+    with pytest.raises(RuntimeError, match=r"no graphs to be measured.*`progress`"):
+        step.our_step(trainer)
+
+
+def test_a_replay_is_counted_as_the_eager_step_and_held_against_the_same_limit():
+    sides = few_sides()
+    found = step.counts({**sides, "bfloat16, graphs": lambda: None})
+    assert found["bfloat16, graphs"] == found["bfloat16"] > 0
+    assert [step.precision_of(side) for side in found] == ["float32", "float32", "bfloat16", "bfloat16"]
 
 
 def few_sides():
