@@ -35,6 +35,7 @@ from benchmark.cli_options import (
     tell,
 )
 from benchmark.errors import Lost, Unwritten, UserError
+from benchmark.garbage import uncollected
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace, absolute, require_writable
 
@@ -265,6 +266,7 @@ def version(
         raise typer.Exit
 
 
+@uncollected()
 def _session(
     path: Path,
     workspace: Path,

@@ -14,6 +14,7 @@ from benchmark.claims import Claims
 from benchmark.data.base import open_prepared
 from benchmark.data.images import Images
 from benchmark.errors import Unwritten, UserError
+from benchmark.garbage import uncollected
 from benchmark.jobs import make_jobs
 from benchmark.keeper import Keeper
 from benchmark.plan import Plan, make_plan
@@ -45,6 +46,7 @@ class Session:
     address: str | None = None
     storage: Storage | None = None
 
+    @uncollected()
     def plan(self) -> Plan:
         """What is done and what is missing. Trains and writes nothing."""
         return make_plan(self.suite, self.workspace, self.data_dir)
@@ -169,6 +171,7 @@ class Session:
         """All of them without their pictures, which the mirror reads where it lacks them: thousands fill the memory."""
         return Store(self.workspace.results).without_pictures(self.suite.specs).values()
 
+    @uncollected()
     def shown_records(self) -> dict[str, TrialRecord]:
         """The same for a report, which shows one picture of each cell: those of the other trials are not read."""
         store = Store(self.workspace.results)

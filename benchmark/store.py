@@ -215,15 +215,18 @@ class Store:
     def _head(self, trial_id: str, until: re.Pattern[bytes]) -> bytes:
         """A record as JSON up to one of its last fields; empty when the file is not as `put` writes it."""
         try:
-            with self.path(trial_id).open("rb", buffering=0) as file:
-                head = file.read(HEAD)
-                while not (found := until.search(head)) and (more := file.read(HEAD)):
-                    head += more
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - len(END), 0))
-                whole = file.read() == END
+            file = os.open(f"{self.folder}/{trial_id}.json", os.O_RDONLY)  # a Path for each of thousands takes long
         except OSError:
             return b""
+        try:
+            head = os.read(file, HEAD)
+            while not (found := until.search(head)) and (more := os.read(file, HEAD)):
+                head += more
+            whole = os.pread(file, len(END), max(os.fstat(file).st_size - len(END), 0)) == END
+        except OSError:
+            return b""
+        finally:
+            os.close(file)
         return head[: found.start()].rstrip(b",") + b"}" if whole and found else b""
 
     def stamp(self, trial_id: str) -> Stamp | None:

@@ -53,6 +53,17 @@ def test_counting_and_the_normal_approximation_agree_where_one_takes_over(monkey
     assert approximate == pytest.approx(exact, abs=5e-3)
 
 
+many = st.lists(st.integers(0, 30).map(float) | st.just(-math.inf), min_size=25, max_size=40)
+
+
+@settings(max_examples=60)
+@given(many, many)
+def test_of_many_seeds_it_is_the_normal_approximation_of_scipy(first, second):
+    if len({*first, *second}) > 1:
+        expected = stats.mannwhitneyu(first, second, method="asymptotic").pvalue
+        assert rank_test(first, second) == pytest.approx(expected, rel=1e-9)
+
+
 def test_few_seeds_cannot_be_significant():
     def smallest(n):
         return rank_test(list(range(n)), list(range(n, 2 * n)))
