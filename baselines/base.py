@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from baselines import draws
 from baselines.draws import Rng
 from baselines.networks.base import Judgement, Network
+from baselines.networks.layout import has_gradient
 
 
 class Options(BaseModel):
@@ -153,10 +154,10 @@ class Method(nn.Module, ABC):
         """
         if self.has_batch_norm:
             return [self.judge(batch) for batch in batches]
-        moved = any(parameter.requires_grad for parameter in self.discriminator.parameters())
+        moved = any(map(has_gradient, self.discriminator.parameters()))
         found: dict[int, Judgement] = {}
         for learnt in (True, False):
-            places = [i for i, batch in enumerate(batches) if (moved or batch.requires_grad) is learnt]
+            places = [i for i, batch in enumerate(batches) if (moved or has_gradient(batch)) is learnt]
             found |= zip(places, self._judge_together([batches[i] for i in places]), strict=True)
         return [found[i] for i in range(len(batches))]
 

@@ -2,14 +2,15 @@
 
     python -m perf.step --case ssgan_resnet32 --json step.json
     python -m perf.step --case stacked_mnist_k4 --turns 15 --json step.json
-    python -m perf.step --case stacked_mnist_k4 --turns 15 --steps 100 --device cuda --json step.json
+    python -m perf.step --case stacked_mnist_k4 --turns 15 --steps 100 --together 10 --device cuda --json step.json
 
-Ours is what a trial does, `Trainer.train_until`, once for each precision asked for, and on a GPU once more with every
-turn captured as a graph; theirs is perf/plain.py, strictly in float32. All train
-on the same synthetic images in one process, from the same weights, and take turns of a few steps, so that what else
-the machine does falls on all of them; a ratio is of neighbouring turns. The limits are measured in the same process:
-what matrix products and convolutions of a good size reach in each precision. Floating-point operations are those that
-torch counts of a side's own step: the plain loop needs more of them for the same result.
+Ours is what a trial does, `Trainer.advance`, once for each precision asked for, and on a GPU once more with every turn
+captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all N. Theirs
+is perf/plain.py, strictly in float32. All train on the same synthetic images in one process, from the same weights, and
+take turns of a few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
+The limits (perf/roofline.py) are measured in the same process: what matrix products and convolutions of a good size
+reach in each precision, and a copy of a large tensor. Operations and bytes are those of a side's own step: the plain
+loop needs more of them for the same result.
 """
 
 import argparse
@@ -18,35 +19,35 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from benchmark import environment, timing, trial
 from benchmark.capture import EAGER_TURNS
+from benchmark.cohort import Cohort
 from benchmark.precision import rounding
 from benchmark.spec import REFERENCE, Precision, TrialSpec
 from benchmark.training import Trainer, to_range
 from perf import plain
 from perf.result import kept
+from perf.roofline import CPU, DTYPES, GROUPS, OTHER, Step, Work, bandwidth, counted, limits, profiled
 
 PLAIN = "plain"
 STEPS = 10**6  # of which nobody trains all
 GRAPHS = ", graphs"  # after the precision, in the name of a side
-DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+COPIED = 256  # MiB, of which a copy tells the bandwidth of the memory
 DEFAULTS: dict[str, list[Precision]] = {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "tf32", "bfloat16"]}
-CPU = torch.device("cpu")
 
-Step = Callable[[], None]
+
+class Side(NamedTuple):
+    """A way to do a step. One call is a step of each of so many seeds."""
+
+    step: Step
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def trainer(
     width: int | None = None,
     device: torch.device = CPU,
     graphs: bool = False,
+    seed: int = 0,
 ) -> Trainer:
     """Ours, on made-up images, with narrow nets where a width is given."""
     options = dict(case.fields["network_options"])
@@ -110,23 +112,23 @@ def trainer(
     spec = TrialSpec.model_validate(
         case.fields
         | {"network_options": options, "precision": precision, "batch_size": batch}
-        | {"steps": STEPS, "protocol": protocol, "seed": 0}
+        | {"steps": STEPS, "protocol": protocol, "seed": seed}
     )
     return trial.build(spec, timing.made_up(spec.dataset), device, graphs)
 
 
-def our_step(ours: Trainer) -> Step:
-    """One step of a trial. Raises RuntimeError where turns should be captured and cannot be."""
-    steps = ours.train_until(STEPS)
-    if ours.graphs:
+def our_side(trainers: list[Trainer]) -> Side:
+    """A step of a trial, or of several as one. Raises RuntimeError where turns should be captured and cannot be."""
+    ours = trainers[0] if len(trainers) == 1 else Cohort(trainers)
+    if ours.captures:
         for _ in range(EAGER_TURNS + 1):  # until all of them are
-            next(steps)
-    if ours.uncaptured:
-        raise RuntimeError(f"no graphs to be measured: {ours.uncaptured}")
-    return lambda: [next(steps)].clear()
+            ours.advance()
+        if ours.captures.failed:
+            raise RuntimeError(f"no graphs to be measured: {ours.captures.failed}")
+    return Side(ours.advance, len(trainers))
 
 
-def plain_step(case: Case, batch: int, width: int | None, device: torch.device) -> Step:
+def plain_side(case: Case, batch: int, width: int | None, device: torch.device) -> Side:
     """One step of the plain loop, from our weights, on images drawn from the same made-up ones."""
     ours = trainer(case, REFERENCE, batch, width, device)
     theirs = (case.plain(width) if width else case.plain()).to(device)
@@ -139,146 +141,63 @@ def plain_step(case: Case, batch: int, width: int | None, device: torch.device) 
         with rounding(REFERENCE, device):
             theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
 
-    return step
+    return Side(step)
 
 
 def sides_of(
-    case: Case, precisions: list[Precision], batch: int, width: int | None, device: torch.device = CPU
-) -> dict[str, Step]:
+    case: Case,
+    precisions: list[Precision],
+    batch: int,
+    width: int | None,
+    device: torch.device = CPU,
+    together: int = 1,
+) -> dict[str, Side]:
     """All ways to do a step, the plain one first; on a GPU those with graphs last."""
-    sides = {PLAIN: plain_step(case, batch, width, device)}
+    sides = {PLAIN: plain_side(case, batch, width, device)}
     for graphs in (False, True) if device.type == "cuda" else (False,):
-        for precision in precisions:
-            ours = trainer(case, precision, batch, width, device, graphs)
-            sides[precision + GRAPHS * graphs] = our_step(ours)
+        for seeds in sorted({1, together}):
+            for precision in precisions:
+                name = precision + (f", {seeds} seeds" if seeds > 1 else "") + GRAPHS * graphs
+                trainers = [trainer(case, precision, batch, width, device, graphs, seed) for seed in range(seeds)]
+                sides[name] = our_side(trainers)
     return sides
 
 
-def eager(side: str) -> str:
-    """The side that does the same without graphs."""
-    return side.removesuffix(GRAPHS)
+def alone(side: str) -> str:
+    """The side that does the same without graphs, for one seed: its precision, or the plain one."""
+    return side.partition(",")[0]
 
 
 def precision_of(side: str) -> str:
     """In which a side trains."""
-    return REFERENCE if side == PLAIN else eager(side)
+    return REFERENCE if side == PLAIN else alone(side)
 
 
-def measure(sides: dict[str, Step], turns: int, steps: int, device: torch.device = CPU) -> dict[str, list[float]]:
-    """Seconds of a step, of every side once for each turn, after a turn that warms up."""
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
+def measure(sides: dict[str, Side], turns: int, steps: int, device: torch.device = CPU) -> dict[str, list[float]]:
+    """Seconds of a step and seed, of every side once for each turn, after a turn that warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(1 + turns):
-        for side, step in sides.items():
+        for name, side in sides.items():
             trial.wait_for(device)
             start = time.perf_counter()
             for _ in range(steps):
-                step()
+                side.step()
             trial.wait_for(device)
             if turn:
-                seconds[side].append((time.perf_counter() - start) / steps)
+                seconds[name].append((time.perf_counter() - start) / steps / side.seeds)
     return seconds
 
 
-def counts(sides: dict[str, Step]) -> dict[str, int]:
-    """Floating-point operations of each side's step. A replay hides its own: they are those of the eager side."""
-    found = {side: counted(step) for side, step in sides.items() if side == eager(side)}
-    return {side: found[eager(side)] for side in sides}
+def counts(sides: dict[str, Side]) -> dict[str, Work]:
+    """What each side's step does for a seed. A replay hides its own, and torch counts too many operations of gradients
+    of several models at once: theirs is that of the side with neither.
+    """
+    found = {name: counted(side.step) for name, side in sides.items() if name == alone(name)}
+    return {name: found[alone(name)] for name in sides}
 
 
-def counted(step: Step) -> int:
-    """Floating-point operations of a step, in convolutions and matrix products; a product and its sum are two."""
-    counter = _Counter()  # type: ignore[no-untyped-call]
-    with counter:
-        step()
-    return int(counter.total)
-
-
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """By torch's own formulas. torch's FlopCounterMode follows modules too, and fails where a loss holds a gradient."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula:
-            self.total += int(formula(*args, **(kwargs or {}), out_val=out))
-        return out
-
-
-GROUPS = {
-    "convolutions": ("aten::mkldnn_convolution", "aten::_convolution", "aten::convolution", "aten::thnn_conv2d"),
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::addmv", "aten::mv", "aten::dot"),
-    "batch norm": ("aten::native_batch_norm", "aten::_native_batch_norm"),
-    "pooling and interpolation": ("aten::avg_pool2d", "aten::upsample", "aten::replication_pad2d"),
-    "copies, padding, turns": (
-        "aten::copy_",
-        "aten::cat",
-        "aten::flip",
-        "aten::fill_",
-        "aten::index",
-        "aten::constant",
-    ),
-    "optimiser": ("aten::_fused_adam_", "aten::addcdiv", "aten::addcmul", "aten::lerp"),
-}
-OTHER = "everything else"
-
-
-def group_of(operation: str) -> str:
-    """The group that an operation of the profiler belongs to, its backward included."""
-    return next((group for group, names in GROUPS.items() if operation.startswith(names)), OTHER)
-
-
-def profiled(step: Step, device: torch.device = CPU) -> dict[str, float]:
-    """Share of a step's time by group of operations: of the device's time, which on a GPU is not the host's."""
-    on_gpu = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
-        step()
-        trial.wait_for(device)
-    times = dict.fromkeys([*GROUPS, OTHER], 0.0)
-    for event in found.key_averages():
-        if event.device_type.name == "CPU":  # an operation, with what it took on a GPU; and no kernel of its own
-            times[group_of(event.key)] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
-    total = sum(times.values())
-    return {group: spent / total for group, spent in times.items()}
-
-
-def limits(
-    precisions: list[Precision], repeats: int, size: int, device: torch.device = CPU
-) -> dict[str, dict[str, float]]:
-    """GFLOP/s that a large matrix product and a 3x3 convolution of 4 `size` / 32 maps reach; the best of repeats."""
-    found: dict[str, dict[str, float]] = {}
-    for name in precisions:
-        like: Any = {"dtype": DTYPES[name], "device": device}
-        square = torch.randn(size, size, **like)
-        maps = size // 4
-        x = torch.randn(16, maps, 16, 16, **like).contiguous(memory_format=torch.channels_last)
-        weight = torch.randn(maps, maps, 3, 3, **like)
-        with rounding(name, device):
-            found[name] = {
-                "matrix product": _best(partial(torch.matmul, square, square), 2 * size**3, repeats),
-                "convolution": _best(partial(F.conv2d, x, weight, padding=1), 18 * 16 * 256 * maps**2, repeats),
-            }
-    return found
-
-
-def _best(work: Callable[[], Tensor], operations: int, repeats: int) -> float:
-    """GFLOP/s of the fastest repeat."""
-    seconds = []
-    with torch.no_grad():
-        device = work().device
-        for _ in range(repeats):
-            trial.wait_for(device)
-            start = time.perf_counter()
-            work()
-            trial.wait_for(device)
-            seconds.append(time.perf_counter() - start)
-    return operations / min(seconds) / 1e9
-
-
-def summary(seconds: dict[str, list[float]], operations: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Of every side: seconds and how many times as fast as the plain loop, lowest, median and highest; GFLOP/s."""
+def summary(seconds: dict[str, list[float]], work: dict[str, Work]) -> dict[str, dict[str, Any]]:
+    """Of every side: seconds and how many times as fast as the plain loop, lowest, median and highest; its work."""
     found = {}
     for side, values in seconds.items():
         ratios = [theirs / ours for theirs, ours in zip(seconds[PLAIN], values, strict=True)]
@@ -286,15 +205,18 @@ def summary(seconds: dict[str, list[float]], operations: dict[str, int]) -> dict
         found[side] = {
             "seconds": [min(values), middle, max(values)],
             "times": [min(ratios), statistics.median(ratios), max(ratios)],
-            "gflop": operations[side] / 1e9,
-            "gflop_per_second": operations[side] / middle / 1e9,
+            "gflop": work[side].operations / 1e9,
+            "gflop_per_second": work[side].operations / middle / 1e9,
+            "gbyte": work[side].bytes / 1e9,
+            "gbyte_per_second": work[side].bytes / middle / 1e9,
         }
     return found
 
 
-def table(found: dict[str, dict[str, Any]], limit: dict[str, dict[str, float]]) -> Table:
-    """The summary for people."""
-    headings = ("side", "ms/step, median", "lowest to highest", "faster than plain by", "GFLOP", "GFLOP/s", "of limit")
+def table(found: dict[str, dict[str, Any]], limit: dict[str, dict[str, float]], copied: float) -> Table:
+    """The summary for people. `copied`: GB/s of a copy."""
+    headings = ["side", "ms/step, median", "lowest to highest", "faster than plain by"]
+    headings += ["GFLOP", "GFLOP/s", "of limit", "GB", "GB/s", "of a copy"]
     shown = Table(*headings, box=None, pad_edge=False)
     for side, numbers in found.items():
         low, middle, high = (1e3 * s for s in numbers["seconds"])
@@ -304,7 +226,8 @@ def table(found: dict[str, dict[str, Any]], limit: dict[str, dict[str, float]]) 
         share = reached / max(limit[precision_of(side)].values())
         shown.add_row(
             side, f"{middle:,.1f}", f"{low:,.1f} to {high:,.1f}", faster, f"{numbers['gflop']:,.1f}", f"{reached:,.0f}",
-            f"{share:.0%}",
+            f"{share:.0%}", f"{numbers['gbyte']:,.2f}", f"{numbers['gbyte_per_second']:,.1f}",
+            f"{numbers['gbyte_per_second'] / copied:.0%}",
         )  # fmt: skip
     return shown
 
@@ -328,6 +251,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
         choices=DTYPES,
         help="of ours; by default what the device is fast in",
     )
+    parser.add_argument("--together", type=int, default=1, help="sides more: so many seeds trained as one")
     parser.add_argument("--turns", type=int, default=9, help="of each side")
     parser.add_argument("--steps", type=int, help="of a turn; 1, or 10 for the small nets")
     parser.add_argument("--batch", type=int, default=64)
@@ -346,31 +270,35 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = options_of(arguments)
     load, device = [os.getloadavg()[0]], torch.device(options.device)
     with trial.threads(options.threads):
-        sides = sides_of(CASES[options.case], options.precisions, options.batch, options.width, device)
+        case, together = CASES[options.case], options.together
+        sides = sides_of(case, options.precisions, options.batch, options.width, device, together)
         before = limits([REFERENCE, *options.precisions], 9, options.limit_size, device)
+        copied = bandwidth(9, COPIED, device)
         seconds = measure(sides, options.turns, options.steps, device)
         load.append(os.getloadavg()[0])
         found = summary(seconds, counts(sides))
-        profiles = {side: profiled(step, device) for side, step in sides.items() if side == eager(side)}
+        profiles = {name: profiled(side.step, device) for name, side in sides.items() if GRAPHS not in name}
     result = kept(
         options,
         options.threads,
         load=load,
         summary=found,
         limits_gflop_per_second=before,
+        copy_gbyte_per_second=copied,
         profiles=profiles,
         seconds=seconds,
     )
     machine = result["environment"]
-    console = Console(width=130)
+    console = Console(width=150)
     console.print(
         f"{machine['gpu'] or machine['cpu']}, {options.threads} threads; torch {machine['packages']['torch']};"
         f" load {load[0]:.1f} before, {load[1]:.1f} after",
         highlight=False,
     )
-    console.print(table(found, before))
+    console.print(table(found, before, copied))
     for name, limit in before.items():
         console.print(f"limit, {name}: " + ", ".join(f"{what} {rate:,.0f} GFLOP/s" for what, rate in limit.items()))
+    console.print(f"limit, a copy of {COPIED} MiB, read and written: {copied:,.1f} GB/s")
     console.print(profiles_table(profiles))
     return result
 

@@ -1,4 +1,7 @@
-"""How maps lie in memory: with the channels of a pixel side by side, in which convolutions are fastest on a CPU."""
+"""How maps lie in memory, and whether they have gradients: what layers ask of them to choose the fastest way.
+
+Maps have the channels of a pixel side by side, in which convolutions are fastest on a CPU.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +21,15 @@ def as_it_comes() -> Iterator[None]:
         yield
     finally:
         _as_it_comes.reset(token)
+
+
+def has_gradient(maps: Tensor) -> bool:
+    """`requires_grad`, which `torch.func.vmap` hides."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(maps):
+        if maps.requires_grad:
+            return True
+        maps = torch._C._functorch.get_unwrapped(maps)
+    return maps.requires_grad
 
 
 def channels_last(maps: Tensor) -> Tensor:

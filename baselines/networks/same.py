@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.networks.base import Chain, Conditional
-from baselines.networks.layout import channels_last
+from baselines.networks.layout import channels_last, has_gradient
 
 FEW = 16  # channels on the side of the larger maps, up to which squares are faster
 
@@ -37,7 +37,7 @@ class SameConv(nn.Conv2d):
         """It is the gradient of a small input that takes long otherwise, and not the convolution."""
         even = x.shape[2] % 2 == x.shape[3] % 2 == 0
         form = (self.kernel_size[0], self.stride[0])
-        return form == (5, 2) and even and x.requires_grad and self.in_channels < FEW
+        return form == (5, 2) and even and has_gradient(x) and self.in_channels < FEW
 
     def _pads(self, size: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[0], self.stride[0]

@@ -1,13 +1,15 @@
 """The measurement of training steps: both sides compute the same, and what it found is told in full."""
 
 import json
+import time
 
 import pytest
 import torch
 
 from baselines.base import Turn
 from benchmark.training import Trainer
-from perf import plain, step
+from perf import plain, roofline, step
+from perf.roofline import Work
 from tests.benchmark.recorded_graph import RecordedGraphs
 
 PLAYERS = [(case, player) for case in step.CASES for player in step.CASES[case].plain().players]
@@ -58,14 +60,37 @@ def test_both_sides_have_the_same_losses_and_gradients(name, player):
 
 def test_ratios_are_taken_within_a_turn():
     seconds = {step.PLAIN: [4.0, 6.0, 2.0], "float32": [2.0, 1.0, 2.0]}
-    found = step.summary(seconds, {step.PLAIN: 8 * 10**9, "float32": 10**9})["float32"]
-    assert found == {"seconds": [1, 2, 2], "times": [1, 2, 6], "gflop": 1, "gflop_per_second": 0.5}
+    work = {step.PLAIN: Work(8e9, 1e9), "float32": Work(1e9, 4e9)}
+    found = step.summary(seconds, work)["float32"]
+    assert (found.pop("seconds"), found.pop("times")) == ([1, 2, 2], [1, 2, 6])
+    assert found == {"gflop": 1, "gflop_per_second": 0.5, "gbyte": 4, "gbyte_per_second": 2}
 
 
 def test_the_plain_loop_needs_more_operations_for_the_same_step():
-    counts = {side: step.counted(play) for side, play in few_sides().items()}
-    assert counts["float32"] == counts["bfloat16"]
-    assert counts[step.PLAIN] > 1.2 * counts["float32"]
+    counts = step.counts(few_sides())
+    assert counts["float32"].operations == counts["bfloat16"].operations
+    assert counts[step.PLAIN].operations > 1.2 * counts["float32"].operations
+
+
+def test_bytes_are_those_of_all_operands_once():
+    x, other = torch.ones(10), torch.ones(1).expand(10)
+    assert roofline.counted(lambda: x.view(5, 2)).bytes == 0, "a view moves nothing"
+    assert roofline.counted(lambda: x + x).bytes == 80
+    assert roofline.counted(lambda: x + other).bytes == 84
+    assert roofline.counted(lambda: x.mul_(1.0)).bytes == 40
+    assert roofline.counted(lambda: torch.empty(10)).bytes == 0
+
+
+def test_seeds_trained_as_one_share_their_step():
+    case = step.CASES["stacked_mnist_k4"]
+    sides = step.sides_of(case, ["float32"], batch=4, width=None, together=3)
+    assert {name: side.seeds for name, side in sides.items()} == {step.PLAIN: 1, "float32": 1, "float32, 3 seeds": 3}
+    counts = step.counts(sides)
+    assert counts["float32, 3 seeds"] == counts["float32"]
+    slow = {name: step.Side(lambda: time.sleep(0.02), side.seeds) for name, side in sides.items()}
+    seconds = step.measure(slow, turns=1, steps=1)
+    assert seconds["float32, 3 seeds"][0] < 0.7 * seconds["float32"][0]
+    assert step.precision_of("float32, 3 seeds") == "float32"
 
 
 def captured():
@@ -76,10 +101,10 @@ def captured():
 
 def test_a_side_with_graphs_has_them_before_it_is_measured():
     trainer = captured()
-    play = step.our_step(trainer)
+    side = step.our_side([trainer])
     replays = trainer.captures.recorder.replays
     assert set(trainer.captures.graphs) == {"discriminator", "generator"}
-    play()
+    side.step()
     assert trainer.captures.recorder.replays == replays + 2
 
 
@@ -88,13 +113,13 @@ def test_a_side_that_would_be_called_graphs_and_is_none_is_not_measured():
     loss = trainer.method.loss
     trainer.method.loss = lambda player, turn: {k: v + turn.progress for k, v in loss(player, turn).items()}
     with pytest.raises(RuntimeError, match=r"no graphs to be measured.*`progress`"):
-        step.our_step(trainer)
+        step.our_side([trainer])
 
 
 def test_a_replay_is_counted_as_the_eager_step_and_held_against_the_same_limit():
     sides = few_sides()
-    found = step.counts({**sides, "bfloat16, graphs": lambda: None})
-    assert found["bfloat16, graphs"] == found["bfloat16"] > 0
+    found = step.counts({**sides, "bfloat16, graphs": step.Side(lambda: None)})
+    assert found["bfloat16, graphs"] == found["bfloat16"] > (0, 0)
     assert [step.precision_of(side) for side in found] == ["float32", "float32", "bfloat16", "bfloat16"]
 
 
@@ -109,14 +134,15 @@ def few_sides():
         ("aten::native_batch_norm_backward", "batch norm"),
         ("aten::upsample_bilinear2d_backward", "pooling and interpolation"),
         ("aten::copy_", "copies, padding, turns"),
-        ("aten::leaky_relu", step.OTHER),
+        ("aten::leaky_relu", roofline.OTHER),
     ],
 )
 def test_operations_have_their_groups(operation, group):
-    assert step.group_of(operation) == group
+    assert roofline.group_of(operation) == group
 
 
-def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys):
+def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(step, "COPIED", 1)
     quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
     threads = torch.get_num_threads()
     result = step.main(["--case", "ssgan_resnet32", *quick, "--json", str(tmp_path / "out.json")])
@@ -126,6 +152,7 @@ def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys):
     assert all(len(values) == 2 and min(values) > 0 for values in result["seconds"].values())
     assert all(sum(shares.values()) == pytest.approx(1) for shares in result["profiles"].values())
     assert set(result["limits_gflop_per_second"]) == {"float32", "bfloat16"}
+    assert result["copy_gbyte_per_second"] > 0
     assert {"settings", "environment", "load"} <= set(result)
     shown = capsys.readouterr().out
     assert all(word in shown for word in (*sides, "convolutions", "limit"))
