@@ -1,39 +1,25 @@
 """Several seeds of a cell in one process: each has its own record, whatever becomes of the others."""
 
 import math
-import os
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
 from baselines.gan import GAN
-from benchmark import checkpoint, lockstep, pace, trial
+from benchmark import lockstep, pace, trial
 from benchmark.attempts import Attempts
 from benchmark.checkpoint import Checkpoints
 from benchmark.cohort import Cohort
-from benchmark.data.stacked_digits import StackedDigits
-from benchmark.extractors.digits import DigitClassifier
 from benchmark.jobs import beside_each_other
 from benchmark.lockstep import CAUGHT_UP, run_together
-from benchmark.measuring import Instruments
 from benchmark.spec import TrialSpec
 from benchmark.trial import Job, Stop
+from tests.benchmark.trials import events, killed_after, silent, told, weights
 from tests.conftest import SMALL
 
 CPU = torch.device("cpu")
 SEEDS = (0, 4, 2)
-OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Digits, and an untrained classifier of them."""
-    root = tmp_path_factory.mktemp("prepared")
-    torch.manual_seed(0)
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
-    return StackedDigits.prepare(root, root / "data"), Instruments(extractors={"digits": root / "c.pt"}, references={})
 
 
 @pytest.fixture
@@ -46,31 +32,6 @@ def jobs_in(prepared, tmp_path):
     return jobs
 
 
-@pytest.fixture
-def always(monkeypatch):
-    """A checkpoint and a report after every step."""
-    monkeypatch.setattr(pace, "SECONDS", 0.0)
-    monkeypatch.setattr(pace, "SHARE", float("inf"))
-    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 0.0)
-
-
-def silent(progress):
-    pass
-
-
-def told(record):
-    return record.model_dump(exclude=OF_ITS_OWN_TIME)
-
-
-def events(record):
-    return {event.what: event.times for event in record.events}
-
-
-def weights(job):
-    state = checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
-    return [tensor.numpy().tobytes() for tensor in state["method"].values()]
-
-
 def stopping_after(reports):
     left = iter(range(reports))
 
@@ -79,21 +40,6 @@ def stopping_after(reports):
             raise Stop
 
     return report
-
-
-def killed_after(jobs, reports):
-    """Runs them in a process of its own, which is killed by SIGKILL at its n-th report. Whether it was."""
-    child = os.fork()
-    if child == 0:
-        left = iter(range(reports - 1))
-
-        def report(progress):
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        ended(jobs, report)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def ended(jobs, report=silent):
@@ -150,7 +96,8 @@ def test_a_kill_between_two_saves_sends_all_back_to_the_step_that_they_share(job
     once = {"protocol": SMALL["defaults"]["protocol"] | {"evaluations": 1}}
     undisturbed = ended(jobs_in("quiet", **once))
     jobs = jobs_in("killed", **once)
-    assert killed_after(jobs, 11)  # the first has saved after its fourth step, the others after their third
+    # The first has saved after its fourth step, the others after their third.
+    assert killed_after(11, lambda report: ended(jobs, report))
     found = ended(jobs)
     for trial_id, record in undisturbed.items():
         assert told(found[trial_id]) == told(record)

@@ -13,24 +13,13 @@ import torch
 from baselines.gan import GAN
 from benchmark import checkpoint, pace, store, trial
 from benchmark.checkpoint import Checkpoints
-from benchmark.data.stacked_digits import StackedDigits
-from benchmark.extractors.digits import DigitClassifier
-from benchmark.measuring import Gauge, Instruments
+from benchmark.measuring import Gauge
 from benchmark.spec import TrialSpec
 from benchmark.trial import Job, Stop
+from tests.benchmark.trials import events, killed_after, silent, told, weights
 from tests.conftest import SMALL
 
 CPU = torch.device("cpu")
-OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Digits, and an untrained classifier of them."""
-    root = tmp_path_factory.mktemp("prepared")
-    torch.manual_seed(0)
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
-    return StackedDigits.prepare(root, root / "data"), Instruments(extractors={"digits": root / "c.pt"}, references={})
 
 
 @pytest.fixture
@@ -39,53 +28,13 @@ def job(prepared, tmp_path):
     return Job(spec, *prepared, tmp_path / "checkpoints", tmp_path / "samples", 1, 0.0)
 
 
-@pytest.fixture
-def always(monkeypatch):
-    """A checkpoint and a report after every step."""
-    monkeypatch.setattr(pace, "SECONDS", 0.0)
-    monkeypatch.setattr(pace, "SHARE", float("inf"))
-    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 0.0)
-
-
-def silent(progress):
-    pass
-
-
 def changed(job, **fields):
     return replace(job, spec=job.spec.model_copy(update=fields))
 
 
-def told(record):
-    return record.model_dump(exclude=OF_ITS_OWN_TIME)
-
-
-def events(record):
-    return {event.what: event.times for event in record.events}
-
-
-def weights(job):
-    state = checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
-    return [tensor.numpy().tobytes() for tensor in state["method"].values()]
-
-
-def killed_after(job, reports):
-    """Runs the trial in a process of its own, which is killed by SIGKILL at its n-th report. Whether it was."""
-    child = os.fork()
-    if child == 0:
-        left = iter(range(reports - 1))
-
-        def report(progress):
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        trial.run(job, report)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
 def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp_path):
     undisturbed = trial.run(replace(job, checkpoints=tmp_path / "other"), silent)
-    kills = sum(killed_after(job, reports) for reports in (2, 4, 5))
+    kills = sum(killed_after(reports, lambda report: trial.run(job, report)) for reports in (2, 4, 5))
     record = trial.run(job, silent)
     assert kills == 3
     assert events(record) == {"went on from a checkpoint": 3}
