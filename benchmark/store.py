@@ -196,7 +196,8 @@ class Store:
     def _there(self) -> set[str]:
         """The trials that have a record: one look at the folder instead of one for each trial."""
         try:
-            return {path.stem for path in self.folder.iterdir()}
+            with os.scandir(self.folder) as entries:
+                return {entry.name.removesuffix(".json") for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return set()
 
