@@ -45,6 +45,7 @@ class Cohort:
             raise ValueError("trials must be at the same step to be trained together")
         self.trainers, lead = tuple(trainers), trainers[0]
         self.spec, self.device, self.image_range = lead.spec, lead.device, lead.image_range
+        self.images = lead.images
         self.sums = self._summed()
         self.captures = Captures(lead.graphs(*(trainer.rng for trainer in trainers))) if lead.graphs else None
         self.place = torch.arange(len(trainers), device=lead.device)
@@ -54,6 +55,8 @@ class Cohort:
         own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
         for trainer in trainers:
             trainer.captures = self.captures  # of which its record tells
+            if lead.images.resident:
+                trainer.images = lead.images  # a GPU need not hold the same ones for each
         self.players = [
             self._player(index, [self.parameters[own[id(p)]] for p in player.parameters])
             for index, player in enumerate(lead.players)
@@ -123,14 +126,25 @@ class Cohort:
         return self.trainers[0].progress
 
     def _play(self, player: Player) -> None:
-        each = [trainer.images.draw(self.spec.batch_size, trainer.data_rng) for trainer in self.trainers]
-        labels = [one.labels for one in each if one.labels is not None]
-        drawn = Drawn(torch.stack([one.images for one in each]), torch.stack(labels) if labels else None)
+        drawn = self._drawn()
         update = partial(self._update, player)
         if self.captures:
             self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
         else:
             self._add(update(drawn))
+
+    def _drawn(self) -> Drawn:
+        """(S, N, C, H, W) images and (S, N) labels, as each trial chooses them."""
+        n, streams = self.spec.batch_size, [trainer.data_rng for trainer in self.trainers]
+        if self.images.resident:
+            images, labels = self.images.draw(n, *streams)
+        else:
+            each = [trainer.images.draw(n, rng) for trainer, rng in zip(self.trainers, streams, strict=True)]
+            images = torch.cat([one.images for one in each])
+            given = [one.labels for one in each if one.labels is not None]
+            labels = torch.cat(given) if given else None
+        shape = len(self.trainers), n
+        return Drawn(images.view(*shape, *images.shape[1:]), None if labels is None else labels.view(shape))
 
     def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
         """All that the device does in a turn. Returns what it adds to the means of every term, (S,) each."""
@@ -168,7 +182,7 @@ class Cohort:
         states = [trainer.rng.get_state() for trainer in self.trainers]
         shape = (len(self.trainers), self.spec.batch_size, *plugins.datasets[self.spec.dataset].shape)
         images = torch.zeros(shape, dtype=torch.uint8, device=self.device)
-        labelled = self.trainers[0].images.labels is not None
+        labelled = self.images.labels is not None
         try:
             for player in self.players:
                 labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if labelled else None

@@ -52,9 +52,9 @@ class Resident:
     def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
         self.images, self.choice = images.to(device), choice
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The stored images that n drawn ones are made of, and their places; both on the device."""
-        places = _sent(self.choice.places(n, rng), self.images.device)
+    def draw(self, n: int, *rngs: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The stored images that n drawn ones are made of for each generator, and their places; both on the device."""
+        places = _sent(torch.cat([self.choice.places(n, rng) for rng in rngs]), self.images.device)
         return self.images.index_select(0, places), places
 
 
@@ -190,13 +190,20 @@ class Images:
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.powers = classes ** torch.arange(stacked - 1, -1, -1, device=device)
 
-    def draw(self, n: int, rng: torch.Generator) -> Drawn:
-        """n images uniformly and with replacement, as `rng`, a generator on the CPU, chooses them."""
-        picked, places = self.source.draw(n, rng)
-        images = picked.view(n, self.stacked * picked.shape[1], *picked.shape[2:])
+    @property
+    def resident(self) -> bool:
+        """Whether they are in the memory of the device, and several generators can choose at once."""
+        return isinstance(self.source, Resident)
+
+    def draw(self, n: int, *rngs: torch.Generator) -> Drawn:
+        """n images uniformly and with replacement, as a generator on the CPU chooses them; of resident images n for
+        each of several generators, one after the other.
+        """
+        picked, places = self.source.draw(n, *rngs)
+        images = picked.view(-1, self.stacked * picked.shape[1], *picked.shape[2:])
         if self.labels is None:
             return Drawn(images, None)
-        parts = self.labels[places].view(n, self.stacked)
+        parts = self.labels[places].view(-1, self.stacked)
         whole = (parts * self.powers).sum(1)
         return Drawn(images, torch.where((parts < 0).any(1), -1, whole))
 

@@ -11,6 +11,7 @@ from benchmark import lockstep, pace, trial
 from benchmark.attempts import Attempts
 from benchmark.checkpoint import Checkpoints
 from benchmark.cohort import Cohort
+from benchmark.data import images
 from benchmark.jobs import beside_each_other
 from benchmark.lockstep import CAUGHT_UP, run_together
 from benchmark.spec import TrialSpec
@@ -60,6 +61,14 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
         assert beside.environment == alone.environment | {"together": len(SEEDS)}
         assert not beside.events
         assert beside.cost.train_seconds > 0
+
+
+def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in, monkeypatch):
+    resident = ended(jobs_in("resident"))
+    monkeypatch.setattr(images, "fits", lambda size, device: False)
+    gathered = ended(jobs_in("gathered"))
+    for trial_id, record in resident.items():
+        assert told(gathered[trial_id]) == told(record)
 
 
 def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
