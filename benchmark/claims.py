@@ -63,7 +63,7 @@ class Claims:
     @contextmanager
     def beating(self) -> Iterator["Claims"]:
         """Alive inside, as other runs see it. At the end all claims of this run are let go of."""
-        self._sweep()
+        self.sweep()
         over = threading.Event()
         thread = threading.Thread(target=self._beat, args=(over,), name="claims", daemon=True)
         thread.start()
@@ -152,30 +152,37 @@ class Claims:
                     os.link(aside, path)
             aside.unlink()
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Clear what processes of this machine left that were killed."""
         for path in self.folder.glob("*.claim"):
-            run = _run(path)
-            if run and run.place == self.run.place and not self.lives(run):
+            if (run := _run(path)) and self._died_here(run):
                 self._remove(path.stem, run)
+        for path in self.folder.glob("*.pulse"):
+            if (run := _run(path)) and self._died_here(run):
                 with suppress(OSError):
-                    self._pulse(run).unlink()
+                    path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _died_here(self, run: Run) -> bool:
+        return run.place == self.run.place and not self.lives(run)
 
     def _beat(self, over: threading.Event) -> None:
-        beats = 0
+        beats, whose = 0, json.dumps(asdict(self.run))
         while True:
             with suppress(OSError):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._pulse(self.run).write_text(str(beats))  # in place: a new file would be seen later elsewhere
+                # In place: a new file would be seen later elsewhere.
+                self._pulse(self.run).write_text(f"{whose}\n{beats}\n")
             beats += 1
             if over.wait(BEAT_SECONDS):
                 return
 
 
 def _run(path: Path) -> Run | None:
-    """Whose claim a file is; None when there is none."""
+    """Whose claim, or pulse, a file is; None when there is none."""
     try:
-        return Run(**json.loads(path.read_bytes()))
+        return Run(**json.loads(path.read_bytes().partition(b"\n")[0]))
     except OSError:
         return None
     except (ValueError, TypeError):

@@ -6,22 +6,11 @@ Every trial measures, saves and ends by itself, and has its own record; only the
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from benchmark import trial
 from benchmark.cohort import Cohort
 from benchmark.pace import clock
 from benchmark.store import TrialRecord
-from benchmark.trial import (
-    Job,
-    Report,
-    RunningTrial,
-    Stop,
-    after,
-    course_of,
-    forget_peak_memory,
-    run,
-    short,
-    threads,
-    wait_for,
-)
+from benchmark.trial import Job, Report, RunningTrial, Stop
 
 CAUGHT_UP = "caught up by itself with trials beside it: its numbers may differ in the last bits"
 
@@ -32,10 +21,10 @@ def run_together(jobs: Sequence[Job], report: Report) -> Iterator[TrialRecord]:
     Raises Stop when `report` did for one of them; all that had not ended have then saved a checkpoint.
     """
     if len(jobs) == 1:
-        yield run(jobs[0], report)
+        yield trial.run(jobs[0], report)
         return
-    with threads(jobs[0].cpus):
-        forget_peak_memory(jobs[0].device)
+    with trial.threads(jobs[0].cpus):
+        trial.forget_peak_memory(jobs[0].device)
         members = _level([_Member(job, report) for job in jobs], report)
         try:
             yield from _in_lockstep(members)
@@ -51,7 +40,7 @@ class _Member:
 
     def __init__(self, job: Job, report: Report, until: int | None = None) -> None:
         self.job = job
-        self.course = course_of(job, report, until)
+        self.course = trial.course_of(job, report, until)
         self.running: RunningTrial | None = None
         self.record: TrialRecord | None = None
         self.told = False  # whether the record was handed on
@@ -66,7 +55,7 @@ class _Member:
 
     def go(self, step: Callable[[], None]) -> None:
         """On, after this step."""
-        self._go(lambda: after(self.course, step))
+        self._go(lambda: trial.after(self.course, step))
 
     def stop(self) -> None:
         """Save, and end here."""
@@ -129,12 +118,13 @@ def _in_lockstep(members: list[_Member]) -> Iterator[TrialRecord]:
 
 def _joined(trials: list[RunningTrial]) -> Cohort | None:
     """The trials as one model; None where its layers or losses cannot be done for several at once."""
-    cohort = Cohort([trial.trainer for trial in trials])
+    cohort = Cohort([each.trainer for each in trials])
     try:
         cohort.rehearse()
     except Exception as problem:
-        for trial in trials:
-            trial.happened(f"trained beside others, but not as one with them: {short(str(problem))}")
+        why = trial.short(str(problem))
+        for each in trials:
+            each.happened(f"trained beside others, but not as one with them: {why}")
         return None
     return cohort
 
@@ -145,7 +135,7 @@ def _advance(cohort: Cohort, members: list[_Member]) -> None:
     try:
         cohort.advance()
         if members[0].trial.at_goal:
-            wait_for(members[0].job.device)  # else the first to measure would pay for the others' training
+            trial.wait_for(members[0].job.device)  # else the first to measure would pay for the others' training
     except Exception as error:
         problem = error
     share = (clock() - start) / len(members)

@@ -153,6 +153,8 @@ class Session:
                 chosen.run(shared.own(), keeper, stop)
                 for left in shared.others(keeper.settle):
                     chosen.run(left, keeper, stop)
+        else:
+            claims.sweep()
         if keeper.depot:
             try:
                 keeper.depot.push(self.suite.specs)

@@ -81,11 +81,14 @@ class Storm:
 
         `span`: seconds from the start of a command to its first trial.
         """
+        all_of_them = len(kills)
         while kills and time.monotonic() < self.told.deadline:
             command = self._running()
             if not self._moment_of(command, kills[0], span):
                 self._strike(command, kills.popleft())
             if command.code == 0:
+                if len(kills) == all_of_them:  # a whole training is over before its moment: so it would always be
+                    self.told.missed[str(kills.popleft())] += 1
                 return
 
     def calm_down(self) -> None:

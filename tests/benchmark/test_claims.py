@@ -81,10 +81,32 @@ def test_dead_claims_are_swept(folder):
     dead = Claims(folder)
     dead.run = replace(dead.run, name="dead", born="1")
     dead.take(A)
-    (folder / "dead.pulse").write_text("7")
     with Claims(folder).beating():
         assert not list(folder.glob("*.claim"))
-        assert not (folder / "dead.pulse").exists()
+
+
+def test_a_pulse_without_claims_is_swept_when_its_process_of_this_machine_is_dead(folder):
+    child = os.fork()
+    if child == 0:
+        with Claims(folder).beating():
+            while not list(folder.glob("*.pulse")):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (dead,) = folder.glob("*.pulse")
+    there, broken = folder / f"{elsewhere(folder).run.name}.pulse", folder / "broken.pulse"
+    there.write_bytes(dead.read_bytes().replace(json.dumps(Claims(folder).run.place).encode(), b'"another boot"'))
+    broken.write_text('{"name": "br')
+    with Claims(folder).beating() as living:
+        own = folder / f"{living.run.name}.pulse"
+        while not own.exists():
+            time.sleep(0.01)
+        Claims(folder).sweep()
+        assert set(folder.iterdir()) == {own, there, broken}
+    there.unlink()
+    broken.unlink()
+    Claims(folder).sweep()
+    assert not folder.exists()
 
 
 @pytest.fixture

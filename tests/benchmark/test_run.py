@@ -5,7 +5,7 @@ import math
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from baselines.gan import GAN
 from benchmark import cli, jobs
+from benchmark.claims import Claims
 from benchmark.errors import UserError
 from benchmark.extractors.digits import Digits
 from benchmark.schedule import InProcess
@@ -70,6 +71,16 @@ def test_a_run_trains_every_trial_and_a_second_one_none(session):
     assert not first.plan().todo
     assert go(first) == records
     assert snapshot(first.workspace.root) == before
+
+
+def test_a_run_without_anything_to_train_clears_the_claims_of_a_dead_one(session):
+    first = session()
+    go(first)
+    dead = replace(Claims(first.workspace.claims).run, name="dead", born="1")
+    first.workspace.claims.mkdir()
+    (first.workspace.claims / "dead.pulse").write_text(json.dumps(asdict(dead)))
+    go(first)
+    assert not first.workspace.claims.exists()
 
 
 def test_seeds_can_be_trained_as_one_and_each_has_its_record(session, small_suite, monkeypatch, tmp_path):
