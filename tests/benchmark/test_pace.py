@@ -35,7 +35,7 @@ def test_every_second_is_on_one_account(clock):
             clock.now += 2
         clock.now += 1
     clock.now += 3
-    assert watch.so_far() == {"training": 8, "measuring": 8, "saving": 2}
+    assert watch.so_far() == {"training": 8, "measuring": 8, "saving": 2, "waiting": 0}
 
 
 def test_time_that_ends_in_an_error_is_counted(clock):
@@ -44,7 +44,7 @@ def test_time_that_ends_in_an_error_is_counted(clock):
         clock.now += 4
         raise OSError
     clock.now += 1
-    assert watch.so_far() == {"training": 1, "measuring": 0, "saving": 4}
+    assert watch.so_far() == {"training": 1, "measuring": 0, "saving": 4, "waiting": 0}
 
 
 def train(clock, seconds, step, save):
