@@ -53,9 +53,8 @@ class Cohort:
         self.parameters = self._stacked(dict(t.method.named_parameters()) for t in trainers)
         self.buffers = self._stacked(dict(t.method.named_buffers()) for t in trainers)
         own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
-        for trainer in trainers:
-            trainer.captures = self.captures  # of which its record tells
-            if lead.images.resident:
+        if lead.images.resident:
+            for trainer in trainers:
                 trainer.images = lead.images  # a GPU need not hold the same ones for each
         self.players = [
             self._player(index, [self.parameters[own[id(p)]] for p in player.parameters])

@@ -126,6 +126,8 @@ def _joined(trials: list[RunningTrial]) -> Cohort | None:
         for each in trials:
             each.happened(f"trained beside others, but not as one with them: {why}")
         return None
+    for each in trials:
+        each.trainer.captures = cohort.captures  # which its record tells of
     return cohort
 
 

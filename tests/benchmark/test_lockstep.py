@@ -15,7 +15,9 @@ from benchmark.data import images
 from benchmark.jobs import beside_each_other
 from benchmark.lockstep import CAUGHT_UP, run_together
 from benchmark.spec import TrialSpec
+from benchmark.training import Trainer
 from benchmark.trial import Job, Stop
+from tests.benchmark.recorded_graph import RecordedGraphs
 from tests.benchmark.trials import events, killed_after, silent, told, weights
 from tests.conftest import SMALL
 
@@ -163,6 +165,37 @@ def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, 
         assert list(events(beside)) == [
             "trained beside others, but not as one with them: Batching rule not implemented"
         ]
+
+
+@pytest.mark.parametrize("as_one", [True, False])
+def test_turns_are_captured_beside_others_too(jobs_in, monkeypatch, as_one):
+    build = trial.build
+
+    def capturing(*arguments):
+        of = build(*arguments)
+        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+
+    if not as_one:
+        monkeypatch.setattr(Cohort, "rehearse", lambda self: 1 / 0)
+    plain = ended(jobs_in("plain", steps=8))
+    monkeypatch.setattr(trial, "build", capturing)
+    captured = ended(jobs_in("captured", steps=8))
+    for trial_id, record in plain.items():
+        assert told(captured[trial_id]) == told(record)
+        assert events(captured[trial_id]) == events(record)
+
+
+def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypatch):
+    build, loss = trial.build, GAN.loss
+
+    def capturing(*arguments):
+        of = build(*arguments)
+        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+
+    monkeypatch.setattr(trial, "build", capturing)
+    monkeypatch.setattr(GAN, "loss", lambda self, player, turn: loss(self, player, turn) if turn.progress < 2 else {})
+    for record in ended(jobs_in("told", steps=8)).values():
+        assert any("not captured as a graph" in what and "`progress`" in what for what in events(record))
 
 
 def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatch):
