@@ -35,7 +35,7 @@ from benchmark.cli_options import (
     tell,
 )
 from benchmark.errors import Lost, Unwritten, UserError
-from benchmark.garbage import uncollected
+from benchmark.garbage import set_aside, uncollected
 from benchmark.suite import Suite, load_suite, restricted
 from benchmark.workspace import Workspace, absolute, require_writable
 
@@ -138,8 +138,9 @@ def report(
         raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = session.shown_records()
-    page = session.render(records)
-    _print_results(session.suite, records)
+    with set_aside():  # records are many, and stay
+        page = session.render(records)
+        _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 

@@ -19,3 +19,13 @@ def uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """While this lasts garbage is looked for among what is made from now on, and not among what there is already."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
