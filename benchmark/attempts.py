@@ -61,7 +61,7 @@ class Attempts:
         """The next trial, and as many of its cell as are to be trained as one with it; empty when none is waiting."""
         job = self.next()
         found = [job] if job else []
-        while job and len(found) < job.together and (other := self.peek()) and job.is_of_cell_of(other):
+        while job and len(found) < job.together and (other := self.peek()) and job.spec.cell_id == other.spec.cell_id:
             found.append(self.next() or other)
         together = [replace(job, together=len(found)) for job in found]
         self.running |= {job.spec.trial_id: job for job in together}

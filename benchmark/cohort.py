@@ -7,7 +7,6 @@ has alone but for the rounding of sums, which kernels for several models do in a
 """
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +19,7 @@ from baselines.networks.layout import as_it_comes
 from benchmark import plugins
 from benchmark.capture import Captures, MakeTurn, Terms
 from benchmark.data.images import Drawn
-from benchmark.precision import lowered, rounding
-from benchmark.training import Player, Trainer, to_range
+from benchmark.training import Loop, Player, Trainer, to_range
 
 
 class _Loss(nn.Module):
@@ -36,7 +34,7 @@ class _Loss(nn.Module):
         return self.method.loss(player, turn)
 
 
-class Cohort:
+class Cohort(Loop):
     """The trials of several trainers, all at the same step. From now on they are trained through this alone."""
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
@@ -50,14 +48,15 @@ class Cohort:
         self.captures = Captures(lead.graphs(*(trainer.rng for trainer in trainers))) if lead.graphs else None
         self.place = torch.arange(len(trainers), device=lead.device)
         self.called = _Loss(lead.method)
-        self.parameters = self._stacked(dict(t.method.named_parameters()) for t in trainers)
+        self.weights = self._stacked(dict(t.method.named_parameters()) for t in trainers)
         self.buffers = self._stacked(dict(t.method.named_buffers()) for t in trainers)
+        self.tensors = {f"method.{name}": tensor for name, tensor in (self.weights | self.buffers).items()}
         own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
         if lead.images.resident:
             for trainer in trainers:
                 trainer.images = lead.images  # a GPU need not hold the same ones for each
         self.players = [
-            self._player(index, [self.parameters[own[id(p)]] for p in player.parameters])
+            self._player(index, [self.weights[own[id(p)]] for p in player.parameters])
             for index, player in enumerate(lead.players)
         ]
 
@@ -107,14 +106,10 @@ class Cohort:
                         key: value if key == "step" else value[seed] for key, value in state.items()
                     }
 
-    def advance(self) -> None:
-        """One step of every trial."""
+    def stepped(self) -> None:
+        """What follows when all players have played. After the first step there are states of optimisers to lend."""
         for index, player in enumerate(self.players):
-            begun = bool(player.optimizer.state)
-            player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
-            for _ in range(player.turns):
-                self._play(player)
-            if not begun:
+            if not self.trainers[0].players[index].optimizer.state:
                 self._lend(index, player)
         for trainer in self.trainers:
             trainer.stepped()
@@ -124,15 +119,7 @@ class Cohort:
         """The share of the training that is done, in [0, 1)."""
         return self.trainers[0].progress
 
-    def _play(self, player: Player) -> None:
-        drawn = self._drawn()
-        update = partial(self._update, player)
-        if self.captures:
-            self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
-        else:
-            self._add(update(drawn))
-
-    def _drawn(self) -> Drawn:
+    def drawn(self) -> Drawn:
         """(S, N, C, H, W) images and (S, N) labels, as each trial chooses them."""
         n, streams = self.spec.batch_size, [trainer.data_rng for trainer in self.trainers]
         if self.images.resident:
@@ -145,25 +132,16 @@ class Cohort:
         shape = len(self.trainers), n
         return Drawn(images.view(*shape, *images.shape[1:]), None if labels is None else labels.view(shape))
 
-    def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
-        """All that the device does in a turn. Returns what it adds to the means of every term, (S,) each."""
-        terms = self._slopes(player, drawn, make_turn)
-        player.optimizer.step()
+    def parameters(self) -> Iterable[Tensor]:
+        """Of all players, (S, ...) each."""
+        return self.weights.values()
+
+    def played(self, player: str) -> None:
+        """What follows the update of a player."""
         for trainer in self.trainers:
-            trainer.method.played(player.name)
-        return {f"{player.name}/{term}": values / player.turns for term, values in terms.items()}
+            trainer.method.played(player)
 
-    def _slopes(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
-        """Gradients of a player's loss. Returns (S,) of every term, and of what is watched."""
-        self._move(player)
-        with rounding(self.spec.precision, self.device):
-            with lowered(self.spec.precision, self.device):
-                losses, watched = self._losses(player.name, drawn, make_turn)
-            player.optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        return {term: values.detach() for term, values in (losses | watched).items()}
-
-    def _add(self, terms: Terms) -> None:
+    def add(self, terms: Terms) -> None:
         """To the sums, of which every trial has its slices. A trial that has ended may keep an old one: nobody asks."""
         known = [term for term in terms if all(term in trainer.sums for trainer in self.trainers)]
         if known:
@@ -185,7 +163,7 @@ class Cohort:
         try:
             for player in self.players:
                 labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if labelled else None
-                self._slopes(player, Drawn(images, labels))
+                self.differentiated(player, Drawn(images, labels))
                 player.optimizer.zero_grad(set_to_none=True)
         finally:
             for name, buffer in self.buffers.items():
@@ -193,10 +171,9 @@ class Cohort:
             for trainer, state in zip(self.trainers, states, strict=True):
                 trainer.rng.set_state(state)
 
-    def _losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """(S,) of every term, and of what is watched, on uint8 (S, N, C, H, W) images and (S, N) labels."""
         streams = tuple(trainer.rng for trainer in self.trainers)
-        tensors = {f"method.{name}": tensor for name, tensor in (self.parameters | self.buffers).items()}
 
         def one(own: Any, place: Tensor, real: Tensor, labels: Tensor | None) -> tuple[Terms, Terms]:
             turn = make_turn(real, self.progress, Streams(streams, place), labels)
@@ -205,14 +182,8 @@ class Cohort:
         with as_it_comes():
             real = to_range(drawn.images, self.image_range)
             each = vmap(one, in_dims=(0, 0, 0, None if drawn.labels is None else 0))
-            losses, watched = each(tensors, self.place, real, drawn.labels)
+            losses, watched = each(self.tensors, self.place, real, drawn.labels)
         return losses, watched
-
-    def _move(self, player: Player) -> None:
-        """Gradients for a player's own parameters alone."""
-        own = set(map(id, player.parameters))
-        for parameter in self.parameters.values():
-            parameter.requires_grad_(id(parameter) in own)
 
 
 def _stacked_state(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -68,7 +68,7 @@ def beside_each_other(specs: Iterable[TrialSpec], together: int) -> list[TrialSp
         return list(specs)
     cells: dict[str, list[TrialSpec]] = {}
     for spec in specs:
-        cells.setdefault(spec.model_copy(update={"seed": 0}).trial_id, []).append(spec)
+        cells.setdefault(spec.cell_id, []).append(spec)
     longest = max(map(len, cells.values()), default=0)
     rounds = range(0, longest, together)
     return [spec for start in rounds for cell in cells.values() for spec in cell[start : start + together]]

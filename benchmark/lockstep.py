@@ -87,6 +87,10 @@ def _level(members: list[_Member], report: Report) -> list[_Member]:
             back = _Member(member.job, report, until=lowest)
             member = back if back.running and back.running.step == lowest else member
         found.append(member)
+    highest = max((member.trial.step for member in found if not member.record), default=0)
+    for member in found:
+        if not member.record and member.trial.step < highest:
+            member.trial.happened(CAUGHT_UP)
     return found
 
 
@@ -111,8 +115,6 @@ def _in_lockstep(members: list[_Member]) -> Iterator[TrialRecord]:
             _advance(cohort, going)
             continue
         for member in behind:
-            if len(behind) < len(going):
-                member.trial.happened(CAUGHT_UP)
             member.go(member.trial.advance)
 
 

@@ -65,7 +65,7 @@ def recipes_of(method: str, dataset: str | None, folder: Path) -> list[Recipe]:
     cells: dict[str, Cell] = {}
     for suite, cell in _cells(folder):
         if cell.specs[0].method == method:
-            identity = cell.specs[0].model_copy(update={"seed": 0}).trial_id
+            identity = cell.specs[0].cell_id
             cells.setdefault(identity, cell)
             uses.setdefault(identity, []).append(Use(suite.name, cell.table, cell.row, suite.scale))
     found = [Recipe(cell.specs[0].dataset, tuple(uses[i]), constants(cell)) for i, cell in cells.items()]

@@ -153,7 +153,7 @@ def is_other_seed(record: TrialRecord, of: TrialRecord) -> bool:
     return (
         record.status == "finished"
         and record.spec.seed != of.spec.seed
-        and record.spec.model_copy(update={"seed": of.spec.seed}) == of.spec
+        and record.spec.cell_id == of.spec.cell_id
         and same_data(record.data, of.data)
         and record.instruments == of.instruments
     )

@@ -162,6 +162,11 @@ class TrialSpec(Frozen):
         copied.__dict__.pop(NAMED, None)
         return copied
 
+    @property
+    def cell_id(self) -> str:
+        """The same for trials that differ in their seeds alone."""
+        return self.model_copy(update={"seed": 0}).trial_id
+
     def with_seeds(self, seeds: Iterable[int]) -> "tuple[Self, ...]":
         """Itself with each of these seeds. All but the seed is written out once for all their identities."""
         fields = self.model_dump(mode="json")

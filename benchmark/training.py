@@ -1,7 +1,8 @@
 """The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -59,8 +60,88 @@ class Player:
                 group["lr"] = rate
 
 
+class Loop(ABC):
+    """The steps of a training, of one trial or of several as one: players in turn, each with its own batch."""
+
+    spec: TrialSpec
+    device: torch.device
+    players: list[Player]
+    captures: Captures | None
+    moving = ""  # the player whose parameters, and no others, have gradients
+
+    @property
+    @abstractmethod
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+
+    @abstractmethod
+    def stepped(self) -> None:
+        """What follows when all players have played."""
+
+    @abstractmethod
+    def drawn(self) -> Drawn:
+        """The images of a turn."""
+
+    @abstractmethod
+    def parameters(self) -> Iterable[Tensor]:
+        """Of all players."""
+
+    @abstractmethod
+    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+        """A player's loss in terms, and what is watched beside them."""
+
+    @abstractmethod
+    def played(self, player: str) -> None:
+        """What follows the update of a player."""
+
+    @abstractmethod
+    def add(self, terms: Terms) -> None:
+        """To the sums. They have memory of their own: a replay writes over what the one before returned."""
+
+    def advance(self) -> None:
+        """One step: every player in its turn."""
+        for player in self.players:
+            player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
+            for _ in range(player.turns):
+                drawn, update = self.drawn(), partial(self.update, player)
+                if self.captures:
+                    self.add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
+                else:
+                    self.add(update(drawn))
+        self.stepped()
+
+    def update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+        """The player's loss on these images, and one step of its optimiser. But for numbers that `make_turn` gives to
+        the loss, all of it happens on the device.
+
+        Returns what the turn adds to the mean of every term.
+        """
+        terms = self.differentiated(player, drawn, make_turn)
+        player.optimizer.step()
+        self.played(player.name)
+        return terms
+
+    def differentiated(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+        """The gradients of the player's loss. Returns what `update` does."""
+        self._move(player)
+        with rounding(self.spec.precision, self.device):
+            with lowered(self.spec.precision, self.device):
+                losses, watched = self.losses(player.name, drawn, make_turn)
+            player.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in (losses | watched).items()}
+
+    def _move(self, player: Player) -> None:
+        """Gradients for a player's own parameters alone."""
+        if self.moving != player.name:
+            own = set(map(id, player.parameters))
+            for parameter in self.parameters():
+                parameter.requires_grad_(id(parameter) in own)
+            self.moving = player.name
+
+
 @dataclass
-class Trainer:
+class Trainer(Loop):
     """One method in training. `step` counts the generator's updates that are done.
 
     `graphs`: what captures turns, made of the random streams that they draw from; by default they are not captured.
@@ -84,7 +165,6 @@ class Trainer:
         average = self.spec.average
         self.average = MovingAverage(self.method.generator, average.decay) if average else None
         self.method.train()
-        self.moving = ""  # the player whose parameters, and no others, have gradients
         self.captures = self._captures()
 
     def _captures(self) -> Captures | None:
@@ -141,14 +221,6 @@ class Trainer:
             self.advance()
             yield self.step
 
-    def advance(self) -> None:
-        """One step: every player in its turn."""
-        for player in self.players:
-            player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
-            for _ in range(player.turns):
-                self._play(player)
-        self.stepped()
-
     def stepped(self) -> None:
         """What follows when all players have played."""
         self._follow()
@@ -161,47 +233,29 @@ class Trainer:
             copies = self.step < self.spec.average.start
             self.average.update_parameters(self.method.generator, afresh=copies)
 
-    def _play(self, player: Player) -> None:
-        drawn = self.images.draw(self.spec.batch_size, self.data_rng)
-        update = partial(self._update, player)
-        if self.captures:
-            self._add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
-        else:
-            self._add(update(drawn))
+    def drawn(self) -> Drawn:
+        """The images of a turn."""
+        return self.images.draw(self.spec.batch_size, self.data_rng)
 
-    def _add(self, terms: Terms) -> None:
+    def parameters(self) -> Iterable[Tensor]:
+        """Of all players."""
+        return self.method.parameters()
+
+    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+        """A player's loss in terms, and what is watched beside them."""
+        turn = make_turn(to_range(drawn.images, self.image_range), self.progress, self.rng, drawn.labels)
+        return self.method.loss(player, turn), turn.watched
+
+    def played(self, player: str) -> None:
+        """What follows the update of a player."""
+        self.method.played(player)
+
+    def add(self, terms: Terms) -> None:
         """To the sums. They have memory of their own: a replay writes over what the one before returned."""
         known = [term for term in terms if term in self.sums]
         if known:
             torch._foreach_add_([self.sums[term] for term in known], [terms[term] for term in known])
         self.sums |= {term: value.clone() for term, value in terms.items() if term not in self.sums}
-
-    def _update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
-        """The player's loss on these images, and one step of its optimiser. But for numbers that `make_turn` gives to
-        the loss, all of it happens on the device.
-
-        Returns what the turn adds to the mean of every term.
-        """
-        self._move(player)
-        real = to_range(drawn.images, self.image_range)
-        turn = make_turn(real, self.progress, self.rng, drawn.labels)
-        with rounding(self.spec.precision, self.device):
-            with lowered(self.spec.precision, self.device):
-                losses = self.method.loss(player.name, turn)
-            player.optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            player.optimizer.step()
-        self.method.played(player.name)
-        terms = losses | turn.watched
-        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in terms.items()}
-
-    def _move(self, player: Player) -> None:
-        """Gradients for a player's own parameters alone."""
-        if self.moving != player.name:
-            own = set(map(id, player.parameters))
-            for parameter in self.method.parameters():
-                parameter.requires_grad_(id(parameter) in own)
-            self.moving = player.name
 
     def mean_losses(self) -> dict[str, float]:
         """Mean of every loss term since the last call. Raises Diverged as `check` does."""

@@ -53,10 +53,6 @@ class Job:
     together: int = 1  # how many trials, it included, are trained as one, and so share what a step takes
     graphs: bool = False  # whether turns are captured, on a GPU
 
-    def is_of_cell_of(self, other: "Job") -> bool:
-        """Whether the two trials differ in their seeds alone."""
-        return self.spec.model_copy(update={"seed": other.spec.seed}) == other.spec
-
     @property
     def device(self) -> torch.device:
         """A GPU only when the trial was given a share of one."""
