@@ -75,29 +75,39 @@ def bilinear_then_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     # 1/4, 3/4, 3/4, 1/4; from a list of the host's a GPU would have to copy it, which is waited for
     ramp = 1 - torch.arange(-1.5, 2, dtype=spread.dtype, device=spread.device).abs() / 2
     each = torch.outer(ramp, ramp).expand(weight.shape[0], 1, 4, 4)
-    found = F.conv2d(spread, each.to(spread.dtype), bias, groups=weight.shape[0])
-    return _Without.apply(found, *_beyond(x, weight))  # type: ignore[no-any-return]
+    # torch would reckon the filter's gradient too, slowly, to have that of a bias beside it
+    known = None if bias is None else bias.detach()
+    found = F.conv2d(spread, each.to(spread.dtype), known, groups=weight.shape[0])
+    return _Without.apply(found, bias, *_beyond(x, weight))  # type: ignore[no-any-return]
 
 
 def _beyond(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What a border of repeated pixels gives to the upper and lower rows, and then to the left and right columns."""
-    rows = F.interpolate(torch.cat([x[:, :, :1], x[:, :, -1:]], 2), scale_factor=(1, 2), mode="bilinear")
+    rows = F.interpolate(x[:, :, :: x.shape[2] - 1], scale_factor=(1, 2), mode="bilinear")
     rows = F.pad(rows, (1, 1, 0, 0), mode="replicate")
-    columns = F.interpolate(torch.cat([x[..., :1], x[..., -1:]], 3), scale_factor=(2, 1), mode="bilinear")
+    # columns lie down as rows meanwhile: convolutions of maps that are one pixel wide are slow
+    columns = F.interpolate(x[..., :: x.shape[3] - 1].mT, scale_factor=(1, 2), mode="bilinear")
+    turned = weight.mT
     return (
         F.conv2d(rows[:, :, :1], weight[:, :, :1]),
         F.conv2d(rows[:, :, 1:], weight[:, :, 2:]),
-        F.conv2d(columns[..., :1], weight[..., :1], padding=(1, 0)),
-        F.conv2d(columns[..., 1:], weight[..., 2:], padding=(1, 0)),
+        F.conv2d(columns[:, :, :1], turned[:, :, :1], padding=(0, 1)).mT,
+        F.conv2d(columns[:, :, 1:], turned[:, :, 2:], padding=(0, 1)).mT,
     )
 
 
 class _Without(torch.autograd.Function):
-    """Takes rows and columns away from the four sides, in place. Slices assigned to would copy all gradients."""
+    """Takes rows and columns away from the four sides, in place. Slices assigned to would copy all gradients.
+
+    `bias` was added before, without its gradient, which it gets here.
+    """
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, maps: Tensor, bias: Tensor | None, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor
+    ) -> Tensor:
         ctx.mark_dirty(maps)
+        ctx.of_bias = None if bias is None else bias.dtype
         maps[:, :, :1] -= top
         maps[:, :, -1:] -= bottom
         maps[..., :1] -= left
@@ -105,10 +115,10 @@ class _Without(torch.autograd.Function):
         return maps
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        del ctx
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = gradients
-        return g, -g[:, :, :1], -g[:, :, -1:], -g[..., :1], -g[..., -1:]
+        of_bias = g.sum((0, 2, 3), dtype=ctx.of_bias) if ctx.needs_input_grad[1] else None
+        return g, of_bias, -g[:, :, :1], -g[:, :, -1:], -g[..., :1], -g[..., -1:]
 
 
 UP_CONVOLUTIONS = {"zeros": zeros_then_conv, "nearest": nearest_then_conv, "bilinear": bilinear_then_conv}
