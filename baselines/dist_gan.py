@@ -198,8 +198,7 @@ class DistGANSS(DistGAN):
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(turned real), r)."""
         del fake
-        turned, _ = rotations.draw(rotations.all_turns(real), len(real), rng)
-        return self.naming(turned)
+        return self.naming(rotations.draw_turned(real, rng))
 
     def naming(self, images: rotations.Labelled) -> Task:
         """weight_d CE(C(images), labels)."""

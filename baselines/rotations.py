@@ -51,25 +51,54 @@ def quarters(images: Tensor) -> Labelled:
     return Labelled(torch.cat(parts), torch.arange(TURNS, device=images.device).repeat_interleave(size))
 
 
-def draw(candidates: Labelled, n: int, rng: Rng) -> tuple[Labelled, Tensor]:
-    """n of the candidates at random without replacement, and which ones (msgan modules/imutils.py:74-200)."""
-    index = draws.permutation(rng, len(candidates.labels))[:n]
-    return Labelled(candidates.images[index], candidates.labels[index]), index
+def candidates(images: Tensor, n: int, index: Tensor) -> Labelled:
+    """Those of the candidates that `index`, (M,), names: the first n images in all four turns, in the order of
+    `all_turns`, and then the other images, if there are any, upright and with the label 4.
+
+    Only they are turned, not all to choose among.
+    """
+    labels = index // n
+    source = index % n + n * (labels == TURNS)
+    return Labelled(turned_each(images, source, labels % TURNS), labels)
+
+
+def turned_each(images: Tensor, source: Tensor, turns: Tensor) -> Tensor:
+    """(M, C, S, S) images: of each its place among the (N, C, S, S), and by how many turns it is turned."""
+    n, channels, side, _ = images.shape
+    grid = torch.arange(side * side, device=images.device).view(side, side)
+    pixel = torch.stack([torch.rot90(grid, r) for r in range(TURNS)]).flatten(1)[turns]
+    pixels = _chosen(images.permute(0, 2, 3, 1).reshape(n, side * side, channels), source)
+    found = pixels.gather(1, pixel[:, :, None].expand(-1, -1, channels))
+    return found.view(-1, side, side, channels).permute(0, 3, 1, 2)
+
+
+def _chosen(rows: Tensor, source: Tensor) -> Tensor:
+    """rows[source], whose gradients are added up in one and the same order: on a CPU those of [] are not."""
+    return rows[source] if rows.is_cuda else rows.index_select(0, source)
+
+
+def draw(rng: Rng, of: int, n: int) -> Tensor:
+    """n of so many places at random without replacement (msgan modules/imutils.py:74-200)."""
+    return draws.permutation(rng, of)[:n]
+
+
+def draw_turned(images: Tensor, rng: Rng) -> Labelled:
+    """N of the 4N turned images of N."""
+    n = len(images)
+    return candidates(images, n, draw(rng, TURNS * n, n))
 
 
 def draw_alike(real: Tensor, fake: Tensor, rng: Rng) -> tuple[Labelled, Labelled]:
     """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
-    turned_fake, index = draw(all_turns(fake), len(fake), rng)
-    turned_real = all_turns(real)
-    return Labelled(turned_real.images[index], turned_real.labels[index]), turned_fake
+    n = len(real)
+    index = draw(rng, TURNS * n, n)
+    return candidates(real, n, index), candidates(fake, n, index)
 
 
 def draw_mixed(real: Tensor, fake: Tensor, rng: Rng) -> Labelled:
     """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
-    turned_real = all_turns(real)
-    fake_class = torch.full((len(fake),), TURNS, device=fake.device)
-    candidates = Labelled(torch.cat([turned_real.images, fake]), torch.cat([turned_real.labels, fake_class]))
-    return draw(candidates, len(real), rng)[0]
+    n = len(real)
+    return candidates(torch.cat([real, fake]), n, draw(rng, (TURNS + 1) * n, n))
 
 
 RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
@@ -78,7 +107,7 @@ RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
 def batch(recipe: str, images: Tensor, rng: Rng) -> Labelled:
     """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
     if recipe == "random":
-        return draw(all_turns(images), len(images), rng)[0]
+        return draw_turned(images, rng)
     return RECIPES[recipe](images)
 
 

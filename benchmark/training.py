@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from baselines.averages import MovingAverage
 from baselines.base import Method, Turn
+from baselines.networks.layout import channels_last
 from benchmark.capture import Captures, MakeTurn, Recorder, Terms
 from benchmark.data.images import Drawn, Images
 from benchmark.precision import lowered, rounding
@@ -243,7 +244,8 @@ class Trainer(Loop):
 
     def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """A player's loss in terms, and what is watched beside them."""
-        turn = make_turn(to_range(drawn.images, self.image_range), self.progress, self.rng, drawn.labels)
+        real = to_range(channels_last(drawn.images), self.image_range)
+        turn = make_turn(real, self.progress, self.rng, drawn.labels)
         return self.method.loss(player, turn), turn.watched
 
     def played(self, player: str) -> None:

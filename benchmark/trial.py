@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import checkpoint, environment, pace, plugins
+from benchmark import checkpoint, environment, heap, pace, plugins
 from benchmark.capture import CudaGraphs
 from benchmark.checkpoint import Checkpoints
 from benchmark.data.base import UNTOLD, Dataset, Prepared, open_prepared
@@ -154,12 +154,13 @@ def after(course: Course, step: Callable[[], None]) -> "RunningTrial":
 
 @contextmanager
 def threads(cpus: int) -> Any:
-    """As many threads as the trial was given CPUs, and no time lost on denormal numbers."""
+    """As many threads as the trial was given CPUs, and no time lost on denormal numbers or on memory that comes and goes."""
     before = torch.get_num_threads()
     torch.set_num_threads(cpus)
     torch.set_flush_denormal(True)
     try:
-        yield
+        with heap.kept():
+            yield
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(False)  # a setting of the whole processor state: leave it as others expect it

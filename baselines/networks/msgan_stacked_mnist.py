@@ -100,8 +100,9 @@ class _Discriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
-            layers += [SameConv(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
-        self.body = nn.Sequential(*layers, nn.Flatten())
+            layers += [SameConv(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2)]  # in place of a view costs copies
+        *convolutions, last = layers
+        self.body = nn.Sequential(*convolutions, nn.Flatten(), last)  # so that its gradient comes as its maps lie
         self.heads = heads
 
     def forward(self, x: Tensor) -> Judgement:

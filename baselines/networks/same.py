@@ -2,8 +2,10 @@
 
 Maps of few channels keep a processor's vectors half empty. So where there are few, layers of 5x5 kernels work on
 *squares*: (N, 4C, H / 2, W / 2), the upper left, upper right, lower left and lower right pixel of every 2x2 one after
-the other. On them a 5x5 kernel is a 3x3 one, whose stride is half as long. Results differ from the plain layers'
-by rounding only, and the parameters are those of the plain layers.
+the other. On them a 5x5 kernel is a 3x3 one, whose stride is half as long. Where there are fewer still, they work on
+*rows*: all numbers of two rows of pixels are the channels of one place, and a kernel with stride 2 is one of three
+places, whatever zeros that takes. Results differ from the plain layers' by rounding only, and the parameters are those
+of the plain layers.
 """
 
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from baselines.networks.base import Chain, Conditional
 from baselines.networks.layout import channels_last, has_gradient
 
 FEW = 16  # channels on the side of the larger maps, up to which squares are faster
+SHORT = 32  # numbers of a row of outputs, up to which rows are faster: two vectors of float32
 
 
 class SameConv(nn.Conv2d):
@@ -26,6 +29,8 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))."""
+        if self._is_faster_on_rows(x):
+            return self._on_rows(x)
         if self._is_faster_on_squares(x):
             return F.conv2d(squares(x), halving_weight(self.weight), self.bias, padding=1)
         left, right, top, bottom = (pad for size in (x.shape[3], x.shape[2]) for pad in self._pads(size))
@@ -33,11 +38,28 @@ class SameConv(nn.Conv2d):
             return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
         return F.conv2d(F.pad(channels_last(x), (left, right, top, bottom)), self.weight, self.bias, self.stride)
 
+    def _is_faster_on_rows(self, x: Tensor) -> bool:
+        return self._halves and self.out_channels * -(-x.shape[3] // 2) <= SHORT
+
     def _is_faster_on_squares(self, x: Tensor) -> bool:
         """It is the gradient of a small input that takes long otherwise, and not the convolution."""
         even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-        form = (self.kernel_size[0], self.stride[0])
-        return form == (5, 2) and even and has_gradient(x) and self.in_channels < FEW
+        return self._halves and even and has_gradient(x) and self.in_channels < FEW
+
+    @property
+    def _halves(self) -> bool:
+        return (self.kernel_size[0], self.stride[0]) == (5, 2)
+
+    def _on_rows(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        rows = _pixel_by_pixel(channels_last(x))
+        if height % 2:
+            rows = F.pad(rows, (0, 0, 0, 0, 0, 1))
+        pairs = rows.reshape(n, 1, -1, 2 * width * channels).permute(0, 3, 1, 2)
+        half = -(-width // 2)
+        bias = None if self.bias is None else self.bias.repeat(half)
+        found = F.conv2d(pairs, rows_weight(self.weight, height, width), bias, padding=(0, 1))
+        return found.permute(0, 2, 3, 1).reshape(n, -1, half, self.out_channels).permute(0, 3, 1, 2)
 
     def _pads(self, size: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -126,6 +148,22 @@ def halving_weight(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape[:2]
     taps = F.pad(weight, (1, 0, 1, 0)).view(outputs, inputs, 3, 2, 3, 2)
     return taps.permute(0, 3, 5, 1, 2, 4).reshape(outputs, 4 * inputs, 3, 3)
+
+
+def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
+    """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3), from pairs
+    of rows to rows.
+
+    Its five rows of taps are the last of three pairs, or, of maps whose height is odd, the first.
+    """
+    outputs, inputs = weight.shape[:2]
+    half = -(-width // 2)
+    taps = F.pad(weight, (0, 0, 0, 1) if height % 2 else (0, 0, 1, 0)).reshape(-1, 5)
+    start = torch.arange(half, device=weight.device)[:, None, None] * 2 - (2 if width % 2 else 1)
+    tap = torch.arange(width, device=weight.device)[:, None] - start
+    is_tap = (tap == torch.arange(5, device=weight.device)).to(weight.dtype).reshape(-1, 5)
+    across = (taps @ is_tap.T).view(outputs, inputs, 3, 2, half, width)
+    return across.permute(4, 0, 3, 5, 1, 2).reshape(half * outputs, -1, 1, 3)
 
 
 def doubling_weight(weight: Tensor) -> Tensor:

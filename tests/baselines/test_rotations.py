@@ -113,15 +113,32 @@ def test_only_random_batches_draw_from_the_stream():
         assert torch.equal(rng.get_state(), before) == (name != "random")
 
 
-@given(total=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 99))
+@given(of=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_a_draw_is_without_replacement_and_keeps_labels_with_their_images(total, share, seed):
-    n = round(total * share)
-    candidates = rotations.Labelled(marked(total), torch.arange(total) % 5)
-    drawn, index = rotations.draw(candidates, n, torch.Generator().manual_seed(seed))
-    assert len(index) == len(set(index.tolist())) == n
-    assert torch.equal(drawn.images, marked(total)[index])
-    assert torch.equal(drawn.labels, index % 5)
+def test_a_draw_is_without_replacement(of, share, seed):
+    n = round(of * share)
+    index = rotations.draw(torch.Generator().manual_seed(seed), of, n).tolist()
+    assert len(index) == len(set(index)) == n
+    assert set(index) <= set(range(of))
+
+
+@given(seed=st.integers(0, 99), side=st.integers(1, 5), n=st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side, n):
+    rng = torch.Generator().manual_seed(seed)
+    real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
+    every = rotations.all_turns(real)
+    images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
+    index = torch.randperm(5 * n, generator=rng)[: 3 * n]
+    found = rotations.candidates(torch.cat([real, fake]), n, index)
+    assert torch.equal(found.images, images[index])
+    assert torch.equal(found.labels, labels[index])
+    weights = torch.rand(found.images.shape, generator=rng)
+    slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.images, images[index])]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)
+    turned = index[index < 4 * n]
+    assert torch.equal(rotations.candidates(real, n, turned).images, every.images[turned])
 
 
 ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
@@ -281,32 +298,32 @@ def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, 
 
 @pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
 def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
-    found = []
-    draw = rotations.draw
-    monkeypatch.setattr(rotations, "draw", lambda c, n, rng: (found.append((c, n)), draw(c, n, rng))[1])
-    shown(name, options, "discriminator")
-    ((candidates, n),) = found
-    assert n == 8
-    assert len(candidates.images) == len(candidates.labels) == 40
-    of_real = candidates.labels < 4
-    sources = [source_of(image, REAL) for image in candidates.images[of_real]]
-    assert len(set(sources)) == 32
-    assert [turns for _, turns in sources] == candidates.labels[of_real].tolist()
-    assert torch.equal(candidates.images[~of_real], FAKE), "the fakes are upright"
-    assert set(candidates.labels[~of_real].tolist()) == {4}
+    found, draw = [], rotations.draw
+
+    def all_of_them(rng, of, n):
+        found.append((of, n))
+        return draw(rng, of, of)
+
+    monkeypatch.setattr(rotations, "draw", all_of_them)
+    names_all = {"msgan": [REAL, FAKE], "dist_gan_ms": [REAL, FAKE, FAKE]}[name]
+    drawn = beyond(shown(name, options, "discriminator"), *names_all)
+    assert found == [(40, 8)]
+    assert len(drawn) == 40
+    sources = Counter(source_of(image, REAL) for image in drawn)
+    assert sources == {None: 8} | {(index, turns): 1 for index in range(8) for turns in range(4)}
+    assert same([image for image in drawn if source_of(image, REAL) is None], FAKE), "the fakes are upright"
 
 
 def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monkeypatch):
     """51.2 and 12.8 (2.1), 12.8 of each turn; over 200 draws a mean has a standard error of 0.2."""
-    labels = []
-    draw = rotations.draw
+    labels, candidates = [], rotations.candidates
 
-    def spy(candidates, n, rng):
-        drawn, index = draw(candidates, n, rng)
+    def spy(images, n, index):
+        drawn = candidates(images, n, index)
         labels.append(drawn.labels)
-        return drawn, index
+        return drawn
 
-    monkeypatch.setattr(rotations, "draw", spy)
+    monkeypatch.setattr(rotations, "candidates", spy)
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):

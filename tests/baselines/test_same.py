@@ -36,16 +36,35 @@ def test_same_deconvolution_in_all_its_forms(kernel, outputs, bias):
 
 @pytest.mark.parametrize("side", [7, 8])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (5, 2), (4, 2)])
-def test_same_convolution_pads_the_far_end_by_more(kernel, stride, side):
-    layer = SameConv(3, 4, kernel, stride)
+@pytest.mark.parametrize("outputs", [4, same.SHORT])
+def test_same_convolution_pads_the_far_end_by_more(outputs, kernel, stride, side):
+    layer = SameConv(3, outputs, kernel, stride)
     assert_same(layer, torch.randn(2, 3, side, side), lambda x: padded(layer, x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (8, 6), (5, 8), (4, 3)])
+def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkeypatch):
+    used, weight_of = [], same.rows_weight
+    monkeypatch.setattr(same, "rows_weight", lambda *args: used.append(1) or weight_of(*args))
+    layer = SameConv(3, 4, 5, 2, bias=bias)
+
+    def plain(x):
+        pads = [p for side in (width, height) for p in ((2, 2) if side % 2 else (1, 2))]
+        return F.conv2d(F.pad(x, pads), layer.weight, layer.bias, 2)
+
+    assert_same(layer, torch.randn(2, 3, height, width), plain)
+    assert used
+    used.clear()
+    SameConv(3, same.SHORT, 5, 2)(torch.randn(2, 3, height, width))
+    assert not used
 
 
 @pytest.mark.parametrize("learnt", [True, False])
 def test_squares_are_used_where_an_input_of_few_channels_has_a_gradient(learnt, monkeypatch):
     used, halving = [], same.halving_weight
     monkeypatch.setattr(same, "halving_weight", lambda weight: used.append(1) or halving(weight))
-    layer, x = SameConv(3, 4, 5, 2), torch.randn(2, 3, 8, 8).requires_grad_(learnt)
+    layer, x = SameConv(3, same.SHORT, 5, 2), torch.randn(2, 3, 8, 8).requires_grad_(learnt)
     torch.testing.assert_close(layer(x), padded(layer, x), rtol=1e-10, atol=1e-10)
     assert bool(used) is learnt
 
