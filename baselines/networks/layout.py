@@ -23,6 +23,11 @@ def as_it_comes() -> Iterator[None]:
         _as_it_comes.reset(token)
 
 
+def lies_as_it_comes() -> bool:
+    """Whether that is so now."""
+    return _as_it_comes.get()
+
+
 def has_gradient(maps: Tensor) -> bool:
     """`requires_grad`, which `torch.func.vmap` hides."""
     while torch._C._functorch.is_functorch_wrapped_tensor(maps):

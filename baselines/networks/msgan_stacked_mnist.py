@@ -28,6 +28,7 @@ from baselines.networks.base import (
     spectral_norm_,
     xavier_,
 )
+from baselines.networks.norms import BatchNorm2d
 from baselines.networks.same import SameConv, SameDeconv, SameEnding
 
 
@@ -49,7 +50,7 @@ class MSGANStackedMNIST(Network):
 
     def generator(self, conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 28, 28) in [0, 1]."""
-        norm = batch_norms(conditions, eps=1e-5, momentum=0.1)
+        norm = batch_norms(conditions, BatchNorm2d, eps=1e-5, momentum=0.1)
         return xavier_(
             Chain(
                 nn.Linear(self.latent_dim, 4 * 4 * 64, bias=False),
