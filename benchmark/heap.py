@@ -17,8 +17,8 @@ MIB = 2**20
 
 
 class Settings(NamedTuple):
-    """`mapped`: how many blocks may be mappings of their own, which end when they are freed; from `large` bytes on they
-    are. `spare`: so many free bytes may the heap have at its end.
+    """`mapped`: how many blocks may be mappings of their own, which end when they are freed; blocks of `large` bytes
+    and more are. `spare`: so many bytes at its end may the heap keep free.
     """
 
     mapped: int
@@ -27,30 +27,26 @@ class Settings(NamedTuple):
 
 
 KEPT = Settings(mapped=0, large=32 * MIB, spare=2**31 - 1)
-# what glibc begins with, except that it raises the last two as it goes, and ends there
+# glibc's own: it begins with less for the last two and raises them as blocks are freed, at most to these
 USUAL = Settings(mapped=65536, large=32 * MIB, spare=64 * MIB)
 
 
 @contextmanager
 def kept() -> Iterator[None]:
     """While this lasts freed memory is not given back to the system; all that is free is when it ends."""
-    library = _glibc()
-    if library is None:
-        yield
-        return
-    _choose(library, KEPT)
+    _choose(KEPT)
     try:
         yield
     finally:
-        _choose(library, USUAL)
-        library.malloc_trim(0)
+        _choose(USUAL)
 
 
-def _glibc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-
-
-def _choose(library: ctypes.CDLL, settings: Settings) -> None:
+def _choose(settings: Settings) -> None:
+    """From now on, for the whole process. What is free is given back now."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
     library.mallopt(M_MMAP_MAX, settings.mapped)
     library.mallopt(M_MMAP_THRESHOLD, settings.large)
     library.mallopt(M_TRIM_THRESHOLD, settings.spare)
+    library.malloc_trim(0)

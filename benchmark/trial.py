@@ -154,7 +154,7 @@ def after(course: Course, step: Callable[[], None]) -> "RunningTrial":
 
 @contextmanager
 def threads(cpus: int) -> Any:
-    """As many threads as the trial was given CPUs, and no time lost on denormal numbers or on memory that comes and goes."""
+    """As many threads as the trial was given CPUs; no time lost on denormal numbers or memory that comes and goes."""
     before = torch.get_num_threads()
     torch.set_num_threads(cpus)
     torch.set_flush_denormal(True)

@@ -8,17 +8,20 @@ Ours is what a trial does, `Trainer.advance`, once for each precision asked for,
 captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all N. Theirs
 is perf/plain.py, strictly in float32. All train on the same synthetic images in one process, from the same weights, and
 take turns of a few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
-The limits (perf/roofline.py) are measured in the same process: what matrix products and convolutions of a good size
-reach in each precision, and a copy of a large tensor. Operations and bytes are those of a side's own step: the plain
-loop needs more of them for the same result.
+With `--processes` each side has a process of its own: a trial keeps freed memory (benchmark/heap.py), a plain loop does
+not, and in one process it cannot be kept for one of them alone. The limits (perf/roofline.py) are measured just before:
+what matrix products and convolutions of a good size reach in each precision, and a copy of a large tensor. Operations
+and bytes are those of a side's own step: the plain loop needs more of them for the same result.
 """
 
 import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +51,61 @@ class Side(NamedTuple):
 
     step: Step
     seeds: int = 1
+
+    def timed(self, steps: int, device: torch.device) -> float:
+        """Seconds of so many steps."""
+        trial.wait_for(device)
+        start = time.perf_counter()
+        for _ in range(steps):
+            self.step()
+        trial.wait_for(device)
+        return time.perf_counter() - start
+
+    def counted(self) -> Work:
+        """What a step does."""
+        return counted(self.step)
+
+    def profiled(self, device: torch.device) -> dict[str, float]:
+        """Where its time goes."""
+        return profiled(self.step, device)
+
+
+class Elsewhere:
+    """A side in a process of its own, which does what it is asked for while the others wait."""
+
+    def __init__(self, making: "Making", threads: int) -> None:
+        self.seeds = making.seeds
+        self._process = ProcessPoolExecutor(1, get_context("spawn"))
+        self._process.submit(_move_in, making, threads).result()
+
+    def timed(self, steps: int, device: torch.device) -> float:
+        """Seconds of so many steps."""
+        return self._process.submit(_there, "timed", steps, device).result()  # type: ignore[no-any-return]
+
+    def counted(self) -> Work:
+        """What a step does."""
+        return self._process.submit(_there, "counted").result()  # type: ignore[no-any-return]
+
+    def profiled(self, device: torch.device) -> dict[str, float]:
+        """Where its time goes."""
+        return self._process.submit(_there, "profiled", device).result()  # type: ignore[no-any-return]
+
+
+_here: list[Side] = []  # the one of a process of its own
+
+
+def _move_in(making: "Making", threads: int) -> None:
+    """For the rest of the process."""
+    if making.precision is None:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+    else:
+        trial.threads(threads).__enter__()
+    _here.append(making.side())
+
+
+def _there(what: str, *arguments: Any) -> Any:
+    return getattr(_here[0], what)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -144,23 +202,41 @@ def plain_side(case: Case, batch: int, width: int | None, device: torch.device) 
     return Side(step)
 
 
-def sides_of(
+class Making(NamedTuple):
+    """How a side is made. `precision`: none of the plain one's."""
+
+    case: Case
+    precision: Precision | None
+    batch: int
+    width: int | None
+    device: torch.device
+    graphs: bool = False
+    seeds: int = 1
+
+    def side(self) -> Side:
+        """Ready for its first step."""
+        case, precision, batch, width, device, graphs, seeds = self
+        if precision is None:
+            return plain_side(case, batch, width, device)
+        return our_side([trainer(case, precision, batch, width, device, graphs, seed) for seed in range(seeds)])
+
+
+def makings(
     case: Case,
     precisions: list[Precision],
     batch: int,
     width: int | None,
     device: torch.device = CPU,
     together: int = 1,
-) -> dict[str, Side]:
+) -> dict[str, Making]:
     """All ways to do a step, the plain one first; on a GPU those with graphs last."""
-    sides = {PLAIN: plain_side(case, batch, width, device)}
+    found = {PLAIN: Making(case, None, batch, width, device)}
     for graphs in (False, True) if device.type == "cuda" else (False,):
         for seeds in sorted({1, together}):
             for precision in precisions:
                 name = precision + (f", {seeds} seeds" if seeds > 1 else "") + GRAPHS * graphs
-                trainers = [trainer(case, precision, batch, width, device, graphs, seed) for seed in range(seeds)]
-                sides[name] = our_side(trainers)
-    return sides
+                found[name] = Making(case, precision, batch, width, device, graphs, seeds)
+    return found
 
 
 def alone(side: str) -> str:
@@ -173,26 +249,24 @@ def precision_of(side: str) -> str:
     return REFERENCE if side == PLAIN else alone(side)
 
 
-def measure(sides: dict[str, Side], turns: int, steps: int, device: torch.device = CPU) -> dict[str, list[float]]:
+def measure(
+    sides: Mapping[str, Side | Elsewhere], turns: int, steps: int, device: torch.device = CPU
+) -> dict[str, list[float]]:
     """Seconds of a step and seed, of every side once for each turn, after a turn that warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(1 + turns):
         for name, side in sides.items():
-            trial.wait_for(device)
-            start = time.perf_counter()
-            for _ in range(steps):
-                side.step()
-            trial.wait_for(device)
+            spent = side.timed(steps, device)
             if turn:
-                seconds[name].append((time.perf_counter() - start) / steps / side.seeds)
+                seconds[name].append(spent / steps / side.seeds)
     return seconds
 
 
-def counts(sides: dict[str, Side]) -> dict[str, Work]:
+def counts(sides: Mapping[str, Side | Elsewhere]) -> dict[str, Work]:
     """What each side's step does for a seed. A replay hides its own, and torch counts too many operations of gradients
     of several models at once: theirs is that of the side with neither.
     """
-    found = {name: counted(side.step) for name, side in sides.items() if name == alone(name)}
+    found = {name: side.counted() for name, side in sides.items() if name == alone(name)}
     return {name: found[alone(name)] for name in sides}
 
 
@@ -252,6 +326,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
         help="of ours; by default what the device is fast in",
     )
     parser.add_argument("--together", type=int, default=1, help="sides more: so many seeds trained as one")
+    parser.add_argument("--processes", action="store_true", help="each side in a process of its own")
     parser.add_argument("--turns", type=int, default=9, help="of each side")
     parser.add_argument("--steps", type=int, help="of a turn; 1, or 10 for the small nets")
     parser.add_argument("--batch", type=int, default=64)
@@ -271,13 +346,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     load, device = [os.getloadavg()[0]], torch.device(options.device)
     with trial.threads(options.threads):
         case, together = CASES[options.case], options.together
-        sides = sides_of(case, options.precisions, options.batch, options.width, device, together)
+        ways = makings(case, options.precisions, options.batch, options.width, device, together)
+        sides: dict[str, Side | Elsewhere] = {
+            name: Elsewhere(way, options.threads) if options.processes else way.side() for name, way in ways.items()
+        }
         before = limits([REFERENCE, *options.precisions], 9, options.limit_size, device)
         copied = bandwidth(9, COPIED, device)
         seconds = measure(sides, options.turns, options.steps, device)
         load.append(os.getloadavg()[0])
         found = summary(seconds, counts(sides))
-        profiles = {name: profiled(side.step, device) for name, side in sides.items() if GRAPHS not in name}
+        profiles = {name: side.profiled(device) for name, side in sides.items() if GRAPHS not in name}
     result = kept(
         options,
         options.threads,

@@ -1,9 +1,9 @@
 """Batch norm of few maps, whose gradient several threads of a CPU reckon together.
 
 torch's own adds up the channels of one pixel after the other, each thread in a place of its own. Of fewer than 16
-channels several such places share a line of the cache, for which all threads wait. Here neighbouring pixels are taken as
-channels of their own, and what that changes is put right. The maps themselves are torch's to the bit, gradients differ
-by rounding only; parameters, buffers and what becomes of them are torch's.
+channels several such places share a line of the cache, for which all threads wait. Here neighbouring pixels are taken
+as channels of their own, and what that changes is put right. The maps themselves are torch's to the bit, gradients
+differ by rounding only; parameters, buffers and what becomes of them are torch's.
 """
 
 from typing import Any

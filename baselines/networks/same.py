@@ -151,10 +151,10 @@ def halving_weight(weight: Tensor) -> Tensor:
 
 
 def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
-    """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3), from pairs
-    of rows to rows.
+    """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3).
 
-    Its five rows of taps are the last of three pairs, or, of maps whose height is odd, the first.
+    It takes pairs of rows to rows. The five rows of taps are the last of three pairs, or, if the height is odd, the
+    first.
     """
     outputs, inputs = weight.shape[:2]
     half = -(-width // 2)

@@ -12,6 +12,7 @@ from baselines.networks.norms import BatchNorm2d
 
 
 def pair(channels, **settings):
+    torch.manual_seed(0)
     ours, torchs = BatchNorm2d(channels, **settings), nn.BatchNorm2d(channels, **settings)
     for parameter in ours.parameters():
         nn.init.normal_(parameter)

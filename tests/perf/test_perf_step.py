@@ -83,7 +83,8 @@ def test_bytes_are_those_of_all_operands_once():
 
 def test_seeds_trained_as_one_share_their_step():
     case = step.CASES["stacked_mnist_k4"]
-    sides = step.sides_of(case, ["float32"], batch=4, width=None, together=3)
+    ways = step.makings(case, ["float32"], batch=4, width=None, together=3)
+    sides = {name: way.side() for name, way in ways.items()}
     assert {name: side.seeds for name, side in sides.items()} == {step.PLAIN: 1, "float32": 1, "float32, 3 seeds": 3}
     counts = step.counts(sides)
     assert counts["float32, 3 seeds"] == counts["float32"]
@@ -124,7 +125,19 @@ def test_a_replay_is_counted_as_the_eager_step_and_held_against_the_same_limit()
 
 
 def few_sides():
-    return step.sides_of(step.CASES["ssgan_resnet32"], ["float32", "bfloat16"], batch=4, width=2)
+    ways = step.makings(step.CASES["ssgan_resnet32"], ["float32", "bfloat16"], batch=4, width=2)
+    return {name: way.side() for name, way in ways.items()}
+
+
+def test_a_side_elsewhere_does_the_same_and_tells_what_went_wrong():
+    case = step.CASES["ssgan_resnet32"]
+    making = step.makings(case, ["float32"], batch=4, width=2)["float32"]
+    elsewhere = step.Elsewhere(making, threads=1)
+    assert elsewhere.counted() == making.side().counted()
+    assert elsewhere.timed(2, torch.device("cpu")) > 0
+    assert sum(elsewhere.profiled(torch.device("cpu")).values()) == pytest.approx(1)
+    with pytest.raises(ValueError, match="batch"):
+        step.Elsewhere(making._replace(batch=-1), threads=1)
 
 
 @pytest.mark.parametrize(
@@ -141,11 +154,12 @@ def test_operations_have_their_groups(operation, group):
     assert roofline.group_of(operation) == group
 
 
-def test_it_prints_tables_and_writes_all_numbers(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("processes", [[], ["--processes"]])
+def test_it_prints_tables_and_writes_all_numbers(processes, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(step, "COPIED", 1)
     quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
     threads = torch.get_num_threads()
-    result = step.main(["--case", "ssgan_resnet32", *quick, "--json", str(tmp_path / "out.json")])
+    result = step.main(["--case", "ssgan_resnet32", *quick, *processes, "--json", str(tmp_path / "out.json")])
     assert json.loads((tmp_path / "out.json").read_text()) == json.loads(json.dumps(result))
     sides = {step.PLAIN, "float32", "bfloat16"}
     assert set(result["seconds"]) == set(result["profiles"]) == set(result["summary"]) == sides
