@@ -163,6 +163,7 @@ class Trainer(Loop):
         self.rng = torch.Generator(self.device).manual_seed(stream_seed(self.spec.seed, "training"))
         self.data_rng = torch.Generator().manual_seed(stream_seed(self.spec.seed, "images"))
         self.players = [self._player(name) for name in self.method.players]
+        self._parameters = tuple(self.method.parameters())  # looking for them takes a while, every turn
         average = self.spec.average
         self.average = MovingAverage(self.method.generator, average.decay) if average else None
         self.method.train()
@@ -240,7 +241,7 @@ class Trainer(Loop):
 
     def parameters(self) -> Iterable[Tensor]:
         """Of all players."""
-        return self.method.parameters()
+        return self._parameters
 
     def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """A player's loss in terms, and what is watched beside them."""

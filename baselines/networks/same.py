@@ -9,6 +9,7 @@ of the plain layers.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +33,15 @@ class SameConv(nn.Conv2d):
         if self._is_faster_on_rows(x):
             return self._on_rows(x)
         if self._is_faster_on_squares(x):
-            return F.conv2d(squares(x), halving_weight(self.weight), self.bias, padding=1)
+            return F.conv2d(squares(x), arranged(self.weight, halving_weight), self.bias, padding=1)
         left, right, top, bottom = (pad for size in (x.shape[3], x.shape[2]) for pad in self._pads(size))
         if (left, top) == (right, bottom):
             return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
         return F.conv2d(F.pad(channels_last(x), (left, right, top, bottom)), self.weight, self.bias, self.stride)
 
     def _is_faster_on_rows(self, x: Tensor) -> bool:
-        return self._halves and self.out_channels * -(-x.shape[3] // 2) <= SHORT
+        on_cpu = x.device.type == "cpu"  # where alone it was measured
+        return on_cpu and self._halves and self.out_channels * -(-x.shape[3] // 2) <= SHORT
 
     def _is_faster_on_squares(self, x: Tensor) -> bool:
         """It is the gradient of a small input that takes long otherwise, and not the convolution."""
@@ -58,7 +60,7 @@ class SameConv(nn.Conv2d):
         pairs = rows.reshape(n, 1, -1, 2 * width * channels).permute(0, 3, 1, 2)
         half = -(-width // 2)
         bias = None if self.bias is None else self.bias.repeat(half)
-        found = F.conv2d(pairs, rows_weight(self.weight, height, width), bias, padding=(0, 1))
+        found = F.conv2d(pairs, arranged(self.weight, rows_weight, height, width), bias, padding=(0, 1))
         return found.permute(0, 2, 3, 1).reshape(n, -1, half, self.out_channels).permute(0, 3, 1, 2)
 
     def _pads(self, size: int) -> tuple[int, int]:
@@ -92,7 +94,7 @@ class SameDeconv(nn.ConvTranspose2d):
 
     def to_squares(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 4 outputs, H, W); the kernel is 5x5."""
-        return F.conv2d(channels_last(x), doubling_weight(self.weight), repeated(self.bias), padding=1)
+        return F.conv2d(channels_last(x), arranged(self.weight, doubling_weight), repeated(self.bias), padding=1)
 
 
 class SameEnding(Conditional):
@@ -113,7 +115,7 @@ class SameEnding(Conditional):
         made = _pixel_by_pixel(self.deconv.to_squares(x))
         row = made.reshape(n, height, 4 * width, -1).permute(0, 3, 1, 2)  # the same memory as maps of all pixels
         normed = _pixel_by_pixel(self.norm(row, condition)).reshape(made.shape).permute(0, 3, 1, 2)
-        return pixels(F.conv2d(normed, same_weight(self.conv.weight), repeated(self.conv.bias), padding=1))
+        return pixels(F.conv2d(normed, arranged(self.conv.weight, same_weight), repeated(self.conv.bias), padding=1))
 
 
 def _pixel_by_pixel(x: Tensor) -> Tensor:
@@ -140,6 +142,25 @@ def repeated(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.repeat(4)
 
 
+def arranged(weight: Tensor, arrange: Callable[..., Tensor], *sizes: int) -> Tensor:
+    """arrange(weight, *sizes), which does no more than to move taps, repeat them and put zeros between.
+
+    On a CPU it is asked once which tap goes where, so that each weight is copied once and not for every move.
+    """
+    if weight.device.type != "cpu":
+        return arrange(weight, *sizes)
+    places, shape = _places(arrange, tuple(weight.shape), *sizes)
+    return F.pad(weight.flatten(), (1, 0)).index_select(0, places).view(shape)
+
+
+@cache
+def _places(arrange: Callable[..., Tensor], shape: tuple[int, ...], *sizes: int) -> tuple[Tensor, torch.Size]:
+    """Of each tap of the arranged weight its place among those of the weight, from 1 on, or 0 for a zero."""
+    numbered = torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float64).view(shape)
+    found = arrange(numbered, *sizes)
+    return found.flatten().long(), found.shape
+
+
 def halving_weight(weight: Tensor) -> Tensor:
     """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (outputs, 4 inputs, 3, 3) on squares.
 
@@ -154,16 +175,14 @@ def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
     """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3).
 
     It takes pairs of rows to rows. The five rows of taps are the last of three pairs, or, if the height is odd, the
-    first.
+    first. Along a row the taps move on by two columns for every output; those beyond the border are left out.
     """
     outputs, inputs = weight.shape[:2]
-    half = -(-width // 2)
-    taps = F.pad(weight, (0, 0, 0, 1) if height % 2 else (0, 0, 1, 0)).reshape(-1, 5)
-    start = torch.arange(half, device=weight.device)[:, None, None] * 2 - (2 if width % 2 else 1)
-    tap = torch.arange(width, device=weight.device)[:, None] - start
-    is_tap = (tap == torch.arange(5, device=weight.device)).to(weight.dtype).reshape(-1, 5)
-    across = (taps @ is_tap.T).view(outputs, inputs, 3, 2, half, width)
-    return across.permute(4, 0, 3, 5, 1, 2).reshape(half * outputs, -1, 1, 3)
+    half, before = -(-width // 2), 2 if width % 2 else 1
+    pairs = F.pad(weight, (0, 0, 0, 1) if height % 2 else (0, 0, 1, 0))
+    shifted = [F.pad(pairs, (2 * x - before, width + before - 5 - 2 * x))[..., :width] for x in range(half)]
+    taps = torch.stack(shifted).view(half, outputs, inputs, 3, 2, width)
+    return taps.permute(0, 1, 4, 5, 2, 3).reshape(half * outputs, 2 * width * inputs, 1, 3)
 
 
 def doubling_weight(weight: Tensor) -> Tensor:

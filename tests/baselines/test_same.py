@@ -45,8 +45,8 @@ def test_same_convolution_pads_the_far_end_by_more(outputs, kernel, stride, side
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (8, 6), (5, 8), (4, 3)])
 def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkeypatch):
-    used, weight_of = [], same.rows_weight
-    monkeypatch.setattr(same, "rows_weight", lambda *args: used.append(1) or weight_of(*args))
+    used, arrange = [], same.arranged
+    monkeypatch.setattr(same, "arranged", lambda *args: used.append(args[1] is same.rows_weight) or arrange(*args))
     layer = SameConv(3, 4, 5, 2, bias=bias)
 
     def plain(x):
@@ -54,6 +54,7 @@ def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkey
         return F.conv2d(F.pad(x, pads), layer.weight, layer.bias, 2)
 
     assert_same(layer, torch.randn(2, 3, height, width), plain)
+    assert all(used)
     assert used
     used.clear()
     SameConv(3, same.SHORT, 5, 2)(torch.randn(2, 3, height, width))
@@ -62,11 +63,11 @@ def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkey
 
 @pytest.mark.parametrize("learnt", [True, False])
 def test_squares_are_used_where_an_input_of_few_channels_has_a_gradient(learnt, monkeypatch):
-    used, halving = [], same.halving_weight
-    monkeypatch.setattr(same, "halving_weight", lambda weight: used.append(1) or halving(weight))
+    used, arrange = [], same.arranged
+    monkeypatch.setattr(same, "arranged", lambda *args: used.append(args[1] is same.halving_weight) or arrange(*args))
     layer, x = SameConv(3, same.SHORT, 5, 2), torch.randn(2, 3, 8, 8).requires_grad_(learnt)
     torch.testing.assert_close(layer(x), padded(layer, x), rtol=1e-10, atol=1e-10)
-    assert bool(used) is learnt
+    assert used == [True] * learnt
 
 
 @pytest.mark.parametrize("conditions", [0, 3])
@@ -84,6 +85,21 @@ def test_an_ending_is_its_layers_one_after_the_other(conditions):
     ending.eval()
     x = torch.randn(2, 5, 4, 4)
     torch.testing.assert_close(ending(x, condition), plain(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "sizes"),
+    [
+        (same.halving_weight, ()),
+        (same.doubling_weight, ()),
+        (same.same_weight, ()),
+        (same.rows_weight, (7, 6)),
+        (same.rows_weight, (8, 9)),
+    ],
+)
+def test_an_arranged_weight_is_what_its_moves_make_of_it(arrange, sizes):
+    weight = torch.randn(3, 2, 5, 5)
+    assert_same(lambda w: same.arranged(w, arrange, *sizes), weight, lambda w: arrange(w, *sizes), parameters=())
 
 
 def test_squares_and_pixels_are_each_others_opposite():
