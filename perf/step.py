@@ -6,12 +6,15 @@
 
 Ours is what a trial does, `Trainer.advance`, once for each precision asked for, and on a GPU once more with every turn
 captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all N. Theirs
-is perf/plain.py, strictly in float32. All train on the same synthetic images in one process, from the same weights, and
-take turns of a few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
-With `--processes` each side has a process of its own: a trial keeps freed memory (benchmark/heap.py), a plain loop does
-not, and in one process it cannot be kept for one of them alone. The limits (perf/roofline.py) are measured just before:
-what matrix products and convolutions of a good size reach in each precision, and a copy of a large tensor. Operations
-and bytes are those of a side's own step: the plain loop needs more of them for the same result.
+is perf/plain.py, strictly in float32. All train on the same synthetic images from the same weights, and take turns of a
+few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
+
+All are in one process, or with `--processes 1` each side in one of its own: a trial keeps freed memory
+(benchmark/heap.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
+`--processes N` a side has N, which train at once, as trials do on a machine of several cores; a step is shared by all N.
+
+The limits (perf/roofline.py) are measured just before: what matrix products and convolutions of a good size reach in
+each precision, and a copy of a large tensor. Operations and bytes are those of a side's own step.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -71,27 +75,34 @@ class Side(NamedTuple):
 
 
 class Elsewhere:
-    """A side in a process of its own, which does what it is asked for while the others wait."""
+    """A side in processes of its own, which do what they are asked for, all at once, while the other sides wait."""
 
-    def __init__(self, making: "Making", threads: int) -> None:
-        self.seeds = making.seeds
-        self._process = ProcessPoolExecutor(1, get_context("spawn"))
-        self._process.submit(_move_in, making, threads).result()
+    def __init__(self, making: "Making", threads: int, processes: int = 1) -> None:
+        self.seeds = making.seeds * processes
+        self._processes = [ProcessPoolExecutor(1, get_context("spawn")) for _ in range(processes)]
+        for process in self._processes:
+            process.submit(_move_in, making, threads).result()
 
     def timed(self, steps: int, device: torch.device) -> float:
-        """Seconds of so many steps."""
-        return self._process.submit(_there, "timed", steps, device).result()  # type: ignore[no-any-return]
+        """Seconds of so many steps, of the slowest process."""
+        return max(self._asked("timed", steps, device))
 
     def counted(self) -> Work:
-        """What a step does."""
-        return self._process.submit(_there, "counted").result()  # type: ignore[no-any-return]
+        """What a step does, in one process."""
+        found: Work = self._asked("counted")[0]
+        return found
 
     def profiled(self, device: torch.device) -> dict[str, float]:
-        """Where its time goes."""
-        return self._process.submit(_there, "profiled", device).result()  # type: ignore[no-any-return]
+        """Where its time goes, in one process."""
+        found: dict[str, float] = self._asked("profiled", device)[0]
+        return found
+
+    def _asked(self, what: str, *arguments: Any) -> list[Any]:
+        return [answer.result() for answer in [each.submit(_there, what, *arguments) for each in self._processes]]
 
 
 _here: list[Side] = []  # the one of a process of its own
+_settings = ExitStack()  # of that process, as long as it lives
 
 
 def _move_in(making: "Making", threads: int) -> None:
@@ -100,7 +111,7 @@ def _move_in(making: "Making", threads: int) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
     else:
-        trial.threads(threads).__enter__()
+        _settings.enter_context(trial.threads(threads))
     _here.append(making.side())
 
 
@@ -326,7 +337,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
         help="of ours; by default what the device is fast in",
     )
     parser.add_argument("--together", type=int, default=1, help="sides more: so many seeds trained as one")
-    parser.add_argument("--processes", action="store_true", help="each side in a process of its own")
+    parser.add_argument("--processes", type=int, default=0, help="each side in so many of its own, all at once")
     parser.add_argument("--turns", type=int, default=9, help="of each side")
     parser.add_argument("--steps", type=int, help="of a turn; 1, or 10 for the small nets")
     parser.add_argument("--batch", type=int, default=64)
@@ -348,7 +359,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         case, together = CASES[options.case], options.together
         ways = makings(case, options.precisions, options.batch, options.width, device, together)
         sides: dict[str, Side | Elsewhere] = {
-            name: Elsewhere(way, options.threads) if options.processes else way.side() for name, way in ways.items()
+            name: Elsewhere(way, options.threads, options.processes) if options.processes else way.side()
+            for name, way in ways.items()
         }
         before = limits([REFERENCE, *options.precisions], 9, options.limit_size, device)
         copied = bandwidth(9, COPIED, device)

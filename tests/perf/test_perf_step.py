@@ -132,7 +132,9 @@ def few_sides():
 def test_a_side_elsewhere_does_the_same_and_tells_what_went_wrong():
     case = step.CASES["ssgan_resnet32"]
     making = step.makings(case, ["float32"], batch=4, width=2)["float32"]
-    elsewhere = step.Elsewhere(making, threads=1)
+    elsewhere = step.Elsewhere(making, threads=1, processes=2)
+    assert elsewhere.seeds == 2
+    assert elsewhere._processes[0].submit(torch.get_num_threads).result() == 1
     assert elsewhere.counted() == making.side().counted()
     assert elsewhere.timed(2, torch.device("cpu")) > 0
     assert sum(elsewhere.profiled(torch.device("cpu")).values()) == pytest.approx(1)
@@ -154,7 +156,7 @@ def test_operations_have_their_groups(operation, group):
     assert roofline.group_of(operation) == group
 
 
-@pytest.mark.parametrize("processes", [[], ["--processes"]])
+@pytest.mark.parametrize("processes", [[], ["--processes", "1"]])
 def test_it_prints_tables_and_writes_all_numbers(processes, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(step, "COPIED", 1)
     quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
