@@ -11,7 +11,7 @@ few steps, so that what else the machine does falls on all of them; a ratio is o
 
 All are in one process, or with `--processes 1` each side in one of its own: a trial keeps freed memory
 (benchmark/heap.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
-`--processes N` a side has N, which train at once, as trials do on a machine of several cores; a step is shared by all N.
+`--processes N` a side has N, which train at once, as trials do on a machine of several cores; all N share a step.
 
 The limits (perf/roofline.py) are measured just before: what matrix products and convolutions of a good size reach in
 each precision, and a copy of a large tensor. Operations and bytes are those of a side's own step.
@@ -85,7 +85,8 @@ class Elsewhere:
 
     def timed(self, steps: int, device: torch.device) -> float:
         """Seconds of so many steps, of the slowest process."""
-        return max(self._asked("timed", steps, device))
+        slowest: float = max(self._asked("timed", steps, device))
+        return slowest
 
     def counted(self) -> Work:
         """What a step does, in one process."""
