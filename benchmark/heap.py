@@ -13,22 +13,20 @@ from typing import NamedTuple
 
 # mallopt(3), malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-MIB = 2**20
+LARGE = 32 * 2**20  # bytes: as far as glibc by itself raises its threshold; twice that is its spare
 
 
 class Settings(NamedTuple):
-    """`mapped`: how many blocks may be mappings of their own, which end when they are freed; blocks of `large` bytes
-    and more are. `spare`: so many bytes at its end may the heap keep free.
+    """`mapped`: how many blocks, from LARGE bytes on, may be mappings of their own, which end when they are freed.
+    `spare`: so many bytes at its end may the heap keep free.
     """
 
     mapped: int
-    large: int
     spare: int
 
 
-KEPT = Settings(mapped=0, large=32 * MIB, spare=2**31 - 1)
-# glibc's own: it begins with less for the last two and raises them as blocks are freed, at most to these
-USUAL = Settings(mapped=65536, large=32 * MIB, spare=64 * MIB)
+KEPT = Settings(mapped=0, spare=2**31 - 1)
+USUAL = Settings(mapped=65536, spare=2 * LARGE)
 
 
 @contextmanager
@@ -47,6 +45,6 @@ def _choose(settings: Settings) -> None:
         return
     library = ctypes.CDLL(None)
     library.mallopt(M_MMAP_MAX, settings.mapped)
-    library.mallopt(M_MMAP_THRESHOLD, settings.large)
+    library.mallopt(M_MMAP_THRESHOLD, LARGE)
     library.mallopt(M_TRIM_THRESHOLD, settings.spare)
     library.malloc_trim(0)

@@ -18,8 +18,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from benchmark.extractors.inception import Inception
 from benchmark.measuring import Gauge, Instruments
 from benchmark.metrics.fid import distance, factor, gaussian
 from benchmark.spec import Protocol
-from perf.images import Synthetic
+from perf.images import Synthetic, threads
 from perf.result import kept
 from perf.seeded import seeded_inception
 
@@ -259,18 +259,6 @@ def table(found: dict[str, dict[str, dict[str, list[float]]]]) -> Table:
     return shown
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many threads of torch and of NumPy's linear algebra."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print the table, and write JSON where it is asked for."""
     parser = argparse.ArgumentParser(description="Seconds of a measurement, ours and torch-fidelity's.")
@@ -282,7 +270,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args(arguments)
     load = os.getloadavg()
-    with threads(options.threads), tempfile.TemporaryDirectory() as scratch:
+    count = options.threads
+    with threads(count), threadpool_limits(count), tempfile.TemporaryDirectory() as scratch:
         seconds, numbers = whole_measurements(options.metrics, options.images, options.repeats, Path(scratch))
         seconds["end of a FID"] = ends(options.width, options.repeats)
     found = summary(seconds)

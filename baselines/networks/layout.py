@@ -39,4 +39,4 @@ def has_gradient(maps: Tensor) -> bool:
 
 def channels_last(maps: Tensor) -> Tensor:
     """The same (N, C, H, W) maps with the channels of a pixel side by side."""
-    return maps if _as_it_comes.get() else maps.contiguous(memory_format=torch.channels_last)
+    return maps if lies_as_it_comes() else maps.contiguous(memory_format=torch.channels_last)

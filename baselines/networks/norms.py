@@ -63,7 +63,7 @@ class _Normed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,), (x, weight, mean, inverse) = gradients, ctx.saved_tensors
-        wanted = [True, *(ctx.needs_input_grad[1:3] if weight is not None else (False, False))]
+        wanted = list(ctx.needs_input_grad[:3])
         if torch.is_grad_enabled():  # somebody differentiates this too, which torch can
             found = _norm_backward(g, x, weight, None, None, mean, inverse, True, ctx.eps, wanted)
         else:

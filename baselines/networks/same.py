@@ -180,7 +180,7 @@ def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
     outputs, inputs = weight.shape[:2]
     half, before = -(-width // 2), 2 if width % 2 else 1
     pairs = F.pad(weight, (0, 0, 0, 1) if height % 2 else (0, 0, 1, 0))
-    shifted = [F.pad(pairs, (2 * x - before, width + before - 5 - 2 * x))[..., :width] for x in range(half)]
+    shifted = [F.pad(pairs, (2 * x - before, width + before - 5 - 2 * x)) for x in range(half)]
     taps = torch.stack(shifted).view(half, outputs, inputs, 3, 2, width)
     return taps.permute(0, 1, 4, 5, 2, 3).reshape(half * outputs, 2 * width * inputs, 1, 3)
 
