@@ -5,20 +5,20 @@ To add a method, write `baselines/<name>.py` with a subclass of `baselines.base.
 
 # The order fixes the colour of a method in every figure: add new names at the end.
 METHODS = {
-    "gan": "baselines.gan:GAN",
-    "wgan_gp": "baselines.wgan_gp:WGANGP",
-    "ssgan": "baselines.ssgan:SSGAN",
-    "msgan": "baselines.msgan:MSGAN",
-    "dagan": "baselines.dagan:DAGAN",
-    "dagan_md": "baselines.dagan:DAGANMD",
-    "ssgan_la": "baselines.ssgan_la:SSGANLA",
-    "ssgan_la_plus": "baselines.ssgan_la:SSGANLAPlus",
-    "dist_gan": "baselines.dist_gan:DistGAN",
-    "dist_gan_ss": "baselines.dist_gan:DistGANSS",
-    "dist_gan_ms": "baselines.dist_gan:DistGANMS",
-    "conditional_gan": "baselines.conditional_gan:ConditionalGAN",
-    "self_labelling": "baselines.self_labelling:SelfLabelling",
-    "pacgan": "baselines.pacgan:PacGAN",
+    "gan": "baselines.methods.gan:GAN",
+    "wgan_gp": "baselines.methods.wgan_gp:WGANGP",
+    "ssgan": "baselines.methods.ssgan:SSGAN",
+    "msgan": "baselines.methods.msgan:MSGAN",
+    "dagan": "baselines.methods.dagan:DAGAN",
+    "dagan_md": "baselines.methods.dagan:DAGANMD",
+    "ssgan_la": "baselines.methods.ssgan_la:SSGANLA",
+    "ssgan_la_plus": "baselines.methods.ssgan_la:SSGANLAPlus",
+    "dist_gan": "baselines.methods.dist_gan:DistGAN",
+    "dist_gan_ss": "baselines.methods.dist_gan:DistGANSS",
+    "dist_gan_ms": "baselines.methods.dist_gan:DistGANMS",
+    "conditional_gan": "baselines.methods.conditional_gan:ConditionalGAN",
+    "self_labelling": "baselines.methods.self_labelling:SelfLabelling",
+    "pacgan": "baselines.methods.pacgan:PacGAN",
 }
 
 NETWORKS = {

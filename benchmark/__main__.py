@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from benchmark.cli import main
+from benchmark.cli.app import main
 
 ENDS_ITSELF = ("ray", "mlflow")  # whoever has one of them imported may have something to end
 

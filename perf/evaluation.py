@@ -32,12 +32,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmark import heap, measuring
+from benchmark.core import memory
+from benchmark.core.spec import Protocol
 from benchmark.data.base import Arrays, Prepared
-from benchmark.extractors.inception import Inception
-from benchmark.measuring import Gauge, Instruments
-from benchmark.metrics.fid import distance, factor, gaussian
-from benchmark.spec import Protocol
+from benchmark.evaluation.extractors.inception import Inception
+from benchmark.evaluation.metrics.fid import distance, factor, gaussian
+from benchmark.evaluation.references import Instruments, prepare
+from benchmark.evaluation.sample_evaluator import Gauge
 from perf.images import Synthetic, threads
 from perf.result import kept
 from perf.seeded import seeded_inception
@@ -95,7 +96,7 @@ class Ours:
 
     def instruments(self, cache: Path) -> Instruments:
         """What is known of the real images, from the cache where it lies there."""
-        return measuring.prepare(self.protocol, Synthetic, self.prepared, cache, self.data_dir, lambda _: None)
+        return prepare(self.protocol, Synthetic, self.prepared, cache, self.data_dir, lambda _: None)
 
     def cold(self) -> Numbers:
         """With nothing in the cache."""
@@ -222,7 +223,7 @@ def in_turn(ways: Ways, repeats: int) -> Seconds:
     found: Seconds = {side: [] for side in ways}
     for _ in range(repeats):
         for side, way in ways.items():
-            with heap.kept() if side == OURS else nullcontext():
+            with memory.kept() if side == OURS else nullcontext():
                 start = time.perf_counter()
                 way()
                 found[side].append(time.perf_counter() - start)

@@ -28,8 +28,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from benchmark.data.base import Arrays, Prepared, Shipped, open_prepared
-from benchmark.data.images import Images
-from benchmark.training import to_range
+from benchmark.data.sampler import Images, to_range
 from perf.result import kept
 
 CLASSES = 10

@@ -31,21 +31,28 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from baselines.base import Turn
-from benchmark import checkpoint, environment, plugins, session, trial
+from baselines.common.method import Turn
+from benchmark.config.suite import RunnerName, Suite, load_suite
+from benchmark.core import environment, registry
+from benchmark.core.spec import TrialSpec
 from benchmark.data.base import open_prepared
-from benchmark.measuring import Instruments
-from benchmark.schedule import Listener, runner
-from benchmark.session import Session
-from benchmark.spec import TrialSpec
-from benchmark.stopping import Stopping
-from benchmark.store import TrialRecord
-from benchmark.suite import RunnerName, Suite, load_suite
-from benchmark.tracking import Mirror
-from benchmark.training import Trainer, to_range
-from benchmark.trial import GLANCE, SHEET, Job, Progress, contact_sheet
-from benchmark.view import View, lines_of
-from benchmark.workspace import Workspace
+from benchmark.data.sampler import to_range
+from benchmark.evaluation.references import Instruments
+from benchmark.execution import suite_run
+from benchmark.execution.live_view import View, lines_of
+from benchmark.execution.runners import Listener, runner
+from benchmark.execution.signals import Stopping
+from benchmark.execution.suite_run import Session
+from benchmark.store.records import TrialRecord
+from benchmark.store.workspace import Workspace
+from benchmark.tracking.mirror import Mirror
+from benchmark.training import checkpoint
+from benchmark.training.trainer import Trainer
+from benchmark.trials.build import build_trainer
+from benchmark.trials.job import Job, Progress
+from benchmark.trials.process import thread_settings
+from benchmark.trials.runner import GLANCE, SHEET
+from benchmark.trials.samples import contact_sheet
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,9 +138,9 @@ def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
             parts.update(parts_of(watched.arrived, called, time.perf_counter()))
 
     with ExitStack() as stack, (root / "said.txt").open("w") as said:
-        stack.enter_context(patch.object(session, "runner", lambda _, folder, *__: Timed(folder)))
+        stack.enter_context(patch.object(suite_run, "runner", lambda _, folder, *__: Timed(folder)))
         for part, owner, attribute in (
-            ("data and instruments", session, "make_jobs"),
+            ("data and instruments", suite_run, "make_jobs"),
             ("report", Session, "render"),
             ("waiting for MLflow", Mirror, "close"),
         ):
@@ -236,7 +243,7 @@ def step_ratios(job: Job, steps: int, repeats: int) -> list[float]:
 
 def build(job: Job, spec: TrialSpec) -> Trainer:
     """Ready to train."""
-    return trial.build(spec, open_prepared(job.data), CPU)
+    return build_trainer(spec, open_prepared(job.data), CPU)
 
 
 def run(steps: Iterator[Any], count: int) -> float:
@@ -280,13 +287,13 @@ def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict
     """What is measured in this process, of the first trial of every cell: step ratios by method, single parts."""
     suite, places = load_suite(suite_path, seeds=1), Workspace.at(root / "workspace")
     made = Session(suite, places, root, root / "report", Console(file=(root / "said.txt").open("w")))
-    dataset = plugins.datasets[next(iter(suite.specs.values())).dataset]
+    dataset = registry.datasets[next(iter(suite.specs.values())).dataset]
     data = dataset.prepare(root, places.data)
     jobs = [
         Job(spec, data, Instruments(extractors={}, references={}), root, root, 1, 0.0)
         for spec in made.suite.specs.values()
     ]
-    with trial.threads(1):
+    with thread_settings(1):
         ratios = {job.spec.method: step_ratios(job, steps, repeats) for job in jobs}
         return ratios, single_parts(suite, jobs[0], repeats, root)
 

@@ -26,16 +26,19 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import environment, report
-from benchmark.calibration import Timing
-from benchmark.plan import make_plan
-from benchmark.plan_table import shown
-from benchmark.session import Session
-from benchmark.spec import TrialSpec
-from benchmark.store import Cost, Measurement, Store, TrialRecord
-from benchmark.suite import Suite, load_suite
-from benchmark.trial import SHEET, contact_sheet
-from benchmark.workspace import Workspace
+from benchmark.cli.plan import shown
+from benchmark.config.suite import Suite, load_suite
+from benchmark.core import environment
+from benchmark.core.spec import TrialSpec
+from benchmark.execution.suite_run import Session
+from benchmark.planning.plan import make_plan
+from benchmark.planning.timings import Timing
+from benchmark.report import render
+from benchmark.store.record_store import Store
+from benchmark.store.records import Cost, Measurement, TrialRecord
+from benchmark.store.workspace import Workspace
+from benchmark.trials.runner import SHEET
+from benchmark.trials.samples import contact_sheet
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,7 +188,7 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     with clock.part("render files"):
         session.render(records)
     with clock.part("terminal tables"):
-        Console(file=(root / "terminal.txt").open("w"), width=120).print(report.summary_table(suite, records))
+        Console(file=(root / "terminal.txt").open("w"), width=120).print(render.summary_table(suite, records))
     places = ("--workspace", str(workspace.root))
     clock["command: plan"], _ = run("plan", str(path), *places)
     clock["command: plan --json"], _ = run("plan", str(path), *places, "--json")

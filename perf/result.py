@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmark import environment
+from benchmark.core import environment
 
 
 def kept(options: argparse.Namespace, threads: int, packages: Iterable[str] = (), **numbers: Any) -> dict[str, Any]:

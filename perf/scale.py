@@ -23,13 +23,16 @@ import psutil
 import torch
 from rich.console import Console
 
-from benchmark import environment, ray_cluster
-from benchmark.keeper import Keeper
-from benchmark.session import Session
-from benchmark.store import TrialRecord
-from benchmark.suite import load_suite
-from benchmark.trial import SHEET, Job, Progress, Report, contact_sheet
-from benchmark.workspace import Workspace
+from benchmark.config.suite import load_suite
+from benchmark.core import environment
+from benchmark.execution.ray import cluster
+from benchmark.execution.result_sink import Keeper
+from benchmark.execution.suite_run import Session
+from benchmark.store.records import TrialRecord
+from benchmark.store.workspace import Workspace
+from benchmark.trials.job import Job, Progress, Report
+from benchmark.trials.runner import SHEET
+from benchmark.trials.samples import contact_sheet
 from perf.plan import made_up, write_suite
 from perf.result import kept
 
@@ -47,9 +50,9 @@ def instant(job: Job, report: Report) -> TrialRecord:
 
 def stand_in() -> None:
     """Called once in every process of a worker."""
-    from benchmark import trial
+    from benchmark.trials import runner
 
-    trial.run = instant
+    runner.run = instant
 
 
 @dataclass
@@ -95,7 +98,7 @@ def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
     session = Session(suite, Workspace.at(root / "workspace"), root, root / "report", Console(quiet=True))
     plan = session.plan()
     planned = meter.now()
-    ray_cluster.quiet_ray()
+    cluster.quiet_ray()
     hook = {"worker_process_setup_hook": stand_in, "env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init(
         "local",

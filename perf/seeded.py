@@ -14,8 +14,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from benchmark.extractors.inception import Inception
-from benchmark.extractors.weights import Weights
+from benchmark.evaluation.extractors.inception import Inception
+from benchmark.evaluation.extractors.weights import Weights
 
 
 def drawn(net: nn.Module) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ is perf/plain.py, strictly in float32. All train on the same synthetic images fr
 few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
 
 All are in one process, or with `--processes 1` each side in one of its own: a trial keeps freed memory
-(benchmark/heap.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
+(benchmark/core/memory.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
 `--processes N` a side has N, which train at once, as trials do on a machine of several cores; all N share a step.
 
 The limits (perf/roofline.py) are measured just before: what matrix products and convolutions of a good size reach in
@@ -33,12 +33,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import environment, timing, trial
-from benchmark.capture import EAGER_TURNS
-from benchmark.cohort import Cohort
-from benchmark.precision import rounding
-from benchmark.spec import REFERENCE, Precision, TrialSpec
-from benchmark.training import Trainer, to_range
+from benchmark.core import environment
+from benchmark.core.precision import rounding
+from benchmark.core.spec import REFERENCE, Precision, TrialSpec
+from benchmark.data.sampler import to_range
+from benchmark.planning import calibrate
+from benchmark.training.cuda_graphs import EAGER_TURNS
+from benchmark.training.trainer import Trainer
+from benchmark.training.vmapped import Cohort
+from benchmark.trials.build import build_trainer
+from benchmark.trials.process import thread_settings, wait_for
 from perf import plain
 from perf.result import kept
 from perf.roofline import CPU, DTYPES, GROUPS, OTHER, Step, Work, bandwidth, counted, limits, profiled
@@ -58,11 +62,11 @@ class Side(NamedTuple):
 
     def timed(self, steps: int, device: torch.device) -> float:
         """Seconds of so many steps."""
-        trial.wait_for(device)
+        wait_for(device)
         start = time.perf_counter()
         for _ in range(steps):
             self.step()
-        trial.wait_for(device)
+        wait_for(device)
         return time.perf_counter() - start
 
     def counted(self) -> Work:
@@ -112,7 +116,7 @@ def _move_in(making: "Making", threads: int) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
     else:
-        _settings.enter_context(trial.threads(threads))
+        _settings.enter_context(thread_settings(threads))
     _here.append(making.side())
 
 
@@ -184,7 +188,7 @@ def trainer(
         | {"network_options": options, "precision": precision, "batch_size": batch}
         | {"steps": STEPS, "protocol": protocol, "seed": seed}
     )
-    return trial.build(spec, timing.made_up(spec.dataset), device, graphs)
+    return build_trainer(spec, calibrate.made_up(spec.dataset), device, graphs)
 
 
 def our_side(trainers: list[Trainer]) -> Side:
@@ -356,7 +360,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print the tables, and write JSON where it is asked for."""
     options = options_of(arguments)
     load, device = [os.getloadavg()[0]], torch.device(options.device)
-    with trial.threads(options.threads):
+    with thread_settings(options.threads):
         case, together = CASES[options.case], options.together
         ways = makings(case, options.precisions, options.batch, options.width, device, together)
         sides: dict[str, Side | Elsewhere] = {

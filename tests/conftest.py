@@ -8,6 +8,7 @@ import torch
 import yaml
 from hypothesis import settings
 
+pytest_plugins = ["tests.support.trial_fixtures"]
 torch.set_num_threads(1)
 # a busy machine is no failure, and the same commit gives the same answer twice
 settings.register_profile("steady", deadline=None, derandomize=True)

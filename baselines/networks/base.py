@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from baselines.networks.layout import channels_last
+from baselines.networks.layers.memory_format import channels_last
 
 Shape = tuple[int, int, int]
 

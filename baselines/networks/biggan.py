@@ -38,7 +38,7 @@ from baselines.networks.base import (
     batch_norms,
     spectral_norm_,
 )
-from baselines.networks.residual import Plan, block_down, first_block_down, generator
+from baselines.networks.layers.residual import Plan, block_down, first_block_down, generator
 
 DEVIATION = 0.02
 

@@ -51,8 +51,8 @@ from baselines.networks.base import (
     modulated,
     spectral_norm_,
 )
-from baselines.networks.residual import Residual, conv3
-from baselines.networks.resized import ConvDown, UpConv
+from baselines.networks.layers.resample_conv import ConvDown, UpConv
+from baselines.networks.layers.residual import Residual, conv3
 
 DEVIATION = 0.02
 EPSILON, MOMENTUM = 1e-5, 0.1

@@ -21,7 +21,7 @@ from baselines.networks.base import (
     without_conditions,
     xavier_,
 )
-from baselines.networks.same import SameConv, SameDeconv
+from baselines.networks.layers.tf_same import SameConv, SameDeconv
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 

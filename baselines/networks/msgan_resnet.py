@@ -17,7 +17,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from baselines.networks.base import EncoderWidths, Heads, Judgement, Network, Shape, without_conditions, xavier_
-from baselines.networks.residual import PLANS, Residual, conv3, generator
+from baselines.networks.layers.residual import PLANS, Residual, conv3, generator
 
 norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.001)
 

@@ -28,8 +28,8 @@ from baselines.networks.base import (
     spectral_norm_,
     xavier_,
 )
-from baselines.networks.norms import BatchNorm2d
-from baselines.networks.same import SameConv, SameDeconv, SameEnding
+from baselines.networks.layers.batch_norm import BatchNorm2d
+from baselines.networks.layers.tf_same import SameConv, SameDeconv, SameEnding
 
 
 class MSGANStackedMNISTOptions(NetworkOptions):

@@ -16,15 +16,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.networks.base import (
-    Heads,
-    Judgement,
-    Network,
-    NetworkOptions,
-    Reshape,
-    without_conditions,
-)
-from baselines.networks.same import SameConv, SameDeconv
+from baselines.networks.base import Heads, Judgement, Network, NetworkOptions, Reshape, without_conditions
+from baselines.networks.layers.tf_same import SameConv, SameDeconv
 
 DEVIATION = 0.02
 

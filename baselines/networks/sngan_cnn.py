@@ -33,7 +33,7 @@ from baselines.networks.base import (
     without_conditions,
     xavier_,
 )
-from baselines.networks.same import SameConv
+from baselines.networks.layers.tf_same import SameConv
 
 LEAKS = {32: 0.2, 48: 0.1}
 

@@ -31,7 +31,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.networks.base import Heads, Judgement, Network, Shape, Widths, batch_norms, spectral_norm_
-from baselines.networks.residual import PLANS, Residual, block_down, first_block_down, generator
+from baselines.networks.layers.residual import PLANS, Residual, block_down, first_block_down, generator
 
 NETS = "kwotsin/mimicry@3f60827 nets/ssgan/ssgan_32.py"
 BLOCKS = "kwotsin/mimicry@9f01eec modules/resblocks.py"

@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.prepare import Told, is_prepared, open_prepared, write_prepared
-from benchmark.data.splits import Arrays, Prepared, Shape, Split, Stream
-from benchmark.errors import UserError
-from benchmark.spec import digest
+from benchmark.core.errors import UserError
+from benchmark.core.spec import digest
+from benchmark.data.arrays import Arrays, Prepared, Shape, Split, Stream
+from benchmark.data.prepared import Told, is_prepared, open_prepared, write_prepared
 
 __all__ = ["Arrays", "Dataset", "Prepared", "Shape", "Split", "Stream", "open_prepared"]
 

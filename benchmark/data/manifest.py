@@ -1,9 +1,12 @@
 """What is told of a prepared dataset beside its arrays: a mapping of known form, which records take over."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+
+from benchmark.core import registry
 
 MANIFEST = "manifest.json"
 
@@ -42,3 +45,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return TypeAdapter(Manifest).validate_json(content)
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
+    """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
+    with suppress(OSError, ValueError):
+        return read_manifest(registry.datasets[dataset].folder(cache))
+    return {}
+
+
+def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two manifests are of the same images, as far as both tell."""
+    for key in ("checksums", "sources"):
+        if key in one and key in other:
+            return bool(one[key] == other[key])
+    return True

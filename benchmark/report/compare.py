@@ -1,240 +1,112 @@
-"""Two stores or two suites side by side: per cell and metric the difference of the means, and what made it.
+"""Two sides as people read them: `compare.md`, and tables for the terminal."""
 
-Pure: suites and records in, a comparison out. Neither side is the reference.
-"""
+from collections.abc import Iterator
 
-import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from benchmark.differences import Change, changes, told_by
-from benchmark.measures import measure_of
-from benchmark.report.statistics import CONFIDENCE, Interval, around, welch
-from benchmark.report.tables import Result, Row, rows
-from benchmark.report.verdicts import MIN_SEEDS
-from benchmark.store import TrialRecord
-from benchmark.suite import Suite
+from benchmark.analysis.compare import MEANINGS, Comparison, Contrast, Pair, Side, Word
+from benchmark.analysis.leaderboard import Result
+from benchmark.report import text
+from benchmark.report.text import escape, grid
 
-if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.metrics.base import Output
+STYLES = {Word.SAME: "green", Word.A: "cyan", Word.B: "cyan", Word.UNDECIDED: "yellow"}
+NUMBERS = "mean ± standard deviation over training seeds (how many); B − A with its 95 % Welch interval"
 
 
-class Word(StrEnum):
-    """What may be said about one metric of two cells."""
-
-    SAME = "same to the bit"
-    NONE = "no difference seen"
-    A = "A better"
-    B = "B better"
-    UNDECIDED = "undecided"
-    FEW = "too few seeds"
-    OTHER = "measured differently"
-    NOTHING = "nothing to compare"
-
-
-MEANINGS = {
-    Word.SAME: "the same seeds finished, and gave identical values",
-    Word.NONE: "the 95 % Welch interval of the difference of the means holds 0; a smaller difference may be there",
-    Word.A: "the interval lies wholly on A's good side",
-    Word.B: "the interval lies wholly on B's good side",
-    Word.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
-    Word.FEW: f"fewer than {MIN_SEEDS} seeds finished on a side",
-    Word.OTHER: "dataset or protocol of the metric differ, so the values are not of one kind",
-    Word.NOTHING: "a side has no value",
-}
+def markdown(made: Comparison) -> str:
+    """The whole page. The same comparison gives the same text."""
+    blocks = [
+        f"# {escape(made.a.name)} beside {escape(made.b.name)}",
+        f"- **A**: {escape(about(made.a))}\n- **B**: {escape(about(made.b))}",
+        f"{NUMBERS}.",
+    ]
+    for title, pairs in _by_table(made).items():
+        header = ["Row", "Metric", "A", "B", "B − A", ""]
+        body = [[escape(pair.label), *map(escape, _cells(one))] for pair in pairs for one in pair.contrasts.values()]
+        blocks += [f"## {escape(title)}", grid(header, body, "llrrrl")]
+    blocks += ["## What is trained differently", _recipes(made), "## What differs around it", _surroundings(made)]
+    for name, alone in (("A", made.only_a), ("B", made.only_b)):
+        if alone:
+            blocks += [f"## Only in {name}", "\n".join(f"- {escape(cell)}" for cell in alone)]
+    words = "\n".join(f"- **{word.value}**: {meaning}." for word, meaning in MEANINGS.items())
+    return "\n\n".join([*blocks, "## What the words mean", words]) + "\n"
 
 
-@dataclass(frozen=True)
-class Side:
-    """A suite with the records of one store; `name` as the user wrote it."""
-
-    name: str
-    suite: Suite
-    records: Mapping[str, TrialRecord]
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One metric of two cells. `difference`: mean of B minus mean of A; `interval`: its 95 % Welch interval."""
-
-    output: "Output"
-    a: Result | None
-    b: Result | None
-    difference: float | None
-    interval: Interval | None
-    word: Word
+def terminal(made: Comparison) -> Iterator[RenderableType]:
+    """One table per table of A, then what differs."""
+    yield Text(f"A: {about(made.a)}\nB: {about(made.b)}")
+    for title, pairs in _by_table(made).items():
+        yield _table(title, pairs)
+    yield Text(NUMBERS, style="dim")
+    for pair in made.pairs:
+        if pair.recipe:
+            yield Text(f"{text.plain(pair.label)}: {'; '.join(map(str, pair.recipe))}")
+    for change in made.surroundings:
+        yield Text(text.plain(str(change)), style="dim")
+    for name, alone in (("A", made.only_a), ("B", made.only_b)):
+        if alone:
+            yield Text(f"only in {name}: {text.plain(', '.join(alone))}")
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A cell of A and the one of B that stands for the same; `recipe`: what differs in what they train."""
-
-    a: Row
-    b: Row
-    contrasts: dict[str, Contrast]
-    recipe: tuple[Change, ...]
-
-    @property
-    def label(self) -> str:
-        """The row's name; both names where they differ."""
-        return self.a.label if self.a.label == self.b.label else f"{self.a.label} / {self.b.label}"
+def about(side: Side) -> str:
+    """Whose numbers these are, and how many there are."""
+    ended = len(side.records)
+    return f"{side.name}: {side.suite.title}, scale {side.suite.scale}, {ended} of {len(side.suite.specs)} trials"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two sides, cell by cell; `only_a` and `only_b` are cells without a partner, as `table/row`."""
-
-    a: Side
-    b: Side
-    pairs: tuple[Pair, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
-    surroundings: tuple[Change, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """For scripts: `report --compare A B --json`."""
-        return {
-            "a": self.a.name,
-            "b": self.b.name,
-            "cells": [
-                {
-                    "table": pair.a.table,
-                    "row": pair.a.label,
-                    "table_b": pair.b.table,
-                    "row_b": pair.b.label,
-                    "metrics": {key: _json(contrast) for key, contrast in pair.contrasts.items()},
-                    "recipe": [change._asdict() for change in pair.recipe],
-                }
-                for pair in self.pairs
-            ],
-            "only_a": list(self.only_a),
-            "only_b": list(self.only_b),
-            "environment": [change._asdict() for change in self.surroundings],
-        }
+def _by_table(made: Comparison) -> dict[str, list[Pair]]:
+    grouped: dict[str, list[Pair]] = {}
+    for pair in made.pairs:
+        grouped.setdefault(pair.a.table, []).append(pair)
+    return grouped
 
 
-def _json(contrast: Contrast) -> dict[str, Any]:
-    return {
-        "a": values_of(contrast.a),
-        "b": values_of(contrast.b),
-        "difference": contrast.difference,
-        "interval": contrast.interval,
-        "word": contrast.word.value,
-    }
-
-
-def compare(a: Side, b: Side) -> Comparison:
-    """Set two sides next to each other, in the order of A."""
-    matched = list(_matched(rows(a.suite, a.records), rows(b.suite, b.records)))
-    pairs = tuple(Pair(one, other, _contrasts(one, other), _recipe(one, other)) for one, other in matched)
-    return Comparison(
-        a=a,
-        b=b,
-        pairs=pairs,
-        only_a=_alone(a.suite, (pair.a for pair in pairs)),
-        only_b=_alone(b.suite, (pair.b for pair in pairs)),
-        surroundings=tuple(
-            changes(
-                told_by(record for pair in pairs for record in _records(pair.a)),
-                told_by(record for pair in pairs for record in _records(pair.b)),
-            )
-        ),
+def _table(title: str, pairs: list[Pair]) -> Table:
+    table = Table(
+        title=Text(text.plain(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
+    for name in ("Row", "Metric", "A", "B", "B − A", ""):
+        table.add_column(name, overflow="fold", justify="right" if name in ("A", "B", "B − A") else "left")
+    for pair in pairs:
+        for contrast in pair.contrasts.values():
+            *cells, word = _cells(contrast)
+            table.add_row(text.plain(pair.label), *map(Text, cells), Text(word, style=STYLES.get(contrast.word, "")))
+    return table
 
 
-def _matched(a: list[Row], b: list[Row]) -> Iterator[tuple[Row, Row]]:
-    """Cells of the same table and row; when there are none, of the same row, else of the same method and dataset.
-
-    A name that stands for several cells of a side matches none: which one is meant would be a guess.
-    """
-    names: tuple[Callable[[Row], Hashable], ...] = (
-        lambda row: (row.table, row.label),
-        lambda row: row.label,
-        lambda row: (row.spec.method, row.spec.dataset),
-    )
-    for name in names:
-        ours, theirs = _unique(a, name), _unique(b, name)
-        if common := [key for key in ours if key in theirs]:
-            yield from ((ours[key], theirs[key]) for key in common)
-            return
+def _cells(contrast: Contrast) -> list[str]:
+    """Metric, A, B, their difference, and the word."""
+    name = f"{contrast.output.key} {text.ARROWS[contrast.output.better]}"
+    return [name, _side(contrast.a), _side(contrast.b), _difference(contrast), contrast.word.value]
 
 
-def _unique(members: list[Row], name: Callable[[Row], Hashable]) -> dict[Hashable, Row]:
-    names = list(map(name, members))
-    return {key: row for key, row in zip(names, members, strict=True) if names.count(key) == 1}
+def _side(result: Result | None) -> str:
+    if result is None or result.aggregate is None:
+        return "–"
+    return f"{text.measured(result)} ({result.aggregate.n})"
 
 
-def _alone(suite: Suite, paired: Iterable[Row]) -> tuple[str, ...]:
-    taken = {(row.table, row.label) for row in paired}
-    return tuple(f"{cell.table}/{cell.row}" for cell in suite.cells if (cell.table, cell.row) not in taken)
+def _difference(contrast: Contrast) -> str:
+    if contrast.difference is None:
+        return "–"
+    digits = contrast.output.digits
+    if contrast.interval is None:
+        return f"{contrast.difference:+.{digits}f}"
+    low, high = contrast.interval
+    return f"{contrast.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
-def _recipe(a: Row, b: Row) -> tuple[Change, ...]:
-    """What differs in the trials but for their seeds."""
-    return tuple(changes(*(row.spec.model_dump(mode="json", exclude={"seed"}) for row in (a, b))))
+def _recipes(made: Comparison) -> str:
+    changed = [pair for pair in made.pairs if pair.recipe]
+    if not changed:
+        return "Nothing: both sides have the same trials, but for their seeds."
+    return "\n".join(f"- {escape(pair.label)}: {escape('; '.join(map(str, pair.recipe)))}" for pair in changed)
 
 
-def _records(row: Row) -> Iterator[TrialRecord]:
-    return (trial.record for trial in row.trials if trial.record)
-
-
-def _contrasts(a: Row, b: Row) -> dict[str, Contrast]:
-    return {key: _contrast(key, a, b) for key in a.results | b.results}
-
-
-def _contrast(key: str, a: Row, b: Row) -> Contrast:
-    results = a.results.get(key), b.results.get(key)
-    output = next(result.output for result in results if result)
-    ours, theirs = (list(values_of(result).values()) for result in results)
-    difference = mean(theirs) - mean(ours) if ours and theirs and all(map(math.isfinite, ours + theirs)) else None
-    interval = welch_interval(ours, theirs)
-    return Contrast(output, *results, difference, interval, _word(key, a, b, interval))
-
-
-def values_of(result: Result | None) -> dict[int, float]:
-    """Seed -> value of the seeds that finished."""
-    return result.aggregate.values if result and result.aggregate else {}
-
-
-def _word(key: str, a: Row, b: Row, interval: Interval | None) -> Word:
-    ours, theirs = values_of(a.results.get(key)), values_of(b.results.get(key))
-    if not ours or not theirs:
-        return Word.NOTHING
-    if _measured(key, a) != _measured(key, b):
-        return Word.OTHER
-    if ours == theirs:
-        return Word.SAME
-    if min(len(ours), len(theirs)) < MIN_SEEDS or interval is None:
-        return Word.FEW
-    low, high = interval
-    if low <= 0 <= high:
-        return Word.NONE
-    b_wins = (low > 0) == (a.results[key].output.better == "higher")
-    counts = (b if b_wins else a).counts
-    if counts.diverged or counts.failed:
-        return Word.UNDECIDED
-    return Word.B if b_wins else Word.A
-
-
-def _measured(key: str, row: Row) -> tuple[object, ...]:
-    """All that must be equal for two values to be of one kind."""
-    protocol = row.spec.protocol
-    return row.spec.dataset, measure_of(protocol, key).measure, protocol.batch_norm
-
-
-def welch_interval(a: list[float], b: list[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The two-sided interval of mean(b) - mean(a) for unequal variances (Welch 1947).
-
-    None for fewer than two values on a side or one not finite; a point when no value varies.
-    """
-    if min(len(a), len(b)) < 2 or not all(map(math.isfinite, a + b)):
-        return None
-    difference = mean(b) - mean(a)
-    one, other = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
-    if one == other == 0:
-        return difference, difference
-    error, degrees = welch(one, len(a) - 1, other, len(b) - 1)
-    return around(difference, error, degrees, confidence)
+def _surroundings(made: Comparison) -> str:
+    if not made.surroundings:
+        return "Nothing that the records tell of machine, versions, source, data and instruments."
+    return grid(["", "A", "B"], [list(map(escape, change)) for change in made.surroundings], "lll")

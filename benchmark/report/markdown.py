@@ -4,19 +4,19 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark import plugins
-from benchmark.measures import Named, named
-from benchmark.report import comparison, modes_page, noise_page, provenance, text
-from benchmark.report.comparison import Footnotes
-from benchmark.report.ordering import ORDER_MEANINGS, OrderVerdict
-from benchmark.report.tables import Result, Row, best_keys, by_table, outputs_of
+from benchmark.analysis.leaderboard import Result, Row, best_keys, by_table, outputs_of
+from benchmark.analysis.ordering import ORDER_MEANINGS, OrderVerdict
+from benchmark.analysis.verdicts import MEANINGS
+from benchmark.config.suite import Suite
+from benchmark.core import registry
+from benchmark.core.protocol import Named, named
+from benchmark.core.spec import Protocol
+from benchmark.report import modes, noise, provenance, published_tables, text
+from benchmark.report.published_tables import Footnotes
 from benchmark.report.text import escape, grid
-from benchmark.report.verdicts import MEANINGS
-from benchmark.spec import Protocol
-from benchmark.suite import Suite
 
 if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.metrics.base import Output
+    from benchmark.evaluation.metrics.base import Output
 
 BATCH_NORM = {
     "moving_average": "moving averages",
@@ -41,7 +41,7 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         "\n".join(_reading(suite, rows)),
         *_section("## Trials without a result", _troubles(rows)),
         *_section("## Measured besides", _figure("besides.png", figures, "The other metrics", _BESIDES)),
-        *_section("## What differences are made of", noise_page.section(tables)),
+        *_section("## What differences are made of", noise.section(tables)),
         *_section("## Learning curves", _figure("curves.png", figures, "Metrics against step", _curves(rows))),
         *_section("## Modes", _modes(tables, figures)),
         *_section("## Samples", _figure("samples.png", figures, "Real and generated images", _samples(rows))),
@@ -88,7 +88,7 @@ def _by_tables(name: str, tables: Iterable[str], words: dict[str, str]) -> list[
 
 
 def _dataset(name: str) -> str:
-    return f"`{name}`: {escape(plugins.datasets[name].about)}"
+    return f"`{name}`: {escape(registry.datasets[name].about)}"
 
 
 def protocol_words(protocol: Protocol) -> str:
@@ -108,7 +108,7 @@ def _measure_words(one: Named) -> str:
     titles = " and ".join(output.title for output in one.outputs)
     words = [f"{escape(titles)}: {escape(one.metric.about)}"]
     if extractor := options.get("extractor"):
-        words.append(f"through {escape(plugins.extractors[extractor].about)}")
+        words.append(f"through {escape(registry.extractors[extractor].about)}")
     if one.metric.draws:
         words.append(f"over {one.n_fake:,} generated images")
     if "n_train" in options:
@@ -133,15 +133,15 @@ def _progress(rows: list[Row]) -> str:
 
 def _table(note: str, members: list[Row]) -> list[str]:
     """A table of the suite: what has a published value beside it, and what else was measured."""
-    notes, keys = Footnotes(), comparison.published_keys(members)
+    notes, keys = Footnotes(), published_tables.published_keys(members)
     others = [output for output in outputs_of(members) if output.key not in keys]
-    blocks = [block for key in keys for block in comparison.compared(members, key, notes)]
+    blocks = [block for key in keys for block in published_tables.compared(members, key, notes)]
     if keys and others:
         blocks.append("Measured besides, without a published value:")
     if others:
         blocks.append(_measured_only(members, others, notes))
     derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.derived for row in members) else []
-    below = [*notes.lines(), *derived, *comparison.sources(members)]
+    below = [*notes.lines(), *derived, *published_tables.sources(members)]
     return [escape(note), *blocks, "\n".join(below)]
 
 
@@ -150,7 +150,7 @@ def _measured_only(members: list[Row], outputs: "list[Output]", notes: Footnotes
     header = ["Method", *(f"{escape(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
     body = [
         [
-            escape(text.label(row)) + notes.mark(*comparison.row_notes(row)),
+            escape(text.label(row)) + notes.mark(*published_tables.row_notes(row)),
             *(_measured(row.results.get(o.key), (row.label, o.key) in best) for o in outputs),
             str(row.counts),
         ]
@@ -252,8 +252,8 @@ def _section(heading: str, body: list[str]) -> list[str]:
 
 
 def _modes(tables: dict[str, list[Row]], drawn: Collection[str]) -> list[str]:
-    picture = _figure("modes.png", drawn, "Images of each mode, the most frequent first", modes_page.CAPTION)
-    return [*picture, *modes_page.shares(tables)]
+    picture = _figure("modes.png", drawn, "Images of each mode, the most frequent first", modes.CAPTION)
+    return [*picture, *modes.shares(tables)]
 
 
 _BESIDES = "Metrics without a published value, of the tables that have too many for the main figure; drawn as there."
@@ -293,6 +293,6 @@ def _any_published(rows: list[Row]) -> bool:
 
 def _samples(rows: list[Row]) -> str:
     caption = "Real images, and each method's images from fixed latents at the end of its first training."
-    if any(plugins.datasets[row.spec.dataset].stacked == 3 for row in rows):
+    if any(registry.datasets[row.spec.dataset].stacked == 3 for row in rows):
         caption += " The three digits of an image are its red, green and blue channels, so they overlap."
     return caption

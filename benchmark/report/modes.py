@@ -1,165 +1,61 @@
-"""The histograms of modes: how many images each method has of each, the most frequent mode first."""
+"""What the histograms of modes say in words: which places of each axis, such as digits of a channel, are rare."""
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.report import figures, layout
-from benchmark.report.figures import FAINT, FRAME, HEAD, INK, SMALL, TITLE, Style, label, style_of
-from benchmark.report.histograms import Histogram, even, histograms, ranked
-from benchmark.report.layout import EDGE, Entry, Page, Ticks
-from benchmark.report.panels import COLUMNS, Tables
+from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.mode_counts import Histogram, histograms
+from benchmark.report import text
+from benchmark.report.text import escape, grid
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from benchmark.evaluation.metrics.base import Bins
 
-PANEL = 2.1  # inches
-FOOT = 0.55  # inches below it, of labels and gap
-GAP = 0.2  # inches between a panel and the labels of the next
-OVER = 0.14  # inches by which the label of the last tick reaches over a panel, at most
-SPENT = 0.06  # inches between a panel and its labels
-NAME = 2.4  # inches of a method's name in a key, at most
-LEAST = 0.7  # images at the foot of the axis: less than the one that a mode has which is there at all
-DECADES = 1000  # images from which on there is a tick at every power of ten only
-ROOM = 1.3  # of the highest count is the top of the axis
-MARKED = 8  # markers on a curve
-EVEN: dict[str, Any] = {"color": FAINT, "linestyle": (0, (4, 2)), "linewidth": 1.4}
+NAMED = 3  # places that are named together
+
+CAPTION = (
+    "Images of each mode, by its rank among the modes of the same training: line, the mean over the seeds that"
+    " finished; band, from the lowest to the highest of them. Where a line falls to the foot of its panel, modes begin"
+    " to be missing. Dashed: samples of a generator that makes all modes alike, whose counts differ by chance."
+)
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One histogram with its headings, and the axes that it shares with others of the same bins and samples."""
-
-    of: Histogram
-    heads: tuple[str, str]  # the title of the table, and what is counted
-    highest: float
-    across: Ticks
-    down: Ticks
-
-    @property
-    def lead(self) -> float:
-        """Inches of the headings."""
-        title, words = self.heads
-        return layout.height(title, TITLE) * 1.08 + layout.height(words, HEAD) + 0.07
-
-
-def modes(tables: Tables, said: str = "") -> "Figure | None":
-    """Images against the rank of their mode, a panel per table and measure that counts; None without any count.
-
-    `said`: at the top.
-    """
+def shares(tables: dict[str, list[Row]]) -> list[str]:
+    """For each row and axis of the modes, the share of its rarest and its most frequent place, over all seeds."""
     found = histograms(tables)
-    if not found:
-        return None
-    chosen = figures.styles(tables)
-    counts = Counter(one.table for one in found).values()
-    columns = layout.columns(counts if max(counts) > 1 else [len(found)], COLUMNS)
-    pitch = (layout.WIDTH - 2 * EDGE - OVER + GAP) / columns
-    panels = _panels(found, pitch - GAP)
-    labels = max(panel.down.widest for panel in panels) + SPENT
-    groups = groupby(panels, lambda panel: panel.of.table)
-    lines = layout.rows_of_groups((list(group) for _, group in groups), columns)
-    key = layout.flow(_key(found, chosen), SMALL, layout.WIDTH - 2 * EDGE)
-    lead = 0.25 if said else 0.0
-    page = Page(2 * EDGE + lead + layout.key_height(key, SMALL) + 0.08 + sum(map(_tall, lines)))
-    page.words(EDGE, EDGE, said, HEAD, color=INK)
-    page.key(EDGE, EDGE + lead, key, SMALL, INK)
-    top = EDGE + lead + layout.key_height(key, SMALL) + 0.08
-    for line in lines:
-        heads = max(panel.lead for panel in line)
-        for column, panel in enumerate(line):
-            left, (title, words) = EDGE + labels + column * pitch, panel.heads
-            below = top + heads - 0.07 - layout.height(words, HEAD)
-            page.words(left, below - layout.height(title, TITLE) * 1.08, title, TITLE, weight="bold")
-            page.words(left, below, words, HEAD)
-            axes = page.axes(left, top + heads, pitch - GAP - labels, PANEL)
-            _draw(axes, panel, chosen)
-        top += _tall(line)
-    return page.figure
+    blocks = []
+    for bins in dict.fromkeys(one.bins for one in found):
+        of = [one for one in found if one.bins == bins]
+        header = ["Table", "Method", *(escape(name.capitalize()) for name, _ in bins.axes)]
+        body = [_line(one, row, counts) for one in of for row, counts in one.counts]
+        blocks += [grid(header, body, "l" * len(header)), _reading(bins)]
+    return blocks
 
 
-def _tall(line: Sequence[Panel]) -> float:
-    return max(panel.lead for panel in line) + PANEL + FOOT
+def _line(one: Histogram, row: Row, counts: np.ndarray) -> list[str]:
+    cube = counts.sum(0).reshape(one.bins.shape)
+    axes = range(cube.ndim)
+    ends = [_ends(cube.sum(tuple(other for other in axes if other != axis))) for axis in axes]
+    table = ", ".join(filter(None, (one.table, one.words)))
+    return [escape(table), escape(text.label(row)), *ends]
 
 
-# --- what is drawn ---------------------------------------------------------------------------------------
+def _ends(images: np.ndarray) -> str:
+    """`8.1 % (4) – 12.3 % (1)`: the rarest place and the most frequent one."""
+    low, high = images.min(), images.max()
+    least = f"{100 * low / images.sum():.1f} %" if low else "0 %"
+    return f"{least} ({_places(images == low)}) – {100 * high / images.sum():.1f} % ({_places(images == high)})"
 
 
-def _panels(found: list[Histogram], inches: float) -> list[Panel]:
-    highest: dict[tuple[object, int], float] = {}
-    for one in found:
-        top = max(even(one.n_fake, one.bins.count)[0], *(counts.max() for _, counts in one.counts))
-        highest[one.bins, one.n_fake] = max(float(top), highest.get((one.bins, one.n_fake), 0.0))
-    panels = []
-    for one in found:
-        top = ROOM * highest[one.bins, one.n_fake]
-        down = _images(top)
-        width = inches - down.widest - SPENT
-        across = layout.ticks(_ranks(one), width)
-        heads = layout.wrap(one.table, TITLE, width, 2, bold=True), layout.wrap(_words(one), HEAD, width, 2)
-        panels.append(Panel(one, heads, top, across, down))
-    return panels
+def _places(among: np.ndarray) -> str:
+    places = np.flatnonzero(among)
+    return ", ".join(map(str, places)) if len(places) <= NAMED else f"{len(places)} of {len(among)}"
 
 
-def _words(one: Histogram) -> str:
-    each = layout.number(float(f"{one.n_fake / one.bins.count:.3g}"))
-    return ", ".join(filter(None, (f"images of each mode, of {one.n_fake:,}; {each} each if even", one.words)))
-
-
-def _images(top: float) -> Ticks:
-    if top < DECADES:
-        return layout.ticks((LEAST, top), PANEL, log=True, upright=True)
-    places = [10.0**power for power in range(int(math.log10(top)) + 1)]
-    return Ticks(places, list(map(layout.number, places)))
-
-
-def _ranks(one: Histogram) -> tuple[float, float]:
-    return 0.0, one.bins.count * 1.02
-
-
-def _key(found: list[Histogram], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:
-    drawn = {(row.spec.method, row.label): row for one in found for row, _ in one.counts}
-    entries = [Entry(label(row, SMALL, NAME, 1), style_of(row, chosen).line) for row in drawn.values()]
-    return [*entries, Entry("samples of an even generator", EVEN)]
-
-
-# --- drawing ---------------------------------------------------------------------------------------------
-
-
-def _draw(axes: "Axes", panel: Panel, chosen: Mapping[tuple[str, str], Style]) -> None:
-    from matplotlib.lines import Line2D
-
-    one = panel.of
-    axes.set_yscale("log")
-    axes.set_xlim(*_ranks(one))
-    axes.set_ylim(LEAST, panel.highest)
-    ranks = np.arange(1, one.bins.count + 1)
-    axes.add_artist(Line2D(ranks, _drawn(even(one.n_fake, one.bins.count)), **EVEN, zorder=1.5))
-    often = max(1, one.bins.count // MARKED)
-    for place, (row, counts) in enumerate(one.counts):
-        style, images = style_of(row, chosen), ranked(counts)
-        _band(axes, ranks, images, style)
-        start = (2 * place + 1) * often // (2 * len(one.counts))  # each a little further, so that none hides another
-        look = {**style.line, "linewidth": 1.3, "markersize": 3.5, "markevery": (start, often)}
-        axes.add_artist(Line2D(ranks, _drawn(images.mean(0)), **look))
-    layout.draw_frame(axes, panel.across, panel.down, FRAME)
-    words = "rank of the mode, the most frequent first"
-    axes.text(0.5, -0.32 / PANEL, words, transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
-
-
-def _band(axes: "Axes", ranks: np.ndarray, images: np.ndarray, style: Style) -> None:
-    """From the lowest to the highest seed."""
-    low, high = _drawn(images.min(0)), _drawn(images.max(0))
-    axes.fill_between(ranks, low, high, color=style.colour, alpha=0.18, linewidth=0)
-
-
-def _drawn(images: np.ndarray) -> np.ndarray:
-    """The same, with a place on a logarithmic axis for none: below its foot, where a line is out of sight."""
-    seen: np.ndarray = np.maximum(images, LEAST / 2)
-    return seen
+def _reading(bins: "Bins") -> str:
+    alike = " or ".join(f"{100 / places:g} %" for places in dict.fromkeys(bins.shape))
+    return (
+        f"The shares of the rarest {bins.place} and of the most frequent one, among all images of a row's finished"
+        f" seeds. {alike} each would be even; 0 % are never made."
+    )

@@ -1,238 +1,126 @@
-"""What differences are made of: how far a number moves when only one thing changes.
-
-That thing is the seed of a training, the draw of samples, or one entry of a measure (its codec, its extractor). Values
-of different rows are never pooled as they are: only what they do within a row, or within a trial.
-"""
+"""What differences are made of, as a section of the report."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import combinations
-from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from benchmark.differences import Change, changes
-from benchmark.measures import Named, named
-from benchmark.report.statistics import around, deviation
-from benchmark.report.tables import Row
-from benchmark.store import TrialRecord
+from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.noise import Part, Scatter, Sources, Variant, parts
+from benchmark.report.text import escape, grid
 
-if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.metrics.base import Landmark, Output
-
-Key = tuple[str, int]  # the label of a measure, and which of its outputs
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Values that differ by chance alone within each of their groups: seeds of a row, or draws of a trial."""
-
-    groups: tuple[tuple[float, ...], ...]
-
-    @property
-    def counted(self) -> list[tuple[float, ...]]:
-        """The groups that tell anything: of two values at least, and all of them numbers."""
-        return [group for group in self.groups if len(group) > 1 and all(map(math.isfinite, group))]
-
-    @property
-    def degrees(self) -> int:
-        """Degrees of freedom of the pooled deviation."""
-        return sum(len(group) - 1 for group in self.counted)
-
-    @cached_property
-    def deviation(self) -> float | None:
-        """The pooled sample standard deviation: the root of the groups' mean variance, each weighted by its degrees of
-        freedom. None where no group tells anything.
-        """
-        if not self.degrees:
-            return None
-        weighted = (math.sqrt(len(group) - 1) * stdev(group) for group in self.counted)
-        return math.hypot(*weighted) / math.sqrt(self.degrees)
-
-    @property
-    def most(self) -> int:
-        """How many values the largest group has."""
-        return max(map(len, self.groups), default=0)
+ABOUT = (
+    "How far a number moves when one thing alone changes. *Training*: the standard deviation over seeds, pooled over"
+    " rows as if it were the same in all of them; it contains the drawing of samples. *Drawing of samples*: that over"
+    " draws from one training, pooled over trials. *df*: degrees of freedom. *Told apart*: by the pooled deviation of"
+    " training, for one pair of rows; of many pairs some look different by chance."
+)
+PAIRED = (
+    " *a − b*: the same samples of each trial measured both ways, the mean difference ± its standard deviation over"
+    " trials; its size is the root mean square."
+)
+DECIMALS = 6  # at most: what is smaller is shown as 0
 
 
-@dataclass(frozen=True)
-class Shift:
-    """Differences between two measures of the same samples, one per trial; at least one."""
+def section(tables: Mapping[str, list[Row]]) -> list[str]:
+    """A grid for each table in which any noise was measured; nothing where there is none.
 
-    differences: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean paired difference."""
-        return mean(self.differences)
-
-    @property
-    def deviation(self) -> float | None:
-        """The sample standard deviation of the differences; None for one trial."""
-        return deviation(list(self.differences))
-
-    @property
-    def size(self) -> float:
-        """Root mean square: how far the change moves a number, whichever way."""
-        return math.hypot(*self.differences) / math.sqrt(len(self.differences))
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Two measures of one metric that differ in one entry. `change`: from `first` to `second`."""
-
-    first: Named
-    second: Named
-    change: Change
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What one output's differences are made of, in its unit.
-
-    `drawing`: None for a metric that looks at no samples. `means`: of the rows whose trials all gave numbers. `shifts`:
-    position of a variant of its measure -> what it does to this output; None where no trial has both numbers.
+    Rows of other data or of another protocol than those above them have a grid to themselves.
     """
-
-    output: "Output"
-    training: Scatter
-    drawing: Scatter | None
-    landmark: "Landmark | None"
-    means: tuple[float, ...]
-    shifts: dict[int, Shift | None]
-
-    @property
-    def known(self) -> bool:
-        """Whether any noise was measured, or the effect of any variant."""
-        drawn = self.drawing.deviation if self.drawing else None
-        return any(self.shifts.values()) or self.training.deviation is not None or drawn is not None
-
-    @property
-    def seeds(self) -> int:
-        """The fewest seeds of a row that tells of the noise of training; 0 without one."""
-        return min(map(len, self.training.counted), default=0)
-
-    @property
-    def resolution(self) -> float | None:
-        """How far the means of two rows must lie apart to be told apart.
-
-        That is the half-width of the 95 % t-interval of the difference of two means over `seeds` trainings each, from
-        the pooled deviation. None where that is not known or 0: seeds that agree by chance resolve nothing.
-        """
-        spread = self.training.deviation
-        if not spread:
-            return None
-        return around(0.0, spread * math.sqrt(2 / self.seeds), self.training.degrees)[1]
+    blocks, paired = [], False
+    for title, members in tables.items():
+        for part in parts(members):
+            sources = part.sources
+            if not any(one.known for one in sources):
+                continue
+            some = "" if len(part.rows) == len(members) else f": {', '.join(row.label for row in part.rows)}"
+            heading = [f"**{escape(title + some)}**"] if len(tables) > 1 or some else []
+            blocks += [*heading, _grid(part, sources), "\n".join(_sentence(part, one) for one in sources if one.known)]
+            paired = paired or bool(part.variants)
+    return [ABOUT + PAIRED * paired, *blocks] if blocks else []
 
 
-@dataclass
-class Part:
-    """Rows of one table that were measured alike; `measures`: label -> each measure that some of them have."""
+def _grid(part: Part, sources: Sequence[Sources]) -> str:
+    lines = {
+        "Training": [_scattered(one.training, "seed", one) for one in sources],
+        "Drawing of samples": [_scattered(one.drawing, "draw", one) if one.drawing else "–" for one in sources],
+        **{
+            _explained(variant): [_shifted(one, place) for one in sources]
+            for place, variant in enumerate(part.variants)
+        },
+        "The best that can be shown": [escape(one.landmark.words) if one.landmark else "–" for one in sources],
+        "For scale: the means of the rows": [_range(one) for one in sources],
+    }
+    body = [[name, *cells] for name, cells in lines.items() if any(cell != "–" for cell in cells)]
+    return grid(["", *(escape(one.output.title) for one in sources)], body, "l" + "r" * len(sources))
 
-    rows: list[Row]
-    measures: dict[str, Named] = field(default_factory=dict)
 
-    def takes(self, row: Row) -> bool:
-        """Whether the numbers of a row mean the same as those of its rows."""
-        first, own = self.rows[0].spec, {one.label: one for one in named(row.spec.protocol)}
-        return (
-            first.dataset == row.spec.dataset
-            and first.protocol.sample_batch == row.spec.protocol.sample_batch
-            and first.protocol.batch_norm == row.spec.protocol.batch_norm
-            and all(self.measures.get(label, one) == one for label, one in own.items())
+def _paired(variant: Variant) -> str:
+    return f"`{variant.second.label}` − `{variant.first.label}`"
+
+
+def _explained(variant: Variant) -> str:
+    """`modes_raw` − `modes`: codec none, not jpeg."""
+    key = variant.change.key.rpartition(".")[2]
+    return f"{_paired(variant)}: {escape(f'{key} {variant.change.other}, not {variant.change.one}')}"
+
+
+def _scattered(of: Scatter, word: str, one: Sources) -> str:
+    """`word`: for one value of a group, `seed` or `draw`."""
+    if of.deviation is None:
+        return f"not known: one {word}" if of.most < 2 else "not known: some are no numbers"
+    trials = sum(map(len, of.counted)) if word == "seed" else len(of.counted)
+    return f"{_number(of.deviation, one)} ({_trials(trials)}, {of.degrees} df)"
+
+
+def _shifted(one: Sources, place: int) -> str:
+    if place not in one.shifts:
+        return "–"
+    shift = one.shifts[place]
+    if shift is None:
+        return "not known: no trial has both"
+    spread = shift.deviation
+    places = decimals(spread or shift.mean, one.output.digits)
+    shown = f"{shift.mean:+z.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
+    return f"{shown} ({_trials(len(shift.differences))})"
+
+
+def _range(one: Sources) -> str:
+    if not one.means:
+        return "–"
+    low, high, digits = min(one.means), max(one.means), one.output.digits
+    if len(one.means) == 1:
+        return f"{low:.{digits}f} (1 row)"
+    return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.means)} rows)"
+
+
+def _sentence(part: Part, one: Sources) -> str:
+    """Which source is the largest, and which differences of rows the seeds can tell from chance."""
+    sizes = {"training": one.training.deviation, "drawing of samples": one.drawing.deviation if one.drawing else None}
+    sizes |= {_paired(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    words = []
+    if len(known) > 1:
+        name = max(known, key=lambda source: known[source])
+        words.append(f"moved most by {name} ({_number(known[name], one)})")
+    if one.resolution is None:
+        words.append("which differences of rows are more than chance is not known")
+    else:
+        words.append(
+            f"means over {one.seeds} seeds are told apart from a difference of {_number(one.resolution, one)} on (the"
+            " half-width of its 95 % t-interval)"
         )
-
-    def add(self, row: Row) -> None:
-        """One more row."""
-        self.rows.append(row)
-        for one in named(row.spec.protocol):
-            self.measures.setdefault(one.label, one)
-
-    @property
-    def variants(self) -> list[Variant]:
-        """All pairs of measures of one metric that differ in exactly one entry."""
-        pairs = combinations(self.measures.values(), 2)
-        changed = ((one, other, _changes(one, other)) for one, other in pairs)
-        return [Variant(one, other, found[0]) for one, other, found in changed if len(found) == 1]
-
-    @property
-    def records(self) -> list[list[TrialRecord]]:
-        """The finished trials of each row, and of two rows of the same trials once."""
-        alike = {tuple(trial.spec.trial_id for trial in row.trials): row for row in self.rows}
-        return [[t.record for t in row.trials if t.record and t.status == "finished"] for row in alike.values()]
-
-    @property
-    def sources(self) -> list[Sources]:
-        """One for each output of the measures that are no variants of an earlier one."""
-        records, variants = self.records, self.variants
-        heads = _heads(self.measures, variants)
-        return [
-            _sources(one, place, records, [v if heads[v.first.label] == one.label else None for v in variants])
-            for one in self.measures.values()
-            if heads[one.label] == one.label
-            for place in range(len(one.outputs))
-        ]
+    return f"- **{escape(one.output.title)}**: {'; '.join(words)}."
 
 
-def parts(members: Iterable[Row]) -> list[Part]:
-    """The rows of a table by what their numbers mean: one part, unless rows have protocols of their own."""
-    found: list[Part] = []
-    for row in members:
-        part = next((part for part in found if part.takes(row)), None)
-        if part is None:
-            part = Part([])
-            found.append(part)
-        part.add(row)
-    return found
+def _trials(n: int) -> str:
+    return f"{n:,} trial{'' if n == 1 else 's'}"
 
 
-def _changes(one: Named, other: Named) -> list[Change]:
-    if one.measure.metric != other.measure.metric or len(one.outputs) != len(other.outputs):
-        return []
-    return changes(one.measure.model_dump(mode="json"), other.measure.model_dump(mode="json"))
+def _number(value: float, one: Sources) -> str:
+    return f"{value:.{decimals(value, one.output.digits)}f}"
 
 
-def _heads(labels: Iterable[str], variants: Iterable[Variant]) -> dict[str, str]:
-    """Label -> the earliest measure that it is a variant of, or a variant of a variant of, or itself."""
-    heads = {label: label for label in labels}
-    for variant in variants:  # in the order of the protocol: the head of the first is known
-        if heads[variant.second.label] == variant.second.label:
-            heads[variant.second.label] = heads[variant.first.label]
-    return heads
-
-
-def _sources(
-    one: Named, place: int, records: Sequence[Sequence[TrialRecord]], variants: Sequence[Variant | None]
-) -> Sources:
-    """`records`: of each row. `variants`: None in the place of what is a variant of other measures."""
-    output = one.outputs[place]
-    every = [record for row in records for record in row]
-    seeds = tuple(tuple(r.metrics[output.key] for r in row if output.key in r.metrics) for row in records)
-    draws = tuple(_draws(record, output.key) for record in every)
-    return Sources(
-        output=output,
-        training=Scatter(seeds),
-        drawing=Scatter(draws) if one.metric.draws else None,
-        landmark=one.landmarks.get(output.key),
-        means=tuple(mean(values) for values in seeds if values and all(map(math.isfinite, values))),
-        shifts={number: _shift(variant, place, every) for number, variant in enumerate(variants) if variant},
-    )
-
-
-def _draws(record: TrialRecord, key: str) -> tuple[float, ...]:
-    return tuple(draw[key] for draw in (record.metrics, *record.redraws) if key in draw)
-
-
-def _shift(variant: Variant, place: int, records: Iterable[TrialRecord]) -> Shift | None:
-    """What the change does to an output, over the trials that have both numbers."""
-    first, second = (one.outputs[place].key for one in (variant.first, variant.second))
-    found = tuple(_paired(records, first, second))
-    return Shift(found) if found else None
-
-
-def _paired(records: Iterable[TrialRecord], first: str, second: str) -> Iterator[float]:
-    for record in records:
-        difference = record.metrics.get(second, math.nan) - record.metrics.get(first, math.nan)
-        if math.isfinite(difference):
-            yield difference
+def decimals(value: float, least: int) -> int:
+    """How many to show: `least`, and so many that two figures are seen of a small number."""
+    if not value:
+        return least
+    return max(least, min(DECIMALS, 1 - math.floor(math.log10(abs(value)))))

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from itertools import starmap
 from typing import Any
 
-from benchmark import plugins
-from benchmark.cells import Cell
-from benchmark.measures import extractors_of, named
+from benchmark.analysis.leaderboard import Row
+from benchmark.config.cells import Cell
+from benchmark.config.suite import Suite
+from benchmark.core import registry
+from benchmark.core.protocol import extractors_of, named
+from benchmark.core.spec import Average, Optimizer, TrialSpec
 from benchmark.report import text
-from benchmark.report.tables import Row
 from benchmark.report.text import escape, grid
-from benchmark.spec import Average, Optimizer, TrialSpec
-from benchmark.store import TrialRecord
-from benchmark.suite import Suite
+from benchmark.store.records import TrialRecord
 
 HASH_DIGITS = 12
 NAMED_TRIALS = 3  # of those that something happened to
@@ -80,7 +80,7 @@ def instruments(rows: Iterable[Row]) -> list[str]:
     notes = dict.fromkeys(note for one in measures for note in one.metric.notes(one.options, one.n_fake).items())
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
     used = dict.fromkeys(name for row in rows for name in extractors_of(row.spec.protocol))
-    titles = {k: v for name in used for k, v in plugins.extractors[name].fact_titles.items()}
+    titles = {k: v for name in used for k, v in registry.extractors[name].fact_titles.items()}
     for name, seen in _facts(rows).items():
         values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
         lines.append(f"- **Instrument**: {escape(titles.get(name, name.replace('_', ' ')))} {values}.")

@@ -5,11 +5,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from benchmark.papers import PublishedValue
-from benchmark.report.difference import Difference
-from benchmark.report.ordering import Pair, orderings
-from benchmark.report.tables import Result, Row, by_table, outputs_of
-from benchmark.suite import Suite
+from benchmark.analysis.equivalence import Difference
+from benchmark.analysis.leaderboard import Result, Row, by_table, outputs_of
+from benchmark.analysis.ordering import Pair, orderings
+from benchmark.config.published import PublishedValue
+from benchmark.config.suite import Suite
 
 FORMAT = 1  # raised when a key changes its meaning
 

@@ -4,10 +4,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.analysis.leaderboard import Row, best_keys, by_table, outputs_of
+from benchmark.analysis.verdicts import Verdict
+from benchmark.config.suite import Suite
 from benchmark.report import text
-from benchmark.report.tables import Row, best_keys, by_table, outputs_of
-from benchmark.report.verdicts import Verdict
-from benchmark.suite import Suite
 
 STYLES = {
     Verdict.REPRODUCED: "green",

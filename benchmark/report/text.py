@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from benchmark.papers import PublishedValue
-from benchmark.report.difference import Difference
-from benchmark.report.statistics import Interval
-from benchmark.report.tables import Result, Row, TotalCost
-from benchmark.report.verdicts import Verdict
+from benchmark.analysis.aggregate import Interval
+from benchmark.analysis.equivalence import Difference
+from benchmark.analysis.leaderboard import Result, Row, TotalCost
+from benchmark.analysis.verdicts import Verdict
+from benchmark.config.published import PublishedValue
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"

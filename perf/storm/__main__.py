@@ -25,9 +25,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmark import environment
-from benchmark.store import Store
-from benchmark.suite import Suite, load_suite
+from benchmark.config.suite import Suite, load_suite
+from benchmark.core import environment
+from benchmark.store.record_store import Store
 from perf.storm.comparison import differences, mirrored, reported
 from perf.storm.kills import Kill, Runner, schedule
 from perf.storm.processes import Server

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import checkpoint
-from benchmark.store import Store, TrialRecord
-from benchmark.suite import Suite
-from benchmark.workspace import Workspace
+from benchmark.config.suite import Suite
+from benchmark.store.record_store import Store
+from benchmark.store.records import TrialRecord
+from benchmark.store.workspace import Workspace
+from benchmark.training import checkpoint
 
 # What a record tells of its way to the result. All else must be the same.
 WAY = {"cost", "attempts", "events", "started", "finished"}

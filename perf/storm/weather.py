@@ -14,11 +14,11 @@ from math import inf
 from pathlib import Path
 from uuid import uuid4
 
-from benchmark.checkpoint import NUMBERED
-from benchmark.plan import make_plan
-from benchmark.suite import Suite
-from benchmark.view import lines_of
-from benchmark.workspace import Workspace
+from benchmark.config.suite import Suite
+from benchmark.execution.live_view import lines_of
+from benchmark.planning.plan import make_plan
+from benchmark.store.workspace import Workspace
+from benchmark.training.checkpoint import NUMBERED
 from perf.storm.kills import Kill, Runner
 from perf.storm.processes import MARK, POLL_SECONDS, ROOT, Command, Server, gone, marked, named, of_role
 

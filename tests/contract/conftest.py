@@ -1,8 +1,10 @@
+"""tests.contract.conftest"""
+
 import pytest
 
-from benchmark import plugins
+from benchmark.core import registry
 
 
-@pytest.fixture(params=list(plugins.methods))
+@pytest.fixture(params=list(registry.methods))
 def method_name(request):
     return request.param

@@ -5,10 +5,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from baselines.averages import MovingAverage
-from benchmark import checkpoint
-
-from .examples import CPU, advance, assert_equal, spec_of, trainer_of
+from baselines.common.ema import MovingAverage
+from benchmark.training import checkpoint
+from tests.support.examples import CPU, advance, assert_equal, spec_of, trainer_of
 
 
 def averaging(**average):

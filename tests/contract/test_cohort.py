@@ -6,10 +6,10 @@ In float64, where what is left is rounding: a wrong weight, stream, batch or sta
 import pytest
 import torch
 
-from benchmark import cohort, training
-from benchmark.cohort import Cohort
-
-from .examples import combinations, register_stand_ins, spec_of, trainer_of
+from benchmark.training import trainer as trainer_module
+from benchmark.training import vmapped
+from benchmark.training.vmapped import Cohort
+from tests.support.examples import combinations, register_stand_ins, spec_of, trainer_of
 
 STEPS = 3
 SEEDS = (3, 0, 5)
@@ -24,8 +24,8 @@ def _double(monkeypatch):
         low, high = image_range
         return images.double() * ((high - low) / 255) + low
 
-    monkeypatch.setattr(training, "to_range", to_range)
-    monkeypatch.setattr(cohort, "to_range", to_range)
+    monkeypatch.setattr(trainer_module, "to_range", to_range)
+    monkeypatch.setattr(vmapped, "to_range", to_range)
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -7,25 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import plugins
+from benchmark.core import registry
+from benchmark.core.errors import UserError
 from benchmark.data.base import open_prepared
-from benchmark.data.images import Images
-from benchmark.data.importing import import_files
-from benchmark.data.places import home, parts
-from benchmark.data.verify import verify
-from benchmark.errors import UserError
-
-from .examples import CPU, RAW_FILES
+from benchmark.data.raw.import_files import import_files
+from benchmark.data.raw.sources import home, parts
+from benchmark.data.raw.verify import verify
+from benchmark.data.sampler import Images
+from tests.support.examples import CPU, RAW_FILES
 
 
-@pytest.fixture(params=list(plugins.datasets))
+@pytest.fixture(params=list(registry.datasets))
 def name(request):
     return request.param
 
 
 @pytest.fixture
 def dataset(name):
-    return plugins.datasets[name]
+    return registry.datasets[name]
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_it_says_what_it_is(name, dataset):
 
 
 def test_some_network_makes_its_images(dataset):
-    assert any(dataset.shape in plugins.networks[network].shapes for network in plugins.networks)
+    assert any(dataset.shape in registry.networks[network].shapes for network in registry.networks)
 
 
 def test_prepared_arrays_are_bytes_with_labels_and_a_manifest(dataset, data_dir, tmp_path):

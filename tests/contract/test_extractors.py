@@ -4,23 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import plugins
+from benchmark.core import registry
 from benchmark.data.base import open_prepared
-from benchmark.extractors import digits
+from benchmark.evaluation.extractors import digits
+from tests.support.examples import CPU
 
-from .examples import CPU
-
-OFFLINE = [name for name in plugins.extractors if not plugins.extractors[name].fetched]
+OFFLINE = [name for name in registry.extractors if not registry.extractors[name].fetched]
 
 
 @pytest.fixture(params=OFFLINE, scope="module")
 def extractor_class(request):
-    return plugins.extractors[request.param]
+    return registry.extractors[request.param]
 
 
 @pytest.fixture(scope="module")
 def dataset(extractor_class):
-    ships = (d for d in map(plugins.datasets.__getitem__, plugins.datasets) if d.ships)
+    ships = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.ships)
     return next(d for d in ships if extractor_class.fits(d))
 
 
@@ -41,7 +40,7 @@ def images(dataset):
 
 
 def test_it_says_what_it_is(extractor_class, extractor):
-    assert plugins.extractors[extractor_class.name] is extractor_class
+    assert registry.extractors[extractor_class.name] is extractor_class
     assert extractor_class.about.strip()
     assert extractor_class.title.strip(), "only Inception goes without saying"
     assert extractor.identity.strip()

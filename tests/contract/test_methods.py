@@ -10,13 +10,13 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from baselines.averages import MovingAverage
-from baselines.base import Turn
+from baselines.common.ema import MovingAverage
+from baselines.common.method import Turn
 from baselines.networks.base import ConditionalBatchNorm
-from benchmark import checkpoint, plugins
-from benchmark.training import to_range
-
-from .examples import (
+from benchmark.core import registry
+from benchmark.data.sampler import to_range
+from benchmark.training import checkpoint
+from tests.support.examples import (
     BATCH,
     CPU,
     advance,
@@ -62,18 +62,18 @@ def weights(module):
 
 
 def test_every_method_and_every_network_is_tried():
-    assert {method for method, _, _ in COMBINATIONS} == set(plugins.methods)
+    assert {method for method, _, _ in COMBINATIONS} == set(registry.methods)
     tried = {(network, dataset) for _, network, dataset in COMBINATIONS}
-    assert {network for network, _ in tried} == set(plugins.networks)
-    for network in plugins.networks:
-        assert sum(name == network for name, _ in tried) >= len(plugins.networks[network].shapes)
+    assert {network for network, _ in tried} == set(registry.networks)
+    for network in registry.networks:
+        assert sum(name == network for name, _ in tried) >= len(registry.networks[network].shapes)
 
 
 # --- metadata and options ------------------------------------------------------------------------------
 
 
 def test_a_method_says_what_it_is(method_name):
-    method = plugins.methods[method_name]
+    method = registry.methods[method_name]
     assert re.fullmatch(r"[a-z][a-z0-9_]*", method_name)
     assert method.title.strip()
     assert method.about.strip()
@@ -86,11 +86,11 @@ def test_a_method_says_what_it_is(method_name):
 
 def test_titles_and_abouts_are_a_methods_own():
     for field in ("title", "about"):
-        assert len({getattr(plugins.methods[name], field) for name in plugins.methods}) == len(list(plugins.methods))
+        assert len({getattr(registry.methods[name], field) for name in registry.methods}) == len(list(registry.methods))
 
 
 def test_options_survive_json(method_name):
-    model = plugins.methods[method_name].Options
+    model = registry.methods[method_name].Options
     options = model.model_validate(smallest_options(model))
     dumped = options.model_dump(mode="json")
     assert model.model_validate(json.loads(json.dumps(dumped))) == options
@@ -98,7 +98,7 @@ def test_options_survive_json(method_name):
 
 
 def test_options_are_frozen_and_unknown_ones_are_refused(method_name):
-    model = plugins.methods[method_name].Options
+    model = registry.methods[method_name].Options
     options = smallest_options(model)
     with pytest.raises(ValidationError, match="Extra inputs"):
         model.model_validate(options | {"no_such_option": 1})
@@ -108,16 +108,16 @@ def test_options_are_frozen_and_unknown_ones_are_refused(method_name):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, "much", True])
 def test_numeric_options_refuse_what_is_no_weight(method_name, value):
-    model = plugins.methods[method_name].Options
+    model = registry.methods[method_name].Options
     for name, field in model.model_fields.items():
         if field.annotation is float:
             with pytest.raises(ValidationError):
                 model.model_validate(smallest_options(model) | {name: value})
 
 
-@pytest.mark.parametrize("network_name", list(plugins.networks))
+@pytest.mark.parametrize("network_name", list(registry.networks))
 def test_a_network_says_what_it_is(network_name):
-    network = plugins.networks[network_name]
+    network = registry.networks[network_name]
     assert network.about.strip()
     assert network.shapes
     assert all(len(shape) == 3 and min(shape) > 0 for shape in network.shapes)
@@ -132,9 +132,9 @@ def test_a_network_says_what_it_is(network_name):
 
 
 def test_a_network_without_encoder_says_so():
-    lacking = [n for n in plugins.networks if "encoder" not in plugins.networks[n].roles]
+    lacking = [n for n in registry.networks if "encoder" not in registry.networks[n].roles]
     for name in lacking:
-        network = plugins.networks[name]
+        network = registry.networks[name]
         options = network.Options.model_validate(smallest_options(network.Options))
         with pytest.raises(NotImplementedError, match="no encoder"):
             network(next(iter(network.shapes)), 12, options).encoder()
@@ -186,17 +186,19 @@ def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatc
 
 def plays(spec):
     losses = advance(trainer_of(spec), 2).mean_losses()
-    assert {name.partition("/")[0] for name in losses} == set(plugins.methods[spec.method].players)
+    assert {name.partition("/")[0] for name in losses} == set(registry.methods[spec.method].players)
     sampled(trainer_of(spec), 4)
 
 
-METHOD_SWITCHES = [(name, *switch) for name in plugins.methods for switch in switches(plugins.methods[name].Options)]
-NETWORK_SWITCHES = [(name, *switch) for name in plugins.networks for switch in switches(plugins.networks[name].Options)]
+METHOD_SWITCHES = [(name, *switch) for name in registry.methods for switch in switches(registry.methods[name].Options)]
+NETWORK_SWITCHES = [
+    (name, *switch) for name in registry.networks for switch in switches(registry.networks[name].Options)
+]
 
 
 @pytest.mark.parametrize(("name", "key", "value"), METHOD_SWITCHES)
 def test_every_switch_of_a_method_trains(name, key, value):
-    method = plugins.methods[name]
+    method = registry.methods[name]
     options = smallest_options(method.Options) | {key: value}
     problem = method.problem(options, BATCH, 1000)
     if problem:
@@ -222,7 +224,7 @@ def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
 
 
 def test_a_player_moves_its_own_parameters_and_no_others(spec):
-    for name in plugins.methods[spec.method].players:
+    for name in registry.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
         own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
         before = weights(trainer.method)
@@ -239,10 +241,10 @@ def test_every_parameter_of_a_player_gets_a_gradient(spec):
     that is 0, and so has a label that does not count: not here.
     """
     lively = {"loss": "log", "game": "non_saturating", "threshold": 0.0}
-    offered = plugins.methods[spec.method].Options.model_fields
+    offered = registry.methods[spec.method].Options.model_fields
     options = spec.options | {name: value for name, value in lively.items() if name in offered}
     spec = spec.model_copy(update={"options": options})
-    for name in plugins.methods[spec.method].players:
+    for name in registry.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
         exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, turn_of(trainer).real)
         advance(trainer, 1)
@@ -297,7 +299,7 @@ def test_players_cover_every_parameter_of_the_method(spec):
 
 def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
     trainer = trainer_of(spec)
-    shape = plugins.datasets[spec.dataset].shape
+    shape = registry.datasets[spec.dataset].shape
     latents, *conditions = trainer.method.generator_input(BATCH, trainer.rng)
     images = trainer.method.generator(latents, *conditions)
     low, high = trainer.image_range
@@ -355,7 +357,7 @@ def ways_to_sample():
     """Every method on small nets, and every other network and size with each way to draw what a generator is given."""
     chosen = {}
     for method, network, dataset in COMBINATIONS:
-        way = method if network == "mlp" else plugins.methods[method].generator_input
+        way = method if network == "mlp" else registry.methods[method].generator_input
         chosen.setdefault((network, dataset, way), (method, network, dataset))
     return list(chosen.values())
 
@@ -382,7 +384,7 @@ def test_samples_are_n_byte_images_and_the_first_are_the_same_however_many_are_m
     for n in (1, 3, 4, 6):
         images = sampled(trainer, n)
         assert images.dtype is torch.uint8
-        assert images.shape == (n, *plugins.datasets[sampling_spec.dataset].shape)
+        assert images.shape == (n, *registry.datasets[sampling_spec.dataset].shape)
         assert torch.equal(images, many[:n])
 
 

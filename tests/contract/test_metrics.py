@@ -10,18 +10,18 @@ import torch
 from pydantic import ValidationError
 
 from baselines.networks.base import Judgement
-from benchmark import measuring, plugins
+from benchmark.core import registry
+from benchmark.core.protocol import named
+from benchmark.core.spec import Protocol
 from benchmark.data.base import Arrays, Prepared, open_prepared
-from benchmark.measures import named
-from benchmark.measuring import Gauge, Instruments
-from benchmark.metrics.base import DiscriminatorMetric, Real, SampleMetric
-from benchmark.spec import Protocol
-
-from .examples import CPU
+from benchmark.evaluation.metrics.base import DiscriminatorMetric, Real, SampleMetric
+from benchmark.evaluation.references import Instruments, prepare
+from benchmark.evaluation.sample_evaluator import Gauge
+from tests.support.examples import CPU
 
 SAMPLES = 150
-OF_SAMPLES = [name for name in plugins.metrics if issubclass(plugins.metrics[name], SampleMetric)]
-OF_DISCRIMINATORS = [name for name in plugins.metrics if issubclass(plugins.metrics[name], DiscriminatorMetric)]
+OF_SAMPLES = [name for name in registry.metrics if issubclass(registry.metrics[name], SampleMetric)]
+OF_DISCRIMINATORS = [name for name in registry.metrics if issubclass(registry.metrics[name], DiscriminatorMetric)]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def instruments(tmp_path_factory):
 
 @pytest.fixture(params=OF_SAMPLES, scope="module")
 def metric_class(request):
-    return plugins.metrics[request.param]
+    return registry.metrics[request.param]
 
 
 def small(metric_class, extractor):
@@ -43,8 +43,8 @@ def small(metric_class, extractor):
 @pytest.fixture(scope="module")
 def chosen(metric_class):
     """The first dataset that ships and extractor without a download that the metric can be measured with."""
-    for dataset in (d for d in map(plugins.datasets.__getitem__, plugins.datasets) if d.ships):
-        for name in (n for n in plugins.extractors if not plugins.extractors[n].fetched):
+    for dataset in (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.ships):
+        for name in (n for n in registry.extractors if not registry.extractors[n].fetched):
             options = small(metric_class, name)
             if metric_class.problem(options, dataset, SAMPLES) is None:
                 return dataset, options
@@ -74,7 +74,7 @@ def protocol(metric_class, options):
 
 @pytest.fixture(scope="module")
 def instrument(protocol, dataset, prepared, instruments):
-    return measuring.prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None)
+    return prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def images(dataset):
 
 
 def test_every_metric_is_of_one_kind():
-    assert sorted(OF_SAMPLES + OF_DISCRIMINATORS) == sorted(plugins.metrics)
+    assert sorted(OF_SAMPLES + OF_DISCRIMINATORS) == sorted(registry.metrics)
 
 
 def test_it_says_what_it_measures(metric_class, options):
@@ -98,7 +98,7 @@ def test_it_says_what_it_measures(metric_class, options):
 
 
 def assert_described(metric_class, options):
-    assert plugins.metrics[metric_class.name] is metric_class
+    assert registry.metrics[metric_class.name] is metric_class
     assert metric_class.about.strip()
     outputs = metric_class.outputs(options)
     keys = [output.key for output in outputs]
@@ -117,8 +117,8 @@ def test_the_name_of_every_output_says_which_extractor_it_means(metric_class):
     """
     default = metric_class.Options().extractor
     plain = {output.key for output in metric_class.outputs(metric_class.Options())}
-    same = {name for name in plugins.extractors if issubclass(plugins.extractors[name], plugins.extractors[default])}
-    for name in set(plugins.extractors) - same:
+    same = {name for name in registry.extractors if issubclass(registry.extractors[name], registry.extractors[default])}
+    for name in set(registry.extractors) - same:
         with suppress(ValidationError):  # it takes its own extractor only
             options = metric_class.Options.model_validate({"extractor": name})
             assert not {output.key for output in metric_class.outputs(options)} & plain, name
@@ -131,7 +131,7 @@ def test_every_option_says_where_its_default_is_from(metric_class):
 
 def test_preparing_again_does_nothing(protocol, dataset, prepared, instrument, instruments):
     before = {path: path.stat().st_mtime_ns for path in instruments.rglob("*")}
-    assert measuring.prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None) == instrument
+    assert prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None) == instrument
     assert {path: path.stat().st_mtime_ns for path in instruments.rglob("*")} == before
 
 
@@ -231,12 +231,12 @@ class Pooled:
 
 @pytest.fixture(params=OF_DISCRIMINATORS, scope="module")
 def examining(request):
-    return plugins.metrics[request.param]
+    return registry.metrics[request.param]
 
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
-    dataset = plugins.datasets["synthetic_32"]
+    dataset = registry.datasets["synthetic_32"]
     return dataset, open_prepared(dataset.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data")))
 
 
@@ -270,8 +270,8 @@ def test_a_reduced_scale_looks_at_fewer_images_through_the_discriminator(examini
 
 
 def test_it_applies_to_some_methods_and_says_so_without_building_any(examining):
-    assert {examining.applies(plugins.methods[name]) for name in plugins.methods} <= {True, False}
-    assert any(examining.applies(plugins.methods[name]) for name in plugins.methods)
+    assert {examining.applies(registry.methods[name]) for name in registry.methods} <= {True, False}
+    assert any(examining.applies(registry.methods[name]) for name in registry.methods)
 
 
 def test_a_dataset_that_ships_serves_it(examining, few, synthetic):
@@ -311,6 +311,6 @@ def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
     options = few.model_dump(mode="json")
     protocol = Protocol.model_validate({"measures": {examining.name: {"options": options}}})
     assert [one.n_fake for one in named(protocol)] == [0]
-    found = measuring.prepare(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
+    found = prepare(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
     assert found == Instruments(extractors={}, references={})
     assert Gauge(protocol, found, CPU).measure([]) == ({}, {})

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import checkpoint, trial
-from benchmark.measures import outputs
-from benchmark.measuring import Instruments, Look
-from benchmark.trial import Job, Stop
-
-from .examples import CPU, assert_equal, random_images, spec_of
+from benchmark.core.protocol import outputs
+from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.sample_evaluator import Look
+from benchmark.training import checkpoint
+from benchmark.trials import runner
+from benchmark.trials.job import Job, Stop
+from tests.support.examples import CPU, assert_equal, random_images, spec_of
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
 PLACES = (  # step, whether anything was measured before, and which report of those
@@ -56,10 +57,10 @@ class Scale:
 def spec(method_name, monkeypatch):
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
-    monkeypatch.setattr(trial, "open_prepared", lambda _: prepared)
-    monkeypatch.setattr(trial, "Gauge", Scale)
-    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
-    monkeypatch.setattr(trial, "SHEET", 12)
+    monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
+    monkeypatch.setattr(runner, "Gauge", Scale)
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
+    monkeypatch.setattr(runner, "SHEET", 12)
     return made
 
 
@@ -98,12 +99,12 @@ def last(job: Job):
 
 def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
     whole, parts = job_of(spec, tmp_path / "whole"), job_of(spec, tmp_path / "parts")
-    undisturbed = trial.run(whole, lambda _: None)
+    undisturbed = runner.run(whole, lambda _: None)
     assert undisturbed.status == "finished", undisturbed.error
     report, stops, record = stopped_at(PLACES), 0, None
     while record is None:
         try:
-            record = trial.run(parts, report)
+            record = runner.run(parts, report)
         except Stop:
             stops += 1
     assert stops == len(PLACES)

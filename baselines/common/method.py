@@ -1,0 +1,169 @@
+"""The method contract: an ordered list of players and one loss per player.
+
+The training loop is the same for every GAN: draw the player's own batch, ask the method for that player's
+loss, step that player. A reader of a method's file should recognise the paper's equations.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from baselines.common import random_streams
+from baselines.common.random_streams import Rng
+from baselines.networks.base import Judgement, Network
+from baselines.networks.layers.memory_format import has_gradient
+
+
+class Options(BaseModel):
+    """A method's named switches and weights; every field is part of the trial's identity.
+
+    The description of a field says where its default stands: an equation, or a line of code.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a player may draw on in its turn.
+
+    `real`: (N, C, H, W) images in the network's range. `progress`: share of the training done, in [0, 1).
+    `rng`: the trial's random stream; every random number of a loss must come from it. `labels`: (N,) manual labels of
+    `real`, -1 where none is given; None for methods that use none. Into `watched` a loss may put scalars that are to
+    be recorded beside its terms; they must need no gradient.
+    """
+
+    real: Tensor
+    progress: float
+    rng: Rng
+    labels: Tensor | None = None
+    watched: dict[str, Tensor] = field(default_factory=dict)
+
+    def scheduled(self, weight: Callable[[float], float]) -> float | Tensor:
+        """A weight that follows `progress`. Ask for it here: a step that is captured once and replayed keeps numbers
+        as they were, so there it is a scalar tensor, which is filled before each replay.
+        """
+        return weight(self.progress)
+
+    def given_labels(self) -> Tensor:
+        """The labels, for methods that use them."""
+        if self.labels is None:
+            raise ValueError("this method needs labels, and the turn has none")
+        return self.labels
+
+
+class Method(nn.Module, ABC):
+    """A GAN. Submodules and buffers are its whole state, saved and restored with the trial."""
+
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    year: ClassVar[int]
+    about: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+    players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
+    classes: ClassVar[int] = 0
+    basis: ClassVar[str] = "official-code"  # what the implementation follows; a tag of every run
+    names_rotations: ClassVar[bool] = False  # whether `rotation_logits` can be asked for
+    judges_alone: ClassVar[bool] = True  # whether `judge` takes single images, and not packs of them
+
+    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
+        """`distribution`: of the latents. `labels`: how many manual classes the dataset has."""
+        super().__init__()
+        self.options = options
+        self.labels = labels
+        self.latent_dim = network.latent_dim
+        self.distribution = distribution
+        self.generator = network.generator(self.conditions)
+        self.discriminator = self.judging(network)
+
+    @property
+    def conditions(self) -> int:
+        """Of how many conditions the players are told one; 0: of none."""
+        return 0
+
+    def judging(self, network: Network) -> nn.Module:
+        """The discriminator that this method plays with."""
+        return network.discriminator(self.classes, self.conditions)
+
+    @classmethod
+    def labelled(cls, options: dict[str, Any]) -> float:
+        """The share of real images whose manual label these options use, in [0, 1]."""
+        del options
+        return 0.0
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+        """Why these options cannot train with this batch size and so many manual classes, or None."""
+        del options, batch_size, labels
+        return None
+
+    def turns(self, player: str, discriminator_steps: int) -> int:
+        """How often a player plays in one step."""
+        return discriminator_steps if player == "discriminator" else 1
+
+    def played(self, player: str) -> None:
+        """What follows the update of a player; the loop calls it."""
+        del player
+
+    @abstractmethod
+    def loss(self, player: str, turn: Turn) -> dict[str, Tensor]:
+        """The player's loss as named, weighted scalar terms; the player minimises their sum."""
+
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """The modules whose parameters a player moves."""
+        return (getattr(self, player),)
+
+    def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
+        """What the generator makes n images of: (n, latent_dim) latents, and (n,) conditions where there are any."""
+        return (self.latents(n, rng),)
+
+    def latents(self, n: int, rng: Rng) -> Tensor:
+        """(n, latent_dim) draws from the prior: uniform on [-1, 1] or standard normal."""
+        if self.distribution == "uniform":
+            return random_streams.uniform(rng, n, self.latent_dim) * 2 - 1
+        return random_streams.normal(rng, n, self.latent_dim)
+
+    def judge(self, images: Tensor) -> Judgement:
+        """The discriminator's view of (N, C, H, W) images."""
+        judgement: Judgement = self.discriminator(images)
+        return judgement
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """(N, 4) logits of how often each of (N, C, S, S) images was turned, given that it is real; see `rotations`."""
+        del images
+        raise NotImplementedError(f"{type(self).__name__} names no rotations")
+
+    @cached_property
+    def has_batch_norm(self) -> bool:
+        """Whether a layer of the discriminator normalises by its batch. Looked up once: it is asked in every turn."""
+        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
+
+    def judge_each(self, *batches: Tensor) -> list[Judgement]:
+        """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
+        batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
+
+        While the discriminator itself is not moved, batches that nothing learns from have a call of their own: beside
+        others they would have gradients, which nobody asks for.
+        """
+        if self.has_batch_norm:
+            return [self.judge(batch) for batch in batches]
+        moved = any(map(has_gradient, self.discriminator.parameters()))
+        found: dict[int, Judgement] = {}
+        for learnt in (True, False):
+            places = [i for i, batch in enumerate(batches) if (moved or has_gradient(batch)) is learnt]
+            found |= zip(places, self._judge_together([batches[i] for i in places]), strict=True)
+        return [found[i] for i in range(len(batches))]
+
+    def _judge_together(self, batches: list[Tensor]) -> list[Judgement]:
+        if len(batches) < 2:
+            return [self.judge(batch) for batch in batches]
+        sizes = [len(batch) for batch in batches]
+        whole = self.judge(torch.cat(batches))
+        return [Judgement(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)]

@@ -1,0 +1,84 @@
+"""DAGAN and DAGAN-MD: the plain game on turned images, the rivals that SSGAN-LA is measured against.
+
+Hou et al., "Self-Supervised GANs with Label Augmentation", NeurIPS 2021; houliangict/ssgan-la at 43c307e,
+train_fns.py:47-55 and :111-114. T_r turns by r times 90 degrees, D is the real/fake logit, D_r one of four:
+
+    DAGAN      L_D = game_D(D(T_r(x)), D(T_r(G(z))))        L_G = game_G(D(T_r(G(z))))
+    DAGAN-MD   the same with D_r for D: each turn has a real/fake logit of its own
+
+That code plays the hinge game. Its CIFAR-10 scripts show every image in all four turns (`--all_T`).
+"""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from baselines.common import losses, method, rotations
+from baselines.networks.base import Judgement, Network, without_logit
+
+CODE = "houliangict/ssgan-la@43c307e"
+
+
+class DAGANOptions(method.Options):
+    """`game`: the real/fake losses. `batches`: which images are turned, real and fake alike."""
+
+    game: losses.GameName = Field(default="hinge", description=f"{CODE} train_fns.py:47-55, :111-114")
+    batches: Literal["quarters", "all_turns"] = Field(
+        default="all_turns", description=f"{CODE} CIFAR-10 scripts: all_T (LA-01)"
+    )
+
+
+class DAGAN(method.Method):
+    """One real/fake logit for images in any turn."""
+
+    title = "DAGAN"
+    paper = "Hou et al., Self-Supervised GANs with Label Augmentation"
+    year = 2021
+    about = "the plain game on turned images, real and fake, as data augmentation"
+    Options: ClassVar[type[method.Options]] = DAGANOptions
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+        """Quarters divide the batch by the four turns."""
+        del labels
+        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+
+    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+        """The game on turned images."""
+        latents = self.latents(len(turn.real), turn.rng)
+        recipe, game = self.options.batches, self.options.game
+        if player == "generator":
+            fake = rotations.batch(recipe, self.generator(latents), turn.rng)
+            return {"game": losses.generator(game, self.score(self.judge(fake.images), fake.labels))}
+        with torch.no_grad():
+            fake = rotations.batch(recipe, self.generator(latents), turn.rng)
+        real = rotations.batch(recipe, turn.real, turn.rng)
+        of_real, of_fake = self.judge_each(real.images, fake.images)
+        scores = self.score(of_real, real.labels), self.score(of_fake, fake.labels)
+        return {"game": losses.discriminator(game, *scores)}
+
+    def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
+        """(N,) real/fake logits of images turned `turns` times."""
+        del turns
+        return judgement.logit
+
+
+class DAGANMD(DAGAN):
+    """One real/fake logit per turn, on the class head; the usual real/fake head is not used.
+
+    They name no rotations: D_r only ever sees images turned r times, so nothing makes it comparable with the others.
+    """
+
+    title = "DAGAN-MD"
+    about = "the plain game on turned images with one real/fake logit for each turn"
+    classes = rotations.TURNS
+
+    def judging(self, network: Network) -> nn.Module:
+        """Without a real/fake head."""
+        return without_logit(super().judging(network))
+
+    def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
+        """D_r of images turned r times."""
+        return judgement.classes.gather(1, turns.unsqueeze(1)).squeeze(1)

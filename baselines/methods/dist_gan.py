@@ -1,0 +1,240 @@
+"""Dist-GAN, alone and with the rotation (SS) or the multi-class minimax (MS) task, as MSGAN released it.
+
+Tran et al., "Dist-GAN: An Improved GAN using Distance Constraints", ECCV 2018; Tran et al., "Self-supervised
+GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019. Every line follows
+tntrung/msgan at 8b8170f, msdistgan.py (line numbers below), not the papers' text where they differ: see the
+switches. Notation: s the logistic function, D the logit, f the flat features, C the class head, E the
+encoder, x real, z latent, x' = G(E(x)).
+
+The defaults are those of the ResNet nets; other nets take theirs from the suite's recipe. tntrung/gan, the code of
+the ECCV paper, differs: lambda_p 1.0, and with `log` the reconstruction weight decays. Rotations are exact turns,
+where the release resampled with nearest neighbours and may differ at the border.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from baselines.common import losses, method, rotations
+from baselines.common.random_streams import Rng
+from baselines.methods.gan import NO_TASK, Task
+from baselines.networks.base import Network
+
+CODE = "tntrung/msgan@8b8170f msdistgan.py"
+SCRIPTS = "tntrung/msgan@8b8170f, scripts of its ResNet nets"
+
+
+class DistGANOptions(method.Options):
+    """Switches of MS-01 to MS-03 and weights; `released` follows what the code does for the chosen loss.
+
+    `loss`: `log` (:320-325), `hinge_sigmoid` (:333-336, MS-01) or `hinge_logit` (:329-332).
+    `penalty`: sign of the gradient penalty (MS-02); released: plus with log, minus with either hinge.
+    `penalty_norm`: `rms` over pixels as released (:262-270, MS-03) or the usual `l2`.
+    `reconstruction`: weight of x' against x (:311-317); released: 0.05 constant with log, decaying with hinge.
+    `encoder_updates_generator`: whether the encoder's loss moves G too (:380, :410-413, MS-17).
+    """
+
+    loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = Field(
+        default="hinge_sigmoid", description=f"{CODE}:333-336, for its ResNet nets (MS-01)"
+    )
+    penalty: Literal["released", "plus", "minus", "off"] = Field(
+        default="released", description=f"{CODE}:320-336 (MS-02)"
+    )
+    penalty_norm: Literal["rms", "l2"] = Field(default="rms", description=f"{CODE}:262-270 (MS-03)")
+    reconstruction: Literal["released", "constant", "decaying"] = Field(
+        default="released", description=f"{CODE}:311-317"
+    )
+    encoder_updates_generator: bool = Field(
+        default=False, strict=True, description=f"{CODE}:380, :410-413, for its ResNet nets (MS-17)"
+    )
+    lambda_p: float = Field(default=0.5, strict=True, ge=0, allow_inf_nan=False, description=SCRIPTS)
+    lambda_r: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=SCRIPTS)
+
+
+class TaskOptions(DistGANOptions):
+    """Weights of the self-supervised task for either player; they differ by dataset and network."""
+
+    weight_d: float = Field(strict=True, ge=0, allow_inf_nan=False)
+    weight_g: float = Field(strict=True, ge=0, allow_inf_nan=False)
+
+
+class DistGAN(method.Method):
+    """Encoder, discriminator, generator, in this order, each with its own batch (:435-455)."""
+
+    title = "Dist-GAN"
+    paper = "Tran et al., Dist-GAN: An Improved GAN using Distance Constraints"
+    year = 2018
+    about = "GAN with an encoder: distances between latents and features are kept, scores of x and G(z) matched"
+    Options: ClassVar[type[method.Options]] = DistGANOptions
+    players = ("encoder", "discriminator", "generator")
+    roles = frozenset({"generator", "discriminator", "encoder"})
+
+    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
+        super().__init__(network, distribution, options, labels)
+        self.encoder = network.encoder()
+
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """The encoder's loss moves the generator too where the released code does so (MS-17)."""
+        if player == "encoder" and self.options.encoder_updates_generator:
+            return self.encoder, self.generator
+        return super().modules_of(player)
+
+    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+        """One player's loss on its own batch."""
+        latents = self.latents(len(turn.real), turn.rng)
+        fake = self.generator(latents)
+        if player == "encoder":
+            return self.encoder_loss(turn.real, latents, fake)
+        if player == "discriminator":
+            return self.discriminator_loss(turn, fake.detach())
+        return self.generator_loss(turn, fake)
+
+    def encoder_loss(self, real: Tensor, latents: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """mean (f(x) - f(x'))^2 + l_r (mean(f(x') - f(G(z))) - l_w mean(E(x) - z))^2 (:305-308, :339).
+
+        All means are over whole tensors, so the distance term compares two scalars.
+        l_w = sqrt(latent dimension / feature dimension) (scripts).
+        """
+        encoded = self.encoder(real)
+        views = self.judge_each(self.generator(encoded), fake, real)
+        of_reconstructed, of_fake, of_real = (view.features for view in views)
+        lambda_w = (self.latent_dim / of_real.shape[1]) ** 0.5
+        in_features = (of_reconstructed - of_fake).mean()
+        in_latents = (encoded - latents).mean()
+        return {
+            "reconstruction": (of_real - of_reconstructed).square().mean(),
+            "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
+        }
+
+    def discriminator_loss(self, turn: method.Turn, fake: Tensor) -> dict[str, Tensor]:
+        """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
+        with torch.no_grad():
+            reconstructed = self.generator(self.encoder(turn.real))
+        w_real = turn.scheduled(lambda progress: self.real_weights(progress)[0])
+        w_rec = turn.scheduled(lambda progress: self.real_weights(progress)[1])
+        as_real, as_fake = SCORES[self.options.loss]
+        sign, penalty = self.penalty_sign, {}
+        if sign:
+            penalty["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(turn, fake)
+        task = self.discriminator_task(turn.real, fake, turn.rng)
+        of_real, of_reconstructed, of_fake, *of_task = self.judge_each(turn.real, reconstructed, fake, *task.images)
+        terms = {
+            "real": w_real * as_real(of_real.logit).mean(),
+            "reconstructed": w_rec * as_real(of_reconstructed.logit).mean(),
+            "fake": as_fake(of_fake.logit).mean(),
+        }
+        return terms | penalty | task.cost(*(view.classes for view in of_task))
+
+    def generator_loss(self, turn: method.Turn, fake: Tensor) -> dict[str, Tensor]:
+        """|mean(s(D(x)) - s(D(G(z))))| (:342), and the task."""
+        task = self.generator_task(turn.real, fake, turn.rng)
+        of_real, of_fake, *of_task = self.judge_each(turn.real, fake, *task.images)
+        score = (of_real.logit.sigmoid() - of_fake.logit.sigmoid()).mean().abs()
+        return {"score": score} | task.cost(*(view.classes for view in of_task))
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """What the self-supervised task adds to the discriminator's loss."""
+        del real, fake, rng
+        return NO_TASK
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """What the self-supervised task adds to the generator's loss."""
+        del real, fake, rng
+        return NO_TASK
+
+    def real_weights(self, progress: float) -> tuple[float, float]:
+        """(w_real, w_rec): 0.95 and 0.05; when decaying, 1 and 0 from three quarters on (:311-317)."""
+        decaying = self.options.reconstruction == "decaying" or (
+            self.options.reconstruction == "released" and self.options.loss != "log"
+        )
+        shift = min(max(2 * (0.1 * progress - 0.05), 0.0), 0.05) if decaying else 0.0
+        return 0.95 + shift, 0.05 - shift
+
+    @property
+    def penalty_sign(self) -> int:
+        """+1, -1 or 0 (MS-02)."""
+        chosen = self.options.penalty
+        if chosen == "released":
+            return 1 if self.options.loss == "log" else -1
+        return {"plus": 1, "minus": -1, "off": 0}[chosen]
+
+    def gradient_penalty(self, turn: method.Turn, fake: Tensor) -> Tensor:
+        """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
+        slopes = losses.slopes(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
+        return (slopes - 1).square().mean()
+
+
+# loss -> what one image costs when it should score as real, and when it should score as fake
+SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "log": losses.COSTS["non_saturating"],
+    "hinge_logit": losses.COSTS["hinge"],
+    "hinge_sigmoid": (
+        lambda logit: losses.hinge_real(logit.sigmoid()),
+        lambda logit: losses.hinge_fake(logit.sigmoid()),
+    ),
+}
+
+
+class DistGANSS(DistGAN):
+    """Dist-GAN + rotation task: N of the 4N turned images (:273-286).
+
+    L_D += weight_d CE(C(turned real), r); L_G += weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|,
+    the same draw for real and fake. The scripts set weight_g = 0 everywhere (MS-06), so this is not SSGAN's
+    rotation task.
+    """
+
+    title = "Dist-GAN + SS"
+    paper = "Tran et al., Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game"
+    year = 2019
+    about = "Dist-GAN + rotation task, as in MSGAN's code"
+    Options = TaskOptions
+    classes = rotations.TURNS
+    names_rotations = True
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """weight_d CE(C(turned real), r)."""
+        del fake
+        return self.naming(rotations.draw_turned(real, rng))
+
+    def naming(self, images: rotations.Labelled) -> Task:
+        """weight_d CE(C(images), labels)."""
+        weight = self.options.weight_d
+        return Task((images.images,), lambda classes: {"task": weight * cross_entropy(classes, images.labels)})
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
+        weight = self.options.weight_g
+        if weight == 0:
+            return NO_TASK
+        turned_real, turned_fake = rotations.draw_alike(real, fake, rng)
+        labels = turned_real.labels
+        return Task(
+            (turned_fake.images, turned_real.images),
+            lambda of_fake, of_real: {
+                "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
+            },
+        )
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The class head; of a head with a fifth class, 'fake', the other four."""
+        return rotations.of_real(self.judge(images).classes)
+
+
+class DistGANMS(DistGANSS):
+    """Dist-GAN + multi-class minimax task: a fifth class, "fake" (:289-302, MS-05).
+
+    D names N images drawn from 4N turned real and N upright fake ones: 51.2 and 12.8 on average for N = 64.
+    G's term is that of the rotation task, on a five-way softmax.
+    """
+
+    title = "Dist-GAN + MS"
+    about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
+    classes = rotations.TURNS + 1
+
+    def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """weight_d CE over N of the 4N turned real and N upright fake images."""
+        return self.naming(rotations.draw_mixed(real, fake, rng))

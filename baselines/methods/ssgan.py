@@ -1,0 +1,74 @@
+"""SSGAN: the discriminator also names the rotation of real images, and the generator helps it on fakes.
+
+Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019. Losses and weights from
+compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
+
+    L_D = game_D + 1.0 CE(rotation | real)        L_G = game_G + 0.2 CE(rotation | fake)
+
+The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
+the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
+recipe is a switch; there are as many turned images as the batch is large (R = N), four times as many with
+`all_turns`. The nearest configuration that ships is non-saturating, the settings quoted for the paper are hinge:
+`game` is a switch. compare_gan passes all images through D at once; we pass those that a loss uses, which is the
+same while D has no batch norm.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from baselines.common import losses, method, rotations
+from baselines.common.random_streams import Rng
+from baselines.methods.gan import GAN, GANOptions, Task
+
+CODE = "google/compare_gan@19922d3 gans/ssgan.py"
+
+
+class SSGANOptions(GANOptions):
+    """`batches`: which images are turned (SS-01). Weights of the rotation task for either player."""
+
+    game: losses.GameName = Field(default="non_saturating", description="compare_gan's nearest configuration (SS-01)")
+    batches: rotations.BatchRecipe = Field(default="subset", description=f"{CODE}:133-202 (SS-01)")
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:46-51")
+    weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:46-51")
+
+
+class SSGAN(GAN):
+    """GAN + rotation task with a four-way head."""
+
+    title = "SSGAN"
+    paper = "Chen et al., Self-Supervised GANs via Auxiliary Rotation Loss"
+    year = 2019
+    about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
+    Options: ClassVar[type[GANOptions]] = SSGANOptions
+    classes = rotations.TURNS
+    names_rotations = True
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+        """Some recipes divide the batch by the four turns."""
+        del labels
+        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+
+    def turned(self, images: Tensor, rng: Rng) -> rotations.Labelled:
+        """The images of the task, by the chosen batch recipe."""
+        return rotations.batch(self.options.batches, images, rng)
+
+    def rotation_task(self, turned: rotations.Labelled, weight: float) -> Task:
+        """weight CE(C(turned images), turn)."""
+        return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
+
+    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+        """weight_d CE(rotation | real)."""
+        del fake
+        return self.rotation_task(self.turned(turn.real, turn.rng), self.options.weight_d)
+
+    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+        """weight_g CE(rotation | fake)."""
+        return self.rotation_task(self.turned(fake, turn.rng), self.options.weight_g)
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The class head; of a head with a fifth class, 'fake', the other four."""
+        return rotations.of_real(self.judge(images).classes)

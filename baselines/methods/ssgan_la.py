@@ -1,0 +1,154 @@
+"""SSGAN-LA and SSGAN-LA+: the discriminator names turn and origin of an image at once.
+
+Hou et al., "Self-Supervised GANs with Label Augmentation", NeurIPS 2021; houliangict/ssgan-la at 43c307e,
+train_fns.py:65-79 and :121-131, losses.py:36-58. With T turns there are 2T classes: a real image turned r times
+is of class 2r, a fake one of class 2r + 1. s are the 2T scores of an image, e the error of a class:
+
+    L_D = e(turned real, 2r) + e(turned fake, 2r + 1)        L_G = e(turned fake, 2r) - e(turned fake, 2r + 1)
+
+    cross_entropy   e(s, y) = -log softmax(s)_y
+    multi_hinge     D: e(s, y) = mean over j != y of max(0, 1 - s_y + s_j);   G: mean over j != y of s_j - s_y
+
+SSGAN-LA drops the plain game (:79, :131); SSGAN-LA+ keeps it and adds weight_d L_D and weight_g L_G. The scripts
+disagree about the form by dataset (LA-04); defaults are those of the CIFAR-10 scripts. There SSGAN-LA does four
+times the discriminator's work of SSGAN (LA-01): `batches: all_turns` and twice the discriminator's steps.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, relu
+
+from baselines.common import losses, method, rotations
+from baselines.methods.gan import GANOptions, Task
+from baselines.methods.ssgan import SSGAN
+from baselines.networks.base import Network, without_logit
+
+CODE = "houliangict/ssgan-la@43c307e"
+SCRIPT = f"{CODE} CIFAR-10 script"
+
+FormName = Literal["multi_hinge", "cross_entropy"]
+Error = Callable[[Tensor, Tensor], Tensor]
+
+
+def multi_hinge(scores: Tensor, classes: Tensor) -> Tensor:
+    """mean over j != y of max(0, 1 - s_y + s_j), for (N, 2T) scores and (N,) classes y (losses.py:36-58)."""
+    own = classes.unsqueeze(1)
+    others = relu(1 - scores.gather(1, own) + scores).scatter(1, own, 0.0)
+    return others.sum(1).mean() / (scores.shape[1] - 1)
+
+
+def margin(scores: Tensor, classes: Tensor) -> Tensor:
+    """mean over j != y of s_j - s_y, for (N, 2T) scores and (N,) classes y (losses.py:36-58)."""
+    others = (scores - scores.gather(1, classes.unsqueeze(1))).sum(1)  # j = y adds nothing
+    return others.mean() / (scores.shape[1] - 1)
+
+
+DISCRIMINATOR_ERROR: dict[str, Error] = {"multi_hinge": multi_hinge, "cross_entropy": cross_entropy}
+GENERATOR_ERROR: dict[str, Error] = {"multi_hinge": margin, "cross_entropy": cross_entropy}
+
+
+def discriminator_task(form: str, weight: float, real: rotations.Labelled, fake: rotations.Labelled) -> Task:
+    """weight (e(turned real, 2r) + e(turned fake, 2r + 1))."""
+    error = DISCRIMINATOR_ERROR[form]
+    return Task(
+        (real.images, fake.images),
+        lambda of_real, of_fake: {
+            "joint_real": weight * error(of_real, 2 * real.labels),
+            "joint_fake": weight * error(of_fake, 2 * fake.labels + 1),
+        },
+    )
+
+
+def generator_task(form: str, weight: float, fake: rotations.Labelled) -> Task:
+    """weight (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
+    error = GENERATOR_ERROR[form]
+    return Task(
+        (fake.images,),
+        lambda scores: {
+            "joint_real": weight * error(scores, 2 * fake.labels),
+            "joint_fake": -weight * error(scores, 2 * fake.labels + 1),
+        },
+    )
+
+
+class SSGANLAOptions(method.Options):
+    """The CIFAR-10 script: multi-hinge, every image in all four turns."""
+
+    form: FormName = Field(default="multi_hinge", description=f"{SCRIPT}, losses.py:36-58 (LA-04)")
+    batches: Literal["quarters", "all_turns"] = Field(default="all_turns", description=f"{SCRIPT}: all_T (LA-01)")
+
+
+class SSGANLA(method.Method):
+    """The eight-way task alone, on the class head; the usual real/fake head is not used."""
+
+    title = "SSGAN-LA"
+    paper = "Hou et al., Self-Supervised GANs with Label Augmentation"
+    year = 2021
+    about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
+    Options: ClassVar[type[method.Options]] = SSGANLAOptions
+    classes = 2 * rotations.TURNS
+    names_rotations = True
+
+    @classmethod
+    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+        """Quarters divide the batch by the four turns."""
+        del labels
+        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+
+    def judging(self, network: Network) -> nn.Module:
+        """Without a real/fake head."""
+        return without_logit(super().judging(network))
+
+    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+        """L_D or L_G."""
+        latents = self.latents(len(turn.real), turn.rng)
+        form, recipe = self.options.form, self.options.batches
+        if player == "discriminator":
+            with torch.no_grad():
+                fake = rotations.batch(recipe, self.generator(latents), turn.rng)
+            task = discriminator_task(form, 1.0, rotations.batch(recipe, turn.real, turn.rng), fake)
+        else:
+            task = generator_task(form, 1.0, rotations.batch(recipe, self.generator(latents), turn.rng))
+        return task.cost(*(view.classes for view in self.judge_each(*task.images)))
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The scores of the four real classes."""
+        return rotations.of_real_jointly(self.judge(images).classes)
+
+
+class SSGANLAPlusOptions(GANOptions):
+    """The CIFAR-10 script: hinge game, cross-entropy, quarters, either weight 1."""
+
+    game: losses.GameName = Field(default="hinge", description=SCRIPT)
+    form: FormName = Field(default="cross_entropy", description=f"{SCRIPT} (LA-04)")
+    batches: Literal["quarters", "all_turns"] = Field(default="quarters", description=f"{SCRIPT}: no all_T")
+    weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: d 1")
+    weight_g: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: g 1")
+
+
+class SSGANLAPlus(SSGAN):
+    """The plain game on upright images, and the eight-way task."""
+
+    title = "SSGAN-LA+"
+    paper = SSGANLA.paper
+    year = 2021
+    about = "the plain game and the eight joint classes of SSGAN-LA"
+    Options = SSGANLAPlusOptions
+    classes = 2 * rotations.TURNS
+
+    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+        """weight_d (e(turned real, 2r) + e(turned fake, 2r + 1))."""
+        real_turned, fake_turned = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
+        return discriminator_task(self.options.form, self.options.weight_d, real_turned, fake_turned)
+
+    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+        """weight_g (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
+        return generator_task(self.options.form, self.options.weight_g, self.turned(fake, turn.rng))
+
+    def rotation_logits(self, images: Tensor) -> Tensor:
+        """The scores of the four real classes."""
+        return rotations.of_real_jointly(self.judge(images).classes)

@@ -1,0 +1,110 @@
+"""What the residual families share: the maps of each player at each image size, and the generator's frame."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from baselines.networks.base import Chain, Conditional, Norm, Reshape
+from baselines.networks.layers.memory_format import channels_last
+from baselines.networks.layers.resample_conv import ConvDown, UpConv
+
+
+class Plan(NamedTuple):
+    """Channels of each player's maps, in units of its width.
+
+    `start`: side of the generator's first and the encoder's last maps. `downs`: how many of the discriminator's
+    blocks, from the first one on, halve the side. `encoder`: none where no family has one.
+    """
+
+    start: int
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    downs: int
+    encoder: tuple[int, ...] = ()
+
+
+# MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps. 64: mimicry's sngan_64.py
+PLANS = {
+    32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
+    48: Plan(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
+    64: Plan(start=4, generator=(16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=5),
+}
+
+
+class Residual(Conditional):
+    """The sum of two paths, of which the first may be conditional. Neither may change its input in place."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """body(x) + shortcut(x)."""
+        x = channels_last(x)
+        body = self.body(x, condition) if isinstance(self.body, Conditional) else self.body(x)
+        total: Tensor = body + self.shortcut(x)
+        return total
+
+
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3x3, same size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def first_block_down(inputs: int, outputs: int) -> Residual:
+    """conv3-ReLU-conv3, half the side by averages; the shortcut averages first."""
+    return Residual(
+        nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), ConvDown(outputs, outputs)),
+        nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
+    )
+
+
+def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: bool = False) -> Residual:
+    """ReLU-conv3-ReLU-conv3, half the side by averages where `down`; `rectified`: the shortcut has a ReLU too.
+
+    The shortcut is averaged before its 1x1 convolution, which gives the same as after it.
+    """
+    last = ConvDown(inner, outputs) if down else conv3(inner, outputs)
+    shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
+    if down:
+        shortcut.append(nn.AvgPool2d(2))
+    if down or inputs != outputs:
+        shortcut.append(nn.Conv2d(inputs, outputs, 1))
+    body = nn.Sequential(nn.ReLU(), conv3(inputs, inner), nn.ReLU(inplace=True), last)
+    return Residual(body, nn.Sequential(*shortcut))
+
+
+def generator(
+    latent_dim: int,
+    plan: Plan,
+    width: int,
+    channels: int,
+    upsampling: str,
+    norms: tuple[Norm, Norm],
+    end: nn.Module,
+) -> Chain:
+    """Linear, blocks that double the side, norm-ReLU-conv3 to so many `channels`, and `end`.
+
+    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut conv1-up, which gives the same as up-conv1.
+    `norms`: that of the blocks and the last one.
+    """
+    norm, last_norm = norms
+    maps = [width * units for units in plan.generator]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, maps[0] * plan.start**2),
+        Reshape(maps[0], plan.start, plan.start),
+    ]
+    for inputs, outputs in pairwise(maps):
+        body = Chain(
+            norm(inputs),
+            nn.ReLU(inplace=True),
+            UpConv(inputs, outputs, upsampling),
+            norm(outputs),
+            nn.ReLU(inplace=True),
+            conv3(outputs, outputs),
+        )
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode=upsampling))
+        layers.append(Residual(body, shortcut))
+    return Chain(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)

@@ -1,0 +1,214 @@
+"""The rows of the leaderboard: per cell what was measured, what was published, the verdict and the cost."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmark.analysis.aggregate import Aggregate, Interval, deviation
+from benchmark.analysis.equivalence import Difference, difference, published_uncertainty
+from benchmark.analysis.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
+from benchmark.config.cells import Cell
+from benchmark.config.suite import Suite
+from benchmark.core import registry
+from benchmark.core.protocol import outputs
+from benchmark.core.spec import TrialSpec
+from benchmark.store.records import Cost, TrialRecord
+
+if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.evaluation.metrics.base import Output
+
+
+class Trial(NamedTuple):
+    """A trial that the suite asks for, and its record once there is one."""
+
+    spec: TrialSpec
+    record: TrialRecord | None
+
+    @property
+    def status(self) -> str:
+        """`finished`, `diverged`, `failed` or `not run`."""
+        return self.record.status if self.record else Verdict.NOT_RUN.value
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results.
+
+    `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
+    what the numbers are; whether they may be compared, only `verdict` does.
+    """
+
+    output: "Output"
+    aggregate: Aggregate | None
+    published: tuple[float, float | None] | None
+    reference: Reference | None
+    verdict: Verdict
+    difference: Difference | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % t-interval of the measured mean, as far as the metric reaches; None for fewer than two seeds."""
+        if self.aggregate is None or self.aggregate.interval is None:
+            return None
+        low, high = self.aggregate.interval
+        return max(low, self.output.least), min(high, self.output.most)
+
+
+@dataclass(frozen=True)
+class TotalCost:
+    """What the recorded trials of a cell cost together, failed ones included.
+
+    Seconds of wall time; `core_seconds` and `gpu_seconds` count the cores of trials without a GPU, and the
+    shares of GPUs. Images per second: mean over trials. Memory: the largest peak of a trial.
+    """
+
+    train_seconds: float
+    evaluation_seconds: float
+    core_seconds: float
+    gpu_seconds: float
+    images_per_second: float
+    peak_memory_mib: float
+
+    @property
+    def hours(self) -> float:
+        """Training and evaluation of all trials, as if run one after the other."""
+        return (self.train_seconds + self.evaluation_seconds) / 3600
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of the suite with all that the report says about it; `results` is keyed by metric output."""
+
+    cell: Cell
+    trials: tuple[Trial, ...]
+    counts: Counts
+    results: dict[str, Result]
+    cost: TotalCost | None
+
+    @property
+    def table(self) -> str:
+        """The title of the suite's table."""
+        return self.cell.table
+
+    @property
+    def label(self) -> str:
+        """The row's name, as the suite writes it."""
+        return self.cell.row
+
+    @property
+    def spec(self) -> TrialSpec:
+        """What is trained, with the first seed."""
+        return self.cell.specs[0]
+
+    @property
+    def derived(self) -> bool:
+        """Whether its method is implemented from the abstract of its paper alone."""
+        return registry.methods[self.spec.method].basis == "derived-from-abstract"
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Metric output -> verdict."""
+        return {key: result.verdict for key, result in self.results.items()}
+
+
+def rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[Row]:
+    """The leaderboard's rows, in the suite's order. `records` maps trial id -> record and may be partial."""
+    return [_row(suite, cell, records) for cell in suite.cells]
+
+
+def by_table(suite: Suite, all_rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Table title -> its rows, in the order of the suite; tables without rows are left out."""
+    grouped: dict[str, list[Row]] = {title: [] for title in suite.tables}
+    for row in all_rows:
+        grouped[row.table].append(row)
+    return {title: members for title, members in grouped.items() if members}
+
+
+def outputs_of(members: Iterable[Row]) -> list["Output"]:
+    """The metric outputs of some rows, each once, in order."""
+    return list({key: result.output for row in members for key, result in row.results.items()}.values())
+
+
+def best_keys(members: Iterable[Row]) -> set[tuple[str, str]]:
+    """(row label, metric output) of the best means of a table, as printed; ties are all best.
+
+    Empty for an output that fewer than two rows have a value of: the best of one says nothing.
+    """
+    best: set[tuple[str, str]] = set()
+    members = list(members)
+    for output in outputs_of(members):
+        means = {
+            row.label: round(result.aggregate.mean, output.digits)
+            for row in members
+            if (result := row.results.get(output.key)) and result.aggregate and result.aggregate.finite
+        }
+        if len(means) > 1:
+            winner = max(means.values()) if output.better == "higher" else min(means.values())
+            best |= {(label, output.key) for label, value in means.items() if value == winner}
+    return best
+
+
+def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
+    trials = tuple(Trial(spec, records.get(spec.trial_id)) for spec in cell.specs)
+    ended = [trial.status for trial in trials]
+    counts = Counts(*(ended.count(word) for word in ("finished", "diverged", "failed", "not run")))
+    found = outputs(cell.specs[0].protocol)
+    return Row(
+        cell=cell,
+        trials=trials,
+        counts=counts,
+        results={output.key: _result(suite, cell, output, trials, counts) for output in found.values()},
+        cost=_total_cost([t.record.cost for t in trials if t.record and t.record.cost]),
+    )
+
+
+def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts) -> Result:
+    measured = {
+        trial.spec.seed: trial.record
+        for trial in trials
+        if trial.record and trial.status == "finished" and output.key in trial.record.metrics
+    }
+    values = {seed: record.metrics[output.key] for seed, record in measured.items()}
+    noise = {seed: _sampling_noise(record, output.key) for seed, record in measured.items()}
+    sampling = {seed: one for seed, one in noise.items() if one is not None}
+    aggregate = Aggregate(values, sampling) if values else None
+    published = cell.published.values.get(output.key) if cell.published else None
+    reference = _reference(suite, cell, output.key)
+    apart = None
+    if aggregate and reference:
+        apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
+    verdict = judge(counts, apart, reference, output.better, suite.reduced)
+    return Result(output, aggregate, published, reference, verdict, apart)
+
+
+def _sampling_noise(record: TrialRecord, key: str) -> float | None:
+    """How a metric scatters over draws of samples from the last checkpoint; None when they were drawn once."""
+    return deviation([draw[key] for draw in (record.metrics, *record.redraws) if key in draw])
+
+
+def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
+    published = cell.published.value(key) if cell.published else None
+    if cell.published is None or published is None:
+        return None
+    return Reference(
+        value=published.value,
+        verified=published.status == "verified",
+        mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
+        tolerance=suite.tolerance.get(key),
+        uncertainty=published_uncertainty(published.spread_kind, published.spread, published.n_seeds),
+    )
+
+
+def _total_cost(costs: list[Cost]) -> TotalCost | None:
+    if not costs:
+        return None
+    speeds = [cost.images_per_second for cost in costs if cost.images_per_second > 0]
+    spent = [(cost, cost.train_seconds + cost.evaluation_seconds) for cost in costs]
+    return TotalCost(
+        train_seconds=sum(cost.train_seconds for cost in costs),
+        evaluation_seconds=sum(cost.evaluation_seconds for cost in costs),
+        core_seconds=sum(seconds * cost.cpus for cost, seconds in spent if not cost.gpus),
+        gpu_seconds=sum(seconds * cost.gpus for cost, seconds in spent),
+        images_per_second=sum(speeds) / len(speeds) if speeds else 0.0,
+        peak_memory_mib=max(cost.peak_memory_mib for cost in costs),
+    )

@@ -1,0 +1,52 @@
+"""What `reproduce` prints."""
+
+from collections.abc import Iterable, Iterator
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.analysis.reproduction import Finding, Reproduction, Sameness
+
+STYLES = {Sameness.SAME: "green", Sameness.NOISE: "green", Sameness.DIFFERENT: "yellow", Sameness.FAILED: "red"}
+
+
+def page(made: Reproduction) -> Iterator[RenderableType]:
+    """The metrics side by side, where the trainings part, what differs around them, and the verdict at the end."""
+    yield _metrics(made)
+    yield Text(f"{made.same} of {made.measured} groups of numbers are the same to the bit")
+    if made.departure:
+        yield Text(f"the trainings part first in {made.departure}")
+    if made.changes:
+        yield _table("What differs around the training", ("", "recorded", "again"), made.changes)
+    else:
+        yield Text("nothing that is recorded of machine, versions, source, data and instruments differs")
+    for doubt in made.doubts:
+        yield Text(f"note: {doubt}")
+    yield Text(f"{made.verdict.value}: ", style=STYLES[made.verdict]) + Text(made.reason, style="default")
+
+
+def _metrics(made: Reproduction) -> Table:
+    rows = [(f.key, _number(f.recorded), _number(f.again), _number(f.difference), _noise(f)) for f in made.findings]
+    title = f"{made.recorded.spec.name} ({made.recorded.trial_id})"
+    return _table(title, ("metric", "recorded", "again", "difference", "chance explains up to"), rows)
+
+
+def _noise(finding: Finding) -> str:
+    if finding.noise is None:
+        return "not known"
+    return f"{finding.noise.reach:.6g} ({finding.noise.n} {finding.noise.source})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else repr(value)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

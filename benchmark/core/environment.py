@@ -1,0 +1,99 @@
+"""What machine, versions and source produced a number."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import baselines
+import benchmark
+from benchmark.core.errors import UserError
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "mlflow", "ssgan-benchmark")
+
+
+def describe(device: str, threads: int) -> dict[str, Any]:
+    """Everything outside the trial's spec that may matter for its numbers."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": available_cores(),
+        "threads": threads,
+        "device": device,
+        "gpu": gpu_name() if device != "cpu" else "",
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "source": source_revision(),
+    }
+
+
+@cache
+def package_version(name: str) -> str:
+    """The installed version, or `missing`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's name as Linux tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_name() -> str:
+    """The name of the first GPU that torch sees, or an empty string."""
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+
+
+@cache
+def source_revision() -> str:
+    """The git commit of the harness, with `+changes` when the tree differs from it; `unknown` outside git."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + ("+changes" if _git(root, "status", "--porcelain", "--", "benchmark", "baselines") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _git(root: Path, *command: str) -> str:
+    answer = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
+    return answer.stdout.strip()
+
+
+@cache
+def revision() -> str:
+    """The version, and the start of a SHA-256 over every source file of the harness and the methods."""
+    found = hashlib.sha256()
+    for package in (benchmark, baselines):
+        root = Path(package.__file__ or "").parent
+        for path in sorted(root.rglob("*.py")):
+            found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return f"{benchmark.__version__}-{found.hexdigest()[:12]}"
+
+
+def check_revision(wanted: str | None) -> None:
+    """Raises UserError when this machine runs other code than the driver, if that is told."""
+    if wanted and revision() != wanted:
+        raise UserError(
+            f"this machine has version {revision()} of the benchmark, the driver {wanted}; install the same"
+        )

@@ -1,0 +1,91 @@
+"""The registries: a name in a suite -> the class that serves it, imported only when it is needed."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import baselines
+from benchmark.core.errors import UserError, hint
+
+if TYPE_CHECKING:  # importing these for real would load torch
+    from baselines.common.method import Method
+    from baselines.networks.base import Network
+    from benchmark.data.base import Dataset
+    from benchmark.evaluation.extractors.base import Extractor
+    from benchmark.evaluation.metrics.base import Metric
+
+DATASETS = {
+    "celeba": "benchmark.data.datasets.celeba:CelebA",
+    "cifar10": "benchmark.data.datasets.cifar:CIFAR10",
+    "cifar100": "benchmark.data.datasets.cifar:CIFAR100",
+    "folder_32": "benchmark.data.datasets.image_folder:Folder32",
+    "folder_48": "benchmark.data.datasets.image_folder:Folder48",
+    "folder_64": "benchmark.data.datasets.image_folder:Folder64",
+    "imagenet32": "benchmark.data.datasets.imagenet32:ImageNet32",
+    "imagenet32_png": "benchmark.data.datasets.imagenet32_png:ImageNet32PNG",
+    "mnist": "benchmark.data.datasets.mnist:MNIST",
+    "stacked_digits": "benchmark.data.datasets.stacked_digits:StackedDigits",
+    "stacked_mnist": "benchmark.data.datasets.stacked_mnist:StackedMNIST",
+    "stacked_mnist_60k": "benchmark.data.datasets.stacked_mnist:AllStackedMNIST",
+    "stacked_mnist_fixed": "benchmark.data.datasets.stacked_mnist:FixedStackedMNIST",
+    "stl10": "benchmark.data.datasets.stl10:STL10",
+    "stl10_32": "benchmark.data.datasets.stl10:STL10At32",
+    "stl10_labelled": "benchmark.data.datasets.stl10:LabelledSTL10",
+    "svhn": "benchmark.data.datasets.svhn:SVHN",
+    "synthetic_32": "benchmark.data.datasets.synthetic:Synthetic32",
+    "synthetic_48": "benchmark.data.datasets.synthetic:Synthetic48",
+    "synthetic_64": "benchmark.data.datasets.synthetic:Synthetic64",
+    "synthetic_stacked": "benchmark.data.datasets.synthetic:SyntheticStacked",
+    "tiny_imagenet": "benchmark.data.datasets.tiny_imagenet:TinyImageNet",
+}
+
+METRICS = {
+    "fid": "benchmark.evaluation.metrics.fid:FID",
+    "isc": "benchmark.evaluation.metrics.inception_score:ISC",
+    "kid": "benchmark.evaluation.metrics.kid:KID",
+    "linear_probe": "benchmark.evaluation.metrics.linear_probe:LinearProbe",
+    "modes": "benchmark.evaluation.metrics.modes:Modes",
+    "prc": "benchmark.evaluation.metrics.precision_recall:PRC",
+    "rotation_accuracy": "benchmark.evaluation.metrics.rotation_accuracy:RotationAccuracy",
+}
+
+EXTRACTORS = {
+    "digits": "benchmark.evaluation.extractors.digits:Digits",
+    "digits_again": "benchmark.evaluation.extractors.digits:DigitsAgain",
+    "inception": "benchmark.evaluation.extractors.inception:Inception",
+    "inception_torchvision": "benchmark.evaluation.extractors.inception_torchvision:InceptionTorchvision",
+    "pixels": "benchmark.evaluation.extractors.pixels:Pixels",
+    "random_conv": "benchmark.evaluation.extractors.random_conv:RandomConv",
+    "vgg16": "benchmark.evaluation.extractors.vgg16:VGG16",
+}
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names of one kind of plug-in, each with the `module:Class` that serves it."""
+
+    def __init__(self, kind: str, entries: dict[str, str]) -> None:
+        self.kind = kind
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def check(self, name: str) -> None:
+        """Raises UserError with the nearest spelling when the name is not registered."""
+        if name not in self._entries:
+            raise UserError(f"unknown {self.kind} '{name}'; {hint(name, self)}")
+
+    def __getitem__(self, name: str) -> type[T]:
+        self.check(name)
+        module, _, attribute = self._entries[name].partition(":")
+        loaded: type[T] = getattr(import_module(module), attribute)
+        return loaded
+
+
+methods: "Registry[Method]" = Registry("method", baselines.METHODS)
+networks: "Registry[Network]" = Registry("network", baselines.NETWORKS)
+datasets: "Registry[Dataset]" = Registry("dataset", DATASETS)
+extractors: "Registry[Extractor]" = Registry("extractor", EXTRACTORS)
+metrics: "Registry[Metric]" = Registry("metric", METRICS)

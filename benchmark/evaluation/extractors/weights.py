@@ -1,0 +1,155 @@
+"""Published weights of networks that metrics look through: found, checked by their SHA-256, downloaded, imported.
+
+They are of a published file each, and any other file is refused: numbers of another network compare with nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import digest_of
+from benchmark.data.raw.checksums import find
+from benchmark.data.raw.download import Download, Heard, download
+from benchmark.data.raw.import_files import import_file
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file of `size` bytes, the names that it goes by, and the places that offer it, tried in turn."""
+
+    name: str
+    about: str
+    needed_for: str
+    source: str
+    licence: str
+    files: tuple[str, ...]
+    urls: tuple[str, ...]
+    sha256: str
+    size: int
+
+    def find(self, data_dir: Path) -> Path | None:
+        """The first file of its names in the data directory, its folder for them, or the cache of torch.hub."""
+        return find(data_dir, (self.name, "."), self.files) or find(_torch_cache(), (".",), self.files)
+
+    def missing(self, data_dir: Path) -> str | None:
+        """What to do when it is not found; None when it is."""
+        if self.find(data_dir):
+            return None
+        command, where = "python -m benchmark datasets", f"--data-dir {data_dir}"
+        return (
+            f"weights {self.name}: {' or '.join(self.files)} not found under {data_dir} or in {_torch_cache()}\n"
+            f"Type:\n  {command} fetch {self.name} {where}\n    downloads them ({self.size / 1e6:,.0f} MB)\n"
+            f"  {command} import {self.name} PATH {where}\n    takes them from where you have them\n"
+            f"or put {self.urls[0]}\ninto {data_dir / self.name}"
+        )
+
+    def checked(self, path: Path) -> Path:
+        """The path. Raises UserError when the file is not the published one."""
+        try:
+            found = digest_of(path, "sha256")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
+        if found != self.sha256:
+            raise UserError(
+                f"{path}: is not the published {self.files[0]}: SHA-256 {found}, expected {self.sha256};"
+                f" move it away and type\n  python -m benchmark datasets fetch {self.name}"
+            )
+        return path
+
+    def prepare(self, data_dir: Path) -> Path:
+        """The file, checked. Raises UserError when it is missing, or another one."""
+        path = self.find(data_dir)
+        if path is None:
+            raise UserError(self.missing(data_dir) or f"{self.name}: the file vanished from {data_dir}")
+        return self.checked(path)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Its tensors by name, on the CPU. Nothing but tensors is unpickled."""
+        import torch
+
+        state: dict[str, Any] = torch.load(self.checked(path), map_location="cpu", weights_only=True)
+        return state
+
+    def fetch(self, data_dir: Path, heard: Heard | None = None) -> Path | None:
+        """Download it into its folder under `data_dir`; None when it is somewhere already.
+
+        Raises UserError when that one is another file, or the download fails.
+        """
+        here = self.find(data_dir)
+        if here:
+            self.checked(here)
+            return None
+        wanted = Download(self.files[0], self.sha256, self.urls, "sha256")
+        return download(wanted, data_dir / self.name, heard)
+
+    def import_(self, sources: Sequence[Path], data_dir: Path, link: bool = False) -> list[Path]:
+        """Copy or hard-link it from files and folders into its folder; returns what was put there.
+
+        Raises UserError when it is not found, or is another file: then nothing is left there.
+        """
+        target = data_dir / self.name / self.files[0]
+        return import_file(target, self.files, sources, lambda: self.checked(target), link)
+
+    def state(self, data_dir: Path) -> dict[str, Any]:
+        """What `datasets` tells of it. Its size is looked at and its checksum is not, which takes longer."""
+        path = self.find(data_dir)
+        whole = path is not None and path.stat().st_size == self.size
+        return {
+            "about": self.about,
+            "size": f"{self.size / 1e6:,.0f} MB",
+            "licence": self.licence,
+            "source": self.source,
+            "needed_for": self.needed_for,
+            "state": "missing" if path is None else "found" if whole else "corrupt",
+            "how_to_get": self.missing(data_dir) or "",
+        }
+
+
+def _torch_cache() -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+INCEPTION = Weights(
+    name="inception",
+    about="the Inception network of 2015-12-05, which FID, KID and Inception Score are defined by",
+    needed_for="FID, KID, Inception Score",
+    source="torch-fidelity's and pytorch-fid's port of http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz",
+    licence="Apache 2.0",
+    files=("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth"),
+    urls=(
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    ),
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    size=95_628_359,
+)
+
+INCEPTION_TORCHVISION = Weights(
+    name="inception_torchvision",
+    about="torchvision's Inception v3, which SSGAN-LA's code measures with",
+    needed_for="the protocol of SSGAN-LA, whose distance is not FID",
+    source="torchvision's Inception_V3_Weights.IMAGENET1K_V1",
+    licence="BSD 3-Clause (torchvision)",
+    files=("inception_v3_google-0cc3c7bd.pth",),
+    urls=("https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",),
+    sha256="0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
+    size=108_949_747,
+)
+
+VGG16 = Weights(
+    name="vgg16",
+    about="VGG-16 trained on ImageNet, which precision and recall were published with",
+    needed_for="precision, recall",
+    source="torchvision's VGG16_Weights.IMAGENET1K_V1",
+    licence="none stated for the weights; torchvision's code is BSD 3-Clause",
+    files=("vgg16-397923af.pth",),
+    urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
+    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    size=553_433_881,
+)
+
+WEIGHTS = {weights.name: weights for weights in (INCEPTION, INCEPTION_TORCHVISION, VGG16)}

@@ -1,0 +1,58 @@
+"""The report: what was measured beside what was published, for the terminal, for people and for programs.
+
+It reads records and papers and never trains. It can be rendered at any time, also while trials run.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.leaderboard import Row, rows
+from benchmark.config.suite import Suite
+from benchmark.core.files import write_atomically
+from benchmark.report.results_csv import CSV_COLUMNS
+from benchmark.store.records import TrialRecord
+
+if TYPE_CHECKING:
+    import rich.console
+
+__all__ = ["CSV_COLUMNS", "Row", "render", "rows", "summary_table"]
+
+
+def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
+    """Write `leaderboard.md`, `results.csv`, `results.json` and `figures/*.png`; returns the first one's path.
+
+    `records` maps trial id -> record of the trials that exist so far. `real` maps dataset name -> PNG of an
+    8 x 8 contact sheet of real images. The same records give the same bytes. Pictures of earlier renders that
+    this one does not show are removed from `figures/`.
+    """
+    from benchmark.report.figures.draw import draw
+    from benchmark.report.markdown import leaderboard
+    from benchmark.report.results_csv import results_csv
+    from benchmark.report.results_json import results_json
+
+    measured = rows(suite, records)
+    pictures = draw(suite, measured, real)
+    for name, content in pictures.items():
+        write_atomically(folder / "figures" / name, content)
+    write_atomically(folder / "results.csv", _utf8(results_csv(suite, measured)))
+    write_atomically(folder / "results.json", _utf8(results_json(suite, measured)))
+    path = folder / "leaderboard.md"
+    write_atomically(path, _utf8(leaderboard(suite, measured, pictures)))
+    for stale in (folder / "figures").glob("*.png"):
+        if stale.name not in pictures:
+            stale.unlink()
+    return path
+
+
+def summary_table(suite: Suite, records: Mapping[str, TrialRecord]) -> "rich.console.Group":
+    """The leaderboard for a terminal of at least 80 columns: one table per table of the suite."""
+    from rich.console import Group
+
+    from benchmark.report.terminal import terminal_tables
+
+    return Group(*terminal_tables(suite, rows(suite, records)))
+
+
+def _utf8(content: str) -> bytes:
+    return content.encode("utf-8", errors="replace")

@@ -1,0 +1,77 @@
+"""The report in MLflow's terms: the verdicts that trials are tagged with, and the run that holds the report."""
+
+import base64
+import html
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+from benchmark.config.suite import Suite
+from benchmark.store.records import TrialRecord
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 14px/1.5 sans-serif; margin: 2em; max-width: 80em }}
+table {{ border-collapse: collapse; margin: 1em 0 }}
+th, td {{ border: 1px solid #ccc; padding: .2em .6em; vertical-align: top }}
+img {{ max-width: 100% }}
+</style>
+{body}
+"""
+
+
+def standings(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
+    """Trial id -> metric output -> verdict of its cell, where a value was published; of several cells all, joined."""
+    from benchmark.analysis.leaderboard import rows
+
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows(suite, records):
+        for trial in row.trials:
+            for key, result in row.results.items():
+                if result.published is not None:
+                    found[trial.spec.trial_id][key].append(result.verdict.value)
+    return {
+        trial_id: {key: "; ".join(dict.fromkeys(verdicts)) for key, verdicts in of_trial.items()}
+        for trial_id, of_trial in found.items()
+    }
+
+
+def tags_of_report(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, str]:
+    """Of the report's run. `report`, by which it is found again, says of what part of the suite it is."""
+    part = ", ".join((suite.scale, *suite.only))
+    sources = sorted({str(record.environment.get("source", "unknown")) for record in records.values()})
+    ended = Counter(record.status for record in records.values())
+    said = ", ".join(f"{count} {status}" for status, count in ended.items())
+    return {
+        "report": part,
+        "suite": suite.name,
+        "scale": suite.scale,
+        "source": ", ".join(sources),
+        "mlflow.runName": f"leaderboard ({part})",
+        "mlflow.note.content": f"**{suite.title}**, {len(records)} of {len(suite.specs)} trials: {said}.\n\n"
+        "The report is under *Artifacts*: leaderboard.html to read, results.csv to compute on.",
+        "mlflow.source.name": suite.path.name,
+    }
+
+
+def files_of_report(folder: Path) -> dict[str, bytes]:
+    """Name -> content of what a report consists of, and `leaderboard.html`: MLflow shows Markdown as plain text."""
+    files = {name: (folder / name).read_bytes() for name in ("leaderboard.md", "results.csv")}
+    figures = {f"figures/{path.name}": path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}
+    return {"leaderboard.html": _as_html(files["leaderboard.md"].decode(), figures), **files, **figures}
+
+
+def _as_html(markdown: str, figures: Mapping[str, bytes]) -> bytes:
+    """The page with its pictures inside: MLflow shows a page alone, without what stands beside it."""
+    from markdown_it import MarkdownIt
+
+    def inside(found: re.Match[str]) -> str:
+        picture = figures.get(unquote(found[1]))
+        return found[0] if picture is None else f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"'
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    title = next((line.lstrip("# ") for line in markdown.splitlines() if line.startswith("#")), "")
+    page = PAGE.format(title=html.escape(title), body=re.sub(r'src="([^"]+)"', inside, body))
+    return page.encode()

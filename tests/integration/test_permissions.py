@@ -1,0 +1,115 @@
+"""Files that may not be read and folders that may not be written to: named, and nothing else is touched."""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import app
+from benchmark.core import registry
+from benchmark.core.errors import UserError
+from tests.support.examples import RAW_FILES, small_mnist
+
+NOBODY = 65534
+
+
+@contextmanager
+def as_nobody(home):
+    """For root no permission is denied, so it becomes somebody else for a while.
+
+    What is imported late must have been imported before: Python itself may be closed to others.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    try:
+        os.seteuid(NOBODY)
+    except PermissionError:
+        pytest.skip("root without the right to become somebody else")
+    try:
+        if not os.access(home, os.R_OK | os.X_OK, effective_ids=True):
+            pytest.skip(f"{home} is closed to others")
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def home():
+    """A folder that everybody can reach, as pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        (path / "raw").mkdir()
+        (path / "cache").mkdir()
+        (path / "cache").chmod(0o777)
+        yield path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def refused(dataset, home):
+    """What is said. Nothing is left in the cache, and nothing among the raw files was changed."""
+    before = contents(home)
+    with as_nobody(home), pytest.raises(UserError) as raised:
+        dataset.prepare(home / "raw", home / "cache")
+    assert contents(home) == before
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("name", RAW_FILES)
+def test_a_raw_file_that_may_not_be_read_is_named(name, home, monkeypatch):
+    RAW_FILES[name](home / "raw", monkeypatch)
+    registry.datasets[name].prepare(home / "raw", home / "imports")
+    for file in sorted(path for path in (home / "raw").rglob("*") if path.suffix not in (".txt", ".lock"))[-3:]:
+        mode = file.stat().st_mode
+        file.chmod(0)
+        said = refused(registry.datasets[name], home)
+        assert str(file) in said
+        assert "ermission denied" in said
+        file.chmod(mode)
+    with as_nobody(home):
+        registry.datasets[name].prepare(home / "raw", home / "cache")
+
+
+def test_a_cache_that_may_not_be_written_to_is_named(home, monkeypatch):
+    small_mnist(home / "raw", monkeypatch)
+    (home / "cache").chmod(0o555)
+    said = refused(registry.datasets["mnist"], home)
+    assert str(home / "cache") in said
+    assert "ermission denied" in said
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, home):
+    """The exit code of a command, and what it said."""
+
+    def run(*arguments, nobody=True):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with as_nobody(home) if nobody else nullcontext(), pytest.raises(SystemExit) as ended:
+            app.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out + captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("closed", ["raw/t10k-labels-idx1-ubyte", "raw", "cache"])
+@pytest.mark.parametrize("arguments", [("datasets", "prepare", "mnist"), ("datasets", "verify", "mnist")], ids=" ".join)
+def test_commands_name_what_is_closed_to_them_and_exit_with_2(arguments, closed, home, monkeypatch, command):
+    small_mnist(home / "raw", monkeypatch)
+    where = ["--data-dir", home / "raw", "--workspace", home / "cache"]
+    command(*arguments, "--data-dir", home / "raw", "--workspace", home / "imports", nobody=False)
+    before = contents(home)
+    mode = (home / closed).stat().st_mode
+    (home / closed).chmod(0)
+    code, said = command(*arguments, *where)
+    (home / closed).chmod(mode)
+    assert code == 2, said
+    assert str(home / closed) in said
+    assert contents(home) == before

@@ -1,0 +1,80 @@
+"""Every suite runs at the scale `smoke` from end to end: no file is needed, and nothing is claimed."""
+
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from benchmark.analysis.leaderboard import rows
+from benchmark.config.suite import load_suite
+from benchmark.core import registry
+from benchmark.execution.suite_run import Session
+from benchmark.report.markdown import leaderboard
+from benchmark.store.workspace import Workspace
+
+SUITES = sorted(Path("suites").glob("*.yaml"))
+DRAWN = "methods"  # the one whose pictures are drawn too, which takes longer than its trials
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory):
+    """One for all suites."""
+    return Workspace.at(tmp_path_factory.mktemp("smoke"))
+
+
+@pytest.fixture(autouse=True)
+def _quick_classifier(monkeypatch):
+    """It says nothing here how good the digit classifier is."""
+    monkeypatch.setattr("benchmark.evaluation.extractors.digits.EPOCHS", {8: 1, 28: 1})
+
+
+@pytest.fixture(scope="session")
+def no_data(tmp_path_factory):
+    return tmp_path_factory.mktemp("no-data")
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_path):
+    suite = load_suite(path, "smoke")
+    session = Session(suite, workspace, no_data, tmp_path / "report", Console(file=io.StringIO()))
+    plan = session.plan()
+    assert not plan.missing.told
+    records = session.run("inprocess", plan)
+    assert {record.spec.name: record.error for record in records.values() if record.status != "finished"} == {}
+    assert set(records) == set(suite.specs)
+    assert list(no_data.iterdir()) == [], "nothing was downloaded"
+    table_rows = rows(suite, records)
+    if path.stem == DRAWN:
+        page = session.render(session.shown_records()).read_text()
+        assert {picture.stem for picture in (tmp_path / "report/figures").iterdir()} >= {"leaderboard", "samples"}
+    else:
+        page = leaderboard(suite, table_rows, ())
+    assert f"- **Trials** {len(records)} of {len(records)} finished" in page
+    assert all(result.aggregate for row in table_rows for result in row.results.values()), (
+        "every cell has all its numbers"
+    )
+    assert_nothing_is_claimed(path, suite, table_rows, page)
+
+
+def assert_nothing_is_claimed(path, suite, rows, page):
+    """What was trained on synthetic images says so, and none of it stands beside a published value."""
+    assert all(result.published is None for row in rows for result in row.results.values())
+    assert all(result.difference is None for row in rows for result in row.results.values())
+    assert {verdict.value for row in rows for verdict in row.verdicts.values()} == {"no matched reference"}
+    data = [line for line in page.splitlines() if line.startswith("- **Data**")]
+    assert data
+    if yaml.safe_load(path.read_text())["scales"]["smoke"].get("synthetic"):
+        assert all("synthetic" in line for line in data)
+        assert "no number says anything" in suite.scale_about
+        assert suite.scale_about in page
+    else:  # the images ship, and the suites are for a laptop
+        assert {spec.dataset for spec in suite.specs.values()} == {"stacked_digits"}
+
+
+def test_every_method_is_among_them():
+    """Those that an abstract alone describes carry their mark."""
+    suite = load_suite(Path(f"suites/{DRAWN}.yaml"), "smoke")
+    assert {spec.method for spec in suite.specs.values()} == set(registry.methods)
+    assert "Self-labelling GAN‡" in leaderboard(suite, rows(suite, {}), ())

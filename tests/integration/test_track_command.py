@@ -1,0 +1,115 @@
+"""`track sync`, over real SQLite stores: what it writes, what it says, and how it ends."""
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.cli import app
+from benchmark.report.render import render
+from benchmark.store.record_store import Store
+from benchmark.tracking.mirror import Mirror
+from tests.unit.tracking.test_mirror import Room, _own_environment  # noqa: F401
+
+Track = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    room = Room(tmp_path_factory.mktemp("track"))
+    for record in room.records:
+        Store(room.workspace.results).put(record)
+    return room
+
+
+@pytest.fixture
+def track(room: Room, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Track:
+    """The exit code of `track sync`, and all that it said."""
+
+    def run(*options: str, suite: Path = room.suite.path) -> tuple[int, str]:
+        words = ["benchmark", "track", "sync", str(suite), "--workspace", str(room.workspace.root), *options]
+        monkeypatch.setattr(sys, "argv", words)
+        monkeypatch.chdir(room.suite.path.parent)
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return run
+
+
+def test_it_writes_what_is_missing_and_then_nothing(room: Room, track: Track) -> None:
+    room.sync(room.records[0])
+    code, said = track()
+    assert code == 0
+    assert "3 of 4 trials written" in said
+    assert "report not rendered yet" in said
+    assert "mlflow ui --host 127.0.0.1" in said
+    assert set(room.runs()) == set(room.suite.specs)
+    render(room.suite, {record.trial_id: record for record in room.records}, Path("reports/digits"), {})
+    code, said = track()
+    assert (code, "0 of 4 trials written" in said, "report written" in said) == (0, True, True)
+    code, said = track()
+    assert (code, "0 of 4 trials written" in said, "report there already" in said) == (0, True, True)
+    code, said = track("--scale", "paper")  # the report is of another scale
+    assert (code, "report not rendered yet" in said) == (0, True)
+
+
+def test_without_records_there_is_nothing_to_mirror(room: Room, track: Track, tmp_path: Path) -> None:
+    code, said = track("--workspace", str(tmp_path))
+    assert code == 0
+    assert "nothing to mirror" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_is_away_is_told_with_exit_code_1(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    code, said = track()
+    assert code == 1
+    assert "0 of 4 trials written; " in said
+    assert "runs missing at http://127.0.0.1:9" in said
+    assert "secret" not in said
+    assert "Traceback" not in said
+
+
+def test_a_suite_that_does_not_exist_is_bad_input(track: Track) -> None:
+    code, said = track(suite=Path("none.yaml"))
+    assert code == 2
+    assert "none.yaml: no such file" in said
+
+
+@pytest.fixture
+def full() -> Iterator[Callable[[int], None]]:
+    """No file can grow beyond so many bytes, as on a full disk; 0: it can again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size or soft, hard))
+
+    yield limit
+    limit(0)
+
+
+def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], None], tmp_path: Path) -> None:
+    suite = room.suite.path.with_name("full.yaml")
+    suite.write_text(room.suite.path.read_text())
+    from benchmark.config.suite import load_suite
+
+    loaded = load_suite(suite)
+    room.sync(room.records[0], suite=loaded)  # the store itself is there
+    database = room.workspace.mlflow / "mlflow.db"
+    mirror = Mirror(loaded, room.workspace)
+    full(database.stat().st_size + 4096)
+    try:
+        mirror.sync(room.records)
+        mirror.close()
+    finally:
+        full(0)
+    assert mirror.problem is not None
+    assert "missing" in mirror.problem
+    room.sync(*room.records, suite=loaded)
+    whole: dict[str, Any] = room.runs("full")
+    assert set(whole) == set(loaded.specs)
+    assert all(run.data.tags["mirrored"] for run in whole.values())

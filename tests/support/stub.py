@@ -1,0 +1,165 @@
+"""Tiny smooth networks whose values and input gradients have closed forms (restatement.Nets), and a bench."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.common.method import Method, Turn
+from baselines.networks.base import Chain, Conditional, Heads, Network, NetworkOptions, Reshape
+from benchmark.core import registry
+from tests.support import restatement
+
+SHAPE = (2, 3, 3)
+PIXELS, LATENT, FEATURES = 18, 4, 6
+BATCH = 8
+DRAWS = 11  # seed of a loss's random stream
+MANUAL = 3  # manual classes
+
+
+class Stub(Network):
+    """Linear generator and encoder; a discriminator with one tanh layer."""
+
+    about = "for tests"
+    shapes = frozenset({SHAPE})
+    roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
+    image_range = (0.0, 1.0)
+
+    def generator(self, conditions: int = 0) -> nn.Module:
+        if conditions:
+            return Chain(nn.Linear(LATENT, PIXELS), Shift(conditions), Reshape(*SHAPE))
+        return nn.Sequential(nn.Linear(LATENT, PIXELS), Reshape(*SHAPE))
+
+    def encoder(self) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, LATENT))
+
+    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+        return StubDiscriminator(prod(self.shape), classes, conditions)
+
+
+class Shift(Conditional):
+    """Adds an image to each image, one for each condition."""
+
+    def __init__(self, conditions: int) -> None:
+        super().__init__()
+        self.of = nn.Embedding(conditions, PIXELS)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return x + self.of(condition)
+
+
+class StubDiscriminator(nn.Module):
+    def __init__(self, pixels: int, classes: int, conditions: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(pixels, FEATURES)
+        self.heads = Heads(FEATURES, classes, conditions=conditions)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.heads(torch.tanh(self.hidden(x.flatten(1))))
+
+
+def build(name: str, options: dict[str, Any], distribution: str = "uniform") -> Method:
+    """A method on the stub networks, in torch's default dtype, with large weights so that hinges clip."""
+    method_class = registry.methods[name]
+    torch.manual_seed(9)
+    method = method_class(
+        Stub(SHAPE, LATENT, NetworkOptions()), distribution, method_class.Options.model_validate(options), MANUAL
+    )
+    with torch.no_grad():
+        for name in ("discriminator", "classifier", "teacher"):
+            for parameter in getattr(method, name).parameters() if hasattr(method, name) else ():
+                parameter.mul_(3)
+        if method.discriminator.heads.logit:
+            method.discriminator.heads.logit.weight.mul_(2)
+    return method
+
+
+def real_images() -> Tensor:
+    """BATCH fixed images in [0, 1], in torch's default dtype."""
+    return torch.from_numpy(np.random.default_rng(3).random((BATCH, *SHAPE))).to(torch.get_default_dtype())
+
+
+def manual_labels(share: float) -> Tensor | None:
+    """BATCH labels, of which about this share is given."""
+    if not share:
+        return None
+    labels = torch.tensor([2, 0, 1, 1, 0, 2, 2, 1])
+    labels[round(share * BATCH) :] = -1
+    return labels
+
+
+def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
+    """The random numbers of one loss, drawn again in the order in which the methods draw them.
+
+    1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
+    shares, by WGAN-GP's discriminator, and by Dist-GAN's when its penalty is on; 3. the permutation of the
+    candidates, by Dist-GAN's tasks, the released MSGAN and `random` batches: 4N of them, or 5N for the MS
+    discriminator; MSGAN's discriminator with `random` batches draws one for reals and then one for fakes.
+    """
+    rng = torch.Generator().manual_seed(DRAWS)
+    if distribution == "uniform":
+        found = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
+    else:
+        found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
+    if name == "conditional_gan" or getattr(options, "latent_label", "") == "mixture":
+        kinds = MANUAL if name == "conditional_gan" else options.prototypes
+        found["y"] = torch.randint(kinds, (BATCH,), generator=rng)
+    if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
+        found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
+    released = getattr(options, "variant", None) == "released"
+    if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":
+        kinds = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
+        found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
+    if getattr(options, "batches", None) == "random":
+        found["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+        if (name, player) == ("msgan", "discriminator"):
+            found["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+    arrays = {key: value.numpy() for key, value in found.items()}
+    arrays = {k: v if v.dtype == np.int64 else v.astype(np.float64) for k, v in arrays.items()}
+    if "share" in arrays:
+        arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
+    return arrays
+
+
+@dataclass
+class Bench:
+    """One player's loss, by the code under test and by the restatement, on the same networks and draws."""
+
+    name: str
+    options: dict[str, Any]
+    player: str
+    progress: float = 0.0
+    distribution: str = "uniform"
+
+    @cached_property
+    def method(self) -> Method:
+        return build(self.name, self.options, self.distribution)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {k: p.detach().numpy().astype(np.float64) for k, p in self.method.state_dict().items()}
+
+    @property
+    def labels(self) -> Tensor | None:
+        return manual_labels(self.method.labelled(dict(self.method.options)))
+
+    def terms(self) -> dict[str, Tensor]:
+        turn = Turn(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
+        return self.method.loss(self.player, turn)
+
+    @cached_property
+    def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+        options = self.method.options
+        d = draws(self.name, self.player, options, self.distribution)
+        if self.labels is not None:
+            d["labels"] = self.labels.numpy()
+        return real_images().numpy().astype(np.float64), d, dict(options)
+
+    def restated(self, arrays: dict[str, np.ndarray] | None = None) -> dict[str, float]:
+        nets = restatement.Nets(self.arrays if arrays is None else arrays, SHAPE)
+        x, d, options = self.constants
+        return restatement.LOSSES[self.name](self.player, nets, x, d, self.progress, options)

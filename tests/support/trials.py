@@ -1,0 +1,43 @@
+"""What tests of trials ask of them: records, events and weights, and a process that is killed."""
+
+import os
+import signal
+
+import torch
+
+from benchmark.training import checkpoint
+
+CPU = torch.device("cpu")
+OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+
+
+def silent(progress):
+    pass
+
+
+def told(record):
+    return record.model_dump(exclude=OF_ITS_OWN_TIME)
+
+
+def events(record):
+    return {event.what: event.times for event in record.events}
+
+
+def weights(job):
+    state = checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
+    return [tensor.numpy().tobytes() for tensor in state["method"].values()]
+
+
+def killed_after(reports, run):
+    """Calls `run` in a process of its own, which dies by SIGKILL at its n-th report. Whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(reports - 1))
+
+        def report(progress):
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run(report)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

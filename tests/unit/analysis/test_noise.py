@@ -1,0 +1,314 @@
+"""What differences are made of: pooled deviations and paired differences against NumPy, and what the page says."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from scipy import stats
+
+from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.analysis.noise import Scatter, Shift, Sources, parts
+from benchmark.config.suite import load_suite
+from benchmark.report.markdown import leaderboard
+from benchmark.report.noise import DECIMALS, decimals, section
+
+SUITE = """
+title: Noise
+seeds: [0, 1, 2]
+defaults:
+  dataset: stacked_digits
+  network: mlp
+  latent: {dim: 64, distribution: normal}
+  steps: 1000
+  batch_size: 64
+  optimizer: {lr: 2e-4, betas: [0.5, 0.9]}
+  protocol:
+    measures:
+      modes: {n_fake: 25600, codec: jpeg}
+      modes_raw: {metric: modes, n_fake: 25600}
+      modes_again: {metric: modes, n_fake: 25600, codec: jpeg, options: {extractor: digits_again}}
+      modes_few: {metric: modes, n_fake: 640}
+      modes_few_again: {metric: modes, n_fake: 640, options: {extractor: digits_again}}
+      fid: {n_fake: 640, options: {extractor: pixels, reference: train}}
+      rotation_accuracy: {}
+    draws: 3
+    evaluations: 1
+tables:
+  - title: One
+    rows:
+      GAN: {method: gan}
+      SSGAN: {method: ssgan}
+  - title: Two
+    defaults: {steps: 500}
+    rows:
+      GAN: {method: gan}
+      "Other | *way*": {method: ssgan, protocol: {batch_norm: batch}}
+scales: {paper: {}}
+"""
+SHIFTS = {"": 0.0, "_raw": 12.5, "_again": -0.5, "_few": -300.0, "_few_again": -301.0}
+
+numbers = st.floats(-1e6, 1e6)
+groups = st.lists(st.lists(numbers, max_size=6).map(tuple), max_size=6).map(tuple)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite") / "noise.yaml"
+    path.write_text(SUITE)
+    return load_suite(path)
+
+
+def look(rng, level):
+    """All numbers of one draw of samples: some noise, and what each measure does to it."""
+    modes = level + rng.normal(0, 3)
+    found = {f"modes{suffix}": modes + shift + rng.normal(0, 0.1) for suffix, shift in SHIFTS.items()}
+    return found | {f"kl{suffix}": rng.uniform(1, 2) for suffix in SHIFTS} | {"fd_pixels": rng.uniform(5, 9)}
+
+
+@pytest.fixture(scope="module")
+def records(suite, make_record):
+    found = {}
+    for number, (trial_id, spec) in enumerate(suite.specs.items()):
+        rng = np.random.default_rng(number)
+        first, *again = (look(rng, 500 + 20 * number) for _ in range(3))
+        if spec.method == "ssgan":
+            first["rotation_accuracy"] = 50.0 + spec.seed
+        found[trial_id] = make_record(spec, metrics=first, redraws=again)
+    return found
+
+
+def told(suite, records):
+    return section(by_table(suite, rows(suite, records)))
+
+
+def first_part(suite, records):
+    return parts(by_table(suite, rows(suite, records))["One"])[0]
+
+
+def of(part, key):
+    return next(one for one in part.sources if one.output.key == key)
+
+
+# --- the numbers ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(groups)
+def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
+    """NumPy, of the residuals: their sum of squares over values minus groups."""
+    counted = [np.array(group) for group in values if len(group) > 1]
+    residuals = np.concatenate([group - group.mean() for group in counted]) if counted else np.zeros(0)
+    found = Scatter(values)
+    assert found.degrees == len(residuals) - len(counted)
+    if not counted:
+        assert found.deviation is None
+    else:
+        expected = math.sqrt((residuals**2).sum() / found.degrees)
+        assert found.deviation == pytest.approx(expected, rel=1e-9, abs=1e-6)
+
+
+def test_groups_of_equal_size_pool_to_the_root_of_their_mean_variance():
+    values = np.random.default_rng(0).normal(size=(5, 3)) * np.arange(1, 6)[:, None]
+    expected = math.sqrt(values.var(axis=1, ddof=1).mean())
+    assert Scatter(tuple(map(tuple, values))).deviation == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("odd", [math.inf, math.nan])
+def test_a_group_with_what_is_no_number_does_not_count(odd):
+    assert Scatter(((1.0, 2.0, 4.0), (3.0, odd))).deviation == Scatter(((1.0, 2.0, 4.0),)).deviation
+    assert Scatter(((3.0, odd),)).deviation is None
+
+
+def test_huge_numbers_are_pooled_too():
+    assert Scatter(((1e200, -1e200),)).deviation == pytest.approx(math.sqrt(2) * 1e200)
+    assert Shift((1e200, 1e200)).size == pytest.approx(1e200)
+
+
+@settings(max_examples=60)
+@given(st.lists(numbers, min_size=1, max_size=8))
+def test_numpy_agrees_about_paired_differences(values):
+    found = Shift(tuple(values))
+    assert found.mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
+    assert found.size == pytest.approx(math.sqrt(np.square(values).mean()), rel=1e-9, abs=1e-6)
+    if len(values) > 1:
+        assert found.deviation == pytest.approx(np.std(values, ddof=1), rel=1e-9, abs=1e-6)
+    else:
+        assert found.deviation is None
+
+
+def sources(training):
+    return Sources(None, Scatter(training), None, None, (), {})
+
+
+@settings(max_examples=40)
+@given(st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_two_rows_that_lie_as_far_apart_as_is_told_have_a_t_test_of_5_percent(n, seed):
+    one, other = np.random.default_rng(seed).normal(size=(2, n))
+    apart = sources((tuple(one), tuple(other))).resolution
+    other += one.mean() - other.mean() + apart
+    assert stats.ttest_ind(one, other).pvalue == pytest.approx(0.05, rel=1e-6)
+
+
+def test_the_row_with_the_fewest_seeds_says_how_many_means_are_over():
+    found = sources(((1.0, 2.0, 4.0), (1.0, 5.0), (7.0,)))
+    assert found.seeds == 2
+    assert found.resolution == pytest.approx(stats.t.ppf(0.975, 3) * found.training.deviation)
+
+
+def test_seeds_that_agree_resolve_nothing():
+    found = sources(((5.0, 5.0), (6.0, 6.0)))
+    assert found.known
+    assert found.training.deviation == 0
+    assert found.resolution is None
+
+
+# --- from records --------------------------------------------------------------------------------------
+
+
+def test_pairs_differ_in_one_thing_and_what_has_no_such_pair_has_a_column(suite, records):
+    part = first_part(suite, records)
+    found = {(v.first.label, v.second.label): tuple(v.change) for v in part.variants}
+    assert found == {
+        ("modes", "modes_raw"): ("codec", "jpeg", "none"),
+        ("modes", "modes_again"): ("options.extractor", "digits", "digits_again"),
+        ("modes_raw", "modes_few"): ("n_fake", "25600", "640"),
+        ("modes_few", "modes_few_again"): ("options.extractor", "digits", "digits_again"),
+    }
+    assert [one.output.key for one in part.sources] == ["modes", "kl", "fd_pixels", "rotation_accuracy"]
+    assert [sorted(one.shifts) for one in part.sources] == [[0, 1, 2, 3], [0, 1, 2, 3], [], []]
+
+
+def test_a_measure_that_one_row_has_is_of_that_row_and_is_not_drawn(suite, records):
+    rotation = of(first_part(suite, records), "rotation_accuracy")
+    assert rotation.training.deviation == pytest.approx(1.0)
+    assert rotation.training.degrees == 2
+    assert rotation.drawing is None
+    assert len(rotation.means) == 1
+
+
+def test_what_the_records_say_is_what_numpy_says(suite, records):
+    by_row = [[records[spec.trial_id] for spec in cell.specs] for cell in suite.cells if cell.table == "One"]
+    values = np.array([[record.metrics["modes"] for record in row] for row in by_row])
+    raw = np.array([[record.metrics["modes_raw"] for record in row] for row in by_row])
+    draws = np.array([[d["modes"] for d in (r.metrics, *r.redraws)] for row in by_row for r in row])
+    modes = of(first_part(suite, records), "modes")
+    assert modes.training.deviation == pytest.approx(math.sqrt(values.var(axis=1, ddof=1).mean()))
+    assert modes.drawing.deviation == pytest.approx(math.sqrt(draws.var(axis=1, ddof=1).mean()))
+    assert (modes.training.degrees, modes.drawing.degrees) == (4, 12)
+    assert modes.shifts[0].mean == pytest.approx((raw - values).mean())
+    assert modes.shifts[0].deviation == pytest.approx((raw - values).std(ddof=1))
+    assert modes.means == pytest.approx(values.mean(axis=1))
+
+
+def test_two_names_of_one_row_count_once(suite, records):
+    found = rows(suite, records)[:2]
+    assert of(parts([*found, found[0]])[0], "modes").training.degrees == 4
+
+
+def test_only_trials_that_finished_count(suite, records, make_record):
+    spent = next(iter(suite.specs.values()))
+    changed = records | {spent.trial_id: make_record(spent, "diverged", "nan", metrics={"modes": 1e9})}
+    found = of(first_part(suite, changed), "modes")
+    assert found.training.degrees == 3
+    assert len(found.shifts[0].differences) == 5
+
+
+def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
+    broken = {
+        trial_id: record.model_copy(
+            update={
+                "history": [record.history[-1].model_copy(update={"metrics": record.metrics | {"modes": math.inf}})]
+            }
+        )
+        for trial_id, record in records.items()
+    }
+    part = first_part(suite, broken)
+    assert of(part, "modes").shifts[0] is None
+    assert of(part, "modes").means == ()
+    assert of(part, "kl").shifts[0] is not None
+    page = "\n".join(told(suite, broken))
+    assert "not known: no trial has both" in page
+    assert "not known: some are no numbers" in page
+
+
+def test_rows_of_another_protocol_are_apart(suite, records):
+    found = by_table(suite, rows(suite, records))
+    assert [[row.label for row in part.rows] for part in parts(found["Two"])] == [["GAN"], ["Other | *way*"]]
+    assert len(parts(found["One"])) == 1
+
+
+# --- the page ------------------------------------------------------------------------------------------
+
+
+def lines(page, start):
+    return [line for block in page for line in block.splitlines() if line.startswith(start)]
+
+
+def test_every_source_has_a_line_and_every_grid_its_title(suite, records):
+    page = told(suite, records)
+    modes = of(first_part(suite, records), "modes")
+    assert [line for line in page if line.startswith("**")] == [
+        "**One**",
+        "**Two: GAN**",
+        "**Two: Other \\| \\*way\\***",
+    ]
+    training = lines(page, "| Training")
+    assert len(training) == 3
+    assert f"| {modes.training.deviation:.1f} (6 trials, 4 df) |" in training[0]
+    assert f"| {modes.drawing.deviation:.1f} (6 trials, 12 df) |" in lines(page, "| Drawing")[0]
+    raw = lines(page, "| `modes_raw` − `modes`: codec none, not jpeg")[0]
+    assert f"| {modes.shifts[0].mean:+.2f} ± {modes.shifts[0].deviation:.2f} (6 trials) |" in raw
+    assert raw.endswith("| – | – |")
+    assert "| all 1,000 | floor 0.020 | – | – |" in lines(page, "| The best")[0]
+    assert "(2 rows)" in lines(page, "| For scale")[0]
+    assert "(1 row)" in lines(page, "| For scale")[0]
+
+
+def test_a_sentence_names_the_largest_source_and_what_can_be_told_apart(suite, records):
+    modes = of(first_part(suite, records), "modes")
+    said = lines(told(suite, records), "- **modes covered")[0]
+    assert "moved most by `modes_few` − `modes_raw` (312.5)" in said
+    assert f"means over 3 seeds are told apart from a difference of {modes.resolution:.1f} on" in said
+    assert "half-width of its 95 % t-interval" in said
+
+
+def test_one_seed_and_one_draw_tell_no_noise_but_still_compare_instruments(suite, records):
+    first = {cell.specs[0].trial_id for cell in suite.cells}
+    few = {t: r.model_copy(update={"redraws": []}) for t, r in records.items() if t in first}
+    page = told(suite, few)
+    assert "| not known: one seed | not known: one seed |" in lines(page, "| Training")[0]
+    assert "| not known: one draw | not known: one draw |" in lines(page, "| Drawing")[0]
+    assert "(2 trials)" in lines(page, "| `modes_raw`")[0]
+    assert "not known." in lines(page, "- **modes")[0]
+    alone = lines(page, "| `modes_raw`")[1]
+    assert "±" not in alone
+    assert "(1 trial)" in alone
+
+
+def test_nothing_is_said_where_nothing_is_known(suite, records, small_suite, all_finished):
+    assert told(suite, {}) == []
+    alone = small_suite("GAN")
+    assert told(alone, all_finished(alone)) == []
+    assert "What differences" not in leaderboard(alone, rows(alone, all_finished(alone)), ())
+
+
+def test_no_label_breaks_a_grid_and_the_section_is_in_its_place(suite, records):
+    page = leaderboard(suite, rows(suite, records), ("curves.png",))
+    assert page.index("## How to read") < page.index("## What differences are made of") < page.index("## Learning")
+    for block in told(suite, records):
+        if block.startswith("| "):
+            tokens = MarkdownIt("commonmark").enable("table").parse(block)
+            assert sum(token.type == "table_open" for token in tokens) == 1
+            widths = {line.count(" | ") for line in block.splitlines()}
+            assert widths in ({3}, {4})
+
+
+@pytest.mark.parametrize("value", [1e-9, 0.00042, 0.0197, 0.5, 3.0, 812.3])
+@pytest.mark.parametrize("digits", [1, 3])
+def test_a_small_number_is_shown_with_two_figures(value, digits):
+    shown = decimals(value, digits)
+    assert digits <= shown <= DECIMALS
+    assert shown == DECIMALS or round(value, shown) == pytest.approx(value, rel=0.05)

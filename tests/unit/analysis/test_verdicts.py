@@ -1,0 +1,222 @@
+"""tests.unit.analysis.test_verdicts"""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.analysis import verdicts
+from benchmark.analysis.equivalence import Difference
+from benchmark.analysis.verdicts import (
+    MEANINGS,
+    REQUIRED,
+    Counts,
+    Reference,
+    Verdict,
+    judge,
+    mismatches,
+    protocol_mismatches,
+)
+from benchmark.config.published import PublishedProtocol
+
+ALL = Counts(finished=3)
+NEAR = Reference(100.0, verified=True, tolerance=0.05)
+
+
+def apart(low, high, inner=None, margin=5.0):
+    """A difference with this 95 % interval; `inner` is the one of 90 %."""
+    return Difference((low + high) / 2, "", margin, (low, high), inner or (low, high))
+
+
+@pytest.mark.parametrize(
+    "counts, difference, reference, reduced, verdict",
+    [
+        (Counts(not_run=3), None, NEAR, False, "not run"),
+        (Counts(not_run=3), None, None, True, "not run"),
+        (Counts(failed=3), None, NEAR, False, "failed"),
+        (Counts(diverged=3), None, NEAR, True, "diverged"),
+        (Counts(diverged=1, not_run=2), None, NEAR, False, "diverged"),
+        (Counts(diverged=2, failed=1), None, NEAR, False, "failed"),
+        (ALL, None, None, False, "no matched reference"),
+        (ALL, None, None, True, "no matched reference"),
+        (ALL, apart(-1, 1), NEAR, True, "reduced scale"),
+        (ALL, apart(-1, 1), Reference(100.0, False, ("n_fake",)), True, "reduced scale"),
+        (ALL, apart(-1, 1), Reference(100.0, verified=False, tolerance=0.05), False, "no matched reference"),
+        (ALL, apart(-1, 1), Reference(100.0, True, ("n_fake",), 0.05), False, "no matched reference"),
+        (Counts(finished=2), apart(-1, 1), NEAR, False, "inconclusive"),
+        (Counts(finished=2), apart(-9, -8), NEAR, False, "inconclusive"),
+        (Counts(finished=2, not_run=1), apart(-1, 1), NEAR, False, "inconclusive"),
+        (ALL, None, NEAR, False, "inconclusive"),
+        (ALL, Difference(0.0, "", 5.0), NEAR, False, "inconclusive"),
+        (ALL, apart(-1, 1), NEAR, False, "reproduced"),
+        (ALL, apart(-5, 5), NEAR, False, "reproduced"),
+        (ALL, apart(-6, 6, inner=(-5, 5)), NEAR, False, "reproduced"),
+        (ALL, apart(-6, 1), NEAR, False, "inconclusive"),
+        (ALL, apart(-10, 10, inner=(-6, 4)), NEAR, False, "inconclusive"),
+        (ALL, apart(-10, 10, inner=(-4, 6)), NEAR, False, "inconclusive"),
+        (ALL, apart(6, 7), NEAR, False, "better"),
+        (ALL, apart(5, 9, inner=(6, 8)), NEAR, False, "inconclusive"),
+        (ALL, apart(-10, -6), NEAR, False, "worse"),
+        (ALL, apart(-10, -5, inner=(-9, -6)), NEAR, False, "inconclusive"),
+        (ALL, apart(-1, 1, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
+        (ALL, apart(0, 0, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
+        (ALL, apart(1, 2, margin=None), Reference(100.0, verified=True), False, "better"),
+        (Counts(finished=3, failed=1), apart(-1, 1), NEAR, False, "inconclusive"),
+        (Counts(finished=3, diverged=1), apart(6, 7), NEAR, False, "inconclusive"),
+        (Counts(finished=3, not_run=1), apart(-10, -6), NEAR, False, "worse"),
+    ],
+)
+def test_the_rule_for_a_metric_of_which_more_is_better(counts, difference, reference, reduced, verdict):
+    assert judge(counts, difference, reference, "higher", reduced) == verdict
+
+
+def test_less_may_be_better():
+    assert judge(ALL, apart(6, 7), NEAR, "lower", False) == "worse"
+    assert judge(ALL, apart(-10, -6), NEAR, "lower", False) == "better"
+
+
+@pytest.mark.parametrize("value, tolerance, margin", [(200.0, 0.05, 10.0), (-200.0, 0.05, 10.0), (200.0, None, None)])
+def test_the_tolerance_is_relative_to_the_published_value(value, tolerance, margin):
+    assert Reference(value, verified=True, tolerance=tolerance).margin == margin
+
+
+counts = st.builds(Counts, *[st.integers(0, 5)] * 4).filter(lambda c: c.total)
+values = st.floats(-100, 100)
+
+
+@st.composite
+def differences(draw):
+    low, inner_low, inner_high, high = sorted(draw(st.tuples(values, values, values, values)))
+    return apart(low, high, (inner_low, inner_high), draw(st.none() | st.floats(0, 50)))
+
+
+references = st.none() | st.builds(
+    Reference, values, st.booleans(), st.sampled_from([(), ("n_fake",)]), st.none() | st.floats(0.001, 0.5)
+)
+directions = st.sampled_from(["higher", "lower"])
+PRAISE = {Verdict.REPRODUCED, Verdict.BETTER}
+
+
+@given(counts, st.none() | differences(), references, directions, st.booleans())
+def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(counts, difference, reference, better, reduced):
+    verdict = judge(counts, difference, reference, better, reduced)
+    assert verdict in MEANINGS
+    if verdict in PRAISE:
+        assert counts.complete
+        assert reference.verified
+        assert not reference.mismatches
+        assert not reduced
+    if verdict in {*PRAISE, Verdict.WORSE}:
+        assert counts.finished >= 3
+    if reduced:
+        assert verdict not in {*PRAISE, Verdict.WORSE, Verdict.INCONCLUSIVE}
+
+
+@given(values, st.floats(0, 20), st.floats(0, 50), st.floats(0, 50))
+def test_a_better_measurement_never_gets_a_worse_verdict(low, width, lift, margin):
+    def rank(shift):
+        verdict = judge(ALL, apart(low + shift, low + shift + width, margin=margin), NEAR, "higher", False)
+        return {Verdict.WORSE: 0, Verdict.BETTER: 2}.get(verdict, 1)
+
+    assert rank(0) <= rank(lift)
+
+
+@given(counts, differences(), references)
+def test_the_direction_only_swaps_better_and_worse(counts, found, reference):
+    turned = [(-high, -low) for low, high in (found.interval, found.equivalence)]
+    mirrored = apart(*turned[0], turned[1], found.margin)
+    assert judge(counts, found, reference, "higher", False) == judge(counts, mirrored, reference, "lower", False)
+
+
+@given(counts)
+def test_counts_hide_nothing(counts):
+    words = str(counts)
+    for count, word in (
+        (counts.diverged, "diverged"),
+        (counts.failed, "failed"),
+        (counts.not_run, "not run"),
+    ):
+        assert (f"{count} {word}" in words) == bool(count)
+
+
+def test_every_verdict_is_explained():
+    assert set(MEANINGS) == set(Verdict)
+
+
+OURS = {"n_fake": 25600, "codec": "none", "n_real": None}
+
+
+@pytest.mark.parametrize(
+    "stated, ours, found",
+    [
+        ({"n_fake": 25600}, OURS, ()),
+        ({"n_fake": 25600, "codec": "none"}, OURS, ()),
+        ({"n_fake": 5000, "codec": "none"}, OURS, ("n_fake: published 5000, here 25600",)),
+        ({"n_fake": 25600, "codec": "jpeg"}, OURS, ("codec: published jpeg, here none",)),
+        ({"n_fake": None}, OURS, ("n_fake: not stated by the source",)),
+        ({}, OURS, ("n_fake: not stated by the source",)),
+        ({"n_fake": 25600, "n_real": 10000}, OURS, ()),
+        ({"n_fake": 25600}, {**OURS, "n_real": 10000}, ("n_real: not stated by the source",)),
+        ({"n_fake": 25600, "n_real": 0}, {"n_real": 10000}, ("n_real: published 0, here 10000",)),
+        ({"other": 1}, {}, ()),
+    ],
+)
+def test_silence_counts_where_a_field_is_required_and_fixed_here(stated, ours, found):
+    assert mismatches(stated, ours, {"n_fake", "n_real"}) == found
+
+
+def test_what_a_distance_of_frechet_kind_depends_on_is_required():
+    assert {"n_real", "n_fake", "reference_split", "feature_extractor"} == REQUIRED
+
+
+SAME = {"n_fake": 25600, "feature_extractor": "digits"}
+
+
+@pytest.mark.parametrize(
+    "stated, differing",
+    [
+        ({}, ["n_fake: not stated", "feature_extractor: not stated"]),
+        (SAME, []),
+        ({**SAME, "codec": "none", "batch_norm": "moving_average", "checkpoint": "last"}, []),
+        ({**SAME, "n_fake": 50000}, ["n_fake: published 50000, here 25600"]),
+        ({**SAME, "codec": "jpeg", "batch_norm": "batch"}, ["codec: published jpeg", "batch_norm: published batch"]),
+        ({**SAME, "feature_extractor": "authors' CNN"}, ["feature_extractor: published authors' CNN"]),
+        ({**SAME, "checkpoint": "best"}, ["checkpoint: published best, here last"]),
+        ({**SAME, "n_real": 10000, "reference_split": "test", "step_unit": "generator"}, []),
+    ],
+)
+def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
+    cell = suite.cells[0]
+    table = cell.published.table.model_copy(update={"protocol": PublishedProtocol(**stated)})
+    found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0], "modes")
+    assert len(found) == len(differing)
+    assert all(words in mismatch for words, mismatch in zip(differing, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "theirs, n_real, found",
+    [
+        ({"n_real": 10000, "reference_split": "test"}, 10000, ()),
+        ({"n_real": 10000, "reference_split": "train"}, 10000, ("reference_split: published train, here test",)),
+        ({"n_real": 10000, "reference_split": "test"}, None, ("n_real: published 10000, here all of the split",)),
+        ({"reference_split": "test"}, None, ("n_real: not stated by the source",)),
+        ({}, 10000, ("reference_split: not stated by the source", "n_real: not stated by the source")),
+    ],
+)
+def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, theirs, n_real, found):
+    cell = suite.cells[0]
+    ours = {"n_fake": 5000, "feature_extractor": "inception", "reference_split": "test", "n_real": n_real}
+    monkeypatch.setattr(verdicts, "measure_of", lambda protocol, key: SimpleNamespace(stated=ours))
+    protocol = PublishedProtocol(n_fake=5000, feature_extractor="inception", **theirs)
+    table = cell.published.table.model_copy(update={"protocol": protocol})
+    published = cell.published.model_copy(update={"table": table})
+    assert protocol_mismatches(published, cell.specs[0], "fid") == found
+
+
+def test_another_dataset_is_another_protocol(suite):
+    cell = suite.cells[0]
+    for name, differs in (("Stacked-Digits", False), ("stacked_mnist", True)):
+        table = cell.published.table.model_copy(update={"dataset": name})
+        found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0], "modes")
+        assert bool(found) == differs

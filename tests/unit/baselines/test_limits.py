@@ -1,0 +1,492 @@
+"""Cases with a known answer: tasks switched off, penalties off, weights before and after their schedule."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from baselines.common import losses as games
+from baselines.common import rotations
+from baselines.common.method import Turn
+from baselines.methods import dist_gan, ssgan_la
+from baselines.networks.base import NetworkOptions
+from benchmark.core import registry
+from tests.support.cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, WEIGHTS
+from tests.support.stub import (
+    BATCH,
+    FEATURES,
+    LATENT,
+    MANUAL,
+    PIXELS,
+    SHAPE,
+    Bench,
+    Stub,
+    build,
+    manual_labels,
+    real_images,
+)
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+
+RANDOM_TASKS = [
+    ("ssgan", {"batches": "random"}),
+    ("msgan", {"batches": "random"}),
+    ("msgan", {"variant": "released"}),
+]
+OFF = {"weight_d": 0.0, "weight_g": 0.0}
+
+
+def total_and_gradients(bench):
+    total = sum(bench.terms().values())
+    parameters = dict(bench.method.named_parameters())
+    shared = [p for name, p in parameters.items() if not re.search("classes|conditions|generator.1", name)]
+    return total.item(), torch.autograd.grad(total, shared, allow_unused=True)
+
+
+def assert_same_game(with_task, base):
+    """The value and the gradient of every parameter that both have, to the last digits.
+
+    Not to the bit: images of the task may share a pass with those of the game, which may round otherwise.
+    """
+    base.method.load_state_dict(with_task.method.state_dict(), strict=False)
+    value, gradients = total_and_gradients(with_task)
+    expected, expected_gradients = total_and_gradients(base)
+    assert value == pytest.approx(expected, rel=1e-13)
+    assert len(gradients) == len(expected_gradients)
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("batches", BATCHES)
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("name", ["ssgan", "msgan"])
+def test_without_task_weights_ssgan_and_msgan_are_gan(name, game, batches, player):
+    task = Bench(name, {"game": game, "batches": batches} | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", GAMES)
+def test_without_task_weights_the_released_msgan_is_gan(game, player):
+    task = Bench("msgan", {"game": game, "variant": "released"} | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game}, player))
+
+
+def test_msgan_as_released_has_the_task_of_dist_gan_ms():
+    """The same networks and draws, without a penalty that draws: the same task term for either player."""
+    for player in ("discriminator", "generator"):
+        plain = Bench("msgan", {"variant": "released"} | WEIGHTS, player)
+        dist = Bench("dist_gan_ms", {"penalty": "off"} | WEIGHTS, player)
+        plain.method.load_state_dict(dist.method.state_dict(), strict=False)
+        assert plain.terms()["task"].item() == pytest.approx(dist.terms()["task"].item(), rel=1e-13)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("game", [None, "hinge", "non_saturating"])
+def test_without_task_weights_ssgan_la_plus_is_gan_hinge_by_default(game, form, player):
+    task = Bench("ssgan_la_plus", {"form": form} | ({"game": game} if game else {}) | OFF, player)
+    assert_same_game(task, Bench("gan", {"game": game or "hinge"}, player))
+
+
+@pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm1d(FEATURES)], ids=["plain", "batch norm"])
+def test_real_and_fake_images_share_no_statistics(norm):
+    """With batch norm in the discriminator as without it, a batch is judged as if it came alone."""
+    method = build("gan", {})
+    method.discriminator.hidden = nn.Sequential(method.discriminator.hidden, norm())
+    batches = [real_images(), 3 * real_images()[:5] - 1]
+    for found, alone in zip(method.judge_each(*batches), map(method.judge, batches), strict=True):
+        torch.testing.assert_close(found.logit, alone.logit, rtol=1e-12, atol=1e-14)
+
+
+# --- labels --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_without_projection_and_shifts_the_conditional_gan_is_gan(game, player):
+    conditional = Bench("conditional_gan", {"game": game}, player)
+    plain = Bench("gan", {"game": game}, player)
+    with torch.no_grad():
+        conditional.method.discriminator.heads.conditions.weight.zero_()
+        conditional.method.generator[1].of.weight.zero_()
+    plain.method.load_state_dict(conditional.method.state_dict(), strict=False)
+    assert_same_game(conditional, plain)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_packs_of_one_are_the_plain_game(game, player):
+    assert_same_game(Bench("pacgan", {"game": game, "packing": 1}, player), Bench("gan", {"game": game}, player))
+
+
+def self_labelled(player, **options):
+    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6} | options, player)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_with_one_prototype_self_labelling_is_gan(game, player, threshold):
+    """At any threshold: there is nothing to be told."""
+    alone = self_labelled(player, prototypes=1, game=game, threshold=threshold)
+    plain = Bench("gan", {"game": game}, player)
+    plain.method.load_state_dict(alone.method.state_dict(), strict=False)
+    assert sum(alone.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+
+
+def test_with_one_prototype_the_players_of_self_labelling_are_those_of_gan():
+    benches = self_labelled("generator", prototypes=1), Bench("gan", {}, "generator")
+    alone, plain = (set(dict(bench.method.named_parameters())) for bench in benches)
+    assert {name for name in alone if not name.startswith(("classifier", "teacher"))} == plain
+
+
+@pytest.mark.parametrize("weighting", ["threshold", "confidence"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
+    nobody = self_labelled("discriminator", threshold=1.5, game=game, weighting=weighting)
+    terms = nobody.terms()
+    logit = nobody.method.judge(real_images()).logit
+    assert terms["labelled"].item() == 0
+    assert terms["unlabelled"].item() == pytest.approx(games.COSTS[game][0](logit).mean().item(), rel=1e-13)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_when_nobody_is_accepted_self_labelling_with_a_plain_generator_is_gan(game, player):
+    """Fakes are then not told by their label either."""
+    nobody = self_labelled(player, threshold=1.5, game=game, conditional_generator=False)
+    plain = Bench("gan", {"game": game}, player)
+    plain.method.load_state_dict(nobody.method.state_dict(), strict=False)
+    assert sum(nobody.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+
+
+def test_no_label_is_judged_on_more_fakes_than_real_images():
+    method = self_labelled("generator").method
+    own, y = torch.tensor([0, 0, 0, 1, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 3])
+    weight = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.4, 0.0])
+    told = method.fake_weight(own, weight, y)
+    torch.testing.assert_close(told, torch.tensor([1.0, 0.5, 0.5, 0.2, 0.2, 0.0]))
+
+
+def test_fakes_can_be_told_always():
+    always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
+    fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
+    turn = Turn(real_images(), 0.0, torch.Generator().manual_seed(0))
+    expected = -always.method.judge(fake).logit_given(y).mean().item()
+    assert always.method.loss("generator", turn)["game"].item() == pytest.approx(expected, rel=1e-13)
+
+
+def test_at_threshold_zero_every_image_counts_with_its_label():
+    terms = self_labelled("discriminator", threshold=0.0).terms()
+    assert terms["unlabelled"].item() == 0
+    assert terms["labelled"].item() != 0
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("game", ["non_saturating", "hinge"])
+def test_with_all_labels_self_labelling_is_the_conditional_gan(game, player, monkeypatch):
+    """As many prototypes as manual classes, and the same draws: the labels of fakes are the conditional GAN's."""
+    ours = self_labelled(player, prototypes=MANUAL, labelled=1.0, game=game)
+    theirs = Bench("conditional_gan", {"game": game}, player)
+    theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
+    monkeypatch.setattr(ours.method, "draw", theirs.method.generator_input)
+    assert sum(ours.terms().values()).item() == pytest.approx(theirs.terms()["game"].item(), rel=1e-13)
+
+
+def test_the_teacher_follows_the_classifier_slowly():
+    method = self_labelled("classifier", decay=0.75).method
+    follow = {name: value.clone() for name, value in method.teacher.module.state_dict().items()}
+    for count in range(3):
+        with torch.no_grad():
+            for parameter in method.classifier.parameters():
+                parameter.add_(torch.ones_like(parameter))
+        method.played("generator")  # nothing follows from it
+        method.played("classifier")
+        for name, value in method.classifier.state_dict().items():
+            share = 0.75 if count else 0.0  # the first time it copies
+            follow[name] = share * follow[name] + (1 - share) * value
+            torch.testing.assert_close(method.teacher.module.state_dict()[name], follow[name], rtol=1e-13, atol=0)
+
+
+def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_about_it():
+    near, about = (self_labelled("generator", latent_label=how).method for how in ("nearest", "mixture"))
+    z, y = near.draw(200, torch.Generator().manual_seed(0))
+    distances = (z[:, None] - near.prototypes).norm(dim=2)
+    assert (distances.gather(1, y[:, None]).squeeze(1) == distances.min(1).values).all()
+    assert z.abs().max() <= 1, "the prior is left as it is"
+    z, y = about.draw(4000, torch.Generator().manual_seed(0))
+    assert torch.bincount(y, minlength=4).min() > 900
+    assert (z - about.prototypes[y]).abs().max() <= 1
+    own = near.draw(200, torch.Generator().manual_seed(0))[1]
+    flat = self_labelled("generator", distance="cosine").method
+    assert (own != flat.draw(200, torch.Generator().manual_seed(0))[1]).any()
+
+
+# --- label augmentation --------------------------------------------------------------------------------
+
+
+def one_turn_scores():
+    """(7, 2) scores of real and of fake images, and what they mean for two classes: s_0 - s_1."""
+    scores = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(2)).mul(2).requires_grad_()
+    upright = torch.zeros(7, dtype=torch.long)
+    return scores, [rotations.Labelled(torch.empty(0), upright)] * 2, scores[..., 0] - scores[..., 1]
+
+
+@pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])
+def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
+    """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
+    scores, turned, (real, fake) = one_turn_scores()
+    task = ssgan_la.discriminator_task(form, 1.0, *turned)
+    assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.discriminator(game, real, fake), scores)
+    task = ssgan_la.generator_task(form, 1.0, turned[1])
+    sides = {"multi_hinge": 2, "cross_entropy": 1}[form]
+    expected = sides * games.generator("hinge", fake)
+    assert_same_value_and_gradient(sum(task.cost(scores[1]).values()), expected, scores)
+
+
+def assert_same_value_and_gradient(found, expected, inputs):
+    assert found.item() == pytest.approx(expected.item(), rel=1e-13)
+    gradients = (torch.autograd.grad(total, inputs, retain_graph=True)[0] for total in (found, expected))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("batches", JOINT_BATCHES)
+def test_dagan_md_with_equal_logits_for_all_turns_is_dagan(batches, player):
+    several = Bench("dagan_md", {"batches": batches}, player)
+    single = Bench("dagan", {"batches": batches}, player)
+    one, four = single.method.discriminator.heads.logit, several.method.discriminator.heads.classes
+    single.method.load_state_dict(several.method.state_dict(), strict=False)
+    with torch.no_grad():
+        four.weight.copy_(one.weight.expand(4, -1))
+        four.bias.copy_(one.bias.expand(4))
+    assert several.terms()["game"].item() == pytest.approx(single.terms()["game"].item(), rel=1e-13)
+
+
+@pytest.mark.parametrize("player", ["encoder", "discriminator", "generator"])
+@pytest.mark.parametrize("loss", DIST_LOSSES)
+@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
+def test_without_task_weights_the_tasks_of_dist_gan_are_dist_gan(name, loss, player):
+    """With the same draws: within one loss the task draws last, so latents and shares stay the same."""
+    assert_same_game(Bench(name, {"loss": loss} | OFF, player), Bench("dist_gan", {"loss": loss}, player))
+
+
+@pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
+def test_a_generator_without_task_weight_draws_nothing_for_the_task(name):
+    used = []
+    for case, options in ((name, OFF), ("dist_gan", {})):
+        rng = torch.Generator().manual_seed(0)
+        build(case, options).loss("generator", Turn(real_images(), 0.0, rng))
+        used.append(rng.get_state())
+    assert torch.equal(*used)
+
+
+@pytest.mark.parametrize("name", ["ssgan", "msgan", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"])
+def test_task_terms_grow_linearly_with_their_weights(name):
+    for player in ("discriminator", "generator"):
+        once = Bench(name, {"weight_d": 0.5, "weight_g": 0.25}, player).terms()
+        twice = Bench(name, {"weight_d": 1.0, "weight_g": 0.5}, player).terms()
+        task_terms = once.keys() - {"game", "real", "reconstructed", "fake", "penalty", "score"}
+        assert task_terms
+        for term in task_terms:
+            assert twice[term].item() == pytest.approx(2 * once[term].item(), rel=1e-12)
+            assert once[term].item() != 0
+
+
+@pytest.mark.parametrize("loss", DIST_LOSSES)
+def test_penalty_off_leaves_every_other_term_alone(loss):
+    off = Bench("dist_gan", {"loss": loss, "penalty": "off"}, "discriminator").terms()
+    on = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()
+    assert on.keys() - off.keys() == {"penalty"}
+    assert all(off[term].item() == on[term].item() for term in off)
+
+
+@pytest.mark.parametrize(("loss", "sign"), [("log", 1), ("hinge_sigmoid", -1), ("hinge_logit", -1)])
+def test_the_released_penalty_is_added_with_log_and_subtracted_with_hinge(loss, sign):
+    """MS-02."""
+    released = Bench("dist_gan", {"loss": loss}, "discriminator").terms()["penalty"].item()
+    plus = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()["penalty"].item()
+    minus = Bench("dist_gan", {"loss": loss, "penalty": "minus"}, "discriminator").terms()["penalty"].item()
+    assert plus > 0
+    assert minus == -plus
+    assert released == sign * plus
+
+
+@pytest.mark.parametrize(("norm", "length"), [("rms", math.sqrt(PIXELS)), ("l2", 1.0)])
+def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
+    """MS-03: slope 1 by rms is an L2 norm of the square root of the number of pixels."""
+    method = build("dist_gan", {"loss": "log", "penalty_norm": norm})
+    direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
+    method.discriminator = LinearDiscriminator(direction * length / direction.norm())
+    rng = torch.Generator().manual_seed(0)
+    assert method.loss("discriminator", Turn(real_images(), 0.0, rng))["penalty"].item() < 1e-20
+
+
+def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
+    """10 (length - 1)^2 wherever between real and fake, and the game is the difference of the mean images."""
+    direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
+    for length in (0.5, 1.0, 3.0):
+        method = build("wgan_gp", {})
+        critic = direction * length / direction.norm()
+        method.discriminator = LinearDiscriminator(critic)
+        terms = method.loss("discriminator", Turn(real_images(), 0.0, torch.Generator().manual_seed(5)))
+        assert terms["penalty"].item() == pytest.approx(10 * (length - 1) ** 2, rel=1e-12, abs=1e-20)
+        latents = method.latents(BATCH, torch.Generator().manual_seed(5))
+        difference = method.generator(latents).mean(0) - real_images().mean(0)
+        assert terms["game"].item() == pytest.approx((difference.flatten() @ critic).item(), rel=1e-10)
+
+
+def test_wgan_gp_without_penalty_weight_is_the_plain_wasserstein_game():
+    bench = Bench("wgan_gp", {"lambda_gp": 0.0}, "discriminator")
+    terms = bench.terms()
+    assert terms["penalty"].item() == 0
+    assert terms["game"].item() == Bench("wgan_gp", {}, "discriminator").terms()["game"].item()
+    with torch.no_grad():
+        bench.method.discriminator.heads.logit.bias.add_(7)
+    assert bench.terms()["game"].item() == pytest.approx(terms["game"].item(), rel=1e-12)
+
+
+class LinearDiscriminator(nn.Module):
+    def __init__(self, direction):
+        super().__init__()
+        self.direction = nn.Parameter(direction)
+
+    def forward(self, x):
+        logit = x.flatten(1) @ self.direction
+        return dist_gan.base.Judgement(logit, logit.new_zeros(len(x), 0), x.flatten(1), logit.new_zeros(len(x), 0))
+
+
+@pytest.mark.parametrize(
+    ("progress", "w_real", "w_rec"),
+    [(0.0, 0.95, 0.05), (0.5, 0.95, 0.05), (0.625, 0.975, 0.025), (0.75, 1.0, 0.0), (0.999, 1.0, 0.0)],
+)
+def test_reconstructions_count_for_half_of_training_and_not_after_three_quarters(progress, w_real, w_rec):
+    """Measured on the terms: each is its weight times what the same term is with another weight."""
+    for loss in ("hinge_sigmoid", "hinge_logit"):
+        now = Bench("dist_gan", {"loss": loss}, "discriminator", progress).terms()
+        constant = {"loss": loss, "reconstruction": "constant"}
+        start = Bench("dist_gan", constant, "discriminator", progress).terms()
+        assert now["real"].item() == pytest.approx(w_real / 0.95 * start["real"].item(), rel=1e-9)
+        assert now["reconstructed"].item() == pytest.approx(
+            w_rec / 0.05 * start["reconstructed"].item(), rel=1e-9, abs=1e-12
+        )
+        assert start["reconstructed"].item() > 0
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.6, 0.9])
+def test_with_log_loss_the_released_weights_stay_constant(progress):
+    method = build("dist_gan", {"loss": "log"})
+    assert method.real_weights(progress) == (0.95, 0.05)
+
+
+def test_the_hinge_on_the_sigmoid_never_clips():
+    """MS-01: it equals w_real (1 - mean s(x)) + w_rec (1 - mean s(x')) + 1 + mean s(G(z))."""
+    bench = Bench("dist_gan", {"loss": "hinge_sigmoid", "penalty": "off"}, "discriminator")
+    method, x = bench.method, real_images()
+    with torch.no_grad():
+        z = method.latents(BATCH, torch.Generator().manual_seed(11))
+        real, rec, fake = (
+            method.judge(images).logit.sigmoid().mean().item()
+            for images in (x, method.generator(method.encoder(x)), method.generator(z))
+        )
+    total = sum(bench.terms().values()).item()
+    assert total == pytest.approx(0.95 * (1 - real) + 0.05 * (1 - rec) + 1 + fake, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "player", "expected"),
+    [
+        ("gan", "discriminator", {"game": 2 * math.log(2)}),
+        ("gan", "generator", {"game": math.log(2)}),
+        ("ssgan", "discriminator", {"game": 2 * math.log(2), "rotation": math.log(4)}),
+        ("ssgan", "generator", {"game": math.log(2), "rotation": 0.2 * math.log(4)}),
+        (
+            "msgan",
+            "discriminator",
+            {"game": 2 * math.log(2), "rotation": math.log(5), "fake_class": math.log(5)},
+        ),
+        (
+            "msgan",
+            "generator",
+            {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
+        ),
+        # slope 0 costs 10 (0 - 1)^2; but a slope of exactly 0 has no gradient, so only the value is looked at
+        ("wgan_gp", "discriminator", {"game": 0.0, "penalty": 10.0}),
+        # equal scores: the hinges cost 1 each, a margin nothing
+        ("dagan", "discriminator", {"game": 2.0}),
+        ("dagan_md", "generator", {"game": 0.0}),
+        ("ssgan_la", "discriminator", {"joint_real": 1.0, "joint_fake": 1.0}),
+        ("ssgan_la", "generator", {"joint_real": 0.0, "joint_fake": 0.0}),
+        (
+            "ssgan_la_plus",
+            "discriminator",
+            {"game": 2.0, "joint_real": math.log(8), "joint_fake": math.log(8)},
+        ),
+        ("dist_gan", "generator", {"score": 0.0}),
+        # s = 1/2, so w_real (1 - 1/2) and so on; slope 0, so -0.5 (0 - 1)^2
+        ("dist_gan", "discriminator", {"real": 0.475, "reconstructed": 0.025, "fake": 1.5, "penalty": -0.5}),
+    ],
+)
+def test_an_indifferent_discriminator_costs_what_paper_and_pencil_say(name, player, expected):
+    method = build(name, {})
+    with torch.no_grad():
+        for parameter in method.discriminator.parameters():
+            parameter.zero_()
+    terms = method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(0)))
+    assert {term: value.item() for term, value in terms.items()} == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
+    """With G(E(x)) = x on the images that G can make."""
+    method = build("dist_gan", {})
+    weight = method.generator[0].weight
+    with torch.no_grad():
+        inverse = torch.linalg.pinv(weight)
+        method.encoder[1].weight.copy_(inverse)
+        method.encoder[1].bias.copy_(-inverse @ method.generator[0].bias)
+        images = method.generator(torch.randn(BATCH, LATENT, generator=torch.Generator().manual_seed(1)))
+    terms = method.loss("encoder", Turn(images, 0.0, torch.Generator().manual_seed(0)))
+    assert terms["reconstruction"].item() < 1e-20
+    assert terms["distance"].item() > 1e-6
+
+
+def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
+    """The turn's stream alone: from the same state the same loss, and the global stream stays unused."""
+    fields = {name: registry.methods[name].Options.model_fields for name in registry.methods}
+    cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
+    for name, options in [*cases, *RANDOM_TASKS]:
+        method = build(name, options)
+        labels = manual_labels(method.labelled(options))
+        before = torch.get_rng_state()
+        for player in method.players:
+            losses = [
+                sum(method.loss(player, Turn(real_images(), 0.0, torch.Generator().manual_seed(1), labels)).values())
+                for _ in range(2)
+            ]
+            assert losses[0].item() == losses[1].item()
+        assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("distribution", "mean", "std"), [("uniform", 0, 1 / math.sqrt(3)), ("normal", 0, 1)])
+def test_latents_have_the_moments_of_their_prior(distribution, mean, std):
+    latents = build("gan", {}, distribution).latents(50_000, torch.Generator().manual_seed(0)).numpy()
+    assert latents.shape == (50_000, LATENT)
+    np.testing.assert_allclose(latents.mean(0), mean, atol=0.02)
+    np.testing.assert_allclose(latents.std(0), std, atol=0.02)
+    if distribution == "uniform":
+        assert -1 <= latents.min() < -0.999
+        assert 0.999 < latents.max() <= 1
+
+
+def test_the_stub_networks_are_what_the_restatement_takes_them_for():
+    network = Stub(SHAPE, LATENT, NetworkOptions())
+    judgement = network.discriminator(5)(real_images())
+    assert judgement.features.shape == (BATCH, FEATURES)
+    assert judgement.classes.shape == (BATCH, 5)
+    assert judgement.logit.shape == (BATCH,)

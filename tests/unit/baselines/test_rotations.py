@@ -1,0 +1,342 @@
+"""Turns, batch recipes, and which images each self-supervised task looks at."""
+
+from collections import Counter
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from baselines.common import rotations
+from baselines.common.method import Turn
+from benchmark.core import registry
+from tests.support.stub import build
+
+
+def marked(n, first=0, size=2):
+    """(n, 1, size, size) images whose pixels tell image, row and column; every turn of each is another."""
+    pixels = torch.arange(n * size * size, dtype=torch.float32) + first * size * size
+    return pixels.view(n, 1, size, size)
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [(0, [[1, 2], [3, 4]]), (1, [[2, 4], [1, 3]]), (2, [[4, 3], [2, 1]]), (3, [[3, 1], [4, 2]])],
+)
+def test_turns_of_two_by_two_pixels_by_hand(turns, expected):
+    """Counter-clockwise: the right column becomes the top row."""
+    image = torch.tensor([[[[1, 2], [3, 4]]]])
+    assert rotations.turned(image, turns).tolist() == [[expected]]
+
+
+@given(
+    n=st.integers(1, 5),
+    channels=st.integers(1, 3),
+    size=st.integers(1, 6),
+    turns=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_turns_equal_numpys(n, channels, size, turns, seed):
+    images = np.random.default_rng(seed).random((n, channels, size, size))
+    found = rotations.turned(torch.from_numpy(images), turns).numpy()
+    np.testing.assert_array_equal(found, np.rot90(images, turns, axes=(2, 3)))
+
+
+@given(turns=st.lists(st.integers(0, 3), max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_turns_add_up_modulo_four(turns):
+    image = marked(2, size=3)
+    found = image
+    for r in turns:
+        found = rotations.turned(found, r)
+    assert torch.equal(found, rotations.turned(image, sum(turns) % 4))
+
+
+def upright(batch):
+    """Every image of a batch turned back by its label."""
+    return torch.stack([torch.rot90(i, -int(r), dims=(1, 2)) for i, r in zip(*batch, strict=True)])
+
+
+def test_all_turns_are_every_image_in_every_turn_with_its_label():
+    images = marked(3)
+    batch = rotations.all_turns(images)
+    assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert torch.equal(upright(batch), images.repeat(4, 1, 1, 1))
+    assert len({str(image.tolist()) for image in batch.images}) == 12
+
+
+@pytest.mark.parametrize("n", [4, 8, 64])
+def test_subset_is_the_last_quarter_in_all_four_turns(n):
+    images = marked(n)
+    batch = rotations.subset(images)
+    assert len(batch.images) == len(batch.labels) == n
+    assert batch.labels.tolist() == sorted([0, 1, 2, 3] * (n // 4))
+    assert torch.equal(upright(batch), images[3 * n // 4 :].repeat(4, 1, 1, 1))
+
+
+@pytest.mark.parametrize("n", [4, 8, 64])
+def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
+    images = marked(n)
+    batch = rotations.quarters(images)
+    assert batch.labels.tolist() == [4 * i // n for i in range(n)]
+    assert torch.equal(upright(batch), images)
+
+
+def test_every_recipe_name_has_its_function():
+    assert set(get_args(rotations.BatchRecipe)) == {*rotations.RECIPES, "random"}
+    for name, recipe in rotations.RECIPES.items():
+        assert recipe.__name__ == name
+        found, expected = rotations.batch(name, marked(8), torch.Generator()), recipe(marked(8))
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+
+
+def test_a_random_batch_is_n_of_the_4n_turned_images_and_another_each_time():
+    images, rng = marked(8), torch.Generator().manual_seed(0)
+    batches = [rotations.batch("random", images, rng) for _ in range(20)]
+    for batch in batches:
+        sources = [source_of(image, images) for image in batch.images]
+        assert len(set(sources)) == len(batch.labels) == 8
+        assert [turns for _, turns in sources] == batch.labels.tolist()
+    assert len({str(batch.labels.tolist()) for batch in batches}) > 15
+
+
+def test_only_random_batches_draw_from_the_stream():
+    for name in get_args(rotations.BatchRecipe):
+        rng = torch.Generator().manual_seed(0)
+        before = rng.get_state()
+        rotations.batch(name, marked(8), rng)
+        assert torch.equal(rng.get_state(), before) == (name != "random")
+
+
+@given(of=st.integers(1, 40), share=st.floats(0, 1), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_draw_is_without_replacement(of, share, seed):
+    n = round(of * share)
+    index = rotations.draw(torch.Generator().manual_seed(seed), of, n).tolist()
+    assert len(index) == len(set(index)) == n
+    assert set(index) <= set(range(of))
+
+
+@given(seed=st.integers(0, 99), side=st.integers(1, 5), n=st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side, n):
+    rng = torch.Generator().manual_seed(seed)
+    real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
+    every = rotations.all_turns(real)
+    images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
+    index = torch.randperm(5 * n, generator=rng)[: 3 * n]
+    found = rotations.candidates(torch.cat([real, fake]), n, index)
+    assert torch.equal(found.images, images[index])
+    assert torch.equal(found.labels, labels[index])
+    weights = torch.rand(found.images.shape, generator=rng)
+    slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.images, images[index])]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)
+    turned = index[index < 4 * n]
+    assert torch.equal(rotations.candidates(real, n, turned).images, every.images[turned])
+
+
+ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+@pytest.mark.parametrize(("batch_size", "fits"), [(4, True), (64, True), (1, False), (6, False), (63, False)])
+def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_size, fits):
+    method = registry.methods[name]
+    recipes = get_args(method.Options.model_fields["batches"].annotation)
+    assert {"quarters", "all_turns"} <= set(recipes)
+    for recipe in recipes:
+        problem = method.problem({"batches": recipe}, batch_size)
+        if recipe in ("all_turns", "random"):
+            assert problem is None, "they divide nothing"
+        else:
+            assert (problem is None) == fits
+            assert fits or (str(batch_size) in problem and "4" in problem and recipe in problem)
+    default = method.Options.model_fields["batches"].default
+    assert method.problem({}, batch_size) == method.problem({"batches": default}, batch_size)
+
+
+def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
+    problem = registry.methods["msgan"].problem
+    assert problem({"variant": "released", "batches": "quarters"}, 6) is None
+    assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
+
+
+# --- which images the tasks show to the discriminator ----------------------------------------------------
+
+
+class Always(nn.Module):
+    """A generator that makes the same images whatever the latents."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def forward(self, latents):
+        return self.images[: len(latents)]
+
+
+def pictures(n, first):
+    """n images in the stub's shape, each and each turn of it unlike all others."""
+    return torch.arange(n * 18, dtype=torch.float32).add(first).view(n, 2, 3, 3)
+
+
+REAL, FAKE = pictures(8, 0), pictures(8, 1000)
+
+
+def shown(name, options, player, rng=None):
+    """All images that a loss shows to the discriminator."""
+    method = build(name, options)
+    method.generator = Always(FAKE)
+    batches = []
+    method.discriminator.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
+    method.loss(player, Turn(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
+    return torch.cat(batches)
+
+
+def beyond(images, *known):
+    """What is left of the images when the known ones, in any order, are taken away."""
+    by_text = {str(image.tolist()): image for image in images}
+    left = Counter(str(image.tolist()) for image in images)
+    taken = Counter(str(image.tolist()) for image in torch.cat(known))
+    assert taken <= left
+    return [by_text[text] for text in (left - taken).elements()]
+
+
+def same(images, expected):
+    return Counter(str(i.tolist()) for i in images) == Counter(str(i.tolist()) for i in expected)
+
+
+def source_of(image, originals):
+    """(index, turn) of a turned image among the originals, None when it is none of them."""
+    for index, original in enumerate(originals):
+        for turns in range(4):
+            if torch.equal(torch.rot90(original, turns, dims=(1, 2)), image):
+                return index, turns
+    return None
+
+
+@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
+def test_ssgan_shows_turned_real_images_in_d_s_turn_and_turned_fakes_in_g_s(batches):
+    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    in_d = shown("ssgan", options, "discriminator")
+    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no turned fakes"
+    in_g = shown("ssgan", options, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+
+
+@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
+def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
+    """MS-05: SSGAN-LA's form of the task turns the fakes of the fifth class."""
+    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    in_d = shown("msgan", options, "discriminator")
+    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
+    in_g = shown("msgan", options, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+
+
+@pytest.mark.parametrize("batches", ["quarters", "all_turns"])
+@pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
+def test_label_augmentation_and_its_rivals_turn_reals_and_fakes_alike(name, batches):
+    """Only SSGAN-LA+, which keeps the plain game, shows upright images beside them."""
+    recipe, upright = rotations.RECIPES[batches], name == "ssgan_la_plus"
+    in_d = shown(name, {"batches": batches}, "discriminator")
+    turned = torch.cat([recipe(REAL).images, recipe(FAKE).images])
+    assert same(in_d, torch.cat([REAL, FAKE, turned]) if upright else turned)
+    in_g = shown(name, {"batches": batches}, "generator")
+    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
+    if batches == "all_turns" and not upright:
+        counts = Counter(source_of(image, REAL)[0] for image in in_d if source_of(image, REAL))
+        assert counts == dict.fromkeys(range(8), 4), "each image four times"
+
+
+def test_default_batches_are_those_of_each_methods_source():
+    """compare_gan turns the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
+    defaults = {name: build(name, {}).options.batches for name in ON_BATCHES}
+    assert defaults == {
+        "ssgan": "subset",
+        "msgan": "quarters",
+        "dagan": "all_turns",
+        "dagan_md": "all_turns",
+        "ssgan_la": "all_turns",
+        "ssgan_la_plus": "quarters",
+    }
+
+
+TASK = {"weight_d": 1.0, "weight_g": 1.0, "penalty": "off"}
+
+
+def test_ss_shows_d_n_of_the_4n_turned_real_images_and_no_turned_fakes():
+    batch = beyond(shown("dist_gan_ss", TASK, "discriminator"), REAL, FAKE, FAKE)  # x, G(z), G(E(x))
+    sources = [source_of(image, REAL) for image in batch]
+    assert len(batch) == 8
+    assert None not in sources
+    assert len(set(sources)) == 8, "drawn without replacement"
+
+
+RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "upright"),
+    [("dist_gan_ss", TASK, [REAL, FAKE]), ("dist_gan_ms", TASK, [REAL, FAKE]), ("msgan", RELEASED, [FAKE])],
+)
+def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, upright):
+    images = shown(name, options, "generator")
+    images = beyond(images, *upright)
+    of_real = {source_of(image, REAL) for image in images} - {None}
+    of_fake = {source_of(image, FAKE) for image in images} - {None}
+    assert len(images) == 16
+    assert len(of_real) == 8
+    assert of_real == of_fake
+
+
+@pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
+def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
+    found, draw = [], rotations.draw
+
+    def all_of_them(rng, of, n):
+        found.append((of, n))
+        return draw(rng, of, of)
+
+    monkeypatch.setattr(rotations, "draw", all_of_them)
+    names_all = {"msgan": [REAL, FAKE], "dist_gan_ms": [REAL, FAKE, FAKE]}[name]
+    drawn = beyond(shown(name, options, "discriminator"), *names_all)
+    assert found == [(40, 8)]
+    assert len(drawn) == 40
+    sources = Counter(source_of(image, REAL) for image in drawn)
+    assert sources == {None: 8} | {(index, turns): 1 for index in range(8) for turns in range(4)}
+    assert same([image for image in drawn if source_of(image, REAL) is None], FAKE), "the fakes are upright"
+
+
+def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monkeypatch):
+    """51.2 and 12.8 (2.1), 12.8 of each turn; over 200 draws a mean has a standard error of 0.2."""
+    labels, candidates = [], rotations.candidates
+
+    def spy(images, n, index):
+        drawn = candidates(images, n, index)
+        labels.append(drawn.labels)
+        return drawn
+
+    monkeypatch.setattr(rotations, "candidates", spy)
+    method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(200):
+            method.loss("discriminator", Turn(torch.zeros(64, 2, 3, 3), 0.0, rng))
+    counts = torch.stack([torch.bincount(batch, minlength=5) for batch in labels]).double()
+    assert len(counts) == 200
+    assert (counts.sum(1) == 64).all()
+    torch.testing.assert_close(counts.mean(0), torch.full((5,), 12.8).double(), atol=0.5, rtol=0)
+    assert counts[:, 4].std() > 2, "the shares are left to chance in every batch"
+
+
+def test_class_heads_have_four_classes_or_five_with_the_fake_one():
+    classes = {name: registry.methods[name].classes for name in registry.methods}
+    assert classes == classes | {"gan": 0, "ssgan": 4, "msgan": 5}
+    assert classes == classes | {"dagan": 0, "dagan_md": 4, "ssgan_la": 8, "ssgan_la_plus": 8}
+    assert classes == classes | {"dist_gan": 0, "dist_gan_ss": 4, "dist_gan_ms": 5}

@@ -1,0 +1,361 @@
+"""Published values: what the files say, how rows override their tables, and the command that prints them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.analysis.verdicts import protocol_mismatches
+from benchmark.cli import app, papers
+from benchmark.config.published import Library, Paper, PublishedProtocol, PublishedTable, load_paper, published_rows
+from benchmark.config.suite import load_suite
+from benchmark.core import registry
+from benchmark.core.errors import UserError
+
+FOLDER = Path("suites/papers")
+PAPERS = {path.stem: load_paper(path) for path in sorted(FOLDER.glob("*.yaml"))}
+VALUES = [
+    (name, key, value)
+    for name, paper in PAPERS.items()
+    for key, table in paper.tables.items()
+    for published in published_rows(paper, key)
+    for value in published.all_values
+]
+EVERY = pytest.mark.parametrize("paper", PAPERS)
+OTHER_DATA = {"imagenet128", "lsun_bedroom", "lsun_church", "celeba_hq_128", "celeba128", "not named"}
+
+# typed once more from the sources, apart from the files: paper, table, row, metric, value, spread, verified
+KNOWN = [
+    ("neurips2019", "cifar10-resnet", "Dist-GAN + MS", "fid", 13.90, 0.22, False),
+    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS", "fid_10k", 11.40, None, True),
+    ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS", "fid_10k", 12.37, None, False),
+    ("neurips2019", "cifar100-resnet", "Dist-GAN + MS", "fid", 19.74, None, True),
+    ("neurips2019", "cifar100-resnet", "Dist-GAN + SS", "fid", 21.02, None, False),
+    ("neurips2019", "imagenet32-resnet", "Dist-GAN + MS", "fid", 12.3, None, True),
+    ("neurips2019", "stl10-resnet", "Dist-GAN + SS", "fid", 27.98, 0.38, False),
+    ("neurips2019", "stacked-mnist-k4", "Dist-GAN + MS", "modes", 926.75, 32.65, False),
+    ("neurips2019", "stacked-mnist-k2", "ProGAN", "kl", 0.82, 0.13, False),
+    ("cvpr2019", "cifar10", "SSGAN", "fid", 17.88, 0.64, True),
+    ("cvpr2019", "cifar10-best", "SS-GAN (sBN)", "fid", 15.65, None, False),
+    ("cvpr2019", "imagenet128", "SS-GAN (sBN)", "fid", 43.87, None, True),
+    ("cvpr2019", "imagenet128-tfhub", "SSGAN", "isc", 24.9, None, True),
+    ("cvpr2019", "celeba-hq", "SS-GAN", "fid", 26.11, None, False),
+    ("neurips2021", "cifar10", "SSGAN-LA", "fd_inception_torchvision", 5.87, None, False),
+    ("neurips2021", "tiny-imagenet", "DAGAN+", "fd_inception_torchvision", 52.54, None, False),
+    ("distgan2018", "cifar10-resnet", "Dist-GAN", "fid", 17.61, 0.30, True),
+    ("distgan2018", "stl10-cnn", "Dist-GAN (hinge)", "fid", 36.19, None, True),
+    ("sngan2018", "cifar10-resnet", "SN-GAN", "fid", 21.7, 0.21, True),
+    ("sngan2018", "stl10-resnet", "SN-GAN", "fid", 40.1, 0.50, False),
+    ("mimicry2020", "cifar10", "SSGAN", "fid", 14.65, 0.04, True),
+    ("mimicry2020", "cifar10", "SNGAN", "kid", 0.0125, 0.0001, True),
+    ("mimicry2020", "stl10", "WGAN-GP", "isc", 8.55, 0.02, True),
+    ("mimicry2020", "cifar10-reproduced", "SNGAN", "fid", 23.90, 0.20, True),
+    ("pacgan2018", "stacked-mnist-k4", "Unrolled GAN, 10 steps", "modes", 327.2, 74.67, True),
+    ("pacgan2018", "stacked-mnist-veegan", "PacDCGAN4", "kl", 0.07, 0.005, True),
+    ("veegan2017", "stacked-mnist", "VEEGAN", "modes", 150.0, None, True),
+    ("chainer_gan_lib2017", "cifar10", "SN-DCGAN", "fid", 23.6, None, True),
+    ("deshufflegan2020", "lsun-church", "SS-GAN", "fid", 33.82, None, True),
+    ("msgan_reproductions2020", "cifar10-port", "Dist-GAN + MS", "fid", 26.76, None, True),
+    ("msgan_reproductions2020", "issue3-run2", "100,000 steps", "fid", 39.64, None, True),
+]
+
+
+# --- the files -----------------------------------------------------------------------------------------
+
+
+def values_of(paper):
+    return [value for name, _, value in VALUES if name == paper]
+
+
+@EVERY
+def test_every_value_says_where_and_how(paper):
+    place = re.compile(r"\w+/[\w.-]+@[0-9a-f]{7} \S|\w+\.(com|org)/\S|arXiv:\d{4}\.\d{5}")
+    for value in values_of(paper):
+        assert value.protocol.stated or value.note, value
+        assert (value.spread is None) == (value.spread_kind == "none"), value
+        assert (value.status == "unverified") == ("from memory" in value.source), value
+        assert value.status == "unverified" or place.search(value.source), value
+
+
+@EVERY
+def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
+    bounds = {"modes": (1, 1000), "kl": (0, 6.91), "kid": (0, 0.1), "isc": (1, 30), "fid": (1, 100)}
+    bounds |= dict.fromkeys(("fd_inception_torchvision", "fid_10k"), bounds["fid"])
+    for value in values_of(paper):
+        assert value.dataset in {*registry.datasets, *OTHER_DATA}, value
+        low, high = bounds[value.metric]
+        assert low <= value.value <= high, value
+        assert value.spread is None or value.spread <= 0.75 * value.value, value
+
+
+@EVERY
+def test_no_value_stands_twice(paper):
+    seen = [(v.dataset, v.row, v.metric, v.value, v.protocol) for v in values_of(paper)]
+    assert not [one for index, one in enumerate(seen) if one in seen[:index]]
+
+
+def test_every_discrepancy_is_explained():
+    explained = set(re.findall(r"^\| ([A-Z]+-\d\d) \|", Path("docs/discrepancies.md").read_text(), re.MULTILINE))
+    used = {one for _, _, value in VALUES for one in value.discrepancies}
+    assert {"MS-07", "MS-08", "SS-03", "SS-05", "LA-02", "LA-03", "X-01"} <= used <= explained
+
+
+@pytest.mark.parametrize("paper, table, row, metric, number, spread, verified", KNOWN)
+def test_values_are_those_of_the_sources(paper, table, row, metric, number, spread, verified):
+    (value,) = [v for name, key, v in VALUES if (name, key, v.row, v.metric) == (paper, table, row, metric)]
+    assert (value.value, value.spread, value.status == "verified") == (number, spread, verified)
+
+
+def test_the_protocol_goes_with_the_number():
+    found = {(name, key, v.row): v for name, key, v in VALUES if v.metric.startswith(("fid", "fd_inception"))}
+    mine = found["neurips2019", "cifar10-resnet", "Dist-GAN + MS"].protocol
+    other = found["neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS"].protocol
+    assert (mine.n_real, mine.n_fake, other.n_real, other.n_fake) == (10_000, 5_000, 10_000, 10_000)
+    assert found["mimicry2020", "cifar10", "SSGAN"].protocol.n_fake == 50_000
+    assert found["mimicry2020", "cifar10-reproduced", "SNGAN"].protocol.n_fake == 5_000
+    assert found["neurips2021", "cifar10", "SSGAN-LA"].protocol.feature_extractor == "inception_torchvision"
+    assert {v.metric for name, _, v in VALUES if name == "neurips2021"} == {"fd_inception_torchvision"}, (
+        "no FID (LA-02)"
+    )
+    assert found["cvpr2019", "cifar10", "SSGAN"].protocol.reference_split == "test"
+    assert found["cvpr2019", "cifar10-best", "SS-GAN"].protocol.aggregation == "best of 3"
+
+
+def test_of_quotations_without_a_protocol_none_is_made_up():
+    quoted = [v for name, _, v in VALUES if name == "neurips2019" and v.status == "verified"]
+    assert {v.value for v in quoted} == {11.40, 19.74, 12.3}
+    assert all(v.protocol.stated == {} for v in quoted)
+
+
+@pytest.mark.parametrize("dataset, key", [("imagenet32", "fid"), ("celeba", "isc")])
+def test_a_value_of_pictures_cut_otherwise_is_not_comparable(dataset, key):
+    suite = load_suite(Path("suites/mimicry2020.yaml"))
+    cells = [cell for cell in suite.cells if cell.specs[0].dataset == dataset]
+    assert cells
+    for cell in cells:
+        (problem, *_) = protocol_mismatches(cell.published, cell.specs[0], key)
+        assert problem.startswith("images: published the middle "), problem
+
+
+def test_trainings_behind_a_value_are_told():
+    trainings = {(name, key, v.row): (v.spread_kind, v.n_seeds) for name, key, v in VALUES}
+    assert trainings["pacgan2018", "stacked-mnist-k4", "PacDCGAN2"] == ("standard_error", 50)
+    assert trainings["pacgan2018", "stacked-mnist-veegan", "PacDCGAN2"] == ("standard_error", 10)
+    assert trainings["pacgan2018", "stacked-mnist-k4", "Unrolled GAN, 1 step"] == ("not_stated", None)
+    assert trainings["mimicry2020", "cifar10", "SSGAN"] == ("sampling_seeds", 1)
+    assert trainings["cvpr2019", "cifar10", "SSGAN"] == ("not_stated", None)
+
+
+def test_a_paper_without_figures_says_so():
+    assert not PAPERS["icml2021"].tables
+    assert "No figure has been read" in PAPERS["icml2021"].note
+
+
+# --- rows and their tables -----------------------------------------------------------------------------
+
+WORD = st.text("abcxyz", min_size=3, max_size=5)
+PROTOCOL = st.fixed_dictionaries(
+    {},
+    optional={
+        "n_real": st.none() | st.integers(1, 9),
+        "n_fake": st.none() | st.integers(1, 9),
+        "codec": st.none() | WORD,
+        "checkpoint": st.none() | WORD,
+    },
+)
+KIND = st.sampled_from(["training_seeds", "sampling_seeds", "standard_error", "not_stated"])
+FIELDS = {
+    "dataset": WORD,
+    "status": st.sampled_from(["verified", "unverified"]),
+    "source": WORD,
+    "spread_kind": KIND,
+    "n_seeds": st.none() | st.integers(1, 9),
+    "protocol": PROTOCOL,
+    "note": st.just("") | WORD,
+    "discrepancies": st.lists(st.sampled_from(["A-01", "A-02", "A-03"]), unique=True),
+}
+
+
+def resolved(table, row, values):
+    raw = {"title": "T", **table, "rows": {"R": {"values": values, **row}}}
+    paper = load_made({"t": raw})
+    (published,) = published_rows(paper, "t")
+    return published
+
+
+def load_made(tables):
+    head = {"title": "P", "authors": "A", "venue": "V", "year": 2019, "url": "u"}
+    return Paper.model_validate({**head, "tables": tables})
+
+
+@given(table=st.fixed_dictionaries(FIELDS), row=st.fixed_dictionaries({}, optional=FIELDS))
+def test_a_row_overrides_what_it_states_and_nothing_else(table, row):
+    published = resolved(table, row, {"fid": [3.0, 0.5], "isc": 7})
+    fid, isc = published.all_values
+    effective = {**table, **row}
+    for field in ("dataset", "status", "source", "n_seeds"):
+        assert getattr(fid, field) == getattr(isc, field) == effective[field]
+    assert (fid.spread_kind, isc.spread_kind) == (effective["spread_kind"], "none")
+    assert fid.protocol == PublishedProtocol(**{**table["protocol"], **row.get("protocol", {})})
+    assert fid.protocol == published.protocol
+    assert set(fid.discrepancies) == {*table["discrepancies"], *row.get("discrepancies", [])}
+    assert all(note in fid.note for note in (table["note"], row.get("note", "")))
+    assert (fid.value, fid.spread, isc.value, isc.spread) == (3.0, 0.5, 7.0, None)
+    assert published.value("kid") is None
+
+
+def test_an_unknown_metric_has_no_value_and_a_known_one_is_found_by_name():
+    title, table = Library(FOLDER).table("mimicry2020/cifar10")
+    assert "2020" in title
+    assert isinstance(table, PublishedTable)
+    with pytest.raises(UserError, match="has no table 'cifar1'; did you mean 'cifar10'"):
+        Library(FOLDER).table("mimicry2020/cifar1")
+    with pytest.raises(UserError, match="unknown paper 'mimicri2020'; did you mean 'mimicry2020'"):
+        Library(FOLDER).table("mimicri2020/cifar10")
+
+
+# --- mistakes ------------------------------------------------------------------------------------------
+
+GOOD = {
+    "title": "P",
+    "authors": "A",
+    "venue": "V",
+    "year": 2019,
+    "url": "u",
+    "tables": {
+        "t": {
+            "title": "T",
+            "dataset": "cifar10",
+            "status": "verified",
+            "source": "page 3",
+            "spread_kind": "not_stated",
+            "protocol": {"n_fake": 5000},
+            "rows": {"GAN": {"values": {"fid": [20.0, 0.5]}}},
+        }
+    },
+}
+
+
+def refused(tmp_path, change):
+    data = json.loads(json.dumps(GOOD))
+    change(data, data["tables"]["t"], data["tables"]["t"]["rows"]["GAN"])
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    with pytest.raises(UserError) as error:
+        load_paper(path)
+    return str(error.value), path.read_text().splitlines()
+
+
+MISTAKES = {
+    "source missing": (lambda p, t, r: t.pop("source"), "tables.t.source: is required", "t:"),
+    "protocol missing": (lambda p, t, r: t.pop("protocol"), "tables.t.protocol: is required", "t:"),
+    "protocol empty": (
+        lambda p, t, r: t.update(protocol={}),
+        "tables.t.rows.GAN.protocol: the protocol states nothing; say in a 'note'",
+        "GAN:",
+    ),
+    "unknown key": (
+        lambda p, t, r: r.update(soure="page 4"),
+        "tables.t.rows.GAN.soure: unknown key 'soure'; did you mean 'source'?",
+        "soure:",
+    ),
+    "unknown field of a protocol": (
+        lambda p, t, r: r.update(protocol={"n_fakes": 1}),
+        "tables.t.rows.GAN.protocol.n_fakes: unknown key 'n_fakes'; did you mean 'n_fake'?",
+        "n_fakes:",
+    ),
+    "status": (lambda p, t, r: t.update(status="verifed"), "is 'verifed'; did you mean 'verified'?", "status:"),
+    "source taken away": (lambda p, t, r: r.update(source=None), "tables.t.rows.GAN.source: is None", "source: null"),
+    "no number": (lambda p, t, r: r.update(values={"fid": "20"}), "fid: is '20' but must be a number, or", "fid:"),
+    "not finite": (lambda p, t, r: r.update(values={"fid": float("nan")}), "must be a finite number", "fid:"),
+    "negative spread": (lambda p, t, r: r.update(values={"fid": [20, -1]}), "is -1 but must be greater", "- -1"),
+    "spread of no kind": (
+        lambda p, t, r: t.update(spread_kind="none"),
+        "tables.t.rows.GAN.values.fid: has a spread, but 'spread_kind' is none",
+        "fid:",
+    ),
+    "no rows": (lambda p, t, r: t.update(rows={}), "tables.t.rows", "rows:"),
+    "no values": (lambda p, t, r: r.update(values={}), "tables.t.rows.GAN.values", "values:"),
+    "odd id": (lambda p, t, r: r.update(discrepancies=["MS8"]), "tables.t.rows.GAN.discrepancies[0]", "- MS8"),
+    "no table": (
+        lambda p, t, r: p.update(tables={}),
+        "tables: holds no table; say why in the paper's 'note'",
+        "tables:",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, words, line", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_file_line_and_key(tmp_path, change, words, line):
+    message, text = refused(tmp_path, change)
+    assert words in message
+    number = int(re.search(r"p\.yaml:(\d+): ", message)[1])
+    assert text[number - 1].strip().startswith(line)
+
+
+def test_what_mends_it_is_accepted(tmp_path):
+    table = {**GOOD["tables"]["t"], "protocol": {}, "note": "the page names none"}
+    for data in ({**GOOD, "tables": {"t": table}}, {**GOOD, "tables": {}, "note": "No figure has been read."}):
+        path = tmp_path / "p.yaml"
+        path.write_text(yaml.safe_dump(data))
+        assert load_paper(path).title == "P"
+
+
+# --- the command ---------------------------------------------------------------------------------------
+
+
+def command(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "papers", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+def test_all_papers_are_listed_with_their_counts(monkeypatch, capsys):
+    code, out, _ = command(monkeypatch, capsys)
+    assert code == 0
+    lines = {line.split()[0]: line.split()[1:5] for line in out.splitlines() if line.split()[0] in PAPERS}
+    assert lines.keys() == PAPERS.keys()
+    assert lines["icml2021"] == ["2021", "0", "0", "0"]
+    mine = values_of("cvpr2019")
+    unverified = [value for value in mine if value.status == "unverified"]
+    assert lines["cvpr2019"] == ["2019", "7", str(len(mine)), str(len(unverified))]
+
+
+@EVERY
+def test_a_page_shows_every_value_marked_and_its_source(monkeypatch, capsys, paper):
+    monkeypatch.setattr(app.console, "_width", 400)
+    code, out, _ = command(monkeypatch, capsys, paper)
+    assert code == 0
+    for name, key, value in VALUES:
+        if name == paper:
+            section = out.split(f"{name}/{key}: ")[1].split(f"\n{name}/")[0]
+            shown = papers.number(value)
+            assert shown.endswith("†") == (value.status == "unverified")
+            assert shown in section
+            assert value.row in section
+            assert value.source in section
+    assert PAPERS[paper].note in out
+
+
+def test_json_has_every_value_resolved(monkeypatch, capsys):
+    code, out, _ = command(monkeypatch, capsys, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found.keys() == PAPERS.keys()
+    assert sum(len(values) for paper in found.values() for values in paper["tables"].values()) == len(VALUES)
+    (value,) = json.loads(command(monkeypatch, capsys, "cvpr2019", "--json")[1])["tables"]["cifar10"]
+    assert (value["value"], value["spread"], value["status"]) == (17.88, 0.64, "verified")
+    assert value["protocol"]["reference_split"] == "test"
+
+
+def test_an_unknown_paper_is_a_user_error(monkeypatch, capsys):
+    code, out, err = command(monkeypatch, capsys, "neurips2018")
+    assert (code, out) == (2, "")
+    assert "unknown paper 'neurips2018'; did you mean 'neurips20" in err

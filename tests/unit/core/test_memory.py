@@ -1,0 +1,55 @@
+"""Freed memory is kept while a trial trains, and given back when it ends."""
+
+import json
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from benchmark.core import memory
+
+BLOCK = 48 << 20  # bytes: more than glibc takes from its heap by itself
+SCRIPT = f"""
+import ctypes, json, resource
+from pathlib import Path
+from benchmark.core import memory as heap
+
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.malloc.argtypes = library.free.argtypes = [ctypes.c_void_p]
+library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+
+def touch(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        block = library.malloc({BLOCK})
+        library.memset(block, 1, {BLOCK})
+        library.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+found = {{"before": touch(4)}}
+with heap.kept():
+    touch(1)
+    found |= {{"within": touch(4), "held": resident()}}
+found["left"] = resident()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_block_that_comes_again_and_again_is_filled_with_zeros_once():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["within"] < found["before"] / 10
+    assert found["held"] - found["left"] > BLOCK / 2, "given back at the end"
+
+
+def test_where_there_is_no_glibc_nothing_happens(monkeypatch):
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("no C library was to be asked"))
+    with memory.kept():
+        pass

@@ -1,0 +1,224 @@
+"""What a trial's identity depends on, and what it does not."""
+
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from benchmark.core.spec import TrialSpec, canonical, digest
+
+LITERAL = {
+    "method": "ssgan",
+    "options": {"batches": "subset", "weight_d": 1.0},
+    "network": "mlp",
+    "network_options": {"generator_width": 256},
+    "dataset": "stacked_digits",
+    "latent": {"dim": 64, "distribution": "normal"},
+    "steps": 1500,
+    "batch_size": 64,
+    "discriminator_steps": 1,
+    "optimizer": {"lr": 2e-4, "betas": [0.5, 0.9], "eps": 1e-8, "player_lr": {"generator": 1e-4}},
+    "precision": "float32",
+    "protocol": {
+        "measures": {
+            "modes": {"metric": "modes", "n_fake": 25600, "codec": "none", "options": {"extractor": "digits"}},
+        },
+        "evaluations": 5,
+        "sample_batch": 640,
+        "batch_norm": "moving_average",
+        "draws": 1,
+    },
+    "seed": 0,
+    "version": 1,
+}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def spec(**changes):
+    return TrialSpec.model_validate({**LITERAL, **changes})
+
+
+def shuffled(value, rng):
+    """The same value with the keys of every dictionary in another order."""
+    if isinstance(value, dict):
+        keys = list(value)
+        rng.shuffle(keys)
+        return {key: shuffled(value[key], rng) for key in keys}
+    return [shuffled(item, rng) for item in value] if isinstance(value, list) else value
+
+
+def test_the_identity_of_one_literal_trial_is_this():
+    """Fails when the identity changes by accident: every stored result would then be trained again.
+
+    Meant to change together with RECIPE_VERSION, or with a new field of a trial.
+    """
+    assert spec().trial_id == "bb8b816172ac3bc6"
+
+
+@given(value=json_values, seed=st.integers(0, 9))
+def test_canonical_form_does_not_depend_on_the_order_of_keys(value, seed):
+    assert canonical(shuffled(value, random.Random(seed))) == canonical(value)
+    assert digest(shuffled(value, random.Random(seed))) == digest(value)
+
+
+@given(value=json_values)
+def test_canonical_form_keeps_the_value(value):
+    assert json.loads(canonical(value)) == value
+
+
+@given(one=json_values, other=json_values)
+def test_different_values_have_different_forms_and_digests(one, other):
+    if json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True):
+        assert canonical(one) != canonical(other)
+        assert digest(one) != digest(other)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_has_no_canonical_form(value):
+    with pytest.raises(ValueError):
+        canonical({"lr": value})
+
+
+def test_equal_trials_have_equal_ids_whatever_the_order_of_their_keys():
+    for seed in range(5):
+        assert TrialSpec.model_validate(shuffled(LITERAL, random.Random(seed))).trial_id == spec().trial_id
+
+
+def test_a_default_written_out_is_the_same_trial():
+    short = {key: value for key, value in LITERAL.items() if key not in ("discriminator_steps", "precision")}
+    assert TrialSpec.model_validate(short).trial_id == spec().trial_id
+
+
+def test_an_id_survives_json_and_is_16_hexadecimal_digits():
+    again = TrialSpec.model_validate_json(spec().model_dump_json())
+    assert again == spec()
+    assert again.trial_id == spec().trial_id
+    assert len(spec().trial_id) == 16
+    assert set(spec().trial_id) <= set("0123456789abcdef")
+
+
+@given(st.lists(st.integers(0, 2**31 - 1), max_size=4), st.dictionaries(st.text(), json_values, max_size=3))
+def test_a_trial_with_other_seeds_is_the_same_as_if_each_had_been_written_by_itself(seeds, options):
+    found = spec(options=options, seed=3).with_seeds(seeds)
+    alone = [spec(options=options, seed=seed) for seed in seeds]
+    assert [one.trial_id for one in found] == [one.trial_id for one in alone]
+    assert list(found) == alone
+
+
+CHANGES = {
+    "method": "gan",
+    "options": {"batches": "quarters", "weight_d": 1.0},
+    "network": "cnn",
+    "network_options": {"generator_width": 255},
+    "dataset": "stacked_mnist",
+    "latent.dim": 65,
+    "latent.distribution": "uniform",
+    "steps": 1501,
+    "batch_size": 65,
+    "discriminator_steps": 2,
+    "optimizer.lr": 2.0000001e-4,
+    "optimizer.betas": [0.5, 0.901],
+    "optimizer.eps": 1e-7,
+    "optimizer.player_lr": {"generator": 2e-4},
+    "protocol.measures": {"modes": {"n_fake": 25601, "options": {"extractor": "digits"}}},
+    "protocol.measures.modes.codec": "jpeg",
+    "protocol.measures.modes.options": {"extractor": "another"},
+    "protocol.draws": 2,
+    "protocol.evaluations": 6,
+    "protocol.sample_batch": 641,
+    "protocol.batch_norm": "batch",
+    "seed": 1,
+    "average": {"decay": 0.9999, "start": 10_000},
+    "optimizer.schedule": "capped_linear",
+    "precision": "bfloat16",
+    "version": 3,
+}
+WITHIN_MEASURES = {path for path in CHANGES if path.startswith("protocol.measures.")}
+
+
+def leaves(model, prefix=""):
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def changed(path, value):
+    fields = json.loads(json.dumps(LITERAL))
+    *parents, last = path.split(".")
+    target = fields
+    for parent in parents:
+        target = target[parent]
+    target[last] = value
+    return TrialSpec.model_validate(fields)
+
+
+def test_every_field_of_a_trial_is_tried_below():
+    assert set(leaves(TrialSpec)) == set(CHANGES) - WITHIN_MEASURES
+
+
+@pytest.mark.parametrize(("path", "value"), CHANGES.items(), ids=CHANGES)
+def test_every_field_is_part_of_the_identity(path, value):
+    assert changed(path, value).trial_id != spec().trial_id
+
+
+def test_all_single_changes_have_ids_of_their_own():
+    ids = {changed(path, value).trial_id for path, value in CHANGES.items()}
+    assert len(ids) == len(CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("steps", 0),
+        ("steps", -5),
+        ("steps", 1.5),
+        ("steps", "1500"),
+        ("steps", True),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("latent.dim", 0),
+        ("latent.distribution", "cauchy"),
+        ("optimizer.lr", 0.0),
+        ("optimizer.lr", -1e-4),
+        ("optimizer.lr", math.inf),
+        ("optimizer.lr", math.nan),
+        ("optimizer.lr", "2e-4"),
+        ("optimizer.betas", [0.5]),
+        ("optimizer.betas", [0.5, 1.0]),
+        ("optimizer.betas", [-0.1, 0.9]),
+        ("optimizer.player_lr", {"generator": 0}),
+        ("protocol.measures", {}),
+        ("protocol.measures.modes.n_fake", 0),
+        ("protocol.measures.modes.n_fakes", 100),
+        ("protocol.measures.modes.codec", "webp"),
+        ("protocol.measures", {"kl": {"metric": "modes", "n_fake": 10}}),
+        ("protocol.measures", {"modes-10": {"metric": "modes", "n_fake": 10}}),
+        ("protocol.draws", 0),
+        ("precision", "float16"),
+        ("batchsize", 64),
+    ],
+)
+def test_values_that_cannot_train_are_refused(path, value):
+    with pytest.raises(ValidationError):
+        changed(path, value)
+
+
+def test_a_trial_cannot_be_changed_after_it_was_named():
+    with pytest.raises(ValidationError, match="frozen"):
+        spec().steps = 3
+
+
+def test_the_name_for_people_holds_method_network_seed_and_the_start_of_the_id():
+    assert spec().name == f"ssgan-mlp-seed0-{spec().trial_id[:6]}"

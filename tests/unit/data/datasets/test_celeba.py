@@ -1,0 +1,152 @@
+"""CelebA, from its archive and unpacked, against torchvision's reader and DCGAN's crop."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import CelebA as Theirs
+
+from benchmark.core.errors import UserError
+from benchmark.data.base import open_prepared
+from benchmark.data.datasets import celeba
+from benchmark.data.datasets.celeba import CelebA
+from tests.support.raw_pictures import celeba_files, write_files, write_zip
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    """A folder with the images unpacked and the partition."""
+    images, partition = celeba_files(monkeypatch)
+    write_files(images, tmp_path / "celeba/img_align_celeba")
+    (tmp_path / "celeba" / celeba.PARTITION).write_bytes(partition)
+    return tmp_path
+
+
+def repartition(raw, content, monkeypatch):
+    path = raw / "celeba" / celeba.PARTITION
+    path.write_bytes(content)
+    monkeypatch.setitem(celeba.MD5, celeba.PARTITION, hashlib.md5(content).hexdigest())
+
+
+def refused(data_dir):
+    cache = data_dir / "cache"
+    with pytest.raises(UserError) as raised:
+        CelebA.prepare(data_dir, cache)
+    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
+    return str(raised.value)
+
+
+def test_faces_are_those_of_torchvision_cropped_and_made_smaller(raw, monkeypatch):
+    annotations = {"identity_CelebA.txt": " 1", "list_attr_celeba.txt": " 1 -1"}
+    annotations |= {"list_bbox_celeba.txt": " 1 2 3 4", "list_landmarks_align_celeba.txt": " 1 2"}
+    for name, fields in annotations.items():
+        header = "" if "identity" in name else "9\nsome header\n"
+        lines = [f"{number:06}.jpg{fields}\n" for number in range(1, 10)]
+        (raw / "celeba" / name).write_text(header + "".join(lines))
+    monkeypatch.setattr(Theirs, "_check_integrity", lambda self: True)
+    found = open_prepared(CelebA.prepare(raw, raw / "cache"))
+    for arrays, split, n in ((found.train, "train", 5), (found.test, "test", 3)):
+        expected = Theirs(raw, split)
+        assert len(arrays.images) == len(expected) == n
+        assert (arrays.labels == -1).all()
+        for image, (picture, _) in zip(arrays.images, expected, strict=True):
+            face = np.asarray(picture)[55 : 55 + 108, 35 : 35 + 108]
+            small = Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR)
+            assert np.array_equal(image.transpose(1, 2, 0), small)
+
+
+def test_archive_and_folder_give_the_same_images_and_checksums_of_them(raw, monkeypatch):
+    plain = open_prepared(CelebA.prepare(raw, raw / "plain"))
+    folder = raw / "celeba/img_align_celeba"
+    files = {f"img_align_celeba/{path.name}": path.read_bytes() for path in sorted(folder.iterdir(), reverse=True)}
+    monkeypatch.setitem(celeba.MD5, celeba.ARCHIVE, write_zip(files, raw / celeba.ARCHIVE))
+    folder.rename(raw / "aside")
+    packed = open_prepared(CelebA.prepare(raw, raw / "packed"))
+    assert np.array_equal(plain.train.images, packed.train.images)
+    assert np.array_equal(plain.test.images, packed.test.images)
+    sources = plain.manifest["sources"]
+    assert set(sources) == {celeba.PARTITION, "img_align_celeba train (5 files)", "img_align_celeba test (3 files)"}
+    assert packed.manifest["sources"] == sources | {celeba.ARCHIVE: celeba.MD5[celeba.ARCHIVE]}
+
+
+@pytest.mark.parametrize("where", [".", "CelebA/Img", "celeba/img_align_celeba"])
+def test_images_are_found_in_the_usual_folders(raw, where):
+    images = (raw / "celeba/img_align_celeba").rename(raw / "aside")
+    assert "img_align_celeba.zip" in CelebA.missing(raw)
+    (raw / where).mkdir(parents=True, exist_ok=True)
+    images.rename(raw / where / "img_align_celeba")
+    assert CelebA.missing(raw) is None
+    CelebA.prepare(raw, raw / "cache")
+
+
+def test_only_what_is_missing_is_named_and_how_to_get_it_by_hand(raw):
+    (raw / "celeba" / celeba.PARTITION).unlink()
+    problem = CelebA.missing(raw)
+    assert celeba.PARTITION in problem
+    assert celeba.ARCHIVE not in problem
+    assert "browser" in problem
+
+
+def test_an_absent_image_is_named(raw):
+    (raw / "celeba/img_align_celeba/000003.jpg").unlink()
+    message = refused(raw)
+    assert str(raw / "celeba/img_align_celeba") in message
+    assert "1 of 9 images are not in it, 000003.jpg for one" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_a_damaged_image_in_the_middle_is_named(raw, content):
+    (raw / "celeba/img_align_celeba/000004.jpg").write_bytes(content)
+    assert "img_align_celeba/000004.jpg: cannot be read as an image" in refused(raw)
+
+
+def test_an_image_that_is_too_small_is_named(raw):
+    Image.new("RGB", (100, 218)).save(raw / "celeba/img_align_celeba/000004.jpg")
+    assert "000004.jpg: is 100x218, at least 108x108 is needed" in refused(raw)
+
+
+def test_an_archive_with_another_checksum_is_refused(raw):
+    (raw / "celeba/img_align_celeba").rename(raw / "aside")
+    write_zip({"img_align_celeba/000001.jpg": b""}, raw / celeba.ARCHIVE)
+    message = refused(raw)
+    assert str(raw / celeba.ARCHIVE) in message
+    assert celeba.MD5[celeba.ARCHIVE] in message
+
+
+def test_a_partition_with_another_checksum_is_refused(raw):
+    path = raw / "celeba" / celeba.PARTITION
+    path.write_bytes(path.read_bytes().replace(b" 2", b" 0"))
+    message = refused(raw)
+    assert str(path) in message
+    assert celeba.MD5[celeba.PARTITION] in message
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("000002.jpg", "line 2 is '000002.jpg'"),
+        ("000002.jpg 3", "line 2"),
+        ("../../x.jpg 0", "line 2"),
+        ("000001.jpg 0", "line 2"),
+        ("000002.jpg 0\n000010.jpg 0", "lists 10 images, expected 9"),
+    ],
+)
+def test_a_partition_that_says_something_else_is_refused(raw, line, what, monkeypatch):
+    content = (raw / "celeba" / celeba.PARTITION).read_text().replace("000002.jpg 0", line)
+    repartition(raw, content.encode(), monkeypatch)
+    message = refused(raw)
+    assert str(raw / "celeba" / celeba.PARTITION) in message
+    assert what in message
+
+
+def test_a_missing_line_is_noticed(raw, monkeypatch):
+    content = (raw / "celeba" / celeba.PARTITION).read_text().splitlines(keepends=True)
+    repartition(raw, "".join(content[:-1]).encode(), monkeypatch)
+    assert "lists 8 images, expected 9" in refused(raw)
+
+
+def test_checksums_are_torchvisions():
+    listed = {name: md5 for _, md5, name in Theirs.file_list}
+    assert {name: listed[name] for name in celeba.MD5} == celeba.MD5
+    assert celeba.LENGTH == 202_599

@@ -1,0 +1,138 @@
+"""Tiny-ImageNet, from its archive and unpacked."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import ImageFolder
+
+from benchmark.core.errors import UserError
+from benchmark.data.base import open_prepared
+from benchmark.data.datasets import tiny_imagenet
+from benchmark.data.datasets.tiny_imagenet import TinyImageNet
+from tests.support.raw_pictures import tiny_imagenet_files, write_files, write_zip
+
+ROOT = tiny_imagenet.ROOT
+
+
+@pytest.fixture
+def files(monkeypatch):
+    return tiny_imagenet_files(monkeypatch)
+
+
+def refused(files, tmp_path):
+    write_files(files, tmp_path / ROOT)
+    cache = tmp_path / "cache"
+    with pytest.raises(UserError) as raised:
+        TinyImageNet.prepare(tmp_path, cache)
+    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
+    message = str(raised.value)
+    assert str(tmp_path / ROOT) in message
+    return message
+
+
+def test_training_images_are_those_of_torchvision_in_its_order(files, tmp_path):
+    write_files(files, tmp_path / ROOT)
+    found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train
+    expected = ImageFolder(tmp_path / ROOT / "train")
+    ids = files["wnids.txt"].decode().split()
+    assert len(found.labels) == len(expected) == 200
+    for image, label, (picture, folder) in zip(found.images, found.labels, expected, strict=True):
+        assert np.array_equal(image.transpose(1, 2, 0), picture)
+        assert ids[label] == expected.classes[folder], "labels follow wnids.txt, which is in no order"
+
+
+def test_validation_images_are_held_out_with_the_classes_of_their_list(files, tmp_path):
+    write_files(files, tmp_path / ROOT)
+    found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).test
+    assert found.labels.tolist() == [0, 40, 80, 120, 160]
+    for number, image in enumerate(found.images):
+        picture = Image.open(io.BytesIO(files[f"val/images/val_{number}.JPEG"]))
+        assert np.array_equal(image.transpose(1, 2, 0), picture)
+
+
+def test_archive_and_folder_give_the_same_images_and_checksums_of_them(files, tmp_path, monkeypatch):
+    (tmp_path / "zip").mkdir()
+    members = {f"{ROOT}/{name}": content for name, content in reversed(files.items())}
+    md5 = write_zip(members, tmp_path / "zip" / tiny_imagenet.ARCHIVE)
+    monkeypatch.setattr(tiny_imagenet, "ARCHIVE_MD5", md5)
+    write_files(files, tmp_path / "plain" / ROOT)
+    packed, plain = (open_prepared(TinyImageNet.prepare(tmp_path / k, tmp_path / f"{k}-c")) for k in ("zip", "plain"))
+    assert np.array_equal(plain.train.images, packed.train.images)
+    assert np.array_equal(plain.train.labels, packed.train.labels)
+    assert np.array_equal(plain.test.images, packed.test.images)
+    assert packed.manifest["sources"] == plain.manifest["sources"] | {tiny_imagenet.ARCHIVE: md5}
+
+
+def test_grey_images_become_rgb(files, tmp_path):
+    """Some of the real ones are grey."""
+    name = min(name for name in files if name.startswith("train/") and name.endswith(".JPEG"))
+    grey = io.BytesIO()
+    Image.open(io.BytesIO(files[name])).convert("L").save(grey, "JPEG")
+    write_files(files | {name: grey.getvalue()}, tmp_path / ROOT)
+    first = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train.images[0]
+    assert (first == first[:1]).all()
+
+
+@pytest.mark.parametrize("part", tiny_imagenet.PARTS)
+def test_each_missing_part_is_named(part, files, tmp_path):
+    kept = {name: content for name, content in files.items() if not name.startswith(part)}
+    write_files(kept, tmp_path / ROOT)
+    problem = TinyImageNet.missing(tmp_path)
+    assert f"{tmp_path / ROOT} lacks {part}." in problem
+    assert "--data-dir" in problem
+
+
+def changed(files, name, old, new):
+    return files | {name: files[name].replace(old.encode(), new.encode(), 1)}
+
+
+def test_a_list_of_classes_that_is_not_of_200_is_refused(files, tmp_path):
+    message = refused(files | {"wnids.txt": files["wnids.txt"].split(b"\n", 1)[1]}, tmp_path)
+    assert "wnids.txt: lists 199 different classes in 199 lines, expected 200" in message
+
+
+def test_a_class_that_is_not_listed_is_refused(files, tmp_path):
+    name = next(name for name in files if name.endswith(".JPEG"))
+    message = refused(files | {"train/n99999999/images/x.JPEG": files[name]}, tmp_path)
+    assert "'n99999999' is no class" in message
+
+
+@pytest.mark.parametrize("new", ["val_9.JPEG", "val_0.JPEG", "", "../train/x.JPEG"])
+def test_a_line_of_the_list_without_its_image_is_refused(new, files, tmp_path):
+    message = refused(changed(files, "val/val_annotations.txt", "val_1.JPEG", new), tmp_path)
+    assert "val_annotations.txt: line 2" in message
+
+
+def test_a_line_of_the_list_without_a_class_is_refused(files, tmp_path):
+    assert "line 1" in refused(changed(files, "val/val_annotations.txt", "\tn", "\tm"), tmp_path)
+
+
+def test_another_number_of_images_is_refused(files, tmp_path):
+    first = next(name for name in files if name.startswith("train") and name.endswith("_0.JPEG"))
+    message = refused({name: content for name, content in files.items() if name != first}, tmp_path)
+    assert "has 199 images in train, expected 200" in message
+
+
+def test_a_missing_line_of_the_list_is_noticed(files, tmp_path):
+    lines = files["val/val_annotations.txt"].split(b"\n", 1)[1]
+    assert "has 4 images in val, expected 5" in refused(files | {"val/val_annotations.txt": lines}, tmp_path)
+
+
+def test_an_image_of_another_size_is_refused(files, tmp_path):
+    small = io.BytesIO()
+    Image.new("RGB", (64, 60)).save(small, "JPEG")
+    message = refused(files | {"val/images/val_3.JPEG": small.getvalue()}, tmp_path)
+    assert "val_3.JPEG: is 64x60, expected 64x64" in message
+
+
+def test_a_damaged_image_is_named(files, tmp_path):
+    assert "val_3.JPEG: cannot be read as an image" in refused(files | {"val/images/val_3.JPEG": b"no"}, tmp_path)
+
+
+def test_an_archive_with_another_checksum_is_refused(tmp_path):
+    write_zip({"x": b""}, tmp_path / tiny_imagenet.ARCHIVE)
+    with pytest.raises(UserError, match="not the official tiny-imagenet-200") as raised:
+        TinyImageNet.prepare(tmp_path, tmp_path / "cache")
+    assert str(tmp_path / tiny_imagenet.ARCHIVE) in str(raised.value)

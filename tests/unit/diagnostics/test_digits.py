@@ -1,0 +1,60 @@
+"""Real digits through the harness' classifiers score what is known of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.core import registry
+from benchmark.data.base import open_prepared
+from benchmark.diagnostics import digits as digit_check
+from benchmark.diagnostics.digits import expected_kl, on_real_digits
+from benchmark.evaluation import sample_evaluator
+from benchmark.evaluation.extractors import digits
+from benchmark.evaluation.extractors.digits import Digits
+from benchmark.evaluation.metrics.modes import floor, statistics
+from benchmark.store.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """With prepared digits, and no classifier."""
+    place = Workspace.at(tmp_path)
+    registry.datasets["stacked_digits"].prepare(tmp_path, place.data)
+    place.instruments.mkdir(parents=True)
+    return place
+
+
+def test_without_a_trained_classifier_nothing_is_checked_and_nothing_is_written(workspace):
+    assert on_real_digits(workspace) == []
+    assert list(workspace.instruments.iterdir()) == []
+
+
+@pytest.mark.parametrize("epochs, right", [(15, True), (0, False)])
+def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_found_out(
+    workspace, monkeypatch, epochs, right
+):
+    monkeypatch.setattr(digits, "EPOCHS", {8: epochs})
+    monkeypatch.setattr(sample_evaluator, "encoded", lambda images, codec: images)  # JPEG takes long
+    dataset = registry.datasets["stacked_digits"]
+    prepared = open_prepared(dataset.folder(workspace.data))
+    if epochs:
+        Digits.prepare(prepared, workspace.instruments, workspace.root)
+    else:  # one that was never trained
+        model = digits.DigitClassifier(8)
+        file = digits.classifier_file(prepared, workspace.instruments, Digits.seed)
+        torch.save({"state": model.state_dict(), "accuracy": 0.1, "size": 8}, file)
+    plain, after_jpeg = on_real_digits(workspace)
+    assert plain.ok is right, plain
+    assert after_jpeg.ok is None
+    assert "JPEG" in after_jpeg.what
+
+
+def test_the_expectation_is_that_of_draws():
+    counts = np.array([90, 110, 95, 105, 100, 85, 115, 100, 98, 102])
+    rng = np.random.default_rng(0)
+    shares = counts / counts.sum()
+    joint = np.einsum("a,b,c->abc", shares, shares, shares).ravel()
+    found = [statistics(rng.multinomial(digit_check.SAMPLES, joint))["kl"] for _ in range(200)]
+    assert expected_kl(counts, digit_check.SAMPLES) == pytest.approx(np.mean(found), abs=3e-4)
+    assert np.std(found) < digit_check.TOLERANCE / 3
+    assert expected_kl(np.full(10, 7), 1000) == pytest.approx(floor(1000))

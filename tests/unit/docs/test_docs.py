@@ -1,0 +1,66 @@
+"""What the documents say is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from benchmark.analysis.verdicts import Verdict
+from benchmark.cli.app import app
+from benchmark.core.spec import TrialSpec
+from benchmark.report.render import CSV_COLUMNS
+
+DOCUMENTS = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("reports").rglob("*.md")]
+
+
+def test_every_column_of_the_csv_is_documented():
+    documented = re.findall(r"^\| `([^`]+)` \| (.+) \|$", Path("docs/results.md").read_text(), re.MULTILINE)
+    assert dict(documented).items() >= CSV_COLUMNS.items()
+
+
+def test_every_field_of_a_cell_is_documented():
+    text = Path("docs/suites.md").read_text()
+    fields = set(TrialSpec.model_fields) - {"seed", "version"}
+    assert not [name for name in fields if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize("word", list(Verdict))
+def test_every_verdict_is_explained_in_the_readme(word):
+    assert f"`{word}`" in Path("README.md").read_text()
+
+
+def test_every_option_in_the_readme_exists():
+    commands = get_command(app).commands
+    below = [inner for command in commands.values() for inner in getattr(command, "commands", {}).values()]
+    every = [*commands.values(), *below]
+    known = {option for command in every for parameter in command.params for option in parameter.opts}
+    readme = Path("README.md").read_text()
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--backend-store-uri"}
+    assert used
+    assert used <= known
+    assert set(re.findall(r"python -m benchmark ([a-z]+)", readme)) <= set(commands)
+    assert set(re.findall(r"datasets ([a-z]+) NAME", readme)) <= set(commands["datasets"].commands)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(path):
+    targets = re.findall(r"\]\(([^)#]+)", path.read_text())
+    missing = [t for t in targets if not t.startswith("http") and not (path.parent / t).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", sorted(Path("suites").glob("*.yaml")), ids=str)
+def test_every_suite_fits_on_a_screen(path):
+    assert len(path.read_text().splitlines()) <= 60
+
+
+def test_every_discrepancy_id_in_use_is_explained():
+    folders = ("baselines", "benchmark", "suites")
+    files = [path for folder in folders for ending in ("*.py", "*.yaml") for path in Path(folder).rglob(ending)]
+    used = {name for path in files for name in re.findall(r"\b(?:MS|SS|LA|SN|DG|X)-\d\d\b", path.read_text())}
+    explained = set(
+        re.findall(r"^\| ((?:MS|SS|LA|SN|DG|X)-\d\d) \|", Path("docs/discrepancies.md").read_text(), re.MULTILINE)
+    )
+    assert used
+    assert used <= explained

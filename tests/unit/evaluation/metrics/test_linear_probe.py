@@ -1,0 +1,226 @@
+"""A linear classifier on the discriminator's features: known answers, and what it must not depend on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.core import registry
+from benchmark.data.base import Arrays, Prepared
+from benchmark.evaluation.metrics.linear_probe import PENALTIES, LinearProbe, ProbeOptions, Ridge, best_penalty, fitted
+
+Synthetic32 = registry.datasets["synthetic_32"]
+CLASSES = 5
+
+
+class Sees:
+    """A discriminator whose features are a function of the images."""
+
+    def __init__(self, features):
+        self.features = features
+
+    def judge(self, images):
+        return SimpleNamespace(features=self.features(images))
+
+
+def split(n, seed=0):
+    """Images that write their label into the first pixel, and noise into the others."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, n)
+    images = rng.integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
+    images[:, 0, 0, 0] = labels
+    return Arrays(images, labels)
+
+
+def prepared(train=400, test=300):
+    return Prepared(Path(), split(train, 1), split(test, 2), {})
+
+
+def accuracy(features, n_train=400, n_test=None, data=None):
+    metric = LinearProbe(ProbeOptions(n_train=n_train, n_test=n_test), Synthetic32, data or prepared())
+    return metric.value(Sees(features))["probe_accuracy"]
+
+
+def one_hot(images):
+    return torch.nn.functional.one_hot(images[:, 0, 0, 0].long(), CLASSES).float()
+
+
+def noise(images):
+    return images[:, 1:].flatten(1).float()
+
+
+def mixed(images):
+    """Classes under noise, in features of different sizes."""
+    return (one_hot(images) @ torch.linspace(-1, 1, CLASSES * 32).view(CLASSES, 32).sin()) + noise(images) / 128
+
+
+def test_features_that_are_the_class_are_read_without_error():
+    assert accuracy(one_hot) == 100.0
+
+
+@pytest.mark.parametrize("kind", ["primal", "dual"])
+def test_features_that_know_nothing_of_the_class_give_chance(kind):
+    """1,500 images of 5 classes: a binomial deviation of 1 %."""
+    features = noise if kind == "primal" else lambda images: torch.cat([noise(images) ** k for k in (1, 2, 3, 4)], 1)
+    assert accuracy(features, n_train=100, data=prepared(100, 1500)) == pytest.approx(100 / CLASSES, abs=4)
+
+
+def test_constant_features_name_the_most_frequent_class():
+    data = prepared()
+    most = np.bincount(data.train.labels).argmax()
+    found = accuracy(lambda images: torch.full((len(images), 3), 0.1), data=data)
+    assert found == pytest.approx(100 * (data.test.labels == most).mean())
+
+
+def test_it_counts_what_another_solution_of_the_normal_equations_names():
+    """NumPy, with an intercept that is not penalised in the place of centring."""
+    data = prepared(150, 300)
+    metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
+    places = metric.train_places
+    x, test = (
+        mixed(torch.from_numpy(images)).numpy().astype(float) for images in (data.train.images, data.test.images)
+    )
+    x, labels = x[places], data.train.labels[places]
+    centre, scale = x.mean(0), x.std(0)
+
+    def solved(rows, penalty, bias):
+        a = (x[rows] - centre) / scale
+        y = np.eye(CLASSES)[labels[rows]] - bias
+        return np.linalg.inv(a.T @ a / len(a) + penalty * np.eye(a.shape[1])) @ (a.T @ y / len(a))
+
+    bias = np.eye(CLASSES)[labels].mean(0)
+    rest, fifth = np.arange(30, 150), np.arange(30)
+    right = [
+        (((x[fifth] - centre) / scale @ solved(rest, p, bias) + bias).argmax(1) == labels[fifth]).sum()
+        for p in PENALTIES
+    ]
+    assert len(set(right)) > 1, "the penalty matters here"
+    weights = solved(np.arange(150), PENALTIES[int(np.argmax(right))], bias)
+    named = ((test - centre) / scale @ weights + bias).argmax(1)
+    found = metric.value(Sees(mixed))["probe_accuracy"]
+    assert found == pytest.approx(100 * (named == data.test.labels).mean())
+    assert 30 < found < 100
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 12), (12, 40), (20, 20)])
+@pytest.mark.parametrize("penalty", [PENALTIES[0], 1.0, PENALTIES[-1]])
+def test_both_forms_of_the_solution_agree_and_make_the_loss_flat(n, d, penalty):
+    rng = torch.Generator().manual_seed(n)
+    x, y = (torch.randn(n, k, generator=rng, dtype=torch.float64) for k in (d, 3))
+    primal, dual = (Ridge(x, y, dual).weights(penalty) for dual in (False, True))
+    torch.testing.assert_close(primal, dual, rtol=1e-8, atol=1e-10)
+    w = primal.clone().requires_grad_()
+    ((x @ w - y).square().sum() / n + penalty * w.square().sum()).backward()
+    assert w.grad.abs().max() < 1e-8
+    assert Ridge(x, y).dual == (d > n)
+
+
+def test_of_equally_good_penalties_the_strongest_is_taken_and_else_the_best():
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (100,), generator=rng)
+    y = torch.nn.functional.one_hot(labels).double() - 0.5
+    assert best_penalty(y, labels, y, torch.zeros(2)) == max(PENALTIES)
+    # one direction of a tiny variance says all, one of a large variance nothing: a strong penalty sees the second
+    x = torch.stack([1e-2 * y[:, 0], torch.randn(100, generator=rng, dtype=torch.float64)], 1)
+    assert best_penalty(x, labels, y, torch.zeros(2)) <= 1e-2
+
+
+@pytest.mark.parametrize("scale", [1e-4, 3.0, 1e6])
+def test_size_and_offset_of_the_features_do_not_matter(scale):
+    assert accuracy(lambda images: scale * mixed(images) + 2 * scale) == pytest.approx(accuracy(mixed), abs=0.7)
+
+
+@pytest.mark.parametrize("chunk", [7, 133])
+def test_how_many_images_are_looked_at_together_does_not_matter(monkeypatch, chunk):
+    whole = accuracy(mixed)
+    monkeypatch.setattr("benchmark.evaluation.metrics.linear_probe.CHUNK", chunk)
+    assert accuracy(mixed) == pytest.approx(whole, abs=0.4)
+
+
+def test_it_is_deterministic_and_leaves_streams_alone():
+    stream = torch.get_rng_state()
+    assert accuracy(mixed) == accuracy(mixed)
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+def test_features_may_be_maps():
+    assert accuracy(lambda images: one_hot(images).view(-1, CLASSES, 1, 1)) == 100.0
+
+
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+@pytest.mark.parametrize("only_held_out", [False, True])
+def test_features_that_are_not_finite_give_no_number(value, only_held_out):
+    def features(images):
+        broken = images[:, 0, 0, 1] == 255 if only_held_out else torch.ones(len(images), dtype=torch.bool)
+        return one_hot(images).masked_fill(broken[:, None], value)
+
+    data = prepared()
+    data.train.images[:, 0, 0, 1], data.test.images[:, 0, 0, 1] = 0, 255
+    assert np.isnan(accuracy(features, data=data))
+
+
+def test_images_without_a_label_are_passed_over():
+    data = prepared(400, 300)
+    data.train.labels[:200], data.test.labels[::2] = -1, -1
+    metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
+    assert len(metric.train_places) == 150
+    assert metric.train_places.min() >= 200
+    assert sorted(metric.test_places) == list(range(1, 300, 2))
+    assert metric.value(Sees(one_hot)) == {"probe_accuracy": 100.0}
+
+
+def test_the_training_images_come_in_a_random_order():
+    """So that the fifth that chooses the penalty is of all classes, whatever the order of the files."""
+    train = split(400)
+    data = Prepared(Path(), Arrays(train.images, np.sort(train.labels)), split(10), {})
+    places = LinearProbe(ProbeOptions(n_train=400), Synthetic32, data).train_places
+    assert sorted(places) == list(range(400))
+    assert set(data.train.labels[places][:80]) == set(range(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_train": 401}, "n_train asks for 401 labelled training images, and of the 400 of synthetic_32 400 have"),
+        ({"n_train": 400, "n_test": 301}, "n_test asks for 301 labelled held-out images"),
+        ({"n_train": 400}, None),
+    ],
+)
+def test_too_few_images_are_told_before_training(options, words):
+    found = LinearProbe.lacking(ProbeOptions(**options), Synthetic32, prepared())
+    assert found is None if words is None else words in found
+
+
+def test_held_out_images_without_labels_are_told_before_training():
+    data = prepared()
+    data.test.labels[:] = -1
+    assert "of the 300 of synthetic_32 0 have a label" in LinearProbe.lacking(
+        ProbeOptions(n_train=9), Synthetic32, data
+    )
+
+
+def test_only_datasets_with_a_few_classes_are_probed():
+    problem = {name: LinearProbe.problem(ProbeOptions(), registry.datasets[name], 0) for name in registry.datasets}
+    assert "has none; labelled: " in problem["stl10"]
+    assert "1,000" in problem["stacked_digits"]
+    for name in ("cifar10", "stl10_labelled", "folder_32", "synthetic_32"):
+        assert problem[name] is None
+    assert "stl10_labelled" in problem["celeba"]
+
+
+def test_a_reduced_scale_shows_fewer_images():
+    assert LinearProbe.shrunk(ProbeOptions(), 64) == ProbeOptions(n_train=64, n_test=64)
+    assert LinearProbe.shrunk(ProbeOptions(n_train=10, n_test=20), 64) == ProbeOptions(n_train=10, n_test=20)
+    assert LinearProbe.shrunk(ProbeOptions(), 1).n_train == 2
+
+
+def test_two_images_are_enough_to_fit():
+    probe = fitted(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
+    assert probe.named(torch.tensor([[0.0], [1.0]])).tolist() == [0, 1]
+
+
+def test_the_features_of_packs_are_not_probed():
+    able = {name for name in registry.methods if LinearProbe.applies(registry.methods[name])}
+    assert able == set(registry.methods) - {"pacgan"}

@@ -1,0 +1,68 @@
+"""JPEG between the images and a metric is Pillow's own, image by image; what it does to stacked digits is MS-09."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.data.datasets.stacked_digits import StackedDigits
+from benchmark.evaluation.codecs import encoded
+
+
+def images(n=5, channels=3, size=32, seed=0):
+    """Smooth patterns under noise, so that compression has something to keep and something to lose."""
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 150, size)[None, None, :, None] * rng.uniform(0.2, 1, (n, channels, 1, 1))
+    noisy = slope + rng.integers(0, 100, (n, channels, size, size))
+    return torch.from_numpy(noisy.astype(np.uint8))
+
+
+def saved_and_loaded(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG")
+    return np.asarray(Image.open(file))
+
+
+@pytest.mark.parametrize("size", [8, 28, 33])
+def test_rgb_is_what_pillow_writes_and_reads_by_default(size):
+    given = images(size=size)
+    for before, after in zip(given.numpy(), encoded(given, "jpeg").numpy(), strict=True):
+        assert np.array_equal(after.transpose(1, 2, 0), saved_and_loaded(before.transpose(1, 2, 0).copy()))
+
+
+def test_one_channel_is_grey():
+    given = images(channels=1)
+    for before, after in zip(given.numpy(), encoded(given, "jpeg").numpy(), strict=True):
+        assert np.array_equal(after[0], saved_and_loaded(before[0]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("n", [1, 4])
+def test_shape_and_type_stay_and_no_image_depends_on_another(channels, n):
+    given = images(n, channels)
+    before = given.clone()
+    after = encoded(given, "jpeg")
+    assert after.shape == given.shape
+    assert after.dtype is torch.uint8
+    assert not torch.equal(after, given)
+    assert torch.equal(given, before), "the images that came in are left alone"
+    assert torch.equal(after[-1:], encoded(given[-1:], "jpeg"))
+
+
+def test_none_gives_back_the_images_themselves():
+    given = images()
+    assert encoded(given, "none") is given
+
+
+def test_three_digits_as_one_colour_image_lose_more_than_three_grey_images(tmp_path):
+    """MS-09: RGB becomes luma and chroma, and chroma is halved, so independent channels bleed into each other."""
+    train, _, _ = StackedDigits.read(tmp_path)
+    digits = torch.from_numpy(np.kron(train.images[:90], np.ones((1, 1, 4, 4), np.uint8)))[:, :, 2:30, 2:30]
+    together = digits.reshape(30, 3, 28, 28)
+    apart = digits.reshape(90, 1, 28, 28)
+    lost_together, lost_apart = (
+        float((encoded(some, "jpeg").float() - some.float()).abs().mean()) for some in (together, apart)
+    )
+    assert lost_together > 2 * lost_apart > 0

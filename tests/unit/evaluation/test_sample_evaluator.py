@@ -1,0 +1,383 @@
+"""All measures of a protocol in one pass over the samples, and what is kept of the real images."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.core import registry
+from benchmark.core.errors import UserError
+from benchmark.core.protocol import outputs
+from benchmark.core.registry import EXTRACTORS
+from benchmark.core.spec import Protocol
+from benchmark.data.base import Arrays, Prepared
+from benchmark.data.reference import REFERENCE_SEED, real_images
+from benchmark.evaluation import references, sample_evaluator
+from benchmark.evaluation.codecs import encoded
+from benchmark.evaluation.extractors.random_conv import RandomConv
+from benchmark.evaluation.metrics.feature_buffer import compared_with
+from benchmark.evaluation.references import _write_features, open_real, prepare
+from benchmark.evaluation.sample_evaluator import Gauge
+
+CPU = torch.device("cpu")
+N = 60
+LOOKS = {}  # extractor -> the images that it was shown, batch by batch
+
+
+class Watched(RandomConv):
+    """The random network; it remembers what it is shown."""
+
+    name = "watched"
+
+    def __call__(self, images):
+        LOOKS.setdefault(self.name, []).append(images)
+        return super().__call__(images)
+
+
+class Second(Watched):
+    """The same under another name."""
+
+    name = "second"
+
+    @property
+    def identity(self):
+        return "another one"
+
+
+@pytest.fixture(autouse=True)
+def extractors(monkeypatch):
+    LOOKS.clear()
+    for extractor in (Watched, Second):
+        monkeypatch.setitem(EXTRACTORS, extractor.name, f"{__name__}:{extractor.__name__}")
+
+
+@pytest.fixture
+def codecs(monkeypatch):
+    """The codecs that images were put through, batch by batch."""
+    seen = []
+
+    def watched(images, codec):
+        seen.append(codec)
+        return encoded(images, codec)
+
+    monkeypatch.setattr(sample_evaluator, "encoded", watched)
+    return seen
+
+
+def noise(n, shape=(3, 16, 16), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def prepared(tmp_path, n=N, shape=(3, 16, 16), **manifest):
+    train, test = (Arrays(noise(n, shape, seed), np.arange(n) % 10) for seed in (1, 2))
+    return Prepared(tmp_path, train, test, {"dataset": "noise"} | manifest)
+
+
+class Noise:
+    """Of a dataset, what measuring asks of it."""
+
+    name, shape, stacked, digits = "noise", (3, 16, 16), 1, False
+
+
+class Stacks(Noise):
+    shape, stacked = (3, 16, 16), 3
+
+
+def fid(n_fake=40, codec="none", metric="fid", **options):
+    chosen = {"extractor": "watched"} | options
+    return {"metric": metric, "n_fake": n_fake, "codec": codec, "options": chosen}
+
+
+def protocol(**measures):
+    return Protocol.model_validate({"measures": measures})
+
+
+FOUR = {
+    "isc_few": fid(10, metric="isc", splits=2),
+    "fid": fid(40, n_real=50),
+    "fid_jpeg": fid(25, "jpeg", n_real=50, reference="test"),
+    "kid": fid(33, metric="kid", subsets=3, subset_size=10, n_real=30),
+    "prc_second": fid(20, metric="prc", extractor="second", n_real=20),
+}
+
+
+def kept(of, cache, data, dataset=Noise):
+    cache.mkdir(exist_ok=True)
+    return prepare(of, dataset, data, cache, cache, lambda _: None)
+
+
+def gauge_of(of, tmp_path):
+    data = prepared(tmp_path)
+    gauge = Gauge(of, kept(of, tmp_path / "cache", data), CPU)
+    LOOKS.clear()
+    return gauge
+
+
+def batches(n=N, size=16):
+    return torch.from_numpy(noise(n, seed=3)).split(size)
+
+
+def folders(cache):
+    return {path.name for path in cache.glob("real-*")}
+
+
+# --- one pass ------------------------------------------------------------------------------------------
+
+
+def test_a_batch_goes_once_through_each_codec_and_extractor_and_only_as_far_as_it_is_wanted(tmp_path, codecs):
+    gauge = gauge_of(protocol(**FOUR), tmp_path)
+    codecs.clear()
+    given = iter(batches())
+    gauge.measure(given)
+    assert [len(images) for images in LOOKS["second"]] == [16, 4]
+    sizes = sorted(len(images) for images in LOOKS["watched"])
+    assert sizes == sorted([16, 16, 8, 16, 9]), "40 as they are, for three measures; 25 as JPEG"
+    assert codecs == ["none", "jpeg", "none", "jpeg", "none"], "the third batch is wanted by fid and kid alone"
+    images = torch.cat(batches())
+    raw = [shown for shown in LOOKS["watched"] if any(torch.equal(shown, part[: len(shown)]) for part in batches())]
+    assert torch.equal(torch.cat(raw), images[:40])
+    assert torch.equal(torch.cat(LOOKS["second"]), images[:20])
+
+
+@pytest.mark.parametrize("size", [1, 16, 60])
+def test_together_they_say_what_each_says_alone_of_its_first_samples(tmp_path, size):
+    together = gauge_of(protocol(**FOUR), tmp_path).measure(batches(size=size)).numbers
+    alone = {}
+    for label, measure in FOUR.items():
+        n = measure["n_fake"]
+        alone |= gauge_of(protocol(**{label: measure}), tmp_path).measure(batches(n, size=7)).numbers
+    assert list(together) == list(alone)
+    assert together == pytest.approx(alone, rel=1e-6, abs=1e-9)
+
+
+def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
+    gauge = gauge_of(protocol(fid=fid(40)), tmp_path)
+    changed = torch.cat(batches()).clone()
+    whole = gauge.measure([changed])
+    changed[40:] = 0
+    assert gauge.measure([changed]) == whole
+    changed[39] = 0
+    assert gauge.measure([changed]) != whole
+
+
+@pytest.mark.parametrize("labels", [list(FOUR), list(reversed(FOUR))])
+def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_path, labels):
+    chosen = protocol(**{label: FOUR[label] for label in labels})
+    found = gauge_of(chosen, tmp_path).measure(batches()).numbers
+    assert list(found) == list(outputs(chosen))
+    own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
+    for label, suffix in own.items():
+        metric = registry.metrics[FOUR[label]["metric"]]
+        options = metric.Options.model_validate(FOUR[label]["options"])
+        assert {output.key + suffix for output in metric.outputs(options)} <= set(found), label
+
+
+def test_too_few_samples_are_an_error_that_names_the_measure(tmp_path):
+    with pytest.raises(ValueError, match=r"^fid_more: no samples left, 3 more are wanted"):
+        gauge_of(protocol(fid=fid(40), fid_more=fid(63)), tmp_path).measure(batches())
+
+
+def test_the_codec_stands_between_samples_and_metric(tmp_path):
+    given = torch.cat(batches())
+    raw = gauge_of(protocol(isc=fid(60, metric="isc", splits=2)), tmp_path)
+    jpeg = gauge_of(protocol(isc=fid(60, "jpeg", metric="isc", splits=2)), tmp_path)
+    assert jpeg.measure([given]) == raw.measure([encoded(given, "jpeg")]) != raw.measure([given])
+
+
+def test_a_gauge_can_be_used_again(tmp_path):
+    gauge = gauge_of(protocol(**FOUR), tmp_path)
+    first = gauge.measure(batches())
+    gauge.measure([torch.zeros(N, 3, 16, 16, dtype=torch.uint8)])
+    assert gauge.measure(batches()) == first
+
+
+# --- real images ---------------------------------------------------------------------------------------
+
+
+def shown_for(of, tmp_path, data, dataset=Noise):
+    """The real images that were looked at, and the folder of their features."""
+    cache = tmp_path / "cache"
+    LOOKS.clear()
+    found = kept(of, cache, data, dataset)
+    ((folder, _),) = found.references.values()
+    return torch.cat(LOOKS["watched"]), folder
+
+
+def test_references_are_the_first_of_a_fixed_shuffle_of_the_split_in_its_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.data.reference.CHUNK", 7)
+    data = prepared(tmp_path)
+    for reference, n in (("train", 20), ("test", 50)):
+        images, folder = shown_for(protocol(fid=fid(reference=reference, n_real=n)), tmp_path, data)
+        places = np.sort(np.random.default_rng(REFERENCE_SEED).permutation(N)[:n])
+        split = getattr(data, reference)
+        assert np.array_equal(images.numpy(), split.images[places])
+        features = RandomConv(tmp_path, CPU)(images).features.numpy()
+        np.testing.assert_allclose(open_real(folder).features, features, rtol=1e-5, atol=1e-6)
+
+
+def test_without_n_real_they_are_the_whole_split(tmp_path):
+    data = prepared(tmp_path)
+    images, folder = shown_for(protocol(fid=fid()), tmp_path, data)
+    assert np.array_equal(images.numpy(), data.train.images)
+    assert open_real(folder).features.shape == (N, RandomConv.width)
+
+
+def test_of_stacked_images_they_are_so_many_fixed_stacks(tmp_path):
+    data = prepared(tmp_path, shape=(1, 16, 16))
+    of = protocol(fid=fid(n_real=3 * N))
+    images, _ = shown_for(of, tmp_path, data, Stacks)
+    assert images.shape == (3 * N, 3, 16, 16), "more than there are single images"
+    assert torch.equal(images, torch.cat(list(real_images(data.train, Stacks, 3 * N))))
+    parts = {part.tobytes() for part in data.train.images}
+    assert {part.tobytes() for part in images.numpy().reshape(-1, 16, 16)} <= parts
+    assert len({stack.tobytes() for stack in images.numpy()}) > 2.9 * N, "stacks differ"
+
+
+def test_more_than_there_are_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"fid_all: 61 real images .* train split of noise has 60"):
+        kept(protocol(fid_all=fid(n_real=61)), tmp_path / "cache", prepared(tmp_path))
+
+
+def test_the_codec_is_for_real_images_too(tmp_path):
+    data = prepared(tmp_path)
+    images, _ = shown_for(protocol(fid=fid(codec="jpeg")), tmp_path, data)
+    assert torch.equal(images, encoded(torch.from_numpy(data.train.images), "jpeg"))
+
+
+# --- what is kept --------------------------------------------------------------------------------------
+
+
+def test_preparing_again_looks_at_nothing_and_writes_nothing(tmp_path):
+    data, cache = prepared(tmp_path), tmp_path / "cache"
+    first = kept(protocol(**FOUR), cache, data)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    LOOKS.clear()
+    assert kept(protocol(**FOUR), cache, data) == first
+    assert LOOKS == {}
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+def test_measures_that_compare_with_the_same_images_share_their_features(tmp_path):
+    cache = tmp_path / "cache"
+    of = protocol(fid=fid(), fid_few=fid(20), kid=fid(metric="kid", subsets=2, subset_size=9))
+    found = kept(of, cache, prepared(tmp_path))
+    assert len({folder for folder, _ in found.references.values()}) == len(folders(cache)) == 1
+    assert len(LOOKS["watched"]) == 1
+    assert found.references["fid"] == found.references["fid_few"]
+    assert found.references["fid"][1] != found.references["kid"][1], "each metric has its own summary"
+    assert all(summary.is_file() for _, summary in found.references.values())
+
+
+@pytest.mark.parametrize(
+    ("measure", "manifest"),
+    [
+        (fid(codec="jpeg"), {}),
+        (fid(extractor="second"), {}),
+        (fid(reference="test"), {}),
+        (fid(n_real=N - 1), {}),
+        (fid(), {"sources": {"noise": "another checksum"}}),
+    ],
+    ids=["codec", "extractor", "split", "n_real", "data"],
+)
+def test_what_changes_the_features_changes_the_folder(tmp_path, measure, manifest):
+    cache = tmp_path / "cache"
+    first = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"][0]
+    other = kept(protocol(fid=measure), cache, prepared(tmp_path, **manifest)).references["fid"][0]
+    assert other != first
+    assert folders(cache) == {first.name, other.name}
+
+
+def test_a_number_of_samples_does_not(tmp_path):
+    cache = tmp_path / "cache"
+    of = [kept(protocol(fid=fid(n)), cache, prepared(tmp_path)) for n in (20, 30)]
+    assert of[0] == of[1]
+
+
+@pytest.mark.parametrize("stops", [KeyboardInterrupt, RuntimeError])
+def test_interrupted_in_the_middle_it_leaves_nothing(tmp_path, monkeypatch, stops):
+    monkeypatch.setattr("benchmark.data.reference.CHUNK", 25)
+    cache, whole = tmp_path / "cache", Watched.__call__
+
+    def interrupted(self, images):
+        if len(LOOKS.get(self.name, [])) == 2:
+            raise stops
+        return whole(self, images)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watched, "__call__", interrupted)
+        with pytest.raises(stops):
+            kept(protocol(fid=fid()), cache, prepared(tmp_path))
+    assert list(cache.iterdir()) == []
+    (folder, _) = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
+    assert np.all(open_real(folder).features.any(axis=1)), "no row was left empty"
+
+
+def test_interrupted_before_the_summary_it_keeps_the_features(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.metrics["fid"], "summary", classmethod(lambda *_: 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            kept(protocol(fid=fid()), cache, prepared(tmp_path))
+    LOOKS.clear()
+    _, summary = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
+    assert LOOKS == {}
+    with np.load(summary) as saved:
+        assert len(saved.files) > 0
+
+
+def test_another_run_that_was_quicker_is_no_error(tmp_path, monkeypatch):
+    """It finished the same folder while this one was looking."""
+    data, cache = prepared(tmp_path), tmp_path / "cache"
+    whole = _write_features
+
+    def raced(folder, given, n):
+        given = list(given)
+        whole(folder, iter(given), n)
+        whole(folder, iter(given), n)
+
+    monkeypatch.setattr(references, "_write_features", raced)
+    folder, _ = kept(protocol(fid=fid()), cache, data).references["fid"]
+    assert {path.name for path in cache.iterdir()} == {folder.name}
+    assert open_real(folder).features.shape == (N, RandomConv.width)
+
+
+def test_features_are_mapped_and_not_copied(tmp_path):
+    found = kept(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
+    features = open_real(found.references["fid"][0]).features
+    assert isinstance(features, np.memmap)
+    tensor = compared_with(open_real(found.references["fid"][0]))
+    before = (found.references["fid"][0] / "features.npy").read_bytes()
+    tensor.fill_(7)
+    assert (found.references["fid"][0] / "features.npy").read_bytes() == before, "nobody can spoil them for others"
+    gauge = Gauge(protocol(fid=fid()), found, CPU)
+    assert isinstance(gauge.references["fid"][0].features, np.memmap)
+
+
+@pytest.mark.parametrize("metric", ["kid", "prc"])
+def test_a_measurement_copies_no_real_features(tmp_path, metric):
+    options = {"subsets": 2, "subset_size": 10} if metric == "kid" else {}
+    gauge = gauge_of(protocol(**{metric: fid(metric=metric, **options)}), tmp_path)
+    ((real, _),) = gauge.references.values()
+    opened = gauge._fresh(gauge.named[0])
+    assert opened.real.data_ptr() == real.features.ctypes.data
+
+
+def test_logits_are_kept_beside_the_features_and_what_has_none_keeps_none(tmp_path):
+    data, cache = prepared(tmp_path), tmp_path / "cache"
+    of = protocol(fid=fid(), fid_pixels=fid(extractor="pixels"))
+    with_logits, without = (open_real(folder) for folder, _ in kept(of, cache, data).references.values())
+    expected = RandomConv(tmp_path, CPU)(torch.from_numpy(data.train.images)).logits
+    np.testing.assert_allclose(with_logits.logits, expected, rtol=1e-5, atol=1e-6)
+    assert without.logits.shape == (N, 0)
+
+
+def test_what_looks_at_the_discriminator_is_no_gauges_business(tmp_path):
+    of = protocol(fid=fid(), rotation_accuracy={"options": {"n_test": 5}})
+    gauge = gauge_of(of, tmp_path)
+    assert [one.label for one in gauge.named] == ["fid"]
+    assert list(gauge.measure(batches()).numbers) == [key for key in outputs(of) if key != "rotation_accuracy"]
+
+
+def test_facts_and_identities_are_those_of_the_extractors_in_use(tmp_path):
+    gauge = gauge_of(protocol(fid=fid(), fid_second=fid(extractor="second")), tmp_path)
+    assert gauge.identities == {"watched": Watched(tmp_path, CPU).identity, "second": "another one"}
+    assert gauge.facts == {}

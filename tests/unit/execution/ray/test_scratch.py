@@ -1,0 +1,46 @@
+"""What a killed driver leaves of Tune's files is cleared by the next run; what a living one uses is not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmark.execution.ray.scratch import fresh, sweep
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from benchmark.execution.ray.scratch import fresh
+with fresh(Path(sys.argv[1])) as name:
+    (Path(sys.argv[1]) / name / "trial").mkdir(parents=True)
+    print(name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_only_what_the_dead_have_left_is_swept(tmp_path):
+    root = tmp_path / "ray"
+    sweep(root)
+    command = [sys.executable, "-c", DRIVER, str(root)]
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+    try:
+        name = driver.stdout.readline().strip()
+        sweep(root)
+        assert (root / name / "trial").is_dir()
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    sweep(root)
+    assert not list(root.iterdir())
+
+
+def test_a_folder_goes_with_its_run(tmp_path):
+    with fresh(tmp_path) as name, fresh(tmp_path) as other:
+        assert name != other
+        (tmp_path / name).mkdir()
+        sweep(tmp_path)
+        assert (tmp_path / name).is_dir()
+    assert not list(tmp_path.iterdir())

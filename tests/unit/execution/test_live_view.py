@@ -1,0 +1,52 @@
+"""The live view: lines in a file, a table on a terminal."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from benchmark.config.suite import load_suite
+from benchmark.execution.live_view import View, duration, lines_of
+from benchmark.trials.job import Progress
+
+
+@pytest.fixture
+def view(small_suite):
+    suite = load_suite(Path(small_suite()))
+    out = io.StringIO()
+    return View(lines_of(suite, suite.specs), Console(file=out, width=100)), out, list(suite.specs)
+
+
+def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
+    view, out, (first, *_) = view
+    monkeypatch.setattr("benchmark.execution.live_view.LINE_SECONDS", 0.0)
+    with view.shown():
+        view.started(first)
+        view.progressed(Progress(first, 3, 1.5, {"modes": 7.0}))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "GAN · Digits · seed 0: step 3/6 (50 %)  1.5 steps/s  2 s left  modes 7" in lines[1]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_the_table_shows_running_trials_first_when_not_all_fit(small_suite):
+    suite = load_suite(Path(small_suite()), seeds=20)
+    console = Console(file=io.StringIO(), width=100, height=12)
+    view = View(lines_of(suite, suite.specs), console)
+    last = list(suite.specs)[-1]
+    view.lines[last].state = "running"
+    console.print(view)
+    rows = console.file.getvalue().splitlines()
+    assert "running" in rows[2]
+    assert len(rows) <= 12
+
+
+@given(st.floats(0, 1e8))
+def test_durations_are_short_and_read_back(seconds):
+    text = duration(seconds)
+    assert len(text) <= 12
+    parts = text.replace(" d", "").replace(" h", "").replace(" s", "").replace(":", " ").split()
+    assert all(part.isdigit() for part in parts)

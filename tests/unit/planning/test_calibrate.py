@@ -1,0 +1,192 @@
+"""Short timings: what is timed, what fails, what is kept, and for which hardware."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from benchmark.cli import app
+from benchmark.config.suite import load_suite
+from benchmark.planning import calibrate as calibrating
+from benchmark.planning.calibrate import calibrate, in_child, seconds_each, time_training
+from benchmark.planning.cost_keys import Looking, looks_of, training_of
+from benchmark.planning.plan import make_plan
+from benchmark.planning.timings import Calibration, Timing
+from benchmark.store.workspace import Workspace
+from tests.conftest import SMALL
+
+PROTOCOL = {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64}
+LOOK = Looking(extractor="digits", codec="none", shape=(3, 8, 8))
+
+
+@pytest.fixture
+def suite(small_suite):
+    return load_suite(small_suite(defaults={**SMALL["defaults"], "protocol": PROTOCOL}))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.at(tmp_path / "ws")
+
+
+def main(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["benchmark", *map(str, arguments)])
+    try:
+        app.main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path):
+    plan = make_plan(suite, workspace, tmp_path)
+    assert plan.estimate.wall_seconds is None
+    assert len(plan.estimate.untimed) == 2  # methods; seeds share a kind
+    assert [look.extractor for look, _ in plan.estimate.unlooked] == ["digits"]
+    said = []
+    calibrate(plan, tmp_path, said.append)
+    assert [line[:5] for line in said] == ["[1/3]", "[2/3]", "[3/3]"]
+    again = make_plan(suite, workspace, tmp_path)
+    assert not again.estimate.untimed
+    assert not again.estimate.unlooked
+    assert again.estimate.wall_seconds > 0
+    assert again.estimate.source == "calibration"
+    assert (
+        50 < again.estimate.peak_memory_mib < 5000
+    )  # torch alone is more than the one, tiny networks less than the other
+    said.clear()
+    calibrate(again, tmp_path, said.append)
+    assert said == []
+
+
+def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, monkeypatch):
+    real = calibrating.in_child
+
+    def some(task, *arguments):
+        if task is time_training and arguments[0].method == "gan":
+            return real(os._exit, 3)
+        return Timing(kind={}, seconds=0.01, sample_seconds=0.001, peak_memory_mib=100)
+
+    monkeypatch.setattr(calibrating, "in_child", some)
+    said = []
+    calibrate(make_plan(suite, workspace, tmp_path), tmp_path, said.append)
+    assert "gan on mlp, stacked_digits, batch 8: the process died (exit code 3)" in said[0]
+    assert len(said) == 3
+    plan = make_plan(suite, workspace, tmp_path)
+    gan, ssgan = plan.estimate.cells
+    assert (gan.each.seconds, gan.each.problem) == (None, "the process died (exit code 3)")
+    assert ssgan.each.seconds > 0
+    assert plan.estimate.wall_seconds is None
+    assert [spec.method for _, spec in plan.estimate.untimed] == ["gan"]
+
+
+def test_a_process_that_the_system_kills_did_not_fit():
+    assert "did not fit into memory" in in_child(signal.raise_signal, signal.SIGKILL).error
+
+
+def test_what_a_timing_raises_is_told(suite):
+    broken = next(iter(suite.specs.values())).model_copy(update={"network": "mpl"})
+    assert "unknown network 'mpl'; did you mean 'mlp'" in in_child(time_training, broken, "cpu", 1).error
+
+
+def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("benchmark.planning.calibrate.time.perf_counter", lambda: now[0])
+    durations = iter([9.0, 5.0, 0.5, 1.0, 0.6, 99.0])
+
+    def play():
+        now[0] += next(durations)
+
+    assert seconds_each(play, lambda: None) == pytest.approx((0.5 + 1.0 + 0.6) / 3)
+    assert seconds_each(play, lambda: None) == 99
+
+
+def test_timings_are_of_one_machine_and_others_stay(tmp_path):
+    path = tmp_path / "calibration.json"
+    here, there = {"cpu": "a", "threads": 1}, {"cpu": "a", "threads": 2}
+    Calibration.load(path, here).keep(LOOK, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, there).of(LOOK) is None
+    Calibration.load(path, there).keep(LOOK, Timing(kind={}, seconds=2))
+    assert Calibration.load(path, here).of(LOOK).seconds == 1
+    assert Calibration.load(path, there).of(LOOK).seconds == 2
+    assert [machine["hardware"] for machine in json.loads(path.read_text())["machines"].values()] == [here, there]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"version": 0, "machines": {}}', '{"version": 1, "machines": {"x": {"seconds": 1}}}']
+)
+def test_a_damaged_file_is_taken_for_an_empty_one_and_made_again(tmp_path, content):
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    calibration = Calibration.load(path, {"cpu": "a"})
+    assert calibration.timings == {}
+    calibration.keep(LOOK, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, {"cpu": "a"}).of(LOOK).seconds == 1
+
+
+def test_what_a_file_tells_of_an_error_cannot_steer_a_terminal():
+    timing = Timing.model_validate_json('{"kind": {}, "error": "no\\u0000 \\u001b[2Jroom"}')
+    assert timing.error == "no\\x00 \\x1b[2Jroom"
+
+
+def test_a_kind_depends_on_what_costs_time_and_on_nothing_else(suite):
+    spec = next(iter(suite.specs.values()))
+    same = {"seed": 7, "steps": 999, "optimizer": spec.optimizer.model_copy(update={"lr": 1.0})}
+    other = {"batch_size": 9, "discriminator_steps": 2, "method": "msgan", "network_options": {"generator_width": 1}}
+    for key, value in same.items():
+        assert training_of(spec.model_copy(update={key: value})).key == training_of(spec).key
+    keys = {training_of(spec.model_copy(update={key: value})).key for key, value in other.items()}
+    assert len(keys | {training_of(spec).key}) == 5
+    assert looks_of(spec) == {LOOK: 100}
+
+
+def test_measures_that_look_the_same_way_share_the_look(suite):
+    spec = next(iter(suite.specs.values()))
+    modes = spec.protocol.measures["modes"]
+    measures = {"modes": modes, "modes_more": modes.model_copy(update={"n_fake": 300})}
+    measures["modes_jpeg"] = modes.model_copy(update={"codec": "jpeg"})
+    protocol = spec.protocol.model_copy(update={"measures": measures})
+    looks = looks_of(spec.model_copy(update={"protocol": protocol}))
+    assert looks == {LOOK: 300, LOOK.model_copy(update={"codec": "jpeg"}): 100}
+
+
+def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, capsys):
+    answers = iter([Timing(kind={}, seconds=0.01, sample_seconds=0.001)])
+
+    def some(task, *arguments):
+        try:
+            return next(answers)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(calibrating, "in_child", some)
+    code, _, said = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
+    assert code == 130
+    assert "what was timed is kept" in said
+    assert len(make_plan(suite, workspace, tmp_path).estimate.untimed) == 1
+
+
+def test_plan_asks_for_a_calibration_and_then_prints_hours_and_memory(suite, workspace, monkeypatch, capsys):
+    places = ("--workspace", workspace.root)
+    code, said, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
+    assert code == 0
+    assert "estimated time: not known yet" in said
+    assert "add --calibrate (about 25 s)" in said
+    assert not workspace.root.exists()
+    timing = Timing(kind={}, seconds=10, sample_seconds=0.01, peak_memory_mib=1000)
+    monkeypatch.setattr(calibrating, "in_child", lambda *_: timing)
+    code, said, told = main(monkeypatch, capsys, "plan", suite.path, *places, "--calibrate", "--json")
+    plan = json.loads(said)
+    assert (code, plan["todo"], plan["estimate"]["source"]) == (0, 4, "calibration")
+    # 6 steps of 10 s, and twice: 128 samples made in 0.01 s each and 100 of them looked at in 10 s each
+    each = 6 * 10 + 2 * (128 * 0.01 + 100 * 10)
+    assert plan["estimate"]["device_seconds"] == pytest.approx(4 * each)
+    assert plan["cell_states"][0]["each"]["seconds"] == pytest.approx(each)
+    assert "[3/3]" in told
+    code, said, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
+    assert "34:23" in said  # 2063 s each
+    assert "\x1b[" not in said
+    assert "from short timings" in said

@@ -1,0 +1,115 @@
+"""Hours and memory by hand, and what counts for them."""
+
+import pytest
+
+from benchmark.config.suite import load_suite
+from benchmark.planning.cost_keys import looks_of, training_of
+from benchmark.planning.estimate import estimate
+from benchmark.planning.hardware import Machine
+from benchmark.planning.timings import Calibration, Timing
+from benchmark.store.records import Cost, Outcome
+from tests.conftest import SMALL
+
+PROTOCOL = {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64, "draws": 3}
+HERE = {"cpu": "a", "cores": 4, "threads": 1, "device": "cpu", "gpu": "", "torch": "2"}
+ENVIRONMENT = {**{key: HERE[key] for key in HERE if key != "torch"}, "packages": {"torch": "2"}}
+
+
+@pytest.fixture
+def suite(small_suite):
+    return load_suite(small_suite(defaults={**SMALL["defaults"], "protocol": PROTOCOL}))
+
+
+def finished(spec, train=12.0, evaluation=8.0, memory=300.0, environment=ENVIRONMENT, status="finished"):
+    cost = Cost(
+        train_seconds=train,
+        evaluation_seconds=evaluation,
+        images_per_second=1,
+        peak_memory_mib=memory,
+        cpus=1,
+        gpus=0,
+    )
+    return Outcome(trial_id=spec.trial_id, status=status, cost=cost, environment=environment, data={})
+
+
+def reckon(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=None, images=0.0):
+    done = {outcome.trial_id: outcome for outcome in outcomes}
+    todo = {i: spec for i, spec in suite.specs.items() if i not in done}
+    calibration = Calibration(None, HERE, timings or {})
+    machine = Machine("cpu", slots, memory, HERE)
+    return estimate(suite.cells, done, todo, calibration, machine, {"stacked_digits": images}, missing or {})
+
+
+def timings_of(suite, **changes):
+    found = {}
+    for spec in suite.specs.values():
+        found[training_of(spec).key] = Timing(kind={}, seconds=2, sample_seconds=0.5, peak_memory_mib=400, **changes)
+        found |= {look.key: Timing(kind={}, seconds=0.25, peak_memory_mib=30) for look in looks_of(spec)}
+    return found
+
+
+def test_finished_trials_tell_of_the_others_of_their_kind(suite):
+    gan = [spec for spec in suite.specs.values() if spec.method == "gan"]
+    found = reckon(suite, [finished(gan[0])])
+    # 6 steps took 12 s, 2 + 2 measurements 8 s
+    assert found.cells[0].each.seconds == pytest.approx(20)
+    assert (found.cells[0].done, found.cells[0].todo, found.cells[0].seconds) == (1, 1, pytest.approx(20))
+    assert found.cells[0].each.source == "records"
+    assert found.cells[1].each.seconds is None
+    assert found.device_seconds is None
+    assert found.problems == {"not timed yet": 2}
+
+
+def test_finished_trials_come_before_timings(suite):
+    gan = next(spec for spec in suite.specs.values() if spec.method == "gan")
+    found = reckon(suite, [finished(gan)], timings_of(suite), images=5)
+    # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 looks of 0.25 s
+    calibrated = 6 * 2 + 4 * (128 * 0.5 + 100 * 0.25)
+    assert [cell.each.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
+    assert [cell.each.peak_memory_mib for cell in found.cells] == [300, 400 + 30 + 5]
+    assert found.source == "mixed"
+    assert found.device_seconds == pytest.approx(20 + 2 * calibrated)
+    assert found.wall_seconds == pytest.approx((20 + 2 * calibrated) / 2)
+    assert (found.peak_memory_mib, found.together_mib) == (435, 870)
+
+
+def test_the_longest_trial_is_the_least_that_a_run_takes(suite):
+    specs = list(suite.specs.values())
+    outcomes = [finished(spec, train=1000.0 if spec.method == "gan" else 1.0) for spec in specs if spec.seed == 0]
+    found = reckon(suite, outcomes, slots=64)
+    assert found.wall_seconds == pytest.approx(1008)
+    assert found.device_seconds == pytest.approx(1008 + 9)
+
+
+@pytest.mark.parametrize("change", [{"cpu": "b"}, {"threads": 2}, {"device": "cuda"}, {"packages": {"torch": "1"}}])
+def test_trials_of_other_hardware_tell_nothing(suite, change):
+    outcomes = [finished(spec, environment=ENVIRONMENT | change) for spec in suite.specs.values() if spec.seed == 0]
+    assert reckon(suite, outcomes).device_seconds is None
+    same = [finished(spec) for spec in suite.specs.values() if spec.seed == 0]
+    assert reckon(suite, same).device_seconds is not None
+
+
+def test_a_diverged_trial_tells_nothing(suite):
+    outcomes = [finished(spec, status="diverged") for spec in suite.specs.values() if spec.seed == 0]
+    assert reckon(suite, outcomes).device_seconds is None
+
+
+def test_without_weights_measuring_is_left_out_and_told(suite):
+    timings = timings_of(suite)
+    for spec in suite.specs.values():
+        for look in looks_of(spec):
+            timings.pop(look.key, None)
+    found = reckon(suite, timings=timings, missing={"digits": "its weights are not here"})
+    assert found.cells[0].each.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
+    assert found.problems == {"measuring through digits is left out: its weights are not here": 4}
+    assert not found.unlooked
+
+
+def test_trials_that_do_not_fit_side_by_side_are_warned_of(suite):
+    assert reckon(suite, timings=timings_of(suite), memory=860).fits
+    assert not reckon(suite, timings=timings_of(suite), memory=859).fits
+
+
+def test_nothing_to_train_takes_no_time(suite):
+    found = reckon(suite, [finished(spec) for spec in suite.specs.values()])
+    assert (found.device_seconds, found.wall_seconds, found.source, found.problems) == (0.0, 0.0, "", {})

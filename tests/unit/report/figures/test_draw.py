@@ -1,0 +1,96 @@
+"""tests.unit.report.figures.test_draw"""
+
+import io
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.core import registry
+from benchmark.report.figures import draw, page
+from benchmark.report.figures.style import PALETTE, landmarks, styles
+from tests.support.looking import said
+
+
+@pytest.fixture(scope="module")
+def drawn(suite, mixed, real):
+    return draw.draw(suite, rows(suite, mixed)[:3], real)
+
+
+def test_three_pictures_of_one_width_without_metadata(drawn):
+    assert list(drawn) == ["leaderboard.png", "curves.png", "samples.png"]
+    for content in drawn.values():
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.width == page.WIDTH * page.DPI
+            assert picture.info == {}
+
+
+def test_nothing_touches_the_edge_of_a_picture(drawn):
+    for content in drawn.values():
+        with Image.open(io.BytesIO(content)) as picture:
+            width, height = picture.size
+            frame = [
+                (0, 0, width, 1),
+                (0, height - 1, width, height),
+                (0, 0, 1, height),
+                (width - 1, 0, width, height),
+            ]
+            assert all(picture.crop(side).convert("L").getextrema()[0] > 250 for side in frame)
+
+
+def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
+    chosen = styles(by_table(suite, rows(suite, {})))
+    gan, hinge = chosen["gan", "GAN"], chosen["gan", "Hinge GAN"]
+    assert gan.colour == hinge.colour == PALETTE[list(registry.methods).index("gan")]
+    assert (gan.marker, gan.dash) != (hinge.marker, hinge.dash)
+    assert len({style.colour for style in chosen.values()}) == 3
+
+
+def test_colours_do_not_depend_on_the_other_rows(suite):
+    tables = by_table(suite, rows(suite, {}))
+    alone = styles({"Own": tables["Own"]})
+    assert alone["msgan", "MSGAN"] == styles(tables)["msgan", "MSGAN"]
+
+
+def test_methods_that_share_a_colour_have_other_markers(suite):
+    """The eighth method has the colour of the first."""
+    order = list(registry.methods)
+    first, eighth = order[0], order[len(PALETTE)]
+    specs = [
+        row.spec.model_copy(update={"method": name})
+        for row, name in zip(rows(suite, {}), (first, eighth), strict=False)
+    ]
+    found = [
+        replace(row, cell=replace(row.cell, specs=(spec,))) for row, spec in zip(rows(suite, {}), specs, strict=False)
+    ]
+    one, other = styles({"T": found}).values()
+    assert one.colour == other.colour
+    assert (one.marker, one.dash) != (other.marker, other.dash)
+    assert one.marker != other.marker
+
+
+def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
+    again = draw.draw(suite, rows(suite, mixed)[:3], real)
+    assert again == drawn
+
+
+def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch):
+    monkeypatch.setattr(draw, "MOST_ROWS", 2)
+    heard = []
+    monkeypatch.setattr(draw, "_png", lambda figure: heard.append(said(figure)[0]))
+    draw.draw(suite, rows(suite, mixed), real)
+    assert heard == ["The first 2 of 7 rows; results.csv has all of them"] * 3
+
+
+def test_any_label_can_be_drawn(small_suite, all_finished, recwarn):
+    suite = small_suite("_hidden", "$x$", "a\nb", "数字 🎲", "", "x" * 200, "%s {}", title="$\\frac $")
+    draw.draw(suite, rows(suite, all_finished(suite)), {})
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_landmarks_are_of_the_metric_that_counts_modes(suite):
+    found = rows(suite, {})
+    assert [mark.value for mark in landmarks("modes", found)] == [1000]
+    assert [mark.value for mark in landmarks("kl", found)] == [pytest.approx(999 / 51200)]
+    assert landmarks("fid", found) == []

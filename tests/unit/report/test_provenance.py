@@ -1,0 +1,86 @@
+"""tests.unit.report.test_provenance"""
+
+from dataclasses import replace
+
+from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.core.spec import Average
+from benchmark.report import provenance
+from benchmark.store.records import Event
+
+
+def test_what_all_rows_share_is_told_once(suite):
+    shared, table = provenance.recipes(by_table(suite, rows(suite, {})))
+    assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256, spectral" in shared
+    assert "samples from the generator" in shared
+    assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
+    header, _, *lines = table.splitlines()
+    assert header == "| Row | Method | Options | Steps |"
+    assert lines[0] == "| Checked: GAN | gan | game=non\\_saturating | 1,000 |"
+    assert len(lines) == len(suite.cells)
+
+
+def test_schedule_and_average_are_told(suite):
+    (first, *_) = rows(suite, {})
+    spec = first.spec
+    changed = spec.model_copy(
+        update={
+            "optimizer": spec.optimizer.model_copy(update={"schedule": "capped_linear"}),
+            "average": Average(decay=0.9999, start=10_000),
+        }
+    )
+    told = provenance._recipe(changed)
+    assert told["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
+    assert told["Samples from"] == "its average, decay 0.9999 from step 10,000"
+
+
+def test_a_single_row_tells_everything(small_suite):
+    suite = small_suite("GAN")
+    (table,) = provenance.recipes(by_table(suite, rows(suite, {})))
+    assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
+
+
+def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
+    specs = specs_of(suite, "Own", "GAN")
+    machines = ["A CPU", "A CPU", "B | CPU"]
+    records = {
+        spec.trial_id: make_record(spec, environment={"cpu": cpu, "device": "cpu"}, facts={"other_fact": 2.5})
+        for spec, cpu in zip(specs, machines, strict=True)
+    }
+    (table,) = provenance.environment(rows(suite, records))
+    assert "| cpu | A CPU (2 trials)<br>B \\| CPU (1 trial) |" in table
+    assert "| device | cpu |" in table
+    assert "train 1348 x 1 x 8 x 8, digits 0123456789ab…" in table
+    assert provenance.instruments(rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
+
+
+def test_the_commands_are_safe_to_paste(suite):
+    trial = suite.cells[0].specs[0].trial_id
+    commands = [block.splitlines()[1] for block in provenance.again(suite) if block.startswith("`")]
+    assert commands == [
+        "python -m benchmark run suites/a_suite.yaml --scale paper",
+        "python -m benchmark run suites/a_suite.yaml --scale paper --only Checked/GAN",
+        f"python -m benchmark reproduce {trial}",
+    ]
+    odd = replace(suite, name="a b`$(x)", scale="```")
+    fence, line, end = provenance.again(odd)[0].splitlines()
+    assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
+    assert fence == "````sh"
+    assert end == "````"
+
+
+def test_what_happened_on_the_way_is_told_where_something_did(suite, make_record, specs_of):
+    specs = specs_of(suite, "Own", "GAN")
+    quiet = {spec.trial_id: make_record(spec) for spec in specs}
+    assert provenance.on_the_way(rows(suite, quiet)) == []
+    went_on, refused = "went on from a checkpoint", "a checkpoint could not be written: No space | left"
+    first = [Event(what=went_on, step=1200, times=2), Event(what=refused, step=300)]
+    records = quiet | {specs[0].trial_id: make_record(specs[0], events=first)}
+    _, lines = provenance.on_the_way(rows(suite, records))
+    assert lines.splitlines() == [
+        "- went on from a checkpoint: 1 trial (GAN seed 0, 2 times from step 1,200)",
+        "- a checkpoint could not be written: No space \\| left: 1 trial (GAN seed 0, at step 300)",
+    ]
+    every = {spec.trial_id: make_record(spec, events=[Event(what=went_on, step=5)]) for spec in suite.specs.values()}
+    _, line = provenance.on_the_way(rows(suite, every))
+    assert line.count("at step 5") == provenance.NAMED_TRIALS
+    assert f"; {len(every) - provenance.NAMED_TRIALS} more)" in line

@@ -1,0 +1,53 @@
+"""tests.unit.report.test_results_csv"""
+
+import csv
+import io
+
+import pytest
+
+from benchmark.analysis.leaderboard import rows
+from benchmark.report.render import CSV_COLUMNS
+from benchmark.report.results_csv import csv_columns, results_csv
+
+HEADER = (
+    "table,row,trial_id,method,network,dataset,seed,scale,steps,batch_size,status,error,modes,kl,"
+    "train_seconds,evaluation_seconds,images_per_second,peak_memory_mib,device,cpus,gpus,"
+    "published_modes,published_kl,source"
+)
+
+
+@pytest.fixture(scope="module")
+def lines(suite, mixed):
+    return list(csv.DictReader(io.StringIO(results_csv(suite, rows(suite, mixed)), newline="")))
+
+
+def test_the_columns_are_stable_and_documented(suite, mixed):
+    assert results_csv(suite, rows(suite, mixed)).splitlines()[0] == HEADER
+    assert len(csv_columns(rows(suite, {}))) == len(CSV_COLUMNS) + 2
+    assert all(CSV_COLUMNS.values())
+
+
+def test_a_line_for_every_trial_run_or_not(suite, lines):
+    assert [line["trial_id"] for line in lines] == [s.trial_id for cell in suite.cells for s in cell.specs]
+    assert {line["status"] for line in lines} == {"finished", "failed", "diverged", "not run"}
+
+
+def test_values_survive_exactly(lines, mixed):
+    for line in lines:
+        record = mixed.get(line["trial_id"])
+        if record is None:
+            assert line["status"] == "not run"
+            assert line["modes"] == line["train_seconds"] == line["device"] == ""
+        else:
+            assert line["error"] == record.error
+            assert float(line["train_seconds"]) == record.cost.train_seconds
+            for key in record.metrics:
+                assert float(line[key]) == record.metrics[key]
+
+
+def test_published_values_stand_beside(lines):
+    by_row = {(line["table"], line["row"]): line for line in lines}
+    assert by_row["Checked", "MSGAN"]["published_modes"] == "926.75"
+    assert by_row["Checked", "MSGAN"]["source"] == "the PDF, page 7"
+    assert by_row["Remembered", "GAN"]["published_kl"] == ""
+    assert by_row["Own", "GAN"]["source"] == ""

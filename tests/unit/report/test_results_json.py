@@ -1,0 +1,162 @@
+"""tests.unit.report.test_results_json"""
+
+import json
+import math
+
+import pytest
+
+from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.analysis.ordering import orderings
+from benchmark.report.results_json import results_json
+
+
+def no_constants(word):
+    raise AssertionError(f"{word} is not JSON")
+
+
+def read(text):
+    """As strict programs read it: NaN and Infinity are errors, and so is a key that stands twice."""
+
+    def pairs(items):
+        assert len(dict(items)) == len(items), "a key stands twice"
+        return dict(items)
+
+    return json.loads(text, parse_constant=no_constants, object_pairs_hook=pairs)
+
+
+def members(content):
+    return {(table["title"], row["row"]): row for table in content["tables"] for row in table["rows"]}
+
+
+@pytest.fixture(scope="module", params=["mixed", "all_finished"])
+def records(request, suite):
+    found = request.getfixturevalue(request.param)
+    return found if request.param == "mixed" else found(suite)
+
+
+@pytest.fixture(scope="module")
+def expected(suite, records):
+    return rows(suite, records)
+
+
+@pytest.fixture(scope="module")
+def content(suite, expected):
+    return read(results_json(suite, expected))
+
+
+def test_it_says_what_suite_it_is_of(suite, content):
+    assert content["format"] == 1
+    told = (content["suite"], content["title"], content["scale"], content["reduced"])
+    assert told == (suite.name, suite.title, "paper", False)
+    assert content["seeds"] == list(suite.seeds)
+    assert content["tolerance"] == suite.tolerance
+
+
+def test_every_row_of_every_table_in_order(suite, content, expected):
+    assert [table["title"] for table in content["tables"]] == list(suite.tables)
+    assert list(members(content)) == [(row.table, row.label) for row in expected]
+
+
+def test_published_and_measured_values_and_verdicts_are_those_of_the_rows(content, expected):
+    for row in expected:
+        found = members(content)[row.table, row.label]["results"]
+        assert list(found) == list(row.results)
+        for key, result in row.results.items():
+            told = found[key]
+            assert told["verdict"] == result.verdict.value
+            assert (told["title"], told["better"]) == (result.output.title, result.output.better)
+            if result.published is None:
+                assert told["published"] is None
+            else:
+                assert (told["published"]["value"], told["published"]["spread"]) == result.published
+                assert told["published"]["status"] in ("verified", "unverified")
+                assert told["published"]["source"]
+            if result.aggregate is None:
+                assert told["measured"] is None
+            else:
+                assert told["measured"]["by_seed"] == {str(seed): v for seed, v in result.aggregate.values.items()}
+                assert told["measured"]["mean"] == result.aggregate.mean
+                assert told["measured"]["standard_deviation"] == result.aggregate.spread
+            if result.difference is None:
+                assert told["difference"] is None
+            else:
+                interval = result.difference.interval
+                assert told["difference"]["estimate"] == result.difference.estimate
+                assert told["difference"]["interval_95"] == (None if interval is None else list(interval))
+                assert told["difference"]["margin"] == result.difference.margin
+            reasons = result.reference.mismatches if result.reference else ()
+            assert told["mismatches"] == list(reasons)
+
+
+def test_trials_are_named_with_their_status(content, expected):
+    for row in expected:
+        found = members(content)[row.table, row.label]
+        assert [(t["trial_id"], t["seed"], t["status"]) for t in found["trials"]] == [
+            (trial.spec.trial_id, trial.spec.seed, trial.status) for trial in row.trials
+        ]
+        assert found["protocol"] == row.spec.protocol.model_dump(mode="json")
+        assert (found["cost"] is None) == (row.cost is None)
+        if row.cost:
+            assert found["cost"]["core_seconds"] == row.cost.core_seconds
+
+
+def test_orders_are_those_of_the_tables(suite, content, expected):
+    for table in content["tables"]:
+        for key in ("modes", "kl"):
+            order = orderings(by_table(suite, expected)[table["title"]], key)
+            if order is None:
+                assert key not in table["orders"]
+                continue
+            told = table["orders"][key]
+            assert told["kendall_tau"] == order.tau
+            assert [(pair["first"], pair["second"]) for pair in told["pairs"]] == [
+                (pair.first, pair.second) for pair in order.pairs
+            ]
+            for pair, expect in zip(told["pairs"], order.pairs, strict=True):
+                assert pair["verdict"] == (expect.verdict and expect.verdict.value)
+                assert pair["rank_test_p_holm"] == expect.p_value
+                probability = expect.improvement and expect.improvement.probability
+                assert pair["probability_of_improvement"] == probability
+
+
+def test_a_published_order_is_there_with_its_pairs(suite, all_finished):
+    checked, *_ = read(results_json(suite, rows(suite, all_finished(suite))))["tables"]
+    assert len(checked["orders"]["modes"]["pairs"]) == 3
+    assert checked["orders"]["modes"]["kendall_tau"] == 1.0, "GAN, SSGAN, MSGAN, as published"
+    whole = {"methods": ["MSGAN", "SSGAN", "GAN"], "probability": 1.0, "chance": 1 / 6}
+    assert checked["orders"]["modes"]["published_order"] == whole
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_null(suite, all_finished, make_record, specs_of, value):
+    records = all_finished(suite)
+    spec = specs_of(suite, "Checked", "GAN")[0]
+    records[spec.trial_id] = make_record(spec, metrics={"modes": value, "kl": 1.0})
+    found = members(read(results_json(suite, rows(suite, records))))["Checked", "GAN"]["results"]["modes"]
+    assert found["measured"]["by_seed"][str(spec.seed)] is None
+    assert found["measured"]["mean"] is None
+    assert found["difference"] is None
+    others = [number for seed, number in found["measured"]["by_seed"].items() if seed != str(spec.seed)]
+    assert all(isinstance(number, float) for number in others)
+
+
+def test_a_reduced_scale_judges_nothing(quick, all_finished):
+    content = read(results_json(quick, rows(quick, all_finished(quick))))
+    assert content["reduced"] is True
+    verdicts = {result["verdict"] for row in members(content).values() for result in row["results"].values()}
+    assert verdicts == {"reduced scale", "no matched reference"}
+
+
+def test_nothing_run_is_nothing_measured(suite):
+    content = read(results_json(suite, rows(suite, {})))
+    for row in members(content).values():
+        assert {result["verdict"] for result in row["results"].values()} == {"not run"}
+        assert all(result["measured"] is None for result in row["results"].values())
+    assert all(table["orders"] == {} for table in content["tables"])
+
+
+def test_the_same_records_give_the_same_bytes_whatever_their_order(suite, records):
+    text = results_json(suite, rows(suite, records))
+    backwards = dict(reversed(records.items()))
+    assert results_json(suite, rows(suite, backwards)) == text
+    assert text.endswith("}\n")

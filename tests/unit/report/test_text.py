@@ -1,0 +1,102 @@
+"""tests.unit.report.test_text"""
+
+import html
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from benchmark.analysis.aggregate import Aggregate
+from benchmark.analysis.leaderboard import Result, TotalCost
+from benchmark.analysis.verdicts import Reference, Verdict
+from benchmark.evaluation.metrics.base import Output
+from benchmark.report import text
+
+PARSER = MarkdownIt("commonmark").enable("table")
+SPICY = st.text(st.sampled_from("|`*_[]()<>&\\~$#-+=.!1a :\n\t\x00\u202e\"'{}^@é数")) | st.text()
+
+
+def shown(fragment):
+    """The text that a reader of rendered HTML sees."""
+    return html.unescape(re.sub(r"<[^>]*>", "", fragment))
+
+
+@given(SPICY)
+@example("1. a")
+@example("``` |")
+@example("&lt; &amp;")
+@example("\\|")
+@example("--- | ---")
+def test_escaped_text_is_shown_as_it_was(raw):
+    clean = text.plain(raw)
+    assert shown(PARSER.render(text.escape(raw))).strip() == clean
+    table = PARSER.render(text.grid(["a", "b"], [[text.escape(raw), "x"]], "lr"))
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table, re.S)
+    assert [shown(cell).strip() for cell in cells] == [clean, "x"]
+    assert "<em>" not in table
+    assert "<code>" not in table
+
+
+@given(SPICY, st.integers(1, 30))
+def test_clipped_text_fits(raw, length):
+    assert len(text.clip(raw, length)) <= length
+
+
+def result(value=None, digits=1, values=None, verified=True):
+    return Result(
+        output=Output("modes", "modes", "higher", digits),
+        aggregate=Aggregate(dict(enumerate(values))) if values else None,
+        published=value,
+        reference=Reference(value[0], verified) if value else None,
+        verdict=Verdict.INCONCLUSIVE,
+    )
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ([900.0, 910.0], "905.0 ± 7.1"),
+        ([900.0], "900.0"),
+        (None, ""),
+        ([900.0, float("nan")], "not a number"),
+    ],
+)
+def test_measured(values, words):
+    assert text.measured(result(values=values)) == words
+
+
+@pytest.mark.parametrize(
+    "value, verified, words",
+    [
+        ((926.75, 32.65), True, "926.75 ± 32.65"),
+        ((0.9, 0.13), True, "0.90 ± 0.13"),
+        ((1000.0, None), True, "1000"),
+        ((12.3, None), False, "12.3†"),
+        ((1e-05, None), True, "0.00001"),
+        (None, True, ""),
+    ],
+)
+def test_published_values_keep_the_decimals_of_their_source(value, verified, words):
+    assert text.published(result(value, verified=verified)) == words
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0, "0.0 s"), (9.4, "9.4 s"), (59, "59 s"), (900, "15 min"), (7200, "2.0 h"), (4e6, "1,111.1 h")],
+)
+def test_durations(seconds, words):
+    assert text.duration(seconds) == words
+
+
+def test_device_time_names_its_device():
+    assert text.spent(TotalCost(1, 1, 90, 0, 0, 0)) == "90 core-s"
+    assert text.spent(TotalCost(1, 1, 0, 8000, 0, 0)) == "2.2 GPU-h"
+    assert text.spent(None) == text.speed(None) == ""
+    assert text.speed(TotalCost(1, 1, 1, 0, 6712.4, 0)) == "6,712 img/s"
+
+
+def test_verdicts_are_told_once_when_all_metrics_agree():
+    assert text.verdict_words({"a": Verdict.WORSE, "b": Verdict.WORSE}) == "worse"
+    assert text.verdict_words({"a": Verdict.WORSE, "b": Verdict.BETTER}) == "a: worse; b: better"

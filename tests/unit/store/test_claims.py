@@ -1,0 +1,248 @@
+"""Two runs on one workspace: each trial is trained once, a dead run's are taken over, and no clock is believed."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark.config.suite import load_suite
+from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
+from benchmark.execution import work_sharing
+from benchmark.execution.suite_run import Session
+from benchmark.store import claims
+from benchmark.store.claims import STALE_SECONDS, Claims, Run
+from benchmark.store.workspace import Workspace
+from benchmark.trials import runner
+
+A, B = "0123456789abcdef", "fedcba9876543210"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "claims"
+
+
+def elsewhere(folder, **fields):
+    """The claims of a run on another machine."""
+    made = Claims(folder)
+    made.run = replace(made.run, place="another boot", host="node7", **fields)
+    return made
+
+
+def test_a_trial_is_of_the_first_that_takes_it(folder):
+    one, other = Claims(folder), Claims(folder)
+    assert one.take(A)
+    assert not other.take(A)
+    assert other.take(B)
+    assert other.holder(A) == one.run
+    assert one.holder(A) is None
+    assert one.take(A), "again, for another attempt"
+    one.release(A)
+    assert other.take(A)
+
+
+def test_nobody_releases_what_another_has(folder):
+    one, other = Claims(folder), Claims(folder)
+    one.take(A)
+    other.release(A)
+    assert not other.take(A)
+
+
+def test_nothing_is_left_at_the_end(folder):
+    with Claims(folder).beating() as made:
+        made.take(A)
+        made.take(B)
+        assert len(list(folder.glob("*.claim"))) == 2
+    assert not folder.exists()
+
+
+def test_a_dead_process_of_this_machine_has_nothing(folder):
+    child = os.fork()
+    if child == 0:
+        Claims(folder).take(A)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # and it stays a zombie
+    assert list(folder.glob("*.claim"))
+    assert Claims(folder).take(A), "a zombie is dead too"
+    os.waitpid(child, 0)
+
+
+def test_a_process_id_that_is_used_again_is_another_process(folder):
+    one = Claims(folder)
+    one.run = replace(one.run, name="before", born="1")
+    one.take(A)
+    assert Claims(folder).take(A)
+
+
+def test_dead_claims_are_swept(folder):
+    dead = Claims(folder)
+    dead.run = replace(dead.run, name="dead", born="1")
+    dead.take(A)
+    with Claims(folder).beating():
+        assert not list(folder.glob("*.claim"))
+
+
+def test_a_pulse_without_claims_is_swept_when_its_process_of_this_machine_is_dead(folder):
+    child = os.fork()
+    if child == 0:
+        with Claims(folder).beating():
+            while not list(folder.glob("*.pulse")):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (dead,) = folder.glob("*.pulse")
+    there, broken = folder / f"{elsewhere(folder).run.name}.pulse", folder / "broken.pulse"
+    there.write_bytes(dead.read_bytes().replace(json.dumps(Claims(folder).run.place).encode(), b'"another boot"'))
+    broken.write_text('{"name": "br')
+    with Claims(folder).beating() as living:
+        own = folder / f"{living.run.name}.pulse"
+        while not own.exists():
+            time.sleep(0.01)
+        Claims(folder).sweep()
+        assert set(folder.iterdir()) == {own, there, broken}
+    there.unlink()
+    broken.unlink()
+    Claims(folder).sweep()
+    assert not folder.exists()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1e6]
+    monkeypatch.setattr(claims, "monotonic", lambda: now[0])
+    return now
+
+
+def test_another_machine_lives_as_long_as_its_pulse_is_seen_to_change(folder, clock):
+    there, here = elsewhere(folder), Claims(folder)
+    there.take(A)
+    pulse = folder / f"{there.run.name}.pulse"
+    for beat in range(10):
+        pulse.write_text(str(beat))
+        os.utime(pulse, (beat * 1e9 % 7e8,) * 2)  # their clock says anything
+        assert not here.take(A)
+        clock[0] += STALE_SECONDS - 1
+    assert not here.take(A)
+    clock[0] += 2
+    assert here.take(A)
+    assert not there.take(A)
+
+
+def test_a_machine_that_never_had_a_pulse_is_waited_for_and_then_dead(folder, clock):
+    elsewhere(folder).take(A)
+    here = Claims(folder)
+    assert not here.take(A)
+    clock[0] += STALE_SECONDS
+    assert here.take(A)
+
+
+def test_half_a_claim_is_a_claim_until_it_is_stale(folder, clock):
+    folder.mkdir()
+    (folder / f"{A}.claim").write_bytes(json.dumps(asdict(Run.this())).encode()[:20])
+    here = Claims(folder)
+    assert not here.take(A)
+    clock[0] += STALE_SECONDS
+    assert here.take(A)
+
+
+def test_of_two_that_take_over_one_has_it(folder, clock):
+    elsewhere(folder).take(A)
+    one, other = Claims(folder), Claims(folder)
+    dead = one._read(A)
+    assert not one.take(A)
+    clock[0] += STALE_SECONDS
+    assert one.take(A)
+    other._remove(A, dead)  # it had looked before the first one took over
+    assert other.holder(A) == one.run
+    assert not other.take(A)
+
+
+def test_where_no_claim_can_be_written_a_run_goes_on_without(tmp_path):
+    (tmp_path / "claims").write_text("a file")
+    made = Claims(tmp_path / "claims")
+    with made.beating():
+        assert made.take(A)
+    assert made.problem == "Not a directory" or made.problem == "File exists"
+
+
+# --- two real runs -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path, small_suite, monkeypatch):
+    """Starts a run of the small suite in a process of its own, which begins when `ready` of them have planned."""
+    torch.manual_seed(0)
+    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, tmp_path / "c.pt")
+    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
+    monkeypatch.setattr(work_sharing, "LOOK_SECONDS", 0.1)
+    real = runner.run
+
+    def noted(job, report):
+        with (tmp_path / "trained").open("a") as file:
+            file.write(f"{job.spec.trial_id}\n")
+        time.sleep(0.2)  # so that the other one gets some too
+        return real(job, report)
+
+    monkeypatch.setattr(runner, "run", noted)
+    path = small_suite()
+
+    def begin(name, ready):
+        child = os.fork()
+        if child:
+            return child
+        try:
+            console = Console(file=(tmp_path / f"{name}.txt").open("w", buffering=1), width=200)
+            made = Session(load_suite(path), Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / name, console)
+            plan = made.plan()
+            (tmp_path / f"{name}.ready").touch()
+            while len(list(tmp_path.glob("*.ready"))) < ready:
+                time.sleep(0.01)
+            records = made.run("inprocess", plan)
+            os._exit(0 if [record.status for record in records.values()] == ["finished"] * 4 else 1)
+        finally:
+            os._exit(2)
+
+    return begin
+
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def trained(tmp_path):
+    return (tmp_path / "trained").read_text().split() if (tmp_path / "trained").exists() else []
+
+
+def test_two_runs_at_once_train_every_trial_once_and_both_have_all(tmp_path, start):
+    assert list(map(ended, [start("one", 2), start("other", 2)])) == [0, 0]
+    assert len(trained(tmp_path)) == len(set(trained(tmp_path))) == 4
+    told = [(tmp_path / f"{name}.txt").read_text() for name in ("one", "other")]
+    assert any("another run is at work here (pid" in text for text in told)
+    assert not (tmp_path / "ws" / "claims").exists()
+
+
+def test_what_a_killed_run_had_is_taken_over_by_the_other(tmp_path, start):
+    one = start("one", 1)
+    while not trained(tmp_path):
+        time.sleep(0.01)
+    os.kill(one, signal.SIGSTOP)  # it has a trial, and lives
+    other = start("other", 1)
+    while "waiting for" not in said(tmp_path, "other"):
+        time.sleep(0.05)
+    assert len(trained(tmp_path)) == 4
+    os.kill(one, signal.SIGKILL)
+    os.waitpid(one, 0)
+    assert ended(other) == 0
+    assert "taking over from a run that has ended: gan-mlp-seed0" in said(tmp_path, "other")
+    assert len(trained(tmp_path)) == 5
+    assert len(set(trained(tmp_path))) == 4
+
+
+def said(tmp_path, name):
+    path = tmp_path / f"{name}.txt"
+    return path.read_text() if path.exists() else ""

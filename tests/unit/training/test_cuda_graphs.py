@@ -1,0 +1,403 @@
+"""Captured turns: replayed they are the eager ones, to the bit, and whatever cannot be captured is trained as ever."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import pytest
+import torch
+from torch import nn
+
+from baselines.common.ema import MovingAverage
+from baselines.methods.dist_gan import DistGAN
+from benchmark.core import registry
+from benchmark.evaluation.references import Instruments
+from benchmark.training import checkpoint, cuda_graphs
+from benchmark.training.cuda_graphs import EAGER_TURNS, CapturedTurn
+from benchmark.training.loop import Player
+from benchmark.training.trainer import Trainer
+from benchmark.training.vmapped import Cohort
+from benchmark.trials import runner
+from benchmark.trials.build import build_trainer
+from benchmark.trials.job import Job
+from tests.support.examples import (
+    CPU,
+    advance,
+    assert_equal,
+    random_images,
+    register_stand_ins,
+    smallest_options,
+    spec_of,
+    stand_in_combinations,
+    switches,
+    trainer_of,
+)
+from tests.support.recorded_graph import RecordedGraphs, RefusedError
+
+ALL = [(name, {}) for name in registry.methods]
+SWITCHED = [
+    (name, {option: value}) for name in registry.methods for option, value in switches(registry.methods[name].Options)
+]
+LABELLED = [("self_labelling", {"labelled": 0.5, "prototypes": 1000, "weight_classifier": 0.7, "threshold": 0.1})]
+DECAYING = [(name, {"loss": "hinge_sigmoid"}) for name in ("dist_gan", "dist_gan_ss", "dist_gan_ms")]
+CHANGES = {
+    "network_options": {"generator_width": 4, "discriminator_width": 3, "spectral_norm": True},
+    "optimizer": {"lr": 2e-3, "betas": [0.5, 0.9], "schedule": "linear"},
+    "average": {"decay": 0.9, "start": 2},
+    "discriminator_steps": 2,
+}
+EVERY = 8  # steps of a whole training
+
+
+def spec(case=("ssgan", {}), **changes):
+    method, options = case
+    options = smallest_options(registry.methods[method].Options) | options
+    return spec_of(method, "mlp", "stacked_digits", **CHANGES | {"options": options} | changes)
+
+
+def called(case):
+    return "-".join([case[0], *(f"{key}={value}" for key, value in case[1].items())])
+
+
+def capturing(eager: Trainer, graphs=RecordedGraphs) -> Trainer:
+    """A trainer like this one, which has not trained, but of captured turns."""
+    return Trainer(eager.spec, eager.method, eager.images, eager.image_range, eager.device, graphs=graphs)
+
+
+def captured(of, steps):
+    return advance(capturing(trainer_of(of)), steps)
+
+
+def numbers(trainer):
+    """All that a training has made, and what the rest of it depends on. Settings of Adam are given in another form."""
+    state = trainer.state()
+    rates = [float(group["lr"]) for o in state["optimizers"] for group in o["param_groups"]]
+    return state | {"optimizers": [o["state"] for o in state["optimizers"]], "rates": rates}
+
+
+def assert_same(ours, eager):
+    assert_equal(numbers(ours), numbers(eager))
+    assert ours.mean_losses() == eager.mean_losses()
+
+
+# --- equal to the bit ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ALL + LABELLED + DECAYING, ids=called)
+def test_a_captured_training_is_the_eager_one_to_the_bit(case):
+    """Over the whole of a training, with a falling learning rate, an average, and weights that follow its progress."""
+    ours, eager = captured(spec(case), EVERY), advance(trainer_of(spec(case)), EVERY)
+    assert ours.uncaptured == {}
+    turns = [EVERY * player.turns for player in ours.players]
+    recorder = ours.captures.recorder
+    assert (recorder.captures, recorder.replays) == (len(turns), sum(turns) - EAGER_TURNS * len(turns))
+    assert_same(ours, eager)
+
+
+@pytest.mark.parametrize("case", ALL + DECAYING, ids=called)
+def test_so_it_is_with_seeds_that_are_trained_as_one(case):
+    plain = CHANGES["network_options"] | {"spectral_norm": False}  # which cannot be done for several
+    specs = spec(case, network_options=plain).with_seeds((3, 5))
+    alike = [[trainer_of(one) for one in specs] for _ in range(2)]
+    captured = Cohort([capturing(trainer) for trainer in alike[0]])
+    eager = Cohort(alike[1])
+    for _ in range(EVERY):
+        captured.advance()
+        eager.advance()
+    assert captured.captures.failed == {}
+    assert captured.captures.recorder.replays
+    for one, other in zip(captured.trainers, eager.trainers, strict=True):
+        assert one.uncaptured == {}
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("case", SWITCHED, ids=called)
+def test_so_it_is_with_every_switch_of_a_method(case, monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    ours = captured(spec(case, discriminator_steps=1), 3)
+    assert ours.uncaptured == {}
+    assert_same(ours, advance(trainer_of(spec(case, discriminator_steps=1)), 3))
+
+
+@pytest.mark.parametrize("combination", stand_in_combinations(), ids="-".join)
+def test_so_it_is_with_every_network(combination, monkeypatch):
+    register_stand_ins(monkeypatch)
+    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    ours = captured(spec_of(*combination), 3)
+    assert ours.uncaptured == {}
+    assert_same(ours, advance(trainer_of(spec_of(*combination)), 3))
+
+
+@pytest.mark.parametrize("method", ["ssgan", "dist_gan_ms", "self_labelling"])
+def test_so_it_is_in_bfloat16(method, monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    of = spec((method, {}), precision="bfloat16")
+    ours = captured(of, 3)
+    assert ours.uncaptured == {}
+    assert_same(ours, advance(trainer_of(of), 3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("case", ALL + LABELLED + DECAYING, ids=called)
+def test_so_it_is_on_a_gpu(case, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    prepared, gpu = random_images("stacked_digits"), torch.device("cuda")
+    ours, eager = (advance(build_trainer(spec(case), prepared, gpu, graphs), EVERY) for graphs in (True, False))
+    assert ours.uncaptured == {}
+    assert set(ours.captures.graphs) == {player.name for player in ours.players}
+    assert_same(ours, eager)
+
+
+def test_losses_may_be_asked_for_at_any_time():
+    ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
+    for steps in (1, 2, 1, 3):
+        assert advance(ours, steps).mean_losses() == advance(eager, steps).mean_losses()
+    assert ours.mean_losses() == {}
+
+
+def test_samples_between_replays_disturb_nothing():
+    ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
+    for steps in (5, 3):
+        advance(ours, steps), advance(eager, steps)
+        assert torch.equal(torch.cat(list(ours.samples(8))), torch.cat(list(eager.samples(8))))
+    assert_same(ours, eager)
+
+
+# --- what would go wrong -------------------------------------------------------------------------------
+
+
+def test_a_weight_that_stays_as_it_was_is_seen(monkeypatch):
+    """So the tests above say something of weights: Dist-GAN's move from the middle of a training on."""
+    monkeypatch.setattr(CapturedTurn, "scheduled", lambda turn, weight: weight(0.5))
+    ours, eager = captured(spec(DECAYING[0]), EVERY), advance(trainer_of(spec(DECAYING[0])), EVERY)
+    assert ours.uncaptured == {}
+    assert ours.mean_losses() != eager.mean_losses()
+
+
+def test_a_learning_rate_that_stays_as_it_was_is_seen(monkeypatch):
+    ours = captured(spec(), EAGER_TURNS + 1)
+    monkeypatch.setattr(Player, "learn_at", lambda player, rate: None)
+    eager = advance(trainer_of(spec()), EVERY)
+    monkeypatch.undo()
+    assert advance(ours, EVERY - ours.step).mean_losses() != eager.mean_losses()
+
+
+def test_images_that_stay_as_they_were_are_seen(monkeypatch):
+    monkeypatch.setattr(cuda_graphs.Captured, "__call__", lambda self, drawn, progress: self.replay() or self.terms)
+    ours, eager = captured(spec(), EVERY), advance(trainer_of(spec()), EVERY)
+    assert ours.mean_losses() != eager.mean_losses()
+
+
+def test_weights_are_asked_for_with_the_progress_of_each_turn():
+    ours = captured(spec(DECAYING[0], discriminator_steps=1), 6)
+    scalars = [scalar.item() for _, scalar in ours.captures.graphs["discriminator"].weights]
+    assert scalars == pytest.approx(DistGAN.real_weights(ours.method, 5 / EVERY))
+    assert scalars != pytest.approx([0.95, 0.05])
+
+
+# --- what cannot be captured ---------------------------------------------------------------------------
+
+
+def reads_progress(loss, player, turn):
+    terms = loss(player, turn)
+    return {name: value * (1 + turn.progress) for name, value in terms.items()} if player == "generator" else terms
+
+
+def asks(question):
+    """Losses of which the generator's, at its end, does what no device does without the host."""
+
+    def asking(loss, player, turn):
+        terms = loss(player, turn)
+        if player == "generator":
+            question(next(iter(terms.values())), turn)
+        return terms
+
+    return asking
+
+
+QUESTIONS = {
+    "progress": (reads_progress, "reads `progress`"),
+    "item": (asks(lambda term, turn: term.item()), "needs the host"),
+    "truth": (asks(lambda term, turn: bool(term > 0)), "needs the host"),
+    "equal": (asks(lambda term, turn: torch.equal(turn.real, turn.real)), "needs the host"),
+    "places": (asks(lambda term, turn: turn.real.nonzero()), "needs the host"),
+    "mask": (asks(lambda term, turn: turn.real[turn.real > 0.5]), "needs the host"),
+    "number": (asks(lambda term, turn: torch.tensor([1.0])), "needs the host"),
+    "stream": (asks(lambda term, turn: torch.rand(2)), "another stream"),
+}
+
+
+def with_losses(trainer, changed):
+    trainer.method.loss = partial(changed, trainer.method.loss)
+    return trainer
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_turn_that_cannot_be_captured_is_trained_as_ever(name):
+    changed, reason = QUESTIONS[name]
+    ours = advance(with_losses(capturing(trainer_of(spec())), changed), EVERY)
+    assert set(ours.uncaptured) == {"generator"}, "the discriminator's turns are none of it"
+    assert reason in ours.uncaptured["generator"]
+    assert "\n" not in ours.uncaptured["generator"]
+    assert set(ours.captures.graphs) == {"discriminator"}
+    assert_same(ours, advance(with_losses(trainer_of(spec()), changed), EVERY))
+
+
+def test_the_first_thing_that_went_wrong_is_the_reason():
+    """A GPU then cannot end the capture either, and says so."""
+
+    class Spoilt(RecordedGraphs):
+        def record(self, work):
+            try:
+                return super().record(work)
+            finally:
+                raise RuntimeError("the capture was spoilt")
+
+    trainer = with_losses(capturing(trainer_of(spec()), Spoilt), reads_progress)
+    assert "reads `progress`" in advance(trainer, EVERY).uncaptured["generator"]
+
+
+def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
+    """With mocks of torch's own signatures: what a GPU makes of it was not tried."""
+    cuda = create_autospec(torch.cuda)
+    cuda.graph_pool_handle.side_effect = [(0, 1), (0, 2)]
+    monkeypatch.setattr(torch, "cuda", cuda)
+    rng = torch.Generator()
+    graphs = cuda_graphs.CudaGraphs(rng)
+    with graphs.aside():
+        pass
+    graph = cuda.CUDAGraph.return_value
+    assert graphs.record(lambda: {}) == ({}, graph.replay)
+    graph.register_generator_state.assert_called_once_with(rng)
+    cuda.graph.return_value.__exit__.return_value = None
+    with pytest.raises(ZeroDivisionError):
+        graphs.record(lambda: 1 / 0)
+    graphs.record(lambda: {})
+    assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), graphs.stream) for n in (1, 1, 2)]
+
+
+def test_on_a_cpu_nothing_is_captured():
+    trainer = build_trainer(spec(), random_images("stacked_digits"), CPU, graphs=True)
+    assert trainer.captures is None
+    assert trainer.uncaptured == {}
+    assert all(type(group["lr"]) is float for player in trainer.players for group in player.optimizer.param_groups)
+
+
+# --- going on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [("ssgan", {}), DECAYING[2], *LABELLED], ids=called)
+@pytest.mark.parametrize("first", [1, EAGER_TURNS, EAGER_TURNS + 2])
+@pytest.mark.parametrize("kinds", ["cc", "ec", "ce"])
+def test_a_training_goes_on_from_a_checkpoint_captured_or_not(case, first, kinds, tmp_path):
+    before, after = (capturing(trainer_of(spec(case))) if kind == "c" else trainer_of(spec(case)) for kind in kinds)
+    checkpoint.save(tmp_path / "state.pt", advance(before, first).state())
+    after.restore(checkpoint.load(tmp_path / "state.pt", CPU))
+    assert_same(advance(after, EVERY - first), advance(trainer_of(spec(case)), EVERY))
+    assert after.uncaptured == {}
+
+
+def test_a_trainer_that_goes_back_to_a_state_forgets_its_graphs(tmp_path):
+    ours = captured(spec(), 2)
+    checkpoint.save(tmp_path / "state.pt", ours.state())
+    advance(ours, 4)
+    assert ours.captures.graphs
+    ours.restore(checkpoint.load(tmp_path / "state.pt", CPU))
+    assert not ours.captures.graphs
+    assert_same(advance(ours, EVERY - 2), advance(trainer_of(spec()), EVERY))
+
+
+# --- in a trial ----------------------------------------------------------------------------------------
+
+
+class NoInstruments:
+    facts, identities = {}, {}
+
+    def __init__(self, protocol, instruments, device):
+        pass
+
+
+def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
+    of = spec(steps=9, protocol={"measures": {"rotation_accuracy": {}}, "evaluations": 1})
+    prepared, build = random_images(of.dataset), build_trainer
+    monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
+    asked = []
+
+    def with_recorder(*arguments):
+        asked.append(arguments[3])
+        return with_losses(capturing(build(*arguments)), reads_progress)
+
+    monkeypatch.setattr(runner, "build_trainer", with_recorder)
+    job = Job(of, tmp_path, Instruments(extractors={}, references={}), tmp_path / "c", tmp_path / "s", 1, 0.0)
+    notes = []
+    record = runner.run(replace(job, graphs=True), lambda progress: notes.append(progress.note))
+    assert record.status == "finished", record.error
+    assert asked == [True]
+    (event,) = record.events
+    assert event.what.startswith("turns of the generator are not captured as a graph: RuntimeError: the loss reads")
+    assert (event.step, event.times) == (EAGER_TURNS + 1, 1)
+    assert [note for note in notes if note] == [event.what]
+
+
+def test_a_job_says_whether_turns_are_captured_wherever_it_goes():
+    pytest.importorskip("ray")
+    from benchmark.execution.ray.worker import packed, unpacked
+
+    job = Job(spec(), Path("a"), Instruments(extractors={}, references={}), Path("b"), Path("c"), 1, 1.0)
+    for graphs in (True, False):
+        assert unpacked(packed(replace(job, graphs=graphs))) == replace(job, graphs=graphs)
+
+
+# --- the stand-in for a GPU ----------------------------------------------------------------------------
+
+
+def test_a_capture_does_nothing_and_a_replay_does_it():
+    rng, norm, x = torch.Generator().manual_seed(1), nn.BatchNorm1d(3), torch.rand(4, 3)
+    before, state = {name: value.clone() for name, value in norm.state_dict().items()}, rng.get_state()
+    terms, replay = RecordedGraphs(rng).record(lambda: {"x": (norm(x) + torch.rand(4, 3, generator=rng)).sum()})
+    assert_equal(dict(norm.state_dict()), before)
+    assert torch.equal(rng.get_state(), state)
+    for _ in range(2):
+        x.copy_(torch.rand(4, 3))
+        ahead, other = torch.Generator(), nn.BatchNorm1d(3)
+        ahead.set_state(rng.get_state())
+        other.load_state_dict(norm.state_dict())
+        expected = (other(x) + torch.rand(4, 3, generator=ahead)).sum()
+        replay()
+        assert torch.equal(terms["x"], expected)
+        assert_equal(dict(norm.state_dict()), dict(other.state_dict()))
+        assert torch.equal(rng.get_state(), ahead.get_state())
+
+
+def test_numbers_of_the_host_stay_as_they_were_in_a_replay():
+    times, x = [2.0], torch.ones(3)
+    terms, replay = RecordedGraphs(torch.Generator()).record(lambda: {"x": x * times[0]})
+    times[0] = 5.0
+    replay()
+    assert torch.equal(terms["x"], 2 * x)
+
+
+def test_a_capture_that_fails_leaves_everything_as_it_was():
+    x, rng = torch.ones(3), torch.Generator()
+    state = rng.get_state()
+
+    def work():
+        x.add_(torch.rand(3, generator=rng))
+        return {"x": x.sum().item()}
+
+    with pytest.raises(RefusedError):
+        RecordedGraphs(rng).record(work)
+    assert torch.equal(x, torch.ones(3))
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_an_average_is_captured_and_torchs_own_could_not_be():
+    model, recorder = nn.BatchNorm1d(2), RecordedGraphs(torch.Generator())
+    ours, theirs = MovingAverage(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
+    for average in (ours, theirs):
+        average.update_parameters(model)
+    recorder.record(lambda: ours.update_parameters(model) or {})
+    with pytest.raises(RefusedError):
+        recorder.record(lambda: theirs.update_parameters(model) or {})
