@@ -34,11 +34,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from benchmark.core import memory
 from benchmark.core.spec import Protocol
-from benchmark.data.base import Arrays, Prepared
+from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.extractors.inception import Inception
 from benchmark.evaluation.metrics.fid import distance, factor, gaussian
-from benchmark.evaluation.references import Instruments, prepare
-from benchmark.evaluation.sample_evaluator import Gauge
+from benchmark.evaluation.references import EvaluationAssets, prepare_references
+from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from perf.images import Synthetic, threads
 from perf.result import kept
 from perf.seeded import seeded_inception
@@ -90,22 +90,22 @@ class Ours:
         own = {"kid": {"subset_size": subset(len(fake))}, "prc": {"extractor": Inception.name}}
         measures = {name: {"n_fake": len(fake), "options": own.get(name, {})} for name in metrics}
         self.protocol = Protocol.model_validate({"measures": measures})
-        arrays = Arrays(real, np.zeros(len(real), np.int64))
-        self.prepared = Prepared(data_dir, arrays, arrays, {"dataset": "made up"})
+        arrays = ArraySplit(real, np.zeros(len(real), np.int64))
+        self.prepared = PreparedData(data_dir, arrays, arrays, {"dataset": "made up"})
         self.fake, self.data_dir = torch.from_numpy(fake), data_dir
 
-    def instruments(self, cache: Path) -> Instruments:
+    def instruments(self, cache: Path) -> EvaluationAssets:
         """What is known of the real images, from the cache where it lies there."""
-        return prepare(self.protocol, Synthetic, self.prepared, cache, self.data_dir, lambda _: None)
+        return prepare_references(self.protocol, Synthetic, self.prepared, cache, self.data_dir, lambda _: None)
 
     def cold(self) -> Numbers:
         """With nothing in the cache."""
         with tempfile.TemporaryDirectory() as cache:
             return self.measured(self.instruments(Path(cache)))
 
-    def measured(self, instruments: Instruments) -> Numbers:
+    def measured(self, instruments: EvaluationAssets) -> Numbers:
         """All numbers of the generated images."""
-        return Gauge(self.protocol, instruments, CPU).measure(torch.split(self.fake, BATCH)).numbers
+        return SampleEvaluator(self.protocol, instruments, CPU).measure(torch.split(self.fake, BATCH)).numbers
 
 
 class Theirs:
@@ -223,7 +223,7 @@ def in_turn(ways: Ways, repeats: int) -> Seconds:
     found: Seconds = {side: [] for side in ways}
     for _ in range(repeats):
         for side, way in ways.items():
-            with memory.kept() if side == OURS else nullcontext():
+            with memory.keep_freed_memory() if side == OURS else nullcontext():
                 start = time.perf_counter()
                 way()
                 found[side].append(time.perf_counter() - start)

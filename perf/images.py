@@ -27,8 +27,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
-from benchmark.data.base import Arrays, Prepared, Shipped, open_prepared
-from benchmark.data.sampler import Images, to_range
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.base import BundledDataset
+from benchmark.data.prepared import open_prepared
+from benchmark.data.sampler import ImageSampler, to_range
 from perf.result import kept
 
 CLASSES = 10
@@ -39,7 +41,7 @@ OURS = "Images.draw + to_range"
 Batch = Callable[[], tuple[Tensor, Tensor | None]]  # the next images and labels
 
 
-class Synthetic(Shipped):
+class Synthetic(BundledDataset):
     """Random pixels in the shape of CIFAR-10."""
 
     name, about, licence, source = "synthetic", "random pixels", "none", "a random generator"
@@ -48,19 +50,19 @@ class Synthetic(Shipped):
     length = 50_000
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """The held-out split is one image: it is not measured."""
         del data_dir
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (cls.length, *cls.shape), dtype=np.uint8)
         labels = rng.integers(0, CLASSES, cls.length)
-        return Arrays(images, labels), Arrays(images[:1], labels[:1]), {}
+        return ArraySplit(images, labels), ArraySplit(images[:1], labels[:1]), {}
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
     """The same images as torchvision's datasets of this kind serve them: in memory, one PIL image at a time."""
 
-    def __init__(self, arrays: Arrays) -> None:
+    def __init__(self, arrays: ArraySplit) -> None:
         self.data = np.ascontiguousarray(arrays.images.transpose(0, 2, 3, 1))
         self.targets = arrays.labels.tolist()
         self.transform = transforms.Compose(
@@ -75,9 +77,9 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.data[index])), self.targets[index]
 
 
-def ours(prepared: Prepared, batch: int) -> Batch:
+def ours(prepared: PreparedData, batch: int) -> Batch:
     """What a trial does in every turn."""
-    images = Images(prepared.train.images, 1, torch.device("cpu"), prepared.train.labels, CLASSES)
+    images = ImageSampler(prepared.train.images, 1, torch.device("cpu"), prepared.train.labels, CLASSES)
     rng = torch.Generator().manual_seed(0)
 
     def following() -> tuple[Tensor, Tensor | None]:
@@ -101,7 +103,7 @@ def theirs(pictures: Pictures, batch: int, workers: int) -> Batch:
     return lambda: next(stream)
 
 
-def same_numbers(prepared: Prepared, pictures: Pictures) -> bool:
+def same_numbers(prepared: PreparedData, pictures: Pictures) -> bool:
     """Whether both sides make the same floats of the same image."""
     image = to_range(torch.from_numpy(np.array(prepared.train.images[:1])), (-1.0, 1.0))[0]
     return torch.allclose(image, pictures[0][0], atol=1e-6)

@@ -31,28 +31,29 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from baselines.common.method import Turn
+from baselines.common.method import StepInputs
 from benchmark.config.suite import RunnerName, Suite, load_suite
 from benchmark.core import environment, registry
 from benchmark.core.spec import TrialSpec
-from benchmark.data.base import open_prepared
+from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import to_range
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.execution import suite_run
-from benchmark.execution.live_view import View, lines_of
-from benchmark.execution.runners import Listener, runner
-from benchmark.execution.signals import Stopping
-from benchmark.execution.suite_run import Session
+from benchmark.execution.live_view import LiveView, trial_lines
+from benchmark.execution.retries import RunListener
+from benchmark.execution.runners import runner
+from benchmark.execution.signals import StopSignal
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
-from benchmark.tracking.mirror import Mirror
+from benchmark.tracking.mirror import MLflowMirror
 from benchmark.training import checkpoint
 from benchmark.training.trainer import Trainer
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import Job, Progress
 from benchmark.trials.process import thread_settings
 from benchmark.trials.runner import GLANCE, SHEET
-from benchmark.trials.samples import contact_sheet
+from benchmark.trials.samples import sample_grid
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,10 +81,10 @@ def write_suite(path: Path, steps: int, seeds: int) -> None:
 
 
 @dataclass
-class Watched(Listener):
+class Watched(RunListener):
     """Hands on what a runner tells, and notes when records arrived."""
 
-    inner: Listener
+    inner: RunListener
     arrived: list[tuple[float, TrialRecord]] = field(default_factory=list)
 
     def started(self, trial_id: str) -> None:
@@ -132,7 +133,7 @@ def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
         def __init__(self, folder: Path) -> None:
             self.inner = runner(name, folder, retries=0)
 
-        def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping) -> None:
+        def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal) -> None:
             watched, called = Watched(listener), time.perf_counter()
             self.inner.run(jobs, watched, stop)
             parts.update(parts_of(watched.arrived, called, time.perf_counter()))
@@ -141,13 +142,13 @@ def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
         stack.enter_context(patch.object(suite_run, "runner", lambda _, folder, *__: Timed(folder)))
         for part, owner, attribute in (
             ("data and instruments", suite_run, "make_jobs"),
-            ("report", Session, "render"),
-            ("waiting for MLflow", Mirror, "close"),
+            ("report", SuiteRun, "render"),
+            ("waiting for MLflow", MLflowMirror, "close"),
         ):
             stack.enter_context(patch.object(owner, attribute, timed(getattr(owner, attribute), parts, part)))
         with noted(parts, "all"):
             with noted(parts, "suite and plan"):
-                made = Session(load_suite(suite_path), *places, Console(file=said))
+                made = SuiteRun(load_suite(suite_path), *places, Console(file=said))
                 plan = made.plan()
             made.run_and_render(name, plan)
     return parts
@@ -220,7 +221,7 @@ def bare(trainer: Trainer, streams: Streams) -> Iterator[None]:
         for name, turns, own, adam in players:
             for _ in range(turns):
                 drawn = trainer.images.draw(spec.batch_size, places)
-                turn = Turn(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
+                turn = StepInputs(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
                 total = torch.stack(list(method.loss(name, turn).values())).sum()
                 adam.zero_grad()
                 total.backward(inputs=own)  # type: ignore[no-untyped-call]
@@ -262,12 +263,12 @@ def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[st
     trainer = build(job, job.spec)
     next(trainer.train_until(1))
     images = next(iter(trainer.samples(max(SHEET, job.spec.protocol.sample_batch))))[:SHEET]
-    view = View(lines_of(suite, [job.spec.trial_id]), Console(file=(scratch / "view.txt").open("w")))
+    view = LiveView(trial_lines(suite, [job.spec.trial_id]), Console(file=(scratch / "view.txt").open("w")))
     progress = Progress(job.spec.trial_id, 1, 1.0, {})
     ways: dict[str, Callable[[], Any]] = {
         "checkpoint, at most one a minute": lambda: checkpoint.save(scratch / "state.pt", trainer.state()),
-        "small sheet, at a measurement": lambda: contact_sheet(images[:GLANCE], columns=4),
-        "large sheet, at the end": lambda: contact_sheet(images),
+        "small sheet, at a measurement": lambda: sample_grid(images[:GLANCE], columns=4),
+        "large sheet, at the end": lambda: sample_grid(images),
         "progress, once a second": lambda: view.progressed(progress),
         "environment, at the end": lambda: environment.describe("cpu", 1),
     }
@@ -286,11 +287,11 @@ def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[st
 def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """What is measured in this process, of the first trial of every cell: step ratios by method, single parts."""
     suite, places = load_suite(suite_path, seeds=1), Workspace.at(root / "workspace")
-    made = Session(suite, places, root, root / "report", Console(file=(root / "said.txt").open("w")))
+    made = SuiteRun(suite, places, root, root / "report", Console(file=(root / "said.txt").open("w")))
     dataset = registry.datasets[next(iter(suite.specs.values())).dataset]
     data = dataset.prepare(root, places.data)
     jobs = [
-        Job(spec, data, Instruments(extractors={}, references={}), root, root, 1, 0.0)
+        Job(spec, data, EvaluationAssets(extractors={}, references={}), root, root, 1, 0.0)
         for spec in made.suite.specs.values()
     ]
     with thread_settings(1):

@@ -30,15 +30,15 @@ from benchmark.cli.plan import shown
 from benchmark.config.suite import Suite, load_suite
 from benchmark.core import environment
 from benchmark.core.spec import TrialSpec
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.planning.plan import make_plan
 from benchmark.planning.timings import Timing
 from benchmark.report import render
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Cost, Measurement, TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import contact_sheet
+from benchmark.trials.samples import sample_grid
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,11 +80,11 @@ def write_suite(path: Path, trials: int) -> None:
     path.write_text(yaml.safe_dump(suite, sort_keys=False))
 
 
-def write_records(suite: Suite, store: Store, share: float, hardware: dict[str, Any]) -> None:
+def write_records(suite: Suite, store: RecordStore, share: float, hardware: dict[str, Any]) -> None:
     """A record of this share of the trials, each made up, as if of this machine."""
     rng = np.random.default_rng(0)
     sheets = [
-        base64.b64encode(contact_sheet(torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))))
+        base64.b64encode(sample_grid(torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))))
         for _ in range(4)
     ]
     store.folder.mkdir(parents=True)
@@ -171,7 +171,7 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     path, workspace, clock = root / "large.yaml", Workspace.at(root / "workspace"), Clock()
     write_suite(path, trials)
     hardware = environment.describe("cpu", 1)
-    write_records(load_suite(path), Store(workspace.results), finished, hardware)
+    write_records(load_suite(path), RecordStore(workspace.results), finished, hardware)
     calibrated(load_suite(path), workspace)
     with clock.part("load_suite"):
         suite = load_suite(path)
@@ -182,7 +182,7 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     with clock.part("estimate and table"), (root / "plan.txt").open("w") as file:
         Console(file=file, width=120).print(shown(plan))
     assert plan.estimate.wall_seconds is not None
-    session = Session(suite, workspace, root, root / "report", Console(file=(root / "said.txt").open("w")))
+    session = SuiteRun(suite, workspace, root, root / "report", Console(file=(root / "said.txt").open("w")))
     with clock.part("read records"):
         records = session.shown_records()
     with clock.part("render files"):

@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.core.precision import rounding
+from benchmark.core.precision import tf32_mode
 from benchmark.core.spec import Precision
-from benchmark.trials.process import wait_for
+from benchmark.trials.process import synchronize
 
 CPU = torch.device("cpu")
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
@@ -73,7 +73,7 @@ def limits(
         maps = size // 4
         x = torch.randn(16, maps, 16, 16, **like).contiguous(memory_format=torch.channels_last)
         weight = torch.randn(maps, maps, 3, 3, **like)
-        with rounding(name, device):
+        with tf32_mode(name, device):
             product = _best(partial(torch.matmul, square, square), repeats, device)
             convolution = _best(partial(F.conv2d, x, weight, padding=1), repeats, device)
         found[name] = {
@@ -95,10 +95,10 @@ def _best(work: Callable[[], Tensor], repeats: int, device: torch.device) -> flo
     seconds = []
     with torch.no_grad():
         for _ in range(1 + repeats):
-            wait_for(device)
+            synchronize(device)
             start = time.perf_counter()
             work()
-            wait_for(device)
+            synchronize(device)
             seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
 
@@ -131,7 +131,7 @@ def profiled(step: Step, device: torch.device = CPU) -> dict[str, float]:
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
         step()
-        wait_for(device)
+        synchronize(device)
     times = dict.fromkeys([*GROUPS, OTHER], 0.0)
     for event in found.key_averages():
         if event.device_type.name == "CPU":  # an operation, with what it took on a GPU; and no kernel of its own

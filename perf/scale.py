@@ -26,13 +26,13 @@ from rich.console import Console
 from benchmark.config.suite import load_suite
 from benchmark.core import environment
 from benchmark.execution.ray import cluster
-from benchmark.execution.result_sink import Keeper
-from benchmark.execution.suite_run import Session
+from benchmark.execution.result_sink import ResultSink
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
-from benchmark.trials.job import Job, Progress, Report
+from benchmark.trials.job import Job, Progress, ProgressCallback
 from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import contact_sheet
+from benchmark.trials.samples import sample_grid
 from perf.plan import made_up, write_suite
 from perf.result import kept
 
@@ -40,19 +40,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 1.0
 
 
-def instant(job: Job, report: Report) -> TrialRecord:
+def instant(job: Job, report: ProgressCallback) -> TrialRecord:
     """Stands in for a training."""
     rng = np.random.default_rng(job.spec.seed)
     images = torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))
     report(Progress(job.spec.trial_id, job.spec.steps, 1.0, {}))
-    return made_up(job.spec, rng, base64.b64encode(contact_sheet(images)).decode(), {})
+    return made_up(job.spec, rng, base64.b64encode(sample_grid(images)).decode(), {})
 
 
 def stand_in() -> None:
     """Called once in every process of a worker."""
     from benchmark.trials import runner
 
-    runner.run = instant
+    runner.run_trial = instant
 
 
 @dataclass
@@ -87,18 +87,18 @@ def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
     write_suite(root / "large.yaml", trials)
     meter = Meter()
     threading.Thread(target=meter.watch, daemon=True).start()
-    finished = Keeper.finished
+    finished = ResultSink.finished
 
-    def counted(self: Keeper, record: TrialRecord) -> None:
+    def counted(self: ResultSink, record: TrialRecord) -> None:
         finished(self, record)
         meter.ended.append(meter.now())
 
-    Keeper.finished = counted  # type: ignore[method-assign]
+    ResultSink.finished = counted  # type: ignore[method-assign]
     suite = load_suite(root / "large.yaml")
-    session = Session(suite, Workspace.at(root / "workspace"), root, root / "report", Console(quiet=True))
+    session = SuiteRun(suite, Workspace.at(root / "workspace"), root, root / "report", Console(quiet=True))
     plan = session.plan()
     planned = meter.now()
-    cluster.quiet_ray()
+    cluster.silence_ray()
     hook = {"worker_process_setup_hook": stand_in, "env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init(
         "local",

@@ -34,15 +34,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.core import environment
-from benchmark.core.precision import rounding
+from benchmark.core.precision import tf32_mode
 from benchmark.core.spec import REFERENCE, Precision, TrialSpec
 from benchmark.data.sampler import to_range
 from benchmark.planning import calibrate
 from benchmark.training.cuda_graphs import EAGER_TURNS
 from benchmark.training.trainer import Trainer
-from benchmark.training.vmapped import Cohort
+from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials.build import build_trainer
-from benchmark.trials.process import thread_settings, wait_for
+from benchmark.trials.process import synchronize, thread_settings
 from perf import plain
 from perf.result import kept
 from perf.roofline import CPU, DTYPES, GROUPS, OTHER, Step, Work, bandwidth, counted, limits, profiled
@@ -62,11 +62,11 @@ class Side(NamedTuple):
 
     def timed(self, steps: int, device: torch.device) -> float:
         """Seconds of so many steps."""
-        wait_for(device)
+        synchronize(device)
         start = time.perf_counter()
         for _ in range(steps):
             self.step()
-        wait_for(device)
+        synchronize(device)
         return time.perf_counter() - start
 
     def counted(self) -> Work:
@@ -188,12 +188,12 @@ def trainer(
         | {"network_options": options, "precision": precision, "batch_size": batch}
         | {"steps": STEPS, "protocol": protocol, "seed": seed}
     )
-    return build_trainer(spec, calibrate.made_up(spec.dataset), device, graphs)
+    return build_trainer(spec, calibrate.random_images(spec.dataset), device, graphs)
 
 
 def our_side(trainers: list[Trainer]) -> Side:
     """A step of a trial, or of several as one. Raises RuntimeError where turns should be captured and cannot be."""
-    ours = trainers[0] if len(trainers) == 1 else Cohort(trainers)
+    ours = trainers[0] if len(trainers) == 1 else VmappedTrainer(trainers)
     if ours.captures:
         for _ in range(EAGER_TURNS + 1):  # until all of them are
             ours.advance()
@@ -212,7 +212,7 @@ def plain_side(case: Case, batch: int, width: int | None, device: torch.device) 
     rng = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        with rounding(REFERENCE, device):
+        with tf32_mode(REFERENCE, device):
             theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
 
     return Side(step)

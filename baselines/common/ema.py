@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MovingAverage(nn.Module):
+class EMA(nn.Module):
     """A moving average of a module's weights and buffers, which nobody trains. The average is its `module`.
 
     It does what torch's AveragedModel does with `use_buffers`, to the bit. But whether it has begun is known to the

@@ -13,7 +13,7 @@ from torch.nn.functional import relu, softplus
 
 from baselines.common import random_streams
 from baselines.common.random_streams import Rng
-from baselines.networks.base import Judgement
+from baselines.networks.base import DiscriminatorOutput
 
 GameName = Literal["non_saturating", "hinge"]
 
@@ -54,14 +54,16 @@ def generator(game: GameName, fake: Tensor) -> Tensor:
     return GENERATOR_COSTS[game](fake).mean()
 
 
-def slopes(judge: Callable[[Tensor], Judgement], real: Tensor, fake: Tensor, rng: Rng, norm: str = "l2") -> Tensor:
+def gradient_norms(
+    judge: Callable[[Tensor], DiscriminatorOutput], real: Tensor, fake: Tensor, rng: Rng, norm: str = "l2"
+) -> Tensor:
     """(N,) sizes of the logit's gradient at a random share of the way from each real to a fake image.
 
     `l2`: the Euclidean norm (Gulrajani et al. 2017, eq. 3); `rms`: the root of the mean over pixels.
     """
     share = random_streams.uniform(rng, len(fake), 1, 1, 1)
     between = real + share * (fake - real)
-    if isinstance(rng, random_streams.Streams):  # inside vmap, where torch.autograd cannot be asked
+    if isinstance(rng, random_streams.SeedStreams):  # inside vmap, where torch.autograd cannot be asked
         gradient: Tensor = torch.func.grad(lambda images: judge(images).logit.sum())(between)
     else:
         between.requires_grad_()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baselines.common import random_streams
 from baselines.common.random_streams import Rng
-from baselines.networks.base import Judgement, Network
+from baselines.networks.base import DiscriminatorOutput, Network
 from baselines.networks.layers.memory_format import has_gradient
 
 
@@ -30,7 +30,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepInputs:
     """What a player may draw on in its turn.
 
     `real`: (N, C, H, W) images in the network's range. `progress`: share of the training done, in [0, 1).
@@ -113,7 +113,7 @@ class Method(nn.Module, ABC):
         del player
 
     @abstractmethod
-    def loss(self, player: str, turn: Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: StepInputs) -> dict[str, Tensor]:
         """The player's loss as named, weighted scalar terms; the player minimises their sum."""
 
     def modules_of(self, player: str) -> tuple[nn.Module, ...]:
@@ -130,9 +130,9 @@ class Method(nn.Module, ABC):
             return random_streams.uniform(rng, n, self.latent_dim) * 2 - 1
         return random_streams.normal(rng, n, self.latent_dim)
 
-    def judge(self, images: Tensor) -> Judgement:
+    def judge(self, images: Tensor) -> DiscriminatorOutput:
         """The discriminator's view of (N, C, H, W) images."""
-        judgement: Judgement = self.discriminator(images)
+        judgement: DiscriminatorOutput = self.discriminator(images)
         return judgement
 
     def rotation_logits(self, images: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class Method(nn.Module, ABC):
         """Whether a layer of the discriminator normalises by its batch. Looked up once: it is asked in every turn."""
         return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
 
-    def judge_each(self, *batches: Tensor) -> list[Judgement]:
+    def judge_each(self, *batches: Tensor) -> list[DiscriminatorOutput]:
         """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
         batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
 
@@ -155,15 +155,17 @@ class Method(nn.Module, ABC):
         if self.has_batch_norm:
             return [self.judge(batch) for batch in batches]
         moved = any(map(has_gradient, self.discriminator.parameters()))
-        found: dict[int, Judgement] = {}
+        found: dict[int, DiscriminatorOutput] = {}
         for learnt in (True, False):
             places = [i for i, batch in enumerate(batches) if (moved or has_gradient(batch)) is learnt]
             found |= zip(places, self._judge_together([batches[i] for i in places]), strict=True)
         return [found[i] for i in range(len(batches))]
 
-    def _judge_together(self, batches: list[Tensor]) -> list[Judgement]:
+    def _judge_together(self, batches: list[Tensor]) -> list[DiscriminatorOutput]:
         if len(batches) < 2:
             return [self.judge(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
         whole = self.judge(torch.cat(batches))
-        return [Judgement(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)]
+        return [
+            DiscriminatorOutput(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)
+        ]

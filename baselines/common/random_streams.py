@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Streams:
+class SeedStreams:
     """The streams of several trials. `place`: which of them is meant, inside `torch.func.vmap` over all of them."""
 
     each: tuple[torch.Generator, ...]
@@ -25,7 +25,7 @@ class Streams:
         return self.each[0].device
 
 
-Rng = torch.Generator | Streams
+Rng = torch.Generator | SeedStreams
 
 
 def uniform(rng: Rng, *shape: int) -> Tensor:

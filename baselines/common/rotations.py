@@ -11,62 +11,62 @@ from torch import Tensor
 from baselines.common import random_streams
 from baselines.common.random_streams import Rng
 
-TURNS = 4
+NUM_ROTATIONS = 4
 BatchRecipe = Literal["subset", "quarters", "all_turns", "random"]
 
 
-class Labelled(NamedTuple):
+class RotatedBatch(NamedTuple):
     """(M, C, S, S) images and their (M,) integer labels."""
 
     images: Tensor
     labels: Tensor
 
 
-def turned(images: Tensor, turns: int) -> Tensor:
+def rotate(images: Tensor, turns: int) -> Tensor:
     """All images turned counter-clockwise by `turns` times 90 degrees."""
     return torch.rot90(images, turns, dims=(2, 3))
 
 
-def all_turns(images: Tensor) -> Labelled:
+def all_rotations(images: Tensor) -> RotatedBatch:
     """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3.
 
     SSGAN-LA BigGAN.py:562-590, its `--all_T` batches.
     """
-    labels = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
-    return Labelled(torch.cat([turned(images, r) for r in range(TURNS)]), labels)
+    labels = torch.arange(NUM_ROTATIONS, device=images.device).repeat_interleave(len(images))
+    return RotatedBatch(torch.cat([rotate(images, r) for r in range(NUM_ROTATIONS)]), labels)
 
 
-def subset(images: Tensor) -> Labelled:
+def subset(images: Tensor) -> RotatedBatch:
     """The last N/4 images in all four turns: N images (compare_gan gans/ssgan.py:133-202, with R = N)."""
-    return all_turns(images[-(len(images) // TURNS) :])
+    return all_rotations(images[-(len(images) // NUM_ROTATIONS) :])
 
 
-def quarters(images: Tensor) -> Labelled:
+def quarter_batch(images: Tensor) -> RotatedBatch:
     """Each image once, quarter r of the batch turned r times: N images.
 
     mimicry nets/ssgan/ssgan_base.py:124-178; SSGAN-LA BigGAN.py:493-531, its "fast" batches.
     """
-    size = len(images) // TURNS
-    parts = [turned(images[r * size : (r + 1) * size], r) for r in range(TURNS)]
-    return Labelled(torch.cat(parts), torch.arange(TURNS, device=images.device).repeat_interleave(size))
+    size = len(images) // NUM_ROTATIONS
+    parts = [rotate(images[r * size : (r + 1) * size], r) for r in range(NUM_ROTATIONS)]
+    return RotatedBatch(torch.cat(parts), torch.arange(NUM_ROTATIONS, device=images.device).repeat_interleave(size))
 
 
-def candidates(images: Tensor, n: int, index: Tensor) -> Labelled:
+def candidates(images: Tensor, n: int, index: Tensor) -> RotatedBatch:
     """Those of the candidates that `index`, (M,), names: the first n images in all four turns, in the order of
-    `all_turns`, and then the other images, if there are any, upright and with the label 4.
+    `all_rotations`, and then the other images, if there are any, upright and with the label 4.
 
     Only they are turned, not all to choose among.
     """
     labels = index // n
-    source = index % n + n * (labels == TURNS)
-    return Labelled(turned_each(images, source, labels % TURNS), labels)
+    source = index % n + n * (labels == NUM_ROTATIONS)
+    return RotatedBatch(rotate_each(images, source, labels % NUM_ROTATIONS), labels)
 
 
-def turned_each(images: Tensor, source: Tensor, turns: Tensor) -> Tensor:
+def rotate_each(images: Tensor, source: Tensor, turns: Tensor) -> Tensor:
     """(M, C, S, S) images: of each its place among the (N, C, S, S), and by how many turns it is turned."""
     n, channels, side, _ = images.shape
     grid = torch.arange(side * side, device=images.device).view(side, side)
-    pixel = torch.stack([torch.rot90(grid, r) for r in range(TURNS)]).flatten(1)[turns]
+    pixel = torch.stack([torch.rot90(grid, r) for r in range(NUM_ROTATIONS)]).flatten(1)[turns]
     pixels = _chosen(images.permute(0, 2, 3, 1).reshape(n, side * side, channels), source)
     found = pixels.gather(1, pixel[:, :, None].expand(-1, -1, channels))
     return found.view(-1, side, side, channels).permute(0, 3, 1, 2)
@@ -82,41 +82,41 @@ def draw(rng: Rng, of: int, n: int) -> Tensor:
     return random_streams.permutation(rng, of)[:n]
 
 
-def draw_turned(images: Tensor, rng: Rng) -> Labelled:
+def random_rotations(images: Tensor, rng: Rng) -> RotatedBatch:
     """N of the 4N turned images of N."""
     n = len(images)
-    return candidates(images, n, draw(rng, TURNS * n, n))
+    return candidates(images, n, draw(rng, NUM_ROTATIONS * n, n))
 
 
-def draw_alike(real: Tensor, fake: Tensor, rng: Rng) -> tuple[Labelled, Labelled]:
+def same_rotation(real: Tensor, fake: Tensor, rng: Rng) -> tuple[RotatedBatch, RotatedBatch]:
     """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
     n = len(real)
-    index = draw(rng, TURNS * n, n)
+    index = draw(rng, NUM_ROTATIONS * n, n)
     return candidates(real, n, index), candidates(fake, n, index)
 
 
-def draw_mixed(real: Tensor, fake: Tensor, rng: Rng) -> Labelled:
+def mixed_rotations(real: Tensor, fake: Tensor, rng: Rng) -> RotatedBatch:
     """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
     n = len(real)
-    return candidates(torch.cat([real, fake]), n, draw(rng, (TURNS + 1) * n, n))
+    return candidates(torch.cat([real, fake]), n, draw(rng, (NUM_ROTATIONS + 1) * n, n))
 
 
-RECIPES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
+RECIPES = {"subset": subset, "quarters": quarter_batch, "all_turns": all_rotations}
 
 
-def batch(recipe: str, images: Tensor, rng: Rng) -> Labelled:
+def batch(recipe: str, images: Tensor, rng: Rng) -> RotatedBatch:
     """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
     if recipe == "random":
-        return draw_turned(images, rng)
+        return random_rotations(images, rng)
     return RECIPES[recipe](images)
 
 
-def of_real(classes: Tensor) -> Tensor:
+def real_rotations(classes: Tensor) -> Tensor:
     """(N, 4) logits of the turns of real images, from (N, K) logits of which these are the first four."""
-    return classes[:, :TURNS]
+    return classes[:, :NUM_ROTATIONS]
 
 
-def of_real_jointly(classes: Tensor) -> Tensor:
+def joint_batch(classes: Tensor) -> Tensor:
     """(N, 4) scores of the turns of real images, from (N, 8) of turn r and origin: real 2r, fake 2r + 1.
 
     Not log(exp(s_2r) + exp(s_2r+1)), which would be the turn whatever the origin: the images are known to be real, as
@@ -127,6 +127,6 @@ def of_real_jointly(classes: Tensor) -> Tensor:
 
 def problem(recipe: str, batch_size: int) -> str | None:
     """Why a batch of this size cannot be turned by this recipe, or None."""
-    if recipe in ("subset", "quarters") and batch_size % TURNS:
-        return f"batch_size {batch_size} does not divide by {TURNS}, the number of turns (batches: {recipe})"
+    if recipe in ("subset", "quarters") and batch_size % NUM_ROTATIONS:
+        return f"batch_size {batch_size} does not divide by {NUM_ROTATIONS}, the number of turns (batches: {recipe})"
     return None

@@ -1,1 +1,1 @@
-"""methods."""
+"""One file per method; `baselines.METHODS` registers them by name."""

@@ -51,7 +51,7 @@ class ConditionalGAN(GAN):
         latents = self.latents(n, rng)
         return latents, random_streams.integers(rng, self.labels, n)
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """The game on conditional logits."""
         latents, labels = self.generator_input(len(turn.real), turn.rng)
         if player == "generator":

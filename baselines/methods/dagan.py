@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.common import losses, method, rotations
-from baselines.networks.base import Judgement, Network, without_logit
+from baselines.networks.base import DiscriminatorOutput, Network, drop_adversarial_head
 
 CODE = "houliangict/ssgan-la@43c307e"
 
@@ -45,7 +45,7 @@ class DAGAN(method.Method):
         del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """The game on turned images."""
         latents = self.latents(len(turn.real), turn.rng)
         recipe, game = self.options.batches, self.options.game
@@ -59,7 +59,7 @@ class DAGAN(method.Method):
         scores = self.score(of_real, real.labels), self.score(of_fake, fake.labels)
         return {"game": losses.discriminator(game, *scores)}
 
-    def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
+    def score(self, judgement: DiscriminatorOutput, turns: Tensor) -> Tensor:
         """(N,) real/fake logits of images turned `turns` times."""
         del turns
         return judgement.logit
@@ -73,12 +73,12 @@ class DAGANMD(DAGAN):
 
     title = "DAGAN-MD"
     about = "the plain game on turned images with one real/fake logit for each turn"
-    classes = rotations.TURNS
+    classes = rotations.NUM_ROTATIONS
 
     def judging(self, network: Network) -> nn.Module:
         """Without a real/fake head."""
-        return without_logit(super().judging(network))
+        return drop_adversarial_head(super().judging(network))
 
-    def score(self, judgement: Judgement, turns: Tensor) -> Tensor:
+    def score(self, judgement: DiscriminatorOutput, turns: Tensor) -> Tensor:
         """D_r of images turned r times."""
         return judgement.classes.gather(1, turns.unsqueeze(1)).squeeze(1)

@@ -83,7 +83,7 @@ class DistGAN(method.Method):
             return self.encoder, self.generator
         return super().modules_of(player)
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """One player's loss on its own batch."""
         latents = self.latents(len(turn.real), turn.rng)
         fake = self.generator(latents)
@@ -110,7 +110,7 @@ class DistGAN(method.Method):
             "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
         }
 
-    def discriminator_loss(self, turn: method.Turn, fake: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(self, turn: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
         """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
         with torch.no_grad():
             reconstructed = self.generator(self.encoder(turn.real))
@@ -129,7 +129,7 @@ class DistGAN(method.Method):
         }
         return terms | penalty | task.cost(*(view.classes for view in of_task))
 
-    def generator_loss(self, turn: method.Turn, fake: Tensor) -> dict[str, Tensor]:
+    def generator_loss(self, turn: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
         """|mean(s(D(x)) - s(D(G(z))))| (:342), and the task."""
         task = self.generator_task(turn.real, fake, turn.rng)
         of_real, of_fake, *of_task = self.judge_each(turn.real, fake, *task.images)
@@ -162,9 +162,9 @@ class DistGAN(method.Method):
             return 1 if self.options.loss == "log" else -1
         return {"plus": 1, "minus": -1, "off": 0}[chosen]
 
-    def gradient_penalty(self, turn: method.Turn, fake: Tensor) -> Tensor:
+    def gradient_penalty(self, turn: method.StepInputs, fake: Tensor) -> Tensor:
         """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
-        slopes = losses.slopes(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
+        slopes = losses.gradient_norms(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
         return (slopes - 1).square().mean()
 
 
@@ -192,15 +192,15 @@ class DistGANSS(DistGAN):
     year = 2019
     about = "Dist-GAN + rotation task, as in MSGAN's code"
     Options = TaskOptions
-    classes = rotations.TURNS
+    classes = rotations.NUM_ROTATIONS
     names_rotations = True
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(turned real), r)."""
         del fake
-        return self.naming(rotations.draw_turned(real, rng))
+        return self.naming(rotations.random_rotations(real, rng))
 
-    def naming(self, images: rotations.Labelled) -> Task:
+    def naming(self, images: rotations.RotatedBatch) -> Task:
         """weight_d CE(C(images), labels)."""
         weight = self.options.weight_d
         return Task((images.images,), lambda classes: {"task": weight * cross_entropy(classes, images.labels)})
@@ -210,7 +210,7 @@ class DistGANSS(DistGAN):
         weight = self.options.weight_g
         if weight == 0:
             return NO_TASK
-        turned_real, turned_fake = rotations.draw_alike(real, fake, rng)
+        turned_real, turned_fake = rotations.same_rotation(real, fake, rng)
         labels = turned_real.labels
         return Task(
             (turned_fake.images, turned_real.images),
@@ -221,7 +221,7 @@ class DistGANSS(DistGAN):
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The class head; of a head with a fifth class, 'fake', the other four."""
-        return rotations.of_real(self.judge(images).classes)
+        return rotations.real_rotations(self.judge(images).classes)
 
 
 class DistGANMS(DistGANSS):
@@ -233,8 +233,8 @@ class DistGANMS(DistGANSS):
 
     title = "Dist-GAN + MS"
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
-    classes = rotations.TURNS + 1
+    classes = rotations.NUM_ROTATIONS + 1
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE over N of the 4N turned real and N upright fake images."""
-        return self.naming(rotations.draw_mixed(real, fake, rng))
+        return self.naming(rotations.mixed_rotations(real, fake, rng))

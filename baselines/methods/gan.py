@@ -39,7 +39,7 @@ class GAN(method.Method):
     about = "the plain game, non-saturating or hinge"
     Options = GANOptions
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """The game, and what a subclass's self-supervised task adds to it."""
         latents = self.latents(len(turn.real), turn.rng)
         if player == "discriminator":
@@ -55,12 +55,12 @@ class GAN(method.Method):
             game = losses.generator(self.options.game, fake_view.logit)
         return {"game": game} | task.cost(*(view.classes for view in task_views))
 
-    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in its own turn."""
         del turn, fake
         return NO_TASK
 
-    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in the generator's turn."""
         del turn, fake
         return NO_TASK

@@ -28,7 +28,7 @@ from baselines.common import losses, method, rotations
 from baselines.methods.gan import Task
 from baselines.methods.ssgan import SSGAN, SSGANOptions
 
-FAKE = rotations.TURNS
+FAKE = rotations.NUM_ROTATIONS
 SCRIPTS = "houliangict/ssgan-la@43c307e scripts"
 
 
@@ -57,7 +57,7 @@ class MSGAN(SSGAN):
     year = 2019
     about = "GAN + multi-class minimax task: four turns of real images against a fifth class for fakes"
     Options = MSGANOptions
-    classes = rotations.TURNS + 1
+    classes = rotations.NUM_ROTATIONS + 1
 
     @classmethod
     def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
@@ -68,11 +68,11 @@ class MSGAN(SSGAN):
             return f"variant 'released' draws its own batches; leave out batches: {options['batches']}"
         return None
 
-    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_d (CE(turned real, r) + CE(turned fake, 5th class)); released: weight_d CE(mixed, class)."""
         weight = self.options.weight_d
         if self.options.variant == "released":
-            mixed = rotations.draw_mixed(turn.real, fake, turn.rng)
+            mixed = rotations.mixed_rotations(turn.real, fake, turn.rng)
             return Task((mixed.images,), lambda classes: {"task": weight * cross_entropy(classes, mixed.labels)})
         turned_real, turned_fake = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
         return Task(
@@ -83,11 +83,11 @@ class MSGAN(SSGAN):
             },
         )
 
-    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_g (CE(turned fake, r) - CE(turned fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
         weight = self.options.weight_g
         if self.options.variant == "released":
-            turned_real, turned_fake = rotations.draw_alike(turn.real, fake, turn.rng)
+            turned_real, turned_fake = rotations.same_rotation(turn.real, fake, turn.rng)
             labels = turned_real.labels
             return Task(
                 (turned_fake.images, turned_real.images),

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from baselines.methods.gan import GAN, GANOptions
-from baselines.networks.base import Judgement, Network
+from baselines.networks.base import DiscriminatorOutput, Network
 
 
 class PacGANOptions(GANOptions):
@@ -49,7 +49,7 @@ class PacGAN(GAN):
         """A discriminator of m times the channels."""
         return network.packed(self.options.packing).discriminator(self.classes)
 
-    def judge_each(self, *batches: Tensor) -> list[Judgement]:
+    def judge_each(self, *batches: Tensor) -> list[DiscriminatorOutput]:
         """The view of several batches of (N, C, H, W) images, each as N / m packs of m neighbours."""
         return super().judge_each(*map(self.pack, batches))
 

@@ -34,9 +34,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from baselines.common import losses, method, random_streams
-from baselines.common.ema import MovingAverage
+from baselines.common.ema import EMA
 from baselines.common.random_streams import Rng
-from baselines.networks.base import Network, full_precision
+from baselines.networks.base import Network, autocast_disabled
 
 ASSUMED = "an assumption; the abstract does not say"
 
@@ -83,7 +83,7 @@ class SelfLabelling(method.Method):
         if not options.conditional_generator:
             self.generator = network.generator()
         self.classifier = network.classifier(options.prototypes)
-        self.teacher = MovingAverage(self.classifier, options.decay)
+        self.teacher = EMA(self.classifier, options.decay)
         self.register_buffer("prototypes", self.latents(options.prototypes, torch.default_generator))
 
     @property
@@ -123,7 +123,7 @@ class SelfLabelling(method.Method):
             y = random_streams.integers(rng, len(self.prototypes), n)
             return self.prototypes[y] + z, y
         if self.options.distance == "cosine":
-            with full_precision(z):
+            with autocast_disabled(z):
                 return z, (z @ normalize(self.prototypes).T).argmax(1)
         return z, torch.cdist(z, self.prototypes).argmin(1)
 
@@ -140,7 +140,7 @@ class SelfLabelling(method.Method):
         z, y = self.draw(n, rng)
         return self.generator(*self.told(z, y)), y
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """L_P, L_D or L_G."""
         if player == "generator":
             return self.generator_loss(turn, *self.generate(len(turn.real), turn.rng))
@@ -150,7 +150,7 @@ class SelfLabelling(method.Method):
             return self.classifier_loss(turn, fake, y)
         return self.discriminator_loss(turn, fake, y)
 
-    def classifier_loss(self, turn: method.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def classifier_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """CE on fake images, and on the labelled real ones."""
         terms = {"fake": cross_entropy(self.classifier(fake).classes, y)}
         if self.options.labelled:
@@ -159,7 +159,7 @@ class SelfLabelling(method.Method):
             terms["labelled"] = total / (labels >= 0).sum().clamp(min=1)
         return terms
 
-    def discriminator_loss(self, turn: method.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Real images under the label that they were given, as far as it counts, and fake ones under theirs.
 
         Watched: the share of images whose label counts, and the entropy, in nats, of a batch's mean probabilities.
@@ -179,7 +179,7 @@ class SelfLabelling(method.Method):
             terms["unlabelled"] = ((1 - weight) * as_real(of_real.logit)).mean()
         return terms
 
-    def generator_loss(self, turn: method.Turn, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def generator_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The game, and the classifier's error where it has a weight."""
         judgement, cost = self.judge(fake), losses.GENERATOR_COSTS[self.options.game]
         told = self.fake_weight(*self.self_labels(self.probabilities(turn.real), turn), y)
@@ -205,7 +205,7 @@ class SelfLabelling(method.Method):
         found: Tensor = self.teacher(real).classes.softmax(1)
         return found
 
-    def self_labels(self, probabilities: Tensor, turn: method.Turn) -> tuple[Tensor, Tensor]:
+    def self_labels(self, probabilities: Tensor, turn: method.StepInputs) -> tuple[Tensor, Tensor]:
         """(N,) labels of real images, manual ones first, and (N,) how much each counts, in [0, 1]."""
         confidence, own = probabilities.max(1)
         accepted = (confidence > self.options.threshold).to(confidence.dtype)

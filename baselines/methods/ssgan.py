@@ -8,7 +8,7 @@ compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
 The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
 the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
 recipe is a switch; there are as many turned images as the batch is large (R = N), four times as many with
-`all_turns`. The nearest configuration that ships is non-saturating, the settings quoted for the paper are hinge:
+`all_rotations`. The nearest configuration that ships is non-saturating, the settings quoted for the paper are hinge:
 `game` is a switch. compare_gan passes all images through D at once; we pass those that a loss uses, which is the
 same while D has no batch norm.
 """
@@ -43,7 +43,7 @@ class SSGAN(GAN):
     year = 2019
     about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
     Options: ClassVar[type[GANOptions]] = SSGANOptions
-    classes = rotations.TURNS
+    classes = rotations.NUM_ROTATIONS
     names_rotations = True
 
     @classmethod
@@ -52,23 +52,23 @@ class SSGAN(GAN):
         del labels
         return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
 
-    def turned(self, images: Tensor, rng: Rng) -> rotations.Labelled:
+    def turned(self, images: Tensor, rng: Rng) -> rotations.RotatedBatch:
         """The images of the task, by the chosen batch recipe."""
         return rotations.batch(self.options.batches, images, rng)
 
-    def rotation_task(self, turned: rotations.Labelled, weight: float) -> Task:
+    def rotation_task(self, turned: rotations.RotatedBatch, weight: float) -> Task:
         """weight CE(C(turned images), turn)."""
         return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
 
-    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
         del fake
         return self.rotation_task(self.turned(turn.real, turn.rng), self.options.weight_d)
 
-    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
         return self.rotation_task(self.turned(fake, turn.rng), self.options.weight_g)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The class head; of a head with a fifth class, 'fake', the other four."""
-        return rotations.of_real(self.judge(images).classes)
+        return rotations.real_rotations(self.judge(images).classes)

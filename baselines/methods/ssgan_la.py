@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy, relu
 from baselines.common import losses, method, rotations
 from baselines.methods.gan import GANOptions, Task
 from baselines.methods.ssgan import SSGAN
-from baselines.networks.base import Network, without_logit
+from baselines.networks.base import Network, drop_adversarial_head
 
 CODE = "houliangict/ssgan-la@43c307e"
 SCRIPT = f"{CODE} CIFAR-10 script"
@@ -51,7 +51,7 @@ DISCRIMINATOR_ERROR: dict[str, Error] = {"multi_hinge": multi_hinge, "cross_entr
 GENERATOR_ERROR: dict[str, Error] = {"multi_hinge": margin, "cross_entropy": cross_entropy}
 
 
-def discriminator_task(form: str, weight: float, real: rotations.Labelled, fake: rotations.Labelled) -> Task:
+def discriminator_task(form: str, weight: float, real: rotations.RotatedBatch, fake: rotations.RotatedBatch) -> Task:
     """weight (e(turned real, 2r) + e(turned fake, 2r + 1))."""
     error = DISCRIMINATOR_ERROR[form]
     return Task(
@@ -63,7 +63,7 @@ def discriminator_task(form: str, weight: float, real: rotations.Labelled, fake:
     )
 
 
-def generator_task(form: str, weight: float, fake: rotations.Labelled) -> Task:
+def generator_task(form: str, weight: float, fake: rotations.RotatedBatch) -> Task:
     """weight (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
     error = GENERATOR_ERROR[form]
     return Task(
@@ -90,7 +90,7 @@ class SSGANLA(method.Method):
     year = 2021
     about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
     Options: ClassVar[type[method.Options]] = SSGANLAOptions
-    classes = 2 * rotations.TURNS
+    classes = 2 * rotations.NUM_ROTATIONS
     names_rotations = True
 
     @classmethod
@@ -101,9 +101,9 @@ class SSGANLA(method.Method):
 
     def judging(self, network: Network) -> nn.Module:
         """Without a real/fake head."""
-        return without_logit(super().judging(network))
+        return drop_adversarial_head(super().judging(network))
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """L_D or L_G."""
         latents = self.latents(len(turn.real), turn.rng)
         form, recipe = self.options.form, self.options.batches
@@ -117,7 +117,7 @@ class SSGANLA(method.Method):
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four real classes."""
-        return rotations.of_real_jointly(self.judge(images).classes)
+        return rotations.joint_batch(self.judge(images).classes)
 
 
 class SSGANLAPlusOptions(GANOptions):
@@ -138,17 +138,17 @@ class SSGANLAPlus(SSGAN):
     year = 2021
     about = "the plain game and the eight joint classes of SSGAN-LA"
     Options = SSGANLAPlusOptions
-    classes = 2 * rotations.TURNS
+    classes = 2 * rotations.NUM_ROTATIONS
 
-    def discriminator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_d (e(turned real, 2r) + e(turned fake, 2r + 1))."""
         real_turned, fake_turned = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
         return discriminator_task(self.options.form, self.options.weight_d, real_turned, fake_turned)
 
-    def generator_task(self, turn: method.Turn, fake: Tensor) -> Task:
+    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
         """weight_g (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
         return generator_task(self.options.form, self.options.weight_g, self.turned(fake, turn.rng))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four real classes."""
-        return rotations.of_real_jointly(self.judge(images).classes)
+        return rotations.joint_batch(self.judge(images).classes)

@@ -35,7 +35,7 @@ class WGANGP(method.Method):
     about = "Wasserstein game, the critic's slope between real and fake images held at 1"
     Options: ClassVar[type[method.Options]] = WGANGPOptions
 
-    def loss(self, player: str, turn: method.Turn) -> dict[str, Tensor]:
+    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
         """L_D, its penalty a term of its own, or L_G."""
         latents = self.latents(len(turn.real), turn.rng)
         if player == "generator":
@@ -43,7 +43,7 @@ class WGANGP(method.Method):
         with torch.no_grad():
             fake = self.generator(latents)
         of_real, of_fake = self.judge_each(turn.real, fake)
-        slopes = losses.slopes(self.judge, turn.real, fake, turn.rng)
+        slopes = losses.gradient_norms(self.judge, turn.real, fake, turn.rng)
         return {
             "game": of_fake.logit.mean() - of_real.logit.mean(),
             "penalty": self.options.lambda_gp * (slopes - 1).square().mean(),

@@ -1,9 +1,8 @@
 """The network contract, and the layers that several families share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
@@ -11,12 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from baselines.networks.layers.memory_format import channels_last
-
 Shape = tuple[int, int, int]
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of N images.
 
     `logit`: (N,) real/fake logit. `classes`: (N, K) logits of the self-supervised head, K may be 0.
@@ -94,7 +91,7 @@ class Network(ABC):
         """(N, C, H, W) images -> Judgement of `classes` alone, by a discriminator's layers without spectral norm."""
         switch = {"spectral_norm": False} if hasattr(self.options, "spectral_norm") else {}
         plain = type(self)(self.shape, self.latent_dim, self.options.model_copy(update=switch))
-        return without_logit(plain.discriminator(classes))
+        return drop_adversarial_head(plain.discriminator(classes))
 
     def packed(self, images: int) -> "Network":
         """The family for `images` images as one, stacked along their channels."""
@@ -125,15 +122,15 @@ class Heads(nn.Module):
         self.classes = nn.Linear(features, classes) if classes else None
         self.conditions = nn.Linear(judged, conditions, bias=False) if conditions else None
 
-    def forward(self, features: Tensor, judged: Tensor | None = None) -> Judgement:
+    def forward(self, features: Tensor, judged: Tensor | None = None) -> DiscriminatorOutput:
         """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement, in float32 at least."""
-        with full_precision(features):
-            features = in_full(features)
-            return self._judgement(features, features if judged is None else in_full(judged))
+        with autocast_disabled(features):
+            features = to_float32(features)
+            return self._judgement(features, features if judged is None else to_float32(judged))
 
-    def _judgement(self, features: Tensor, judged: Tensor) -> Judgement:
+    def _judgement(self, features: Tensor, judged: Tensor) -> DiscriminatorOutput:
         none = features.new_zeros(len(features), 0)
-        return Judgement(
+        return DiscriminatorOutput(
             logit=self.logit(judged).squeeze(1) if self.logit else features.new_zeros(len(features)),
             classes=self.classes(features) if self.classes else none,
             features=features,
@@ -141,7 +138,7 @@ class Heads(nn.Module):
         )
 
 
-def without_logit(discriminator: nn.Module) -> nn.Module:
+def drop_adversarial_head(discriminator: nn.Module) -> nn.Module:
     """Takes away the real/fake head, for a game that never asks for it: the logit is 0."""
     heads = discriminator.get_submodule("heads")
     if not isinstance(heads, Heads):
@@ -150,66 +147,16 @@ def without_logit(discriminator: nn.Module) -> nn.Module:
     return discriminator
 
 
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
+def autocast_disabled(x: Tensor) -> AbstractContextManager[object]:
     """Where nothing is done in a lower precision, whatever is around it."""
     kind = x.device.type
     lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.autocast(kind, enabled=False) if lowered else nullcontext()
 
 
-def in_full(x: Tensor) -> Tensor:
+def to_float32(x: Tensor) -> Tensor:
     """The same numbers as float32, or as float64 where they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-class Conditional(nn.Module):
-    """A layer with a second input: (N,) conditions, or whatever else its maps are to be modulated by."""
-
-
-class Chain(nn.Sequential, Conditional):
-    """Layers one after the other; the conditional ones among them get the condition."""
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The last layer's output."""
-        for layer in self:
-            x = layer(x, condition) if isinstance(layer, Conditional) else layer(x)
-        return x
-
-
-class ConditionalBatchNorm(Conditional):
-    """Batch norm whose scale and shift belong to the condition (Dumoulin et al. 2017; de Vries et al. 2017).
-
-    Scales start from a normal distribution of mean 1 and deviation 0.02, shifts from 0 (mimicry modules/layers.py,
-    ConditionalBatchNorm2d). `norm`: a batch norm without weights of its own.
-    """
-
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, conditions: int) -> None:
-        super().__init__()
-        self.norm = norm
-        self.scale = nn.Embedding(conditions, norm.num_features)
-        self.shift = nn.Embedding(conditions, norm.num_features)
-        nn.init.normal_(self.scale.weight, 1.0, 0.02)
-        nn.init.zeros_(self.shift.weight)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(N, C, ...) maps, (N,) conditions -> (N, C, ...)."""
-        return modulated(self.norm(x), self.scale(condition), self.shift(condition))
-
-
-def modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """(N, C, ...) maps times (N, C) scales plus (N, C) shifts."""
-    maps = (*scale.shape, *(1 for _ in x.shape[2:]))
-    return x * scale.view(maps).to(x.dtype) + shift.view(maps).to(x.dtype)
-
-
-Norm = Callable[[int], nn.Module]
-
-
-def batch_norms(conditions: int, kind: Any = nn.BatchNorm2d, **settings: float) -> Norm:
-    """What makes the batch norm of so many channels: a conditional one where there are conditions."""
-    if not conditions:
-        return partial(kind, **settings)
-    return lambda channels: ConditionalBatchNorm(kind(channels, affine=False, **settings), conditions)
 
 
 def xavier_(module: nn.Module) -> nn.Module:
@@ -247,19 +194,6 @@ class _InFullPrecision(nn.Module):
         self.of = of
 
     def forward(self, weight: Tensor) -> Tensor:
-        with full_precision(weight):
+        with autocast_disabled(weight):
             found: Tensor = self.of(weight)
         return found
-
-
-class Reshape(nn.Module):
-    """(N, anything) -> (N, *shape)."""
-
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reshape all but the first axis; maps come with their channels last."""
-        found = torch.reshape(x, (len(x), *self.shape))
-        return channels_last(found) if found.ndim == 4 else found

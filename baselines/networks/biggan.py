@@ -28,25 +28,17 @@ from itertools import pairwise
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import (
-    ConditionalBatchNorm,
-    Heads,
-    Judgement,
-    Network,
-    Shape,
-    Widths,
-    batch_norms,
-    spectral_norm_,
-)
-from baselines.networks.layers.residual import Plan, block_down, first_block_down, generator
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, spectral_norm_
+from baselines.networks.layers.conditional import ConditionalBatchNorm, batch_norms
+from baselines.networks.layers.residual import StageSpec, block_down, first_block_down, generator
 
 DEVIATION = 0.02
 
 # ajbrock BigGAN.py, G_arch and D_arch; 48: SSGAN-LA's BigGAN.py:45-57 and :276-287
 PLANS = {
-    32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(4, 4, 4, 4), downs=2, encoder=()),
-    48: Plan(start=6, generator=(16, 8, 4, 2), discriminator=(1, 2, 4, 8), downs=3, encoder=()),
-    64: Plan(start=4, generator=(16, 16, 8, 4, 2), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=()),
+    32: StageSpec(start=4, generator=(4, 4, 4, 4), discriminator=(4, 4, 4, 4), downs=2, encoder=()),
+    48: StageSpec(start=6, generator=(16, 8, 4, 2), discriminator=(1, 2, 4, 8), downs=3, encoder=()),
+    64: StageSpec(start=4, generator=(16, 16, 8, 4, 2), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=()),
 }
 
 
@@ -96,8 +88,8 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.heads = Heads(maps[-1], classes, conditions=conditions)
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x).sum((2, 3)))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x).sum((2, 3)))
         return judgement
 
 

@@ -36,20 +36,15 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import (
-    Chain,
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, spectral_norm_
+from baselines.networks.layers.conditional import (
     Conditional,
     ConditionalBatchNorm,
-    Heads,
-    Judgement,
-    Network,
+    ConditionalSequential,
     Norm,
     Reshape,
-    Shape,
-    Widths,
+    affine_modulate,
     batch_norms,
-    modulated,
-    spectral_norm_,
 )
 from baselines.networks.layers.resample_conv import ConvDown, UpConv
 from baselines.networks.layers.residual import Residual, conv3
@@ -60,7 +55,7 @@ START = 4  # side of the generator's first maps
 HIDDEN = 32  # self_modulated_batch_norm, num_hidden
 
 
-class Plan(NamedTuple):
+class BlockSpec(NamedTuple):
     """Channels of the maps, in units of a width; how many blocks, from the first one on, double or halve the side."""
 
     generator: tuple[int, ...]
@@ -70,8 +65,8 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    32: Plan(generator=(4, 4, 4, 4), ups=3, discriminator=(2, 2, 2, 2), downs=2),
-    64: Plan(generator=(8, 8, 4, 4, 2, 1), ups=4, discriminator=(1, 2, 4, 4, 8, 8), downs=6),
+    32: BlockSpec(generator=(4, 4, 4, 4), ups=3, discriminator=(2, 2, 2, 2), downs=2),
+    64: BlockSpec(generator=(8, 8, 4, 4, 2, 1), ups=4, discriminator=(1, 2, 4, 4, 8, 8), downs=6),
 }
 
 
@@ -137,13 +132,13 @@ class SelfModulatedBatchNorm(Conditional):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(N, C, H, W) maps, (N, latent_dim) latents -> (N, C, H, W)."""
         hidden = self.hidden(condition).relu()
-        return modulated(self.norm(x), self.scale(hidden), self.shift(hidden))
+        return affine_modulate(self.norm(x), self.scale(hidden), self.shift(hidden))
 
 
 class _GivenItsLatents(nn.Module):
     """A generator whose condition is its own input."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: ConditionalSequential) -> None:
         super().__init__()
         self.chain = chain
 
@@ -161,15 +156,15 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.heads = Heads(maps[-1], classes, conditions=conditions)
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x).mean((2, 3)))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x).mean((2, 3)))
         return judgement
 
 
-def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> Chain:
+def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> ConditionalSequential:
     plan = PLANS[shape[1]]
     maps = [width * units for units in plan.generator]
-    return Chain(
+    return ConditionalSequential(
         nn.Linear(latent_dim, maps[0] * START**2),
         Reshape(maps[0], START, START),
         *(_block(*pair, norm, up=index < plan.ups) for index, pair in enumerate(pairwise(maps))),
@@ -184,7 +179,7 @@ def _block(inputs: int, outputs: int, norm: Norm, up: bool) -> Residual:
     def first() -> nn.Module:
         return UpConv(inputs, outputs, "zeros") if up else conv3(inputs, outputs)
 
-    body = Chain(
+    body = ConditionalSequential(
         norm(inputs),
         nn.ReLU(inplace=True),
         first(),

@@ -12,16 +12,16 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from baselines.networks.base import (
+    DiscriminatorOutput,
     EncoderWidths,
     Heads,
-    Judgement,
     Network,
-    Reshape,
     Shape,
     without_conditions,
     xavier_,
 )
-from baselines.networks.layers.tf_same import SameConv, SameDeconv
+from baselines.networks.layers.conditional import Reshape
+from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 
@@ -51,8 +51,8 @@ class DCGAN(Network):
             Reshape(8 * width, side, side),
         ]
         for inputs, outputs in pairwise((8 * width, 4 * width, 2 * width, width)):
-            layers += doubled(inputs, outputs, 5)
-        return xavier_(nn.Sequential(*layers, SameDeconv(width, self.shape[0], 5), nn.Sigmoid()))
+            layers += upsampled(inputs, outputs, 5)
+        return xavier_(nn.Sequential(*layers, TFSameConvTranspose2d(width, self.shape[0], 5), nn.Sigmoid()))
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 2048 (32x32) or 8192 (64x64) features at width 64."""
@@ -64,10 +64,10 @@ class DCGAN(Network):
         return encoder(self.options.encoder_width, self.shape, self.latent_dim)
 
 
-def doubled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+def upsampled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
     """`dconv_bn_relu`: transposed convolution to twice the side, batch norm, ReLU."""
     return (
-        SameDeconv(inputs, outputs, kernel, bias=False),
+        TFSameConvTranspose2d(inputs, outputs, kernel, bias=False),
         nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM),
         nn.ReLU(inplace=True),
     )
@@ -81,10 +81,10 @@ def encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:
 
 def _halvings(channels: int, width: int) -> list[nn.Module]:
     """Four halvings of the side and a flattening; the first has no batch norm, and so a bias."""
-    layers: list[nn.Module] = [SameConv(channels, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
+    layers: list[nn.Module] = [TFSameConv2d(channels, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
     for inputs, outputs in pairwise((width, 2 * width, 4 * width, 8 * width)):
         layers += [
-            SameConv(inputs, outputs, 5, stride=2, bias=False),
+            TFSameConv2d(inputs, outputs, 5, stride=2, bias=False),
             nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM),
             nn.LeakyReLU(0.2, inplace=True),
         ]
@@ -97,6 +97,6 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*_halvings(shape[0], width))
         self.heads = Heads(8 * width * (shape[1] // 16) ** 2, classes)
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x))
         return judgement

@@ -6,17 +6,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import (
-    Chain,
-    Heads,
-    Judgement,
-    Network,
-    NetworkOptions,
-    Reshape,
-    batch_norms,
-    spectral_norm_,
-    xavier_,
-)
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, spectral_norm_, xavier_
+from baselines.networks.layers.conditional import ConditionalSequential, Reshape, batch_norms
 
 Width = Annotated[int, Field(strict=True, ge=1, le=8192, description="ours")]
 
@@ -44,7 +35,7 @@ class MLP(Network):
         width = self.options.generator_width
         norm = batch_norms(conditions, nn.BatchNorm1d)
         return xavier_(
-            Chain(
+            ConditionalSequential(
                 nn.Linear(self.latent_dim, width),
                 norm(width),
                 nn.ReLU(inplace=True),
@@ -87,6 +78,6 @@ class _Discriminator(nn.Module):
         self.body = body
         self.heads = heads
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x))
         return judgement

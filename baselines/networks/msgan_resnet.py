@@ -16,7 +16,15 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from baselines.networks.base import EncoderWidths, Heads, Judgement, Network, Shape, without_conditions, xavier_
+from baselines.networks.base import (
+    DiscriminatorOutput,
+    EncoderWidths,
+    Heads,
+    Network,
+    Shape,
+    without_conditions,
+    xavier_,
+)
 from baselines.networks.layers.residual import PLANS, Residual, conv3, generator
 
 norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.001)
@@ -74,9 +82,9 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.heads = Heads(maps[-1] * side**2, classes, judged=maps[-1])
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         maps = self.body(x)
-        judgement: Judgement = self.heads(maps.flatten(1), maps.sum((2, 3)))
+        judgement: DiscriminatorOutput = self.heads(maps.flatten(1), maps.sum((2, 3)))
         return judgement
 
 

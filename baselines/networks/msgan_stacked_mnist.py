@@ -17,19 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.networks.base import (
-    Chain,
-    Heads,
-    Judgement,
-    Network,
-    NetworkOptions,
-    Reshape,
-    batch_norms,
-    spectral_norm_,
-    xavier_,
-)
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, spectral_norm_, xavier_
 from baselines.networks.layers.batch_norm import BatchNorm2d
-from baselines.networks.layers.tf_same import SameConv, SameDeconv, SameEnding
+from baselines.networks.layers.conditional import ConditionalSequential, Reshape, batch_norms
+from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d, TFSameOutput
 
 
 class MSGANStackedMNISTOptions(NetworkOptions):
@@ -52,19 +43,19 @@ class MSGANStackedMNIST(Network):
         """(N, latent_dim) -> (N, 3, 28, 28) in [0, 1]."""
         norm = batch_norms(conditions, BatchNorm2d, eps=1e-5, momentum=0.1)
         return xavier_(
-            Chain(
+            ConditionalSequential(
                 nn.Linear(self.latent_dim, 4 * 4 * 64, bias=False),
                 batch_norms(conditions, nn.BatchNorm1d, eps=1e-5, momentum=0.1)(4 * 4 * 64),
                 nn.ReLU(inplace=True),
                 Reshape(64, 4, 4),
-                SameDeconv(64, 32, 5, bias=False),
+                TFSameConvTranspose2d(64, 32, 5, bias=False),
                 norm(32),
                 nn.ReLU(inplace=True),
                 _Crop(7),
-                SameDeconv(32, 16, 5, bias=False),
+                TFSameConvTranspose2d(32, 16, 5, bias=False),
                 norm(16),
                 nn.ReLU(inplace=True),
-                SameEnding(16, 8, self.shape[0], norm),
+                TFSameOutput(16, 8, self.shape[0], norm),
                 nn.Sigmoid(),
             )
         )
@@ -80,7 +71,7 @@ class MSGANStackedMNIST(Network):
         """(N, 3, 28, 28) -> (N, latent_dim)."""
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((self.shape[0], 8, 16, 32, 64)):
-            layers += [SameConv(inputs, outputs, 5, stride=2), nn.ReLU(inplace=True)]
+            layers += [TFSameConv2d(inputs, outputs, 5, stride=2), nn.ReLU(inplace=True)]
         return xavier_(nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 2 * 64, self.latent_dim)))
 
 
@@ -101,11 +92,11 @@ class _Discriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
-            layers += [SameConv(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2)]  # in place of a view costs copies
+            layers += [TFSameConv2d(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2)]  # in place of a view costs copies
         *convolutions, last = layers
         self.body = nn.Sequential(*convolutions, nn.Flatten(), last)  # so that its gradient comes as its maps lie
         self.heads = heads
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x))
         return judgement

@@ -16,8 +16,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.networks.base import Heads, Judgement, Network, NetworkOptions, Reshape, without_conditions
-from baselines.networks.layers.tf_same import SameConv, SameDeconv
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, without_conditions
+from baselines.networks.layers.conditional import Reshape
+from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d
 
 DEVIATION = 0.02
 
@@ -46,11 +47,11 @@ class PacGANStackedMNIST(Network):
                 *_normalised(64, nn.ReLU(inplace=True)),
                 nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1),  # 4 -> 7, the transpose of SAME 7 -> 4
                 *_normalised(32, nn.ReLU(inplace=True)),
-                SameDeconv(32, 16, 3),
+                TFSameConvTranspose2d(32, 16, 3),
                 *_normalised(16, nn.ReLU(inplace=True)),
-                SameDeconv(16, 8, 3),
+                TFSameConvTranspose2d(16, 8, 3),
                 *_normalised(8, nn.ReLU(inplace=True)),
-                SameConv(8, self.shape[0], 3),
+                TFSameConv2d(8, self.shape[0], 3),
                 nn.Tanh(),
             )
         )
@@ -70,13 +71,13 @@ class _Discriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
-            layers += [SameConv(inputs, outputs, 3, stride=2)]
+            layers += [TFSameConv2d(inputs, outputs, 3, stride=2)]
             layers += _normalised(outputs, nn.LeakyReLU(0.3, inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.heads = Heads(4 * 4 * 4 * width, classes)
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x))
         return judgement
 
 

@@ -23,17 +23,17 @@ from torch import Tensor, nn
 
 from baselines.networks import dcgan
 from baselines.networks.base import (
+    DiscriminatorOutput,
     EncoderWidths,
     Heads,
-    Judgement,
     Network,
-    Reshape,
     Shape,
     spectral_norm_,
     without_conditions,
     xavier_,
 )
-from baselines.networks.layers.tf_same import SameConv
+from baselines.networks.layers.conditional import Reshape
+from baselines.networks.layers.tf_same import TFSameConv2d
 
 LEAKS = {32: 0.2, 48: 0.1}
 
@@ -65,8 +65,8 @@ class SNGANCNN(Network):
             Reshape(16 * width, side, side),
         ]
         for inputs, outputs in pairwise((16 * width, 8 * width, 4 * width, 2 * width)):
-            layers += dcgan.doubled(inputs, outputs, 4)
-        return xavier_(nn.Sequential(*layers, SameConv(2 * width, self.shape[0], 3), nn.Sigmoid()))
+            layers += dcgan.upsampled(inputs, outputs, 4)
+        return xavier_(nn.Sequential(*layers, TFSameConv2d(2 * width, self.shape[0], 3), nn.Sigmoid()))
 
     def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 8192 (32x32) or 18432 (48x48) features at width 64."""
@@ -88,22 +88,22 @@ class _Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(maps)):
             halving = index % 2 == 1
-            layers.append(SameConv(inputs, outputs, 4 if halving else 3, stride=2 if halving else 1))
+            layers.append(TFSameConv2d(inputs, outputs, 4 if halving else 3, stride=2 if halving else 1))
             layers.append(nn.LeakyReLU(LEAKS[shape[1]], inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.heads = Heads(8 * width * (shape[1] // 8) ** 2, classes)
 
-    def forward(self, x: Tensor) -> Judgement:
-        judgement: Judgement = self.heads(self.body(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        judgement: DiscriminatorOutput = self.heads(self.body(x))
         return judgement
 
 
 def _encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:
     maps = [width * units for units in (2, 4, 8, 16)]
-    layers: list[nn.Module] = [SameConv(shape[0], maps[0], 3), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [TFSameConv2d(shape[0], maps[0], 3), nn.ReLU(inplace=True)]
     for inputs, outputs in pairwise(maps):
         layers += [
-            SameConv(inputs, outputs, 4, stride=2, bias=False),
+            TFSameConv2d(inputs, outputs, 4, stride=2, bias=False),
             nn.BatchNorm2d(outputs, eps=dcgan.EPSILON, momentum=dcgan.MOMENTUM),
             nn.LeakyReLU(LEAKS[shape[1]], inplace=True),
         ]

@@ -30,7 +30,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import Heads, Judgement, Network, Shape, Widths, batch_norms, spectral_norm_
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, spectral_norm_
+from baselines.networks.layers.conditional import batch_norms
 from baselines.networks.layers.residual import PLANS, Residual, block_down, first_block_down, generator
 
 NETS = "kwotsin/mimicry@3f60827 nets/ssgan/ssgan_32.py"
@@ -105,10 +106,10 @@ class _Discriminator(nn.Module):
         self.heads = Heads(maps[-1] * places, classes, judged=maps[-1], conditions=conditions)
         self.pooling = options.pooling
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         maps = self.body(x)
         pooled = maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
-        judgement: Judgement = self.heads(maps.flatten(1) if self.flat else pooled, pooled)
+        judgement: DiscriminatorOutput = self.heads(maps.flatten(1) if self.flat else pooled, pooled)
         return judgement
 
 

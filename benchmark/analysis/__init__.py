@@ -1,1 +1,14 @@
-"""analysis."""
+"""Statistics and verdicts over records. Pure functions: no torch, no files, no printing."""
+
+# The modules that other rooms may import; all others are private to this room.
+PUBLIC = [
+    "aggregate",
+    "compare",
+    "equivalence",
+    "leaderboard",
+    "mode_counts",
+    "noise",
+    "ordering",
+    "reproduction",
+    "verdicts",
+]

@@ -11,18 +11,18 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import CONFIDENCE, Interval, around, welch
-from benchmark.analysis.leaderboard import Result, Row, rows
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, leaderboard_rows
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.suite import Suite
 from benchmark.core.protocol import measure_of
-from benchmark.store.diff import Change, changes, told_by
+from benchmark.store.diff import Change, diff_lines, diff_values
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import Output
 
 
-class Word(StrEnum):
+class ComparisonVerdict(StrEnum):
     """What may be said about one metric of two cells."""
 
     SAME = "same to the bit"
@@ -36,19 +36,20 @@ class Word(StrEnum):
 
 
 MEANINGS = {
-    Word.SAME: "the same seeds finished, and gave identical values",
-    Word.NONE: "the 95 % Welch interval of the difference of the means holds 0; a smaller difference may be there",
-    Word.A: "the interval lies wholly on A's good side",
-    Word.B: "the interval lies wholly on B's good side",
-    Word.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
-    Word.FEW: f"fewer than {MIN_SEEDS} seeds finished on a side",
-    Word.OTHER: "dataset or protocol of the metric differ, so the values are not of one kind",
-    Word.NOTHING: "a side has no value",
+    ComparisonVerdict.SAME: "the same seeds finished, and gave identical values",
+    ComparisonVerdict.NONE: "the 95 % Welch interval of the difference of the means holds 0;"
+    " a smaller difference may be there",
+    ComparisonVerdict.A: "the interval lies wholly on A's good side",
+    ComparisonVerdict.B: "the interval lies wholly on B's good side",
+    ComparisonVerdict.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
+    ComparisonVerdict.FEW: f"fewer than {MIN_SEEDS} seeds finished on a side",
+    ComparisonVerdict.OTHER: "dataset or protocol of the metric differ, so the values are not of one kind",
+    ComparisonVerdict.NOTHING: "a side has no value",
 }
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparisonSide:
     """A suite with the records of one store; `name` as the user wrote it."""
 
     name: str
@@ -57,24 +58,24 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class MetricComparison:
     """One metric of two cells. `difference`: mean of B minus mean of A; `interval`: its 95 % Welch interval."""
 
     output: "Output"
-    a: Result | None
-    b: Result | None
+    a: MetricResult | None
+    b: MetricResult | None
     difference: float | None
     interval: Interval | None
-    word: Word
+    word: ComparisonVerdict
 
 
 @dataclass(frozen=True)
-class Pair:
+class MatchedCells:
     """A cell of A and the one of B that stands for the same; `recipe`: what differs in what they train."""
 
-    a: Row
-    b: Row
-    contrasts: dict[str, Contrast]
+    a: LeaderboardRow
+    b: LeaderboardRow
+    contrasts: dict[str, MetricComparison]
     recipe: tuple[Change, ...]
 
     @property
@@ -87,9 +88,9 @@ class Pair:
 class Comparison:
     """Two sides, cell by cell; `only_a` and `only_b` are cells without a partner, as `table/row`."""
 
-    a: Side
-    b: Side
-    pairs: tuple[Pair, ...]
+    a: ComparisonSide
+    b: ComparisonSide
+    pairs: tuple[MatchedCells, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     surroundings: tuple[Change, ...]
@@ -116,7 +117,7 @@ class Comparison:
         }
 
 
-def _json(contrast: Contrast) -> dict[str, Any]:
+def _json(contrast: MetricComparison) -> dict[str, Any]:
     return {
         "a": values_of(contrast.a),
         "b": values_of(contrast.b),
@@ -126,10 +127,10 @@ def _json(contrast: Contrast) -> dict[str, Any]:
     }
 
 
-def compare(a: Side, b: Side) -> Comparison:
+def compare_runs(a: ComparisonSide, b: ComparisonSide) -> Comparison:
     """Set two sides next to each other, in the order of A."""
-    matched = list(_matched(rows(a.suite, a.records), rows(b.suite, b.records)))
-    pairs = tuple(Pair(one, other, _contrasts(one, other), _recipe(one, other)) for one, other in matched)
+    matched = list(_matched(leaderboard_rows(a.suite, a.records), leaderboard_rows(b.suite, b.records)))
+    pairs = tuple(MatchedCells(one, other, _contrasts(one, other), _recipe(one, other)) for one, other in matched)
     return Comparison(
         a=a,
         b=b,
@@ -137,20 +138,20 @@ def compare(a: Side, b: Side) -> Comparison:
         only_a=_alone(a.suite, (pair.a for pair in pairs)),
         only_b=_alone(b.suite, (pair.b for pair in pairs)),
         surroundings=tuple(
-            changes(
-                told_by(record for pair in pairs for record in _records(pair.a)),
-                told_by(record for pair in pairs for record in _records(pair.b)),
+            diff_values(
+                diff_lines(record for pair in pairs for record in _records(pair.a)),
+                diff_lines(record for pair in pairs for record in _records(pair.b)),
             )
         ),
     )
 
 
-def _matched(a: list[Row], b: list[Row]) -> Iterator[tuple[Row, Row]]:
+def _matched(a: list[LeaderboardRow], b: list[LeaderboardRow]) -> Iterator[tuple[LeaderboardRow, LeaderboardRow]]:
     """Cells of the same table and row; when there are none, of the same row, else of the same method and dataset.
 
     A name that stands for several cells of a side matches none: which one is meant would be a guess.
     """
-    names: tuple[Callable[[Row], Hashable], ...] = (
+    names: tuple[Callable[[LeaderboardRow], Hashable], ...] = (
         lambda row: (row.table, row.label),
         lambda row: row.label,
         lambda row: (row.spec.method, row.spec.dataset),
@@ -162,64 +163,66 @@ def _matched(a: list[Row], b: list[Row]) -> Iterator[tuple[Row, Row]]:
             return
 
 
-def _unique(members: list[Row], name: Callable[[Row], Hashable]) -> dict[Hashable, Row]:
+def _unique(
+    members: list[LeaderboardRow], name: Callable[[LeaderboardRow], Hashable]
+) -> dict[Hashable, LeaderboardRow]:
     names = list(map(name, members))
     return {key: row for key, row in zip(names, members, strict=True) if names.count(key) == 1}
 
 
-def _alone(suite: Suite, paired: Iterable[Row]) -> tuple[str, ...]:
+def _alone(suite: Suite, paired: Iterable[LeaderboardRow]) -> tuple[str, ...]:
     taken = {(row.table, row.label) for row in paired}
     return tuple(f"{cell.table}/{cell.row}" for cell in suite.cells if (cell.table, cell.row) not in taken)
 
 
-def _recipe(a: Row, b: Row) -> tuple[Change, ...]:
+def _recipe(a: LeaderboardRow, b: LeaderboardRow) -> tuple[Change, ...]:
     """What differs in the trials but for their seeds."""
-    return tuple(changes(*(row.spec.model_dump(mode="json", exclude={"seed"}) for row in (a, b))))
+    return tuple(diff_values(*(row.spec.model_dump(mode="json", exclude={"seed"}) for row in (a, b))))
 
 
-def _records(row: Row) -> Iterator[TrialRecord]:
+def _records(row: LeaderboardRow) -> Iterator[TrialRecord]:
     return (trial.record for trial in row.trials if trial.record)
 
 
-def _contrasts(a: Row, b: Row) -> dict[str, Contrast]:
+def _contrasts(a: LeaderboardRow, b: LeaderboardRow) -> dict[str, MetricComparison]:
     return {key: _contrast(key, a, b) for key in a.results | b.results}
 
 
-def _contrast(key: str, a: Row, b: Row) -> Contrast:
+def _contrast(key: str, a: LeaderboardRow, b: LeaderboardRow) -> MetricComparison:
     results = a.results.get(key), b.results.get(key)
     output = next(result.output for result in results if result)
     ours, theirs = (list(values_of(result).values()) for result in results)
     difference = mean(theirs) - mean(ours) if ours and theirs and all(map(math.isfinite, ours + theirs)) else None
     interval = welch_interval(ours, theirs)
-    return Contrast(output, *results, difference, interval, _word(key, a, b, interval))
+    return MetricComparison(output, *results, difference, interval, _word(key, a, b, interval))
 
 
-def values_of(result: Result | None) -> dict[int, float]:
+def values_of(result: MetricResult | None) -> dict[int, float]:
     """Seed -> value of the seeds that finished."""
     return result.aggregate.values if result and result.aggregate else {}
 
 
-def _word(key: str, a: Row, b: Row, interval: Interval | None) -> Word:
+def _word(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval | None) -> ComparisonVerdict:
     ours, theirs = values_of(a.results.get(key)), values_of(b.results.get(key))
     if not ours or not theirs:
-        return Word.NOTHING
+        return ComparisonVerdict.NOTHING
     if _measured(key, a) != _measured(key, b):
-        return Word.OTHER
+        return ComparisonVerdict.OTHER
     if ours == theirs:
-        return Word.SAME
+        return ComparisonVerdict.SAME
     if min(len(ours), len(theirs)) < MIN_SEEDS or interval is None:
-        return Word.FEW
+        return ComparisonVerdict.FEW
     low, high = interval
     if low <= 0 <= high:
-        return Word.NONE
+        return ComparisonVerdict.NONE
     b_wins = (low > 0) == (a.results[key].output.better == "higher")
     counts = (b if b_wins else a).counts
     if counts.diverged or counts.failed:
-        return Word.UNDECIDED
-    return Word.B if b_wins else Word.A
+        return ComparisonVerdict.UNDECIDED
+    return ComparisonVerdict.B if b_wins else ComparisonVerdict.A
 
 
-def _measured(key: str, row: Row) -> tuple[object, ...]:
+def _measured(key: str, row: LeaderboardRow) -> tuple[object, ...]:
     """All that must be equal for two values to be of one kind."""
     protocol = row.spec.protocol
     return row.spec.dataset, measure_of(protocol, key).measure, protocol.batch_norm

@@ -24,7 +24,7 @@ _FIXED = "the published value is taken as a fixed number, because its source "
 
 
 @dataclass(frozen=True)
-class Uncertainty:
+class PublishedUncertainty:
     """How well a published mean is known. `basis` says in words what is counted, for a footnote.
 
     `standard_error`: of the mean over trainings, in the metric's unit; None: the mean is taken as a fixed number.
@@ -36,10 +36,10 @@ class Uncertainty:
     degrees: float | None = None
 
 
-FIXED = Uncertainty(_FIXED + "states no spread for it")
+FIXED = PublishedUncertainty(_FIXED + "states no spread for it")
 
 
-def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | None = None) -> Uncertainty:
+def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | None = None) -> PublishedUncertainty:
     """What the spread that a source prints (taken as the sample one) says about its mean over `seeds` trainings.
 
     Only a spread over trainings bears on the comparison. One over draws of samples from a single training is too
@@ -50,20 +50,22 @@ def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | N
         return FIXED
     if kind == "standard_error":
         if counted is None:
-            return Uncertainty(
+            return PublishedUncertainty(
                 "the published standard error is counted in; its source does not say over how many trainings, so the"
                 " degrees of freedom are those of the measured seeds",
                 spread,
             )
-        return Uncertainty(f"the published standard error over {counted} trainings is counted in", spread, counted - 1)
+        return PublishedUncertainty(
+            f"the published standard error over {counted} trainings is counted in", spread, counted - 1
+        )
     if kind == "training_seeds":
         if counted is None:
-            return Uncertainty(_FIXED + "does not say over how many trainings it is a mean")
+            return PublishedUncertainty(_FIXED + "does not say over how many trainings it is a mean")
         basis = f"the published spread over {counted} trainings is counted in"
-        return Uncertainty(basis, spread / math.sqrt(counted), counted - 1)
+        return PublishedUncertainty(basis, spread / math.sqrt(counted), counted - 1)
     if kind == "sampling_seeds":
-        return Uncertainty(_FIXED + "states only the noise of drawing samples from one training")
-    return Uncertainty(_FIXED + "does not say what its spread is taken over")
+        return PublishedUncertainty(_FIXED + "states only the noise of drawing samples from one training")
+    return PublishedUncertainty(_FIXED + "does not say what its spread is taken over")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Difference:
     p_value: float | None = None
 
 
-def difference(measured: Aggregate, published: float, margin: float | None, known: Uncertainty) -> Difference | None:
+def difference(
+    measured: Aggregate, published: float, margin: float | None, known: PublishedUncertainty
+) -> Difference | None:
     """Compare a measured mean with a published one; None when a measured value is not a finite number."""
     if not measured.finite:
         return None
@@ -111,7 +115,7 @@ def equivalence_test(estimate: float, error: float, degrees: float, margin: floa
     return float(stdtr(degrees, -inside / error))  # the edge that is nearer gives the larger p
 
 
-def _welch(error: float, degrees: float, known: Uncertainty) -> tuple[float, float]:
+def _welch(error: float, degrees: float, known: PublishedUncertainty) -> tuple[float, float]:
     """Standard error and degrees of freedom of the difference.
 
     With unknown degrees on the published side those of the measured side serve. They are fewer than Welch's as long as

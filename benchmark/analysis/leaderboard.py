@@ -10,7 +10,7 @@ from benchmark.analysis.verdicts import Counts, Reference, Verdict, judge, proto
 from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
 from benchmark.core import registry
-from benchmark.core.protocol import outputs
+from benchmark.core.protocol import metric_outputs
 from benchmark.core.spec import TrialSpec
 from benchmark.store.records import Cost, TrialRecord
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import Output
 
 
-class Trial(NamedTuple):
+class TrialOutcome(NamedTuple):
     """A trial that the suite asks for, and its record once there is one."""
 
     spec: TrialSpec
@@ -31,7 +31,7 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Result:
+class MetricResult:
     """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results.
 
     `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
@@ -76,13 +76,13 @@ class TotalCost:
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One cell of the suite with all that the report says about it; `results` is keyed by metric output."""
 
     cell: Cell
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialOutcome, ...]
     counts: Counts
-    results: dict[str, Result]
+    results: dict[str, MetricResult]
     cost: TotalCost | None
 
     @property
@@ -111,25 +111,25 @@ class Row:
         return {key: result.verdict for key, result in self.results.items()}
 
 
-def rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[Row]:
+def leaderboard_rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[LeaderboardRow]:
     """The leaderboard's rows, in the suite's order. `records` maps trial id -> record and may be partial."""
     return [_row(suite, cell, records) for cell in suite.cells]
 
 
-def by_table(suite: Suite, all_rows: Iterable[Row]) -> dict[str, list[Row]]:
+def by_table(suite: Suite, all_rows: Iterable[LeaderboardRow]) -> dict[str, list[LeaderboardRow]]:
     """Table title -> its rows, in the order of the suite; tables without rows are left out."""
-    grouped: dict[str, list[Row]] = {title: [] for title in suite.tables}
+    grouped: dict[str, list[LeaderboardRow]] = {title: [] for title in suite.tables}
     for row in all_rows:
         grouped[row.table].append(row)
     return {title: members for title, members in grouped.items() if members}
 
 
-def outputs_of(members: Iterable[Row]) -> list["Output"]:
+def outputs_of(members: Iterable[LeaderboardRow]) -> list["Output"]:
     """The metric outputs of some rows, each once, in order."""
     return list({key: result.output for row in members for key, result in row.results.items()}.values())
 
 
-def best_keys(members: Iterable[Row]) -> set[tuple[str, str]]:
+def best_keys(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
     """(row label, metric output) of the best means of a table, as printed; ties are all best.
 
     Empty for an output that fewer than two rows have a value of: the best of one says nothing.
@@ -148,12 +148,12 @@ def best_keys(members: Iterable[Row]) -> set[tuple[str, str]]:
     return best
 
 
-def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
-    trials = tuple(Trial(spec, records.get(spec.trial_id)) for spec in cell.specs)
+def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> LeaderboardRow:
+    trials = tuple(TrialOutcome(spec, records.get(spec.trial_id)) for spec in cell.specs)
     ended = [trial.status for trial in trials]
     counts = Counts(*(ended.count(word) for word in ("finished", "diverged", "failed", "not run")))
-    found = outputs(cell.specs[0].protocol)
-    return Row(
+    found = metric_outputs(cell.specs[0].protocol)
+    return LeaderboardRow(
         cell=cell,
         trials=trials,
         counts=counts,
@@ -162,7 +162,9 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Row:
     )
 
 
-def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...], counts: Counts) -> Result:
+def _result(
+    suite: Suite, cell: Cell, output: "Output", trials: tuple[TrialOutcome, ...], counts: Counts
+) -> MetricResult:
     measured = {
         trial.spec.seed: trial.record
         for trial in trials
@@ -178,7 +180,7 @@ def _result(suite: Suite, cell: Cell, output: "Output", trials: tuple[Trial, ...
     if aggregate and reference:
         apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
     verdict = judge(counts, apart, reference, output.better, suite.reduced)
-    return Result(output, aggregate, published, reference, verdict, apart)
+    return MetricResult(output, aggregate, published, reference, verdict, apart)
 
 
 def _sampling_noise(record: TrialRecord, key: str) -> float | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.analysis.leaderboard import Row
-from benchmark.core.protocol import Named, named
+from benchmark.analysis.leaderboard import LeaderboardRow
+from benchmark.core.protocol import BoundMetric, bind_metrics
 
 if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.evaluation.metrics.base import Bins
+    from benchmark.evaluation.metrics.base import HistogramSpec
 
 REACH = 9.0  # standard deviations of a Poisson variable: further away there is nothing
 
@@ -25,20 +25,20 @@ class Histogram:
 
     table: str
     words: str
-    bins: "Bins"
+    bins: "HistogramSpec"
     n_fake: int
-    counts: list[tuple[Row, np.ndarray]]
+    counts: list[tuple[LeaderboardRow, np.ndarray]]
 
 
-def histograms(tables: Mapping[str, list[Row]]) -> list[Histogram]:
+def histograms(tables: Mapping[str, list[LeaderboardRow]]) -> list[Histogram]:
     """Those of all tables, in the order of tables and protocols. Rows measured otherwise are in one of their own."""
     return [found for table, members in tables.items() for found in _of_table(table, members)]
 
 
-def _of_table(table: str, members: list[Row]) -> list[Histogram]:
-    found: dict[tuple[str, Bins, int], Histogram] = {}
+def _of_table(table: str, members: list[LeaderboardRow]) -> list[Histogram]:
+    found: dict[tuple[str, HistogramSpec, int], Histogram] = {}
     for row in members:
-        for one in named(row.spec.protocol):
+        for one in bind_metrics(row.spec.protocol):
             if (bins := one.bins) and (seeds := _seeds(row, one, bins)):
                 words = one.suffix.replace("_", " ").strip()
                 empty = Histogram(table, words, bins, one.n_fake, [])
@@ -46,20 +46,20 @@ def _of_table(table: str, members: list[Row]) -> list[Histogram]:
     return list(found.values())
 
 
-def _seeds(row: Row, one: Named, bins: "Bins") -> list[list[int]]:
+def _seeds(row: LeaderboardRow, one: BoundMetric, bins: "HistogramSpec") -> list[list[int]]:
     """The counts of every finished seed. Records from before there were any have none."""
     records = [trial.record for trial in row.trials if trial.record and trial.status == "finished"]
     found = [record.histograms.get(one.label, []) for record in records]
     return [counts for counts in found if len(counts) == bins.count and any(counts)]
 
 
-def ranked(counts: np.ndarray) -> np.ndarray:
+def sorted_counts(counts: np.ndarray) -> np.ndarray:
     """(seeds, modes) -> the same, the most frequent mode of each seed first."""
     return -np.sort(-counts, axis=1)
 
 
 @cache
-def even(n: int, modes: int) -> np.ndarray:
+def uniform_counts(n: int, modes: int) -> np.ndarray:
     """(modes,) images that n samples of an even generator have of its modes by chance, the most frequent first.
 
     The expected order statistics of as many Poisson variables of mean n / modes, whose sum is n but for chance:

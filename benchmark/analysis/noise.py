@@ -13,19 +13,19 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.aggregate import around, deviation
-from benchmark.analysis.leaderboard import Row
-from benchmark.core.protocol import Named, named
-from benchmark.store.diff import Change, changes
+from benchmark.analysis.leaderboard import LeaderboardRow
+from benchmark.core.protocol import BoundMetric, bind_metrics
+from benchmark.store.diff import Change, diff_values
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.evaluation.metrics.base import Landmark, Output
+    from benchmark.evaluation.metrics.base import Output, ReferenceLine
 
 Key = tuple[str, int]  # the label of a measure, and which of its outputs
 
 
 @dataclass(frozen=True)
-class Scatter:
+class PooledNoise:
     """Values that differ by chance alone within each of their groups: seeds of a row, or draws of a trial."""
 
     groups: tuple[tuple[float, ...], ...]
@@ -57,7 +57,7 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class Shift:
+class PairedShift:
     """Differences between two measures of the same samples, one per trial; at least one."""
 
     differences: tuple[float, ...]
@@ -79,16 +79,16 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Variant:
+class MeasureVariant:
     """Two measures of one metric that differ in one entry. `change`: from `first` to `second`."""
 
-    first: Named
-    second: Named
+    first: BoundMetric
+    second: BoundMetric
     change: Change
 
 
 @dataclass(frozen=True)
-class Sources:
+class NoiseSources:
     """What one output's differences are made of, in its unit.
 
     `drawing`: None for a metric that looks at no samples. `means`: of the rows whose trials all gave numbers. `shifts`:
@@ -96,11 +96,11 @@ class Sources:
     """
 
     output: "Output"
-    training: Scatter
-    drawing: Scatter | None
-    landmark: "Landmark | None"
+    training: PooledNoise
+    drawing: PooledNoise | None
+    landmark: "ReferenceLine | None"
     means: tuple[float, ...]
-    shifts: dict[int, Shift | None]
+    shifts: dict[int, PairedShift | None]
 
     @property
     def known(self) -> bool:
@@ -127,15 +127,15 @@ class Sources:
 
 
 @dataclass
-class Part:
+class ProtocolGroup:
     """Rows of one table that were measured alike; `measures`: label -> each measure that some of them have."""
 
-    rows: list[Row]
-    measures: dict[str, Named] = field(default_factory=dict)
+    rows: list[LeaderboardRow]
+    measures: dict[str, BoundMetric] = field(default_factory=dict)
 
-    def takes(self, row: Row) -> bool:
+    def takes(self, row: LeaderboardRow) -> bool:
         """Whether the numbers of a row mean the same as those of its rows."""
-        first, own = self.rows[0].spec, {one.label: one for one in named(row.spec.protocol)}
+        first, own = self.rows[0].spec, {one.label: one for one in bind_metrics(row.spec.protocol)}
         return (
             first.dataset == row.spec.dataset
             and first.protocol.sample_batch == row.spec.protocol.sample_batch
@@ -143,18 +143,18 @@ class Part:
             and all(self.measures.get(label, one) == one for label, one in own.items())
         )
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LeaderboardRow) -> None:
         """One more row."""
         self.rows.append(row)
-        for one in named(row.spec.protocol):
+        for one in bind_metrics(row.spec.protocol):
             self.measures.setdefault(one.label, one)
 
     @property
-    def variants(self) -> list[Variant]:
+    def variants(self) -> list[MeasureVariant]:
         """All pairs of measures of one metric that differ in exactly one entry."""
         pairs = combinations(self.measures.values(), 2)
         changed = ((one, other, _changes(one, other)) for one, other in pairs)
-        return [Variant(one, other, found[0]) for one, other, found in changed if len(found) == 1]
+        return [MeasureVariant(one, other, found[0]) for one, other, found in changed if len(found) == 1]
 
     @property
     def records(self) -> list[list[TrialRecord]]:
@@ -163,7 +163,7 @@ class Part:
         return [[t.record for t in row.trials if t.record and t.status == "finished"] for row in alike.values()]
 
     @property
-    def sources(self) -> list[Sources]:
+    def sources(self) -> list[NoiseSources]:
         """One for each output of the measures that are no variants of an earlier one."""
         records, variants = self.records, self.variants
         heads = _heads(self.measures, variants)
@@ -175,25 +175,25 @@ class Part:
         ]
 
 
-def parts(members: Iterable[Row]) -> list[Part]:
+def parts(members: Iterable[LeaderboardRow]) -> list[ProtocolGroup]:
     """The rows of a table by what their numbers mean: one part, unless rows have protocols of their own."""
-    found: list[Part] = []
+    found: list[ProtocolGroup] = []
     for row in members:
         part = next((part for part in found if part.takes(row)), None)
         if part is None:
-            part = Part([])
+            part = ProtocolGroup([])
             found.append(part)
         part.add(row)
     return found
 
 
-def _changes(one: Named, other: Named) -> list[Change]:
+def _changes(one: BoundMetric, other: BoundMetric) -> list[Change]:
     if one.measure.metric != other.measure.metric or len(one.outputs) != len(other.outputs):
         return []
-    return changes(one.measure.model_dump(mode="json"), other.measure.model_dump(mode="json"))
+    return diff_values(one.measure.model_dump(mode="json"), other.measure.model_dump(mode="json"))
 
 
-def _heads(labels: Iterable[str], variants: Iterable[Variant]) -> dict[str, str]:
+def _heads(labels: Iterable[str], variants: Iterable[MeasureVariant]) -> dict[str, str]:
     """Label -> the earliest measure that it is a variant of, or a variant of a variant of, or itself."""
     heads = {label: label for label in labels}
     for variant in variants:  # in the order of the protocol: the head of the first is known
@@ -203,17 +203,17 @@ def _heads(labels: Iterable[str], variants: Iterable[Variant]) -> dict[str, str]
 
 
 def _sources(
-    one: Named, place: int, records: Sequence[Sequence[TrialRecord]], variants: Sequence[Variant | None]
-) -> Sources:
+    one: BoundMetric, place: int, records: Sequence[Sequence[TrialRecord]], variants: Sequence[MeasureVariant | None]
+) -> NoiseSources:
     """`records`: of each row. `variants`: None in the place of what is a variant of other measures."""
     output = one.outputs[place]
     every = [record for row in records for record in row]
     seeds = tuple(tuple(r.metrics[output.key] for r in row if output.key in r.metrics) for row in records)
     draws = tuple(_draws(record, output.key) for record in every)
-    return Sources(
+    return NoiseSources(
         output=output,
-        training=Scatter(seeds),
-        drawing=Scatter(draws) if one.metric.draws else None,
+        training=PooledNoise(seeds),
+        drawing=PooledNoise(draws) if one.metric.draws else None,
         landmark=one.landmarks.get(output.key),
         means=tuple(mean(values) for values in seeds if values and all(map(math.isfinite, values))),
         shifts={number: _shift(variant, place, every) for number, variant in enumerate(variants) if variant},
@@ -224,11 +224,11 @@ def _draws(record: TrialRecord, key: str) -> tuple[float, ...]:
     return tuple(draw[key] for draw in (record.metrics, *record.redraws) if key in draw)
 
 
-def _shift(variant: Variant, place: int, records: Iterable[TrialRecord]) -> Shift | None:
+def _shift(variant: MeasureVariant, place: int, records: Iterable[TrialRecord]) -> PairedShift | None:
     """What the change does to an output, over the trials that have both numbers."""
     first, second = (one.outputs[place].key for one in (variant.first, variant.second))
     found = tuple(_paired(records, first, second))
-    return Shift(found) if found else None
+    return PairedShift(found) if found else None
 
 
 def _paired(records: Iterable[TrialRecord], first: str, second: str) -> Iterator[float]:

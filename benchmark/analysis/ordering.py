@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from benchmark.analysis.improvement import Improvement, holm, improvement
-from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.leaderboard import LeaderboardRow
 from benchmark.analysis.verdicts import MIN_SEEDS, Verdict
 
 LEVEL = 0.05  # chance that a table whose methods are all alike gets any order called
@@ -40,7 +40,7 @@ ORDER_MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class RankedMethod:
     """One row's part in the comparison.
 
     `scores`: one per seed that finished or diverged, more is better, -inf for what diverged or gave no number.
@@ -64,7 +64,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Pair:
+class MethodPair:
     """Two methods of a table; `first` is the one that was published as the better one, if that is known.
 
     `improvement`: of the first over the second; None when either has no seed. `p_value`: that of the rank test,
@@ -81,7 +81,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Chain:
+class PublishedOrder:
     """The whole order as printed, `methods` from the best to the worst, judged or not.
 
     `probability`: that one training of each, drawn from those at hand, is strictly in this order. `chance`: that of
@@ -101,9 +101,9 @@ class TableOrder:
     None unless at least two methods have seeds and printed values, and no two of these values are alike.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MethodPair, ...]
     tau: float | None
-    chain: Chain | None = None
+    chain: PublishedOrder | None = None
 
     @property
     def counts(self) -> dict[OrderVerdict, int]:
@@ -122,7 +122,7 @@ class TableOrder:
         return ", ".join([f"{counts[OrderVerdict.REPRODUCED]} of {total} published ordering{plural} reproduced", *rest])
 
 
-def orderings(rows: Sequence[Row], key: str) -> TableOrder | None:
+def table_orders(rows: Sequence[LeaderboardRow], key: str) -> TableOrder | None:
     """Compare the rows of one table in the metric output `key`; None when fewer than two rows were measured.
 
     Published orders are judged where published values are: verified, of the same protocol, and not at a reduced scale.
@@ -137,7 +137,7 @@ def orderings(rows: Sequence[Row], key: str) -> TableOrder | None:
     return compare(entries, members[0].results[key].output.better == "higher")
 
 
-def compare(entries: Sequence[Entry], higher: bool) -> TableOrder:
+def compare(entries: Sequence[RankedMethod], higher: bool) -> TableOrder:
     """All pairs of some methods, with a verdict on every published order. `higher`: more is better as published."""
     pairs = [_ordered(a, b, higher) for a, b in combinations(entries, 2)]
     gains = [improvement(a.scores, b.scores) if a.scores and b.scores else None for a, b in pairs]
@@ -148,21 +148,21 @@ def compare(entries: Sequence[Entry], higher: bool) -> TableOrder:
     for index, ((a, b), gain) in enumerate(zip(pairs, gains, strict=True)):
         p_value = corrected.get(index)
         verdict = None if p_value is None else _verdict(a, b, gain, p_value)
-        found.append(Pair(a.label, b.label, gain, p_value, verdict, verdict is not None and _touching(a, b)))
+        found.append(MethodPair(a.label, b.label, gain, p_value, verdict, verdict is not None and _touching(a, b)))
     known = [(e.published, e.mean) for e in entries if e.published is not None and math.isfinite(e.mean)]
     return TableOrder(tuple(found), kendall_tau(known), _chain(entries, higher))
 
 
-def _chain(entries: Sequence[Entry], higher: bool) -> Chain | None:
+def _chain(entries: Sequence[RankedMethod], higher: bool) -> PublishedOrder | None:
     placed = [(entry.place, entry) for entry in entries if entry.place is not None and entry.scores]
     if len(placed) < 2 or len({value for value, _ in placed}) < len(placed):
         return None
     best_first = [entry for _, entry in sorted(placed, key=lambda pair: pair[0], reverse=higher)]
-    probability = in_order([entry.scores for entry in reversed(best_first)])
-    return Chain(tuple(entry.label for entry in best_first), probability, 1 / math.factorial(len(placed)))
+    probability = probability_in_order([entry.scores for entry in reversed(best_first)])
+    return PublishedOrder(tuple(entry.label for entry in best_first), probability, 1 / math.factorial(len(placed)))
 
 
-def in_order(groups: Sequence[Sequence[float]]) -> float:
+def probability_in_order(groups: Sequence[Sequence[float]]) -> float:
     """The probability that one number of each group, all of its equally likely, is greater than that of the one before.
 
     Exact: over every value that a group has, the probability that those so far are in order and end below it.
@@ -182,13 +182,13 @@ def kendall_tau(points: Sequence[tuple[float, float]]) -> float | None:
     return sum(x * y for x, y in signs) / math.sqrt(untied) if untied else None
 
 
-def _entry(row: Row, key: str, reduced: bool) -> Entry:
+def _entry(row: LeaderboardRow, key: str, reduced: bool) -> RankedMethod:
     result, reference = row.results[key], row.results[key].reference
     values = list(result.aggregate.values.values()) if result.aggregate else []
     sign = 1.0 if result.output.better == "higher" else -1.0
     scores = [sign * value if math.isfinite(value) else -math.inf for value in values]
     usable = reference is not None and reference.verified and not reference.mismatches and not reduced
-    return Entry(
+    return RankedMethod(
         label=row.label,
         scores=(*scores, *[-math.inf] * row.counts.diverged),
         complete=len(values) + row.counts.diverged == row.counts.total,
@@ -199,23 +199,23 @@ def _entry(row: Row, key: str, reduced: bool) -> Entry:
     )
 
 
-def _published_order(a: Entry, b: Entry) -> bool:
+def _published_order(a: RankedMethod, b: RankedMethod) -> bool:
     return a.published is not None and b.published is not None and a.published != b.published
 
 
-def _touching(a: Entry, b: Entry) -> bool:
+def _touching(a: RankedMethod, b: RankedMethod) -> bool:
     apart = abs((a.published or 0.0) - (b.published or 0.0))
     return apart <= a.published_spread + b.published_spread
 
 
-def _ordered(a: Entry, b: Entry, higher: bool) -> tuple[Entry, Entry]:
+def _ordered(a: RankedMethod, b: RankedMethod, higher: bool) -> tuple[RankedMethod, RankedMethod]:
     """The one with the better published value first, be it one that may be judged against or not."""
     if a.place is None or b.place is None or a.place == b.place:
         return a, b
     return (a, b) if (a.place > b.place) == higher else (b, a)
 
 
-def _verdict(a: Entry, b: Entry, gain: Improvement | None, p_value: float) -> OrderVerdict:
+def _verdict(a: RankedMethod, b: RankedMethod, gain: Improvement | None, p_value: float) -> OrderVerdict:
     enough = min(len(a.scores), len(b.scores)) >= MIN_SEEDS and a.complete and b.complete
     if gain is None or not enough or p_value > LEVEL:
         return OrderVerdict.UNDECIDED

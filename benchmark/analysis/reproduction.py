@@ -8,15 +8,15 @@ from statistics import stdev
 from typing import Any, NamedTuple
 
 from benchmark.analysis.aggregate import around
-from benchmark.core.protocol import outputs
-from benchmark.data.manifest import same_data
-from benchmark.store.diff import Change, changes, surroundings
+from benchmark.core.protocol import metric_outputs
+from benchmark.data.manifest import data_unchanged
+from benchmark.store.diff import Change, diff_values, environment_diff
 from benchmark.store.records import TrialRecord
 
 MIN_VALUES = 3  # a spread over fewer allows almost any difference
 
 
-class Sameness(StrEnum):
+class ReproductionVerdict(StrEnum):
     """The words of `reproduce`."""
 
     SAME = "the same to the bit"
@@ -25,7 +25,7 @@ class Sameness(StrEnum):
     FAILED = "failed"
 
 
-class Noise(NamedTuple):
+class NoiseEstimate(NamedTuple):
     """How far two trainings of one recipe may lie apart by chance, in the metric's unit; from n values of `source`."""
 
     reach: float
@@ -34,13 +34,13 @@ class Noise(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class MetricDifference:
     """One metric of the last measurement; None where a side does not have it, or the noise is not known."""
 
     key: str
     recorded: float | None
     again: float | None
-    noise: Noise | None
+    noise: NoiseEstimate | None
 
     @property
     def difference(self) -> float | None:
@@ -66,8 +66,8 @@ class Reproduction:
 
     recorded: TrialRecord
     again: TrialRecord
-    verdict: Sameness
-    findings: tuple[Finding, ...]
+    verdict: ReproductionVerdict
+    findings: tuple[MetricDifference, ...]
     same: int
     measured: int
     departure: str
@@ -78,13 +78,13 @@ class Reproduction:
     @property
     def reason(self) -> str:
         """Why the verdict is what it is, in a sentence."""
-        if self.verdict is Sameness.SAME:
+        if self.verdict is ReproductionVerdict.SAME:
             return "every measurement, every loss and every redraw"
-        if self.verdict is Sameness.FAILED:
+        if self.verdict is ReproductionVerdict.FAILED:
             return self.again.error
         if self.recorded.status != self.again.status:
             return f"recorded: {_ended(self.recorded)}; again: {_ended(self.again)}"
-        if self.verdict is Sameness.NOISE:
+        if self.verdict is ReproductionVerdict.NOISE:
             sources = dict.fromkeys(f"{f.noise.source} ({f.noise.n})" for f in self.findings if f.noise)
             return (
                 f"every metric is as near as chance brings two trainings, by {' and '.join(sources) or 'no difference'}"
@@ -124,12 +124,12 @@ class Reproduction:
         }
 
 
-def compared(recorded: TrialRecord, again: TrialRecord, store: Iterable[TrialRecord]) -> Reproduction:
+def judge_reproduction(recorded: TrialRecord, again: TrialRecord, store: Iterable[TrialRecord]) -> Reproduction:
     """Set two trainings of one trial side by side; `store` is searched for other seeds of it."""
     others = [record for record in store if is_other_seed(record, recorded)]
     findings = tuple(
-        Finding(key, recorded.metrics.get(key), again.metrics.get(key), noise(key, again, others))
-        for key in outputs(recorded.spec.protocol)
+        MetricDifference(key, recorded.metrics.get(key), again.metrics.get(key), noise(key, again, others))
+        for key in metric_outputs(recorded.spec.protocol)
     )
     ours, theirs = _numbers(recorded), _numbers(again)
     both = ours | theirs
@@ -142,7 +142,7 @@ def compared(recorded: TrialRecord, again: TrialRecord, store: Iterable[TrialRec
         same=len(both) - len(parted),
         measured=len(both),
         departure=_told(parted[0], ours, theirs) if parted else "",
-        changes=tuple(changes(surroundings(recorded), surroundings(again))),
+        changes=tuple(diff_values(environment_diff(recorded), environment_diff(again))),
         doubts=tuple(_doubts(recorded, again)),
         seeds=len(others),
     )
@@ -154,12 +154,12 @@ def is_other_seed(record: TrialRecord, of: TrialRecord) -> bool:
         record.status == "finished"
         and record.spec.seed != of.spec.seed
         and record.spec.cell_id == of.spec.cell_id
-        and same_data(record.data, of.data)
+        and data_unchanged(record.data, of.data)
         and record.instruments == of.instruments
     )
 
 
-def noise(key: str, again: TrialRecord, others: Iterable[TrialRecord]) -> Noise | None:
+def noise(key: str, again: TrialRecord, others: Iterable[TrialRecord]) -> NoiseEstimate | None:
     """How far chance may bring two trainings apart in one metric; None when neither seeds nor redraws tell.
 
     Two independent trainings differ by a normal variable of variance 2 sigma^2. With s, the sample standard deviation
@@ -171,7 +171,7 @@ def noise(key: str, again: TrialRecord, others: Iterable[TrialRecord]) -> Noise 
     drawn = [draw[key] for draw in again.redraws if key in draw]
     for values, source in ((trained, "other seeds"), (drawn, "redraws of the samples")):
         if len(values) >= MIN_VALUES:
-            return Noise(_reach(values), source, len(values))
+            return NoiseEstimate(_reach(values), source, len(values))
     return None
 
 
@@ -192,18 +192,20 @@ def _told(where: str, ours: dict[str, dict[str, float]], theirs: dict[str, dict[
     """Where the trainings part first, with the numbers that differ there."""
     if where not in ours or where not in theirs:
         return f"{where}: only {'the new' if where in theirs else 'the recorded'} training got there"
-    return f"{where}: {', '.join(map(str, changes(ours[where], theirs[where])))}"
+    return f"{where}: {', '.join(map(str, diff_values(ours[where], theirs[where])))}"
 
 
-def _verdict(recorded: TrialRecord, again: TrialRecord, findings: tuple[Finding, ...], parted: bool) -> Sameness:
+def _verdict(
+    recorded: TrialRecord, again: TrialRecord, findings: tuple[MetricDifference, ...], parted: bool
+) -> ReproductionVerdict:
     if again.status == "failed":
-        return Sameness.FAILED
+        return ReproductionVerdict.FAILED
     if recorded.status != again.status:
-        return Sameness.DIFFERENT
+        return ReproductionVerdict.DIFFERENT
     if not parted:
-        return Sameness.SAME
+        return ReproductionVerdict.SAME
     near = again.status == "finished" and all(finding.within for finding in findings)
-    return Sameness.NOISE if near else Sameness.DIFFERENT
+    return ReproductionVerdict.NOISE if near else ReproductionVerdict.DIFFERENT
 
 
 def _ended(record: TrialRecord) -> str:

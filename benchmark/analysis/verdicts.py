@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from benchmark.analysis.equivalence import FIXED, Difference, Uncertainty
-from benchmark.config.published import Published
+from benchmark.analysis.equivalence import FIXED, Difference, PublishedUncertainty
+from benchmark.config.published import PublishedReference
 from benchmark.core import registry
 from benchmark.core.protocol import measure_of
 from benchmark.core.spec import TrialSpec
@@ -91,7 +91,7 @@ class Reference:
     verified: bool
     mismatches: tuple[str, ...] = ()
     tolerance: float | None = None
-    uncertainty: Uncertainty = FIXED
+    uncertainty: PublishedUncertainty = FIXED
 
     @property
     def margin(self) -> float | None:
@@ -169,7 +169,7 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
     return tuple(found)
 
 
-def protocol_mismatches(published: Published, spec: TrialSpec, key: str) -> tuple[str, ...]:
+def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Where the protocol of a published value cannot be taken for that of the trial's number `key`, in words."""
     measured = measure_of(spec.protocol, key).stated
     split, dataset = measured["reference_split"], registry.datasets[spec.dataset]

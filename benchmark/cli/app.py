@@ -28,16 +28,16 @@ from benchmark.cli.options import (
     StorageOption,
     SuiteArgument,
     WorkspaceOption,
-    complain,
     console,
+    print_error,
     print_json,
-    progress,
+    print_status,
     report_folder,
-    tell,
+    status,
 )
-from benchmark.config.suite import Suite, load_suite, restricted
-from benchmark.core.errors import Lost, Unwritten, UserError
-from benchmark.core.memory import set_aside, uncollected
+from benchmark.config.suite import Suite, load_suite, select_cells
+from benchmark.core.errors import ClusterLost, ResultsNotStored, UserError
+from benchmark.core.memory import gc_disabled, gc_frozen
 from benchmark.store.workspace import Workspace, absolute, require_writable
 
 app = typer.Typer(
@@ -65,26 +65,28 @@ def run(
     storage: StorageOption = None,
 ) -> None:
     """Train what is missing of a suite, then render its leaderboard."""
-    from benchmark.execution.signals import terminated_as_interrupted
+    from benchmark.execution.signals import sigterm_as_interrupt
 
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     try:
-        with terminated_as_interrupted():
+        with sigterm_as_interrupt():
             session = _placed(session, address, storage)
             plan = session.plan()
             _print_plan(plan)
             records, page = session.run_and_render(runner, plan)
     except KeyboardInterrupt:
-        complain("stopped; results and checkpoints are kept, and the same command continues with what is missing")
+        print_error("stopped; results and checkpoints are kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
-    except Lost as error:
-        complain(f"{error}; results and checkpoints are kept, and the same command continues with what is missing")
+    except ClusterLost as error:
+        print_error(f"{error}; results and checkpoints are kept, and the same command continues with what is missing")
         raise typer.Exit(1) from None
     _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     failed = [record for record in records.values() if record.status == "failed"]
     if failed:
-        complain(f"{len(failed)} of {len(session.suite.specs)} trials failed; see the report. `run` tries them again.")
+        print_error(
+            f"{len(failed)} of {len(session.suite.specs)} trials failed; see the report. `run` tries them again."
+        )
         raise typer.Exit(1)
 
 
@@ -139,7 +141,7 @@ def report(
         raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
     session = _session(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = session.shown_records()
-    with set_aside():  # records are many, and stay
+    with gc_frozen():  # records are many, and stay
         page = session.render(records)
         _print_results(session.suite, records)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
@@ -197,27 +199,29 @@ def reproduce(
 
     Exit code 0: the same to the bit, or within noise. 1: different, or it failed.
     """
-    from benchmark.analysis.reproduction import Sameness, compared
+    from benchmark.analysis.reproduction import ReproductionVerdict, judge_reproduction
     from benchmark.cli.reproduce import page
     from benchmark.execution import rerun
-    from benchmark.store.record_store import Store
+    from benchmark.store.record_store import RecordStore
 
     place = Workspace.at(workspace)
-    store = Store(place.results)
+    store = RecordStore(place.results)
     recorded = rerun.find(store, trial_id)
     shown = Console(stderr=True) if as_json else console
     try:
-        again = rerun.train_again(recorded, place, absolute(data_dir, "--data-dir"), shown)
+        again = rerun.retrain(recorded, place, absolute(data_dir, "--data-dir"), shown)
     except KeyboardInterrupt:
-        complain("stopped; the same command goes on from the last checkpoint, if there is one yet")
+        print_error("stopped; the same command goes on from the last checkpoint, if there is one yet")
         raise typer.Exit(130) from None
-    made = compared(recorded, again, rerun.other_records(store))
+    made = judge_reproduction(recorded, again, rerun.same_recipe_records(store))
     if as_json:
         print_json(made.as_json())
     else:
         console.print(*page(made), sep="\n", soft_wrap=True)
-        console.print(f"record: {Store(place.reproductions).path(again.trial_id)}", highlight=False, soft_wrap=True)
-    if made.verdict not in (Sameness.SAME, Sameness.NOISE):
+        console.print(
+            f"record: {RecordStore(place.reproductions).path(again.trial_id)}", highlight=False, soft_wrap=True
+        )
+    if made.verdict not in (ReproductionVerdict.SAME, ReproductionVerdict.NOISE):
         raise typer.Exit(1)
 
 
@@ -245,9 +249,9 @@ def doctor(
         return
     if samples is not None:
         raise UserError("--samples: is of --metrics only")
-    from benchmark.diagnostics.doctor import examine
+    from benchmark.diagnostics.doctor import run_doctor
 
-    found = examine(place, data, SUITES)
+    found = run_doctor(place, data, SUITES)
     if as_json:
         print_json(found.as_json())
         return
@@ -268,7 +272,7 @@ def version(
         raise typer.Exit
 
 
-@uncollected()
+@gc_disabled()
 def _session(
     path: Path,
     workspace: Path,
@@ -278,34 +282,34 @@ def _session(
     seeds: int | None,
     only: list[str] | None,
 ) -> Any:
-    suite = restricted(load_suite(path, scale, seeds), only or ())
-    from benchmark.execution.suite_run import Session
+    suite = select_cells(load_suite(path, scale, seeds), only or ())
+    from benchmark.execution.suite_run import SuiteRun
 
     folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
-    return Session(suite, Workspace.at(workspace), data, folder, console)
+    return SuiteRun(suite, Workspace.at(workspace), data, folder, console)
 
 
 def _placed(session: Any, address: str | None, storage: str | None) -> Any:
     """The session in a cluster, or with a storage whose records it has taken over."""
-    from benchmark.execution.remote_storage import Storage
+    from benchmark.execution.remote_storage import RemoteFiles
 
-    placed = replace(session, address=address, storage=Storage.at(storage) if storage else None)
+    placed = replace(session, address=address, storage=RemoteFiles.at(storage) if storage else None)
     placed.pull()
     return placed
 
 
 def _check_metrics(workspace: Workspace, data_dir: Path, samples: int | None, as_json: bool) -> None:
-    from benchmark.diagnostics.metrics import check_metrics, conclusion
+    from benchmark.diagnostics.metrics import check_metrics, summary
 
-    with progress() as told:
+    with status() as told:
         verdict = check_metrics(workspace, data_dir, samples, told)
     if as_json:
         print_json(verdict.as_json())
     else:
         console.print(verdict.table())
-    said = conclusion(verdict)
+    said = summary(verdict)
     if verdict.failed:
-        complain(said)
+        print_error(said)
         raise typer.Exit(1)
     if not as_json:
         console.print(said, highlight=False)
@@ -317,9 +321,9 @@ def _calibrate(plan: Any, workspace: Workspace, data_dir: Path) -> None:
 
     require_writable(workspace.root, "--workspace")
     try:
-        calibrate(plan, absolute(data_dir, "--data-dir"), tell)
+        calibrate(plan, absolute(data_dir, "--data-dir"), print_status)
     except KeyboardInterrupt:
-        complain("stopped; what was timed is kept, and the same command continues with what is missing")
+        print_error("stopped; what was timed is kept, and the same command continues with what is missing")
         raise typer.Exit(130) from None
 
 
@@ -343,14 +347,14 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        complain(f"error: {error}")
+        print_error(f"error: {error}")
         sys.exit(2)
-    except Unwritten as error:
-        complain(f"error: {error}")
+    except ResultsNotStored as error:
+        print_error(f"error: {error}")
         sys.exit(1)
     except PermissionError as error:
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
+        print_error(f"error: {where}{error.strerror or error}; make it accessible, or choose another place")
         sys.exit(2)
     except BrokenPipeError:  # `benchmark methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -358,5 +362,5 @@ def main() -> None:
     except OSError as error:  # a name too long, a loop of links, a full disk
         where = f"{error.filename}: " if error.filename else ""
         advice = "; make room there, or choose another place, and run it again" if error.errno in REFUSED else ""
-        complain(f"error: {where}{error.strerror or error}{advice}")
+        print_error(f"error: {where}{error.strerror or error}{advice}")
         sys.exit(2)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.analysis.compare import Comparison, Side, compare
+from benchmark.analysis.compare import Comparison, ComparisonSide, compare_runs
 from benchmark.cli.options import console, print_json
-from benchmark.config.suite import Suite, load_suite, restricted
+from benchmark.config.suite import Suite, load_suite, select_cells
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_atomically
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace, require_writable
 
 USAGE = (
@@ -35,23 +35,23 @@ def comparison(
     if all(folders):
         if suite is None:
             raise UserError(f"--compare {operands[0]} {operands[1]}: of which suite? {USAGE}")
-        loaded = restricted(load_suite(suite, scale, seeds), only)
-        made = compare(*(_side(loaded, operand, str(operand)) for operand in operands))
+        loaded = select_cells(load_suite(suite, scale, seeds), only)
+        made = compare_runs(*(_side(loaded, operand, str(operand)) for operand in operands))
     else:
         if suite is not None:
             raise UserError(f"{suite}: is one suite too many beside --compare with two; {USAGE}")
-        pair = (restricted(load_suite(operand, scale, seeds), only) for operand in operands)
-        made = compare(*(_side(loaded, workspace, str(loaded.path)) for loaded in pair))
+        pair = (select_cells(load_suite(operand, scale, seeds), only) for operand in operands)
+        made = compare_runs(*(_side(loaded, workspace, str(loaded.path)) for loaded in pair))
     if not made.pairs:
         raise UserError(f"--compare {operands[0]} {operands[1]}: no cell of one is in the other, by name or by method")
     return made
 
 
-def _side(suite: Suite, folder: Path, name: str) -> Side:
-    store = Store(Workspace.at(folder).results)
+def _side(suite: Suite, folder: Path, name: str) -> ComparisonSide:
+    store = RecordStore(Workspace.at(folder).results)
     if not store.folder.is_dir():
         raise UserError(f"{folder}: no workspace, there is no results/ in it; name the folder that --workspace named")
-    return Side(name, suite, store.find(suite.specs))
+    return ComparisonSide(name, suite, store.find(suite.specs))
 
 
 def show(made: Comparison, folder: Path, as_json: bool) -> None:

@@ -15,12 +15,12 @@ from benchmark.cli.options import (
     DataOption,
     JsonOption,
     WorkspaceOption,
-    complain,
     console,
+    print_error,
     print_json,
-    progress,
+    status,
 )
-from benchmark.core.errors import UserError, hint
+from benchmark.core.errors import UserError, did_you_mean
 from benchmark.store.workspace import Workspace, absolute, as_options, require_writable
 
 if TYPE_CHECKING:  # importing it for real would load numpy
@@ -95,7 +95,7 @@ def fetch(
         return
     dataset = _dataset(name)
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
+    with _stoppable("what came so far is kept, and the same command goes on from there"), status() as told:
         folder = download_all(dataset, data, told)
     _say(f"{name}: raw files in {folder}" if folder else f"{name}: nothing to download")
     _say(f"{name}: prepared in {_prepare(dataset, data, place)}")
@@ -122,7 +122,7 @@ def import_(
     require_writable(data, "--data-dir")
 
     def verify() -> None:
-        with progress() as told:
+        with status() as told:
             if dataset.is_prepared(place.data):  # then preparing would not look at them
                 read_all(dataset, data, told)
             else:
@@ -143,7 +143,7 @@ def verify(
     from benchmark.data.raw.verify import verify as look
 
     dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
-    with progress() as told:
+    with status() as told:
         verdict = look(dataset, data, place.data, told)
     for line in verdict.whole:
         _say(f"ok: {line}")
@@ -152,19 +152,19 @@ def verify(
 
 
 def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
-    from benchmark.data.raw.fetch import ways
-    from benchmark.planning.prerequisites import preparing
+    from benchmark.data.raw.fetch import acquisition_hint
+    from benchmark.planning.prerequisites import prepare_command
 
-    again = preparing(dataset, workspace, data_dir)
+    again = prepare_command(dataset, workspace, data_dir)
     return [
         f"Arrays: delete {dataset.folder(workspace.data)} and type\n  {again}",
-        f"Raw files: replace those named above.{ways(dataset, as_options(workspace, data_dir))}",
+        f"Raw files: replace those named above.{acquisition_hint(dataset, as_options(workspace, data_dir))}",
     ]
 
 
 def _fetch_weights(weights: "Weights", data: Path) -> None:
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), progress() as told:
+    with _stoppable("what came so far is kept, and the same command goes on from there"), status() as told:
         path = weights.fetch(data, told)
     _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
 
@@ -188,13 +188,13 @@ def _dataset(name: str) -> Any:
     if name in _weights():
         raise UserError(f"'{name}' are weights and no dataset: they are fetched or imported, and nothing else")
     if name not in registry.datasets:
-        raise UserError(f"unknown dataset '{name}'; {hint(name, [*registry.datasets, *_weights()])}")
+        raise UserError(f"unknown dataset '{name}'; {did_you_mean(name, [*registry.datasets, *_weights()])}")
     return registry.datasets[name]
 
 
 def _prepare(dataset: Any, data_dir: Path, workspace: Workspace) -> Path:
     require_writable(workspace.root, "--workspace")
-    with _stoppable("nothing was prepared"), progress() as told:
+    with _stoppable("nothing was prepared"), status() as told:
         path: Path = dataset.prepare(data_dir, workspace.data, told)
     from benchmark.data.prepared import open_prepared
 
@@ -224,7 +224,7 @@ def _stoppable(consequence: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        complain(f"stopped; {consequence}")
+        print_error(f"stopped; {consequence}")
         raise typer.Exit(130) from None
 
 

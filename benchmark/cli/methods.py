@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.config.recipes import Recipe, Use
+from benchmark.config.recipes import Recipe, RecipeUse
 from benchmark.core import registry
 
 BASIS = {
@@ -76,7 +76,7 @@ def _header(name: str) -> Table:
     return table
 
 
-def _use(use: Use) -> str:
+def _use(use: RecipeUse) -> str:
     return f"  suite {use.suite}, table {use.table}, row {use.row}, scale {use.scale}"
 
 

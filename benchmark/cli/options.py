@@ -81,18 +81,18 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
-def tell(text: str) -> None:
+def print_status(text: str) -> None:
     """For people, to standard error: how something is going on."""
     Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """For people, in red, to standard error."""
     Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True, style="red")
 
 
 @contextmanager
-def progress() -> Iterator[Told]:
+def status() -> Iterator[Told]:
     """A bar for each thing that is under way."""
     bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from benchmark.config.published import (
     Paper,
-    Published,
     PublishedProtocol,
+    PublishedReference,
     PublishedTable,
     PublishedValue,
     load_named,
     load_paper,
-    published_rows,
+    reference_rows,
     with_ids,
 )
 from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, published_value
@@ -38,7 +38,7 @@ def entry(paper: Paper) -> dict[str, Any]:
 
 def values_of(paper: Paper, table: str) -> list[PublishedValue]:
     """The values of a table, row by row."""
-    return [value for published in published_rows(paper, table) for value in published.all_values]
+    return [value for published in reference_rows(paper, table) for value in published.all_values]
 
 
 def listed(papers: dict[str, Paper]) -> Iterator[RenderableType]:
@@ -62,7 +62,7 @@ def page(folder: Path, name: str) -> Iterator[RenderableType]:
     for key, table in paper.tables.items():
         yield Text(f"\n{name}/{key}: {table.title}", style="bold")
         yield _facts(table)
-        yield _grid(table, list(published_rows(paper, key)))
+        yield _grid(table, list(reference_rows(paper, key)))
     if any(value.status == "unverified" for key in paper.tables for value in values_of(paper, key)):
         yield Text(f"\n{DAGGER}")
 
@@ -97,7 +97,7 @@ def _facts(table: PublishedTable) -> Table:
     return grid
 
 
-def _grid(table: PublishedTable, members: list[Published]) -> Table:
+def _grid(table: PublishedTable, members: list[PublishedReference]) -> Table:
     metrics = list(dict.fromkeys(metric for published in members for metric in published.values))
     grid = Table("  row", *metrics, "stated for this row", box=None, pad_edge=False)
     for published in members:
@@ -106,7 +106,7 @@ def _grid(table: PublishedTable, members: list[Published]) -> Table:
     return grid
 
 
-def _own(table: PublishedTable, published: Published) -> str:
+def _own(table: PublishedTable, published: PublishedReference) -> str:
     """What the row states otherwise than its table, and its note."""
     row = table.rows[published.row]
     own = [f"{key} {getattr(row, key)}" for key in OWN if key in row.model_fields_set and getattr(row, key)]

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.execution.live_view import duration
+from benchmark.execution.live_view import format_duration
 from benchmark.planning.estimate import CellEstimate, Estimate
 from benchmark.planning.plan import Plan
 from benchmark.report import text
@@ -44,7 +44,9 @@ def _table(plan: Plan, found: Estimate) -> Table:
     for cell in found.cells:
         title = cell.cell.table
         table.add_row(
-            Text(text.plain(title) if title != before else ""), Text(text.plain(cell.cell.row)), *_numbers(cell)
+            Text(text.single_line(title) if title != before else ""),
+            Text(text.single_line(cell.cell.row)),
+            *_numbers(cell),
         )
         before = title
     return table
@@ -56,8 +58,8 @@ def _numbers(cell: CellEstimate) -> tuple[str, ...]:
     return (
         str(cell.done),
         str(cell.todo),
-        UNKNOWN if each.seconds is None else duration(each.seconds) + more,
-        UNKNOWN if cell.seconds is None else duration(cell.seconds) + more if cell.todo else "–",
+        UNKNOWN if each.seconds is None else format_duration(each.seconds) + more,
+        UNKNOWN if cell.seconds is None else format_duration(cell.seconds) + more if cell.todo else "–",
         memory(each.peak_memory_mib),
     )
 
@@ -70,12 +72,12 @@ def _add_table(table: Table, title: str, cells: list[CellEstimate]) -> None:
     peaks = [cell.each.peak_memory_mib for cell in cells if cell.each.peak_memory_mib is not None]
     more = "+" if len(known) < len(cells) or any(cell.each.problem for cell in cells if cell.todo) else ""
     table.add_row(
-        Text(text.plain(title)),
+        Text(text.single_line(title)),
         f"{len(cells)} cells",
         str(sum(cell.done for cell in cells)),
         str(sum(cell.todo for cell in cells)),
         "",
-        duration(sum(known)) + more if known else UNKNOWN,
+        format_duration(sum(known)) + more if known else UNKNOWN,
         memory(max(peaks, default=None)),
     )
 
@@ -90,13 +92,13 @@ def _totals(found: Estimate) -> Iterator[str]:
         yield f"estimated time: not known yet ({side})"
     else:
         least = "at least " if found.problems else ""
-        yield f"estimated time: {least}{duration(wall)}, {side}; {duration(device)} one after the other"
+        yield f"estimated time: {least}{format_duration(wall)}, {side}; {format_duration(device)} one after the other"
     if found.source:
         yield f"estimated {SOURCES[found.source]}"
     for problem, count in found.problems.items():
         yield f"  {count} trials: {problem}"
     if found.untimed or found.unlooked:
-        yield f"  to time them: add --calibrate (about {duration(calibration_seconds(found))})"
+        yield f"  to time them: add --calibrate (about {format_duration(calibration_seconds(found))})"
     if found.together_mib is not None:
         room = f"{memory(found.together_mib)} side by side, of {memory(found.machine.memory_mib)} here"
         yield f"peak memory: {memory(found.peak_memory_mib)} of the largest trial, {room}"
@@ -119,4 +121,4 @@ def _machine(found: Estimate) -> str:
 
 def memory(mib: float | None) -> str:
     """`730 MiB`, `1.4 GiB`, or that it is not known."""
-    return UNKNOWN if mib is None else text.memory(mib)
+    return UNKNOWN if mib is None else text.format_memory(mib)

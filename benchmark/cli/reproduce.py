@@ -7,9 +7,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.analysis.reproduction import Finding, Reproduction, Sameness
+from benchmark.analysis.reproduction import MetricDifference, Reproduction, ReproductionVerdict
 
-STYLES = {Sameness.SAME: "green", Sameness.NOISE: "green", Sameness.DIFFERENT: "yellow", Sameness.FAILED: "red"}
+STYLES = {
+    ReproductionVerdict.SAME: "green",
+    ReproductionVerdict.NOISE: "green",
+    ReproductionVerdict.DIFFERENT: "yellow",
+    ReproductionVerdict.FAILED: "red",
+}
 
 
 def page(made: Reproduction) -> Iterator[RenderableType]:
@@ -33,7 +38,7 @@ def _metrics(made: Reproduction) -> Table:
     return _table(title, ("metric", "recorded", "again", "difference", "chance explains up to"), rows)
 
 
-def _noise(finding: Finding) -> str:
+def _noise(finding: MetricDifference) -> str:
     if finding.noise is None:
         return "not known"
     return f"{finding.noise.reach:.6g} ({finding.noise.n} {finding.noise.source})"

@@ -14,11 +14,11 @@ from benchmark.cli.options import (
     SeedsOption,
     SuiteArgument,
     WorkspaceOption,
-    complain,
     console,
+    print_error,
     report_folder,
 )
-from benchmark.config.suite import Suite, load_suite, restricted
+from benchmark.config.suite import Suite, load_suite, select_cells
 from benchmark.store.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -42,18 +42,18 @@ def sync(
 
     `run` does it by itself; this is for after a time when MLflow was away. Exit code 1: MLflow could not be reached.
     """
-    loaded = restricted(load_suite(suite, scale, seeds), only or ())
-    from benchmark.store.record_store import Store
-    from benchmark.tracking.mirror import Mirror
+    loaded = select_cells(load_suite(suite, scale, seeds), only or ())
+    from benchmark.store.record_store import RecordStore
+    from benchmark.tracking.mirror import MLflowMirror
     from benchmark.tracking.writer import REPORT
 
     place = Workspace.at(workspace)
-    records = Store(place.results).without_pictures(loaded.specs)
+    records = RecordStore(place.results).without_pictures(loaded.specs)
     if not records:
         _say(f"nothing to mirror: no trial of {loaded.path} has a record in {place.results}")
         return
     folder = report_folder(report_dir, loaded)
-    mirror = Mirror(loaded, place)
+    mirror = MLflowMirror(loaded, place)
     mirror.sync(records.values())
     rendered = _is_of(folder, loaded)
     if rendered:
@@ -61,12 +61,14 @@ def sync(
     try:
         mirror.close(timeout=None)
     except KeyboardInterrupt:
-        complain("stopped; the same command goes on with what is missing")
+        print_error("stopped; the same command goes on with what is missing")
         raise typer.Exit(130) from None
     new = [name for name in mirror.written if name != REPORT]
     told = "not rendered yet" if not rendered else "written" if REPORT in mirror.written else "there already"
     if mirror.problem:
-        complain(f"MLflow: {len(new)} of {len(records)} trials written; {mirror.problem}; run the same command again")
+        print_error(
+            f"MLflow: {len(new)} of {len(records)} trials written; {mirror.problem}; run the same command again"
+        )
         raise typer.Exit(1)
     _say(f"MLflow at {mirror.place}: {len(new)} of {len(records)} trials written, the others were there; report {told}")
     _say(mirror.how_to_look)

@@ -9,28 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.config.schema import Patch
-from benchmark.config.yaml_source import KeyPath, dotted, line_of, place
-from benchmark.core.errors import UserError, hint
+from benchmark.config.schema import Overrides
+from benchmark.config.yaml_source import KeyPath, dotted_key, line_number, location
+from benchmark.core.errors import UserError, did_you_mean
 
 SOURCES = "sources"
 
 
 @dataclass(frozen=True)
-class Source:
+class YamlFile:
     """A file, with the line of each of its keys."""
 
     path: Path
-    data: Patch
+    data: Overrides
     lines: dict[KeyPath, int]
 
     def at(self, path: KeyPath) -> str:
         """`file:line: key` of a key path."""
-        return place(self.path, path, self.lines)
+        return location(self.path, path, self.lines)
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where a value was written: `file:line`, and the same with its key; and what it is said to be from, or ""."""
 
     line: str
@@ -42,27 +42,27 @@ class Origin:
 class _Written:
     """A patch as it stands at `at` in a file."""
 
-    patch: Patch
-    file: Source
+    patch: Overrides
+    file: YamlFile
     at: KeyPath
     told: dict[KeyPath, str]
 
-    def origin(self, path: KeyPath) -> Origin:
+    def origin(self, path: KeyPath) -> Provenance:
         """Of the value at a path of the patch; the longest key path under `sources` that leads to it counts."""
         there = (*self.at, *path)
         nearest = max((told for told in self.told if path[: len(told)] == told), key=len, default=None)
         source = "" if nearest is None else self.told[nearest]
-        return Origin(line_of(self.file.path, there, self.file.lines), self.file.at(there), source)
+        return Provenance(line_number(self.file.path, there, self.file.lines), self.file.at(there), source)
 
 
 @dataclass
-class Layers:
+class ConfigLayers:
     """Patches merged into one, remembering the origin of each leaf."""
 
-    values: Patch = field(default_factory=dict)
-    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    values: Overrides = field(default_factory=dict)
+    origins: dict[KeyPath, Provenance] = field(default_factory=dict)
 
-    def overlay(self, patch: Patch, source: Source, at: KeyPath) -> None:
+    def overlay(self, patch: Overrides, source: YamlFile, at: KeyPath) -> None:
         """Lay a patch, written at `at` in `source`, over what is there; mappings merge, all else is replaced.
 
         Raises UserError when it names sources of what it does not set.
@@ -71,7 +71,7 @@ class Layers:
         told = _told(patch.get(SOURCES, {}), values, source, (*at, SOURCES))
         self._merge(self.values, values, _Written(values, source, at, told), ())
 
-    def _merge(self, target: Patch, patch: Patch, written: _Written, here: KeyPath) -> None:
+    def _merge(self, target: Overrides, patch: Overrides, written: _Written, here: KeyPath) -> None:
         for key, value in patch.items():
             path = (*here, key)
             self.origins[path] = written.origin(path)
@@ -95,9 +95,9 @@ class Layers:
         return otherwise
 
 
-def _told(told: Any, values: Patch, file: Source, at: KeyPath) -> dict[KeyPath, str]:
+def _told(told: Any, values: Overrides, file: YamlFile, at: KeyPath) -> dict[KeyPath, str]:
     """What a patch says that its values are from, by key path. Raises UserError with every problem."""
-    known = {dotted(path): path for path in _paths(values, ())}
+    known = {dotted_key(path): path for path in _paths(values, ())}
     by_key = told if isinstance(told, dict) else {"": told}
     problems = []
     for key, text in by_key.items():
@@ -105,13 +105,13 @@ def _told(told: Any, values: Patch, file: Source, at: KeyPath) -> dict[KeyPath, 
         if not isinstance(text, str) or not text.strip():
             problems.append(f"{where}: is {text!r} but must be a text that says where the value is from")
         elif key and key not in known:
-            problems.append(f"{where}: '{key}' is not set beside it; {hint(key, known)}")
+            problems.append(f"{where}: '{key}' is not set beside it; {did_you_mean(key, known)}")
     if problems:
         raise UserError("\n".join(problems))
     return {known[key] if key else (): text for key, text in by_key.items()}
 
 
-def _paths(values: Patch, here: KeyPath) -> Iterator[KeyPath]:
+def _paths(values: Overrides, here: KeyPath) -> Iterator[KeyPath]:
     for key, value in values.items():
         yield (*here, key)
         if isinstance(value, dict):

@@ -6,8 +6,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from benchmark.config.yaml_source import KeyPath, place
-from benchmark.core.errors import hint
+from benchmark.config.yaml_source import KeyPath, location
+from benchmark.core.errors import did_you_mean
 
 WORDS = {
     "missing": "is required",
@@ -22,14 +22,18 @@ WORDS = {
 }
 
 
-def complaint(error: Any, model: type[BaseModel]) -> str:
+def error_message(error: Any, model: type[BaseModel]) -> str:
     """What is wrong, in words, for one entry of `ValidationError.errors()`."""
     kind, value = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        return f"unknown key '{error['loc'][-1]}'; {hint(error['loc'][-1], fields_at(model, error['loc'][:-1]))}"
+        return (
+            f"unknown key '{error['loc'][-1]}'; {did_you_mean(error['loc'][-1], fields_at(model, error['loc'][:-1]))}"
+        )
     if kind == "literal_error":
         choices = [str(choice) for choice in literals_at(model, error["loc"])]
-        return f"is {_shown(value)}; {hint(value, choices)}" if choices else f"is {_shown(value)}; {error['msg']}"
+        return (
+            f"is {_shown(value)}; {did_you_mean(value, choices)}" if choices else f"is {_shown(value)}; {error['msg']}"
+        )
     if kind == "missing":
         return WORDS[kind]
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
@@ -39,10 +43,10 @@ def complaint(error: Any, model: type[BaseModel]) -> str:
     return f"is {_shown(value)} but {WORDS.get(kind, error['msg'][0].lower() + error['msg'][1:])}"
 
 
-def explain(error: ValidationError, model: type[BaseModel], file: Path, lines: dict[KeyPath, int]) -> str:
+def format_errors(error: ValidationError, model: type[BaseModel], file: Path, lines: dict[KeyPath, int]) -> str:
     """All that is wrong in a file, a line each."""
     return "\n".join(
-        f"{place(file, _plain(entry['loc']), lines)}: {complaint(entry, model)}" for entry in error.errors()
+        f"{location(file, _plain(entry['loc']), lines)}: {error_message(entry, model)}" for entry in error.errors()
     )
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from benchmark.config.messages import explain
-from benchmark.config.yaml_source import KeyPath, place, read_yaml
-from benchmark.core.errors import UserError, hint
-from benchmark.core.spec import Frozen
+from benchmark.config.messages import format_errors
+from benchmark.config.yaml_source import KeyPath, location, read_yaml
+from benchmark.core.errors import UserError, did_you_mean
+from benchmark.core.spec import FrozenModel
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -32,7 +32,7 @@ def _pair(value: Any) -> Any:
 Measured = Annotated[tuple[Number, Annotated[Number, Field(ge=0)] | None], BeforeValidator(_pair)]
 
 
-class PublishedProtocol(Frozen):
+class PublishedProtocol(FrozenModel):
     """How the authors measured; None means that the source does not say.
 
     `images`: what is cut out of the source's pictures and how large it is made. `aggregation`: how the values of
@@ -62,7 +62,7 @@ class PublishedProtocol(Frozen):
         return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
 
-class PublishedRow(Frozen):
+class PublishedRow(FrozenModel):
     """One method of a published table: its values, and what is stated for it instead of for the whole table.
 
     A value is a number, or a list of value and spread. Only keys that are set replace those of the table;
@@ -80,7 +80,7 @@ class PublishedRow(Frozen):
     discrepancies: Discrepancies = ()
 
 
-class PublishedTable(Frozen):
+class PublishedTable(FrozenModel):
     """A table of a paper, and what is stated for all its rows that do not state it themselves.
 
     `status`: `verified` was read in the `source`, `unverified` is remembered: shown, marked, and never
@@ -100,7 +100,7 @@ class PublishedTable(Frozen):
     rows: Annotated[dict[str, PublishedRow], Field(min_length=1)]
 
 
-class Paper(Frozen):
+class Paper(FrozenModel):
     """A publication with tables of published values. A `reproduction` reports others' methods, trained again."""
 
     title: str
@@ -113,7 +113,7 @@ class Paper(Frozen):
     tables: dict[str, PublishedTable]
 
 
-class PublishedValue(Frozen):
+class PublishedValue(FrozenModel):
     """One published number with all that was stated for it, by its row or else by its table."""
 
     table: str
@@ -131,7 +131,7 @@ class PublishedValue(Frozen):
     discrepancies: tuple[str, ...]
 
 
-class Published(Frozen):
+class PublishedReference(FrozenModel):
     """One row of a published table, with all that is needed to judge a measurement against it."""
 
     paper: str
@@ -204,17 +204,17 @@ def load_paper(path: Path) -> Paper:
     try:
         paper = Paper.model_validate(data)
     except ValidationError as error:
-        raise UserError(explain(error, Paper, path, lines)) from None
-    problems = [f"{place(path, at, lines)}: {problem}" for at, problem in _silences(paper)]
+        raise UserError(format_errors(error, Paper, path, lines)) from None
+    problems = [f"{location(path, at, lines)}: {problem}" for at, problem in _silences(paper)]
     if problems:
         raise UserError("\n".join(problems))
     return paper
 
 
-def published_rows(paper: Paper, table: str) -> Iterator[Published]:
+def reference_rows(paper: Paper, table: str) -> Iterator[PublishedReference]:
     """The rows of one of the paper's tables."""
     for row in paper.tables[table].rows:
-        yield Published(paper=named(paper), table=paper.tables[table], row=row)
+        yield PublishedReference(paper=named(paper), table=paper.tables[table], row=row)
 
 
 def named(paper: Paper) -> str:
@@ -223,7 +223,7 @@ def named(paper: Paper) -> str:
 
 
 @dataclass
-class Library:
+class PublishedTables:
     """The papers in a folder, each read once."""
 
     folder: Path
@@ -237,7 +237,7 @@ class Library:
         paper = self.papers[paper_name]
         if table_name not in paper.tables:
             path = self.folder / paper_name
-            raise UserError(f"{path}.yaml has no table '{table_name}'; {hint(table_name, paper.tables)}")
+            raise UserError(f"{path}.yaml has no table '{table_name}'; {did_you_mean(table_name, paper.tables)}")
         return named(paper), paper.tables[table_name]
 
 
@@ -245,7 +245,7 @@ def load_named(folder: Path, name: str) -> Paper:
     """The paper in `folder/name.yaml`. Raises UserError with the nearest name when there is none."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:
-        raise UserError(f"unknown paper '{name}'; {hint(name, known)}")
+        raise UserError(f"unknown paper '{name}'; {did_you_mean(name, known)}")
     return load_paper(folder / f"{name}.yaml")
 
 
@@ -254,7 +254,7 @@ def _silences(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
     if not paper.tables and not paper.note:
         yield ("tables",), "holds no table; say why in the paper's 'note'"
     for name, table in paper.tables.items():
-        for published in published_rows(paper, name):
+        for published in reference_rows(paper, name):
             at: KeyPath = ("tables", name, "rows", published.row)
             for value in published.all_values:
                 if value.spread is not None and value.spread_kind == "none":

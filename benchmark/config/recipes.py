@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from benchmark.config.cells import Cell
 from benchmark.config.messages import field_at
 from benchmark.config.suite import Suite, load_suite
-from benchmark.config.yaml_source import KeyPath, dotted
+from benchmark.config.yaml_source import KeyPath, dotted_key
 from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.spec import Measure, TrialSpec
@@ -29,7 +29,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Use:
+class RecipeUse:
     """A row that trains a recipe."""
 
     suite: str
@@ -43,7 +43,7 @@ class Recipe:
     """What a trial is, but for its seed; `constants` by dotted key."""
 
     dataset: str
-    uses: tuple[Use, ...]
+    uses: tuple[RecipeUse, ...]
     constants: dict[str, Constant]
 
     def as_json(self) -> dict[str, Any]:
@@ -61,13 +61,13 @@ def recipes_of(method: str, dataset: str | None, folder: Path) -> list[Recipe]:
         registry.datasets.check(dataset)
     if not folder.is_dir():
         raise UserError(f"{folder}/: no such folder here; run this in the repository, where the suites are")
-    uses: dict[str, list[Use]] = {}
+    uses: dict[str, list[RecipeUse]] = {}
     cells: dict[str, Cell] = {}
     for suite, cell in _cells(folder):
         if cell.specs[0].method == method:
             identity = cell.specs[0].cell_id
             cells.setdefault(identity, cell)
-            uses.setdefault(identity, []).append(Use(suite.name, cell.table, cell.row, suite.scale))
+            uses.setdefault(identity, []).append(RecipeUse(suite.name, cell.table, cell.row, suite.scale))
     found = [Recipe(cell.specs[0].dataset, tuple(uses[i]), constants(cell)) for i, cell in cells.items()]
     wanted = [recipe for recipe in found if dataset in (None, recipe.dataset)]
     if not wanted:
@@ -94,9 +94,9 @@ def constants(cell: Cell) -> dict[str, Constant]:
     for path, value in _leaves(spec.model_dump(mode="json", exclude={"seed", "version"}), ()):
         origin = cell.origins.get(path)
         if origin is None:
-            found[dotted(path)] = Constant(value, _source_of_default(spec, path), DEFAULT)
+            found[dotted_key(path)] = Constant(value, _source_of_default(spec, path), DEFAULT)
         else:
-            found[dotted(path)] = Constant(value, origin.source or _source_of_name(spec, path), origin.line)
+            found[dotted_key(path)] = Constant(value, origin.source or _source_of_name(spec, path), origin.line)
     return found
 
 

@@ -6,21 +6,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.config.layers import Layers
-from benchmark.config.messages import complaint
-from benchmark.config.schema import Patch
+from benchmark.config.layers import ConfigLayers
+from benchmark.config.messages import error_message
+from benchmark.config.schema import Overrides
 from benchmark.config.yaml_source import KeyPath
 from benchmark.core import registry as plugins
-from benchmark.core.errors import UserError, hint, located
-from benchmark.core.protocol import named
-from benchmark.core.spec import Frozen, Measure, TrialSpec
+from benchmark.core.errors import UserError, did_you_mean, with_location
+from benchmark.core.protocol import bind_metrics
+from benchmark.core.spec import FrozenModel, Measure, TrialSpec
 
 
 @dataclass(frozen=True)
-class Resolution:
+class SpecResolver:
     """Of one cell: its layers say where each value was written, `cell_place` where the cell was."""
 
-    layers: Layers
+    layers: ConfigLayers
     cell_place: str
 
     def place(self, path: KeyPath) -> str:
@@ -29,7 +29,7 @@ class Resolution:
 
     def at(self, path: KeyPath) -> AbstractContextManager[None]:
         """Puts that place in front of a UserError raised inside."""
-        return located(self.place(path))
+        return with_location(self.place(path))
 
     def resolved(self, spec: TrialSpec) -> TrialSpec:
         """The trial with every option of its method and network written out, and all names checked."""
@@ -92,7 +92,7 @@ class Resolution:
         for player in spec.optimizer.player_lr:
             if player not in method.players:
                 where = self.place(("optimizer", "player_lr", player))
-                raise UserError(f"{where}: unknown player '{player}'; {hint(player, method.players)}")
+                raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
         with self.at(("options",)):
             if method.labelled(spec.options) and not dataset.classes():
                 fits = sorted(name for name in plugins.datasets if plugins.datasets[name].classes())
@@ -103,7 +103,7 @@ class Resolution:
             problem = method.problem(spec.options, spec.batch_size, max(dataset.classes(), 0))
             if problem:
                 raise UserError(problem)
-        for one in named(spec.protocol):
+        for one in bind_metrics(spec.protocol):
             with self.at(("protocol", "measures", one.label)):
                 problem = one.metric.problem(one.options, dataset, one.n_fake)
                 if problem:
@@ -133,10 +133,10 @@ class Resolution:
                     where = self.place((*at, key))
                     raise UserError(f"{where}: '{measure.metric}' looks at no generated images; leave out '{key}'")
 
-    def _validated(self, model: type[Frozen] | Any, values: Patch, at: KeyPath) -> Patch:
+    def _validated(self, model: type[FrozenModel] | Any, values: Overrides, at: KeyPath) -> Overrides:
         try:
             return dict(model.model_validate(values).model_dump(mode="json"))
         except ValidationError as error:
             raise UserError(
-                "\n".join(f"{self.place((*at, *e['loc']))}: {complaint(e, model)}" for e in error.errors())
+                "\n".join(f"{self.place((*at, *e['loc']))}: {error_message(e, model)}" for e in error.errors())
             ) from None

@@ -1,6 +1,6 @@
 """What a reduced scale does to a trial: narrower, fewer samples, or images and networks that every machine has."""
 
-from benchmark.config.schema import Scale
+from benchmark.config.schema import ScaleConfig
 from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.spec import Measure, TrialSpec
@@ -8,22 +8,22 @@ from benchmark.core.spec import Measure, TrialSpec
 RANDOM = "random_conv"
 
 
-def reduced(spec: TrialSpec, scale: Scale) -> TrialSpec:
+def apply_scale(spec: TrialSpec, scale: ScaleConfig) -> TrialSpec:
     """The trial at a scale, whose `cell` is laid over it already."""
     if scale.width:
-        spec = narrower(spec, scale.width)
+        spec = cap_width(spec, scale.width)
     if scale.samples:
-        spec = fewer(spec, scale.samples)
-    return synthetic(spec) if scale.synthetic else spec
+        spec = cap_samples(spec, scale.samples)
+    return synthetic_dataset(spec) if scale.synthetic else spec
 
 
-def narrower(spec: TrialSpec, width: int) -> TrialSpec:
+def cap_width(spec: TrialSpec, width: int) -> TrialSpec:
     """The trial with no player wider than this."""
     options = {k: min(v, width) if k.endswith("_width") else v for k, v in spec.network_options.items()}
     return spec.model_copy(update={"network_options": options})
 
 
-def fewer(spec: TrialSpec, samples: int) -> TrialSpec:
+def cap_samples(spec: TrialSpec, samples: int) -> TrialSpec:
     """The trial measured with at most so many generated and so many real images."""
 
     def shrunk(measure: Measure) -> Measure:
@@ -35,7 +35,7 @@ def fewer(spec: TrialSpec, samples: int) -> TrialSpec:
     return _with_measures(spec, {label: shrunk(measure) for label, measure in spec.protocol.measures.items()})
 
 
-def synthetic(spec: TrialSpec) -> TrialSpec:
+def synthetic_dataset(spec: TrialSpec) -> TrialSpec:
     """The trial on made-up images of the same shape, measured through a network that needs no download."""
 
     def offline(measure: Measure) -> Measure:
@@ -45,10 +45,10 @@ def synthetic(spec: TrialSpec) -> TrialSpec:
         return measure.model_copy(update={"options": measure.options | {"extractor": RANDOM}})
 
     measures = {label: offline(measure) for label, measure in spec.protocol.measures.items()}
-    return _with_measures(spec.model_copy(update={"dataset": stand_in(spec.dataset)}), measures)
+    return _with_measures(spec.model_copy(update={"dataset": synthetic_substitute(spec.dataset)}), measures)
 
 
-def stand_in(name: str) -> str:
+def synthetic_substitute(name: str) -> str:
     """The synthetic dataset with images of the same shape and make; what needs no files stands for itself."""
     dataset = registry.datasets[name]
     if dataset.ships:

@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from benchmark.core.spec import Frozen, PositiveFloat, PositiveInt, Seed
+from benchmark.core.spec import FrozenModel, PositiveFloat, PositiveInt, Seed
 
-Patch = dict[str, Any]
+Overrides = dict[str, Any]
 
 
 RETRIES = 1
 
 
-class Resources(Frozen):
+class Resources(FrozenModel):
     """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU.
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
@@ -36,7 +36,7 @@ class Resources(Frozen):
         return None if self.time_limit_hours is None else 3600 * self.time_limit_hours
 
 
-class Row(Frozen):
+class RowConfig(FrozenModel):
     """One method of a table.
 
     `published` names the row of the published table when the labels differ, or `paper/table/row` of another one, or is
@@ -46,10 +46,10 @@ class Row(Frozen):
     published: str | None = None
     note: str = ""
     recipe: str | None = None
-    cell: Patch = Field(default_factory=dict)
+    cell: Overrides = Field(default_factory=dict)
 
 
-class Table(Frozen):
+class TableConfig(FrozenModel):
     """A table to reproduce. `published` is `paper/table`; without it no published value is known.
 
     `published_as`: label -> what a row's own `published` would say, for rows that tables share. `methods`: method ->
@@ -60,13 +60,13 @@ class Table(Frozen):
     published: str | None = None
     note: str = ""
     recipe: str | list[str] | None = None
-    defaults: Patch = Field(default_factory=dict)
-    methods: dict[str, Patch] = Field(default_factory=dict)
+    defaults: Overrides = Field(default_factory=dict)
+    methods: dict[str, Overrides] = Field(default_factory=dict)
     published_as: dict[str, str] = Field(default_factory=dict)
-    rows: Annotated[dict[str, Patch], Field(min_length=1)]
+    rows: Annotated[dict[str, Overrides], Field(min_length=1)]
 
 
-class Scale(Frozen):
+class ScaleConfig(FrozenModel):
     """A named reduction of every cell, or the full recipe when it is empty and called `paper`.
 
     `cell` is laid over every cell. `rows`: the only ones that it has, `table/row`, or `row` for those of all tables.
@@ -81,11 +81,11 @@ class Scale(Frozen):
     width: PositiveInt | None = None
     samples: PositiveInt | None = None
     synthetic: bool = False
-    cell: Patch = Field(default_factory=dict)
+    cell: Overrides = Field(default_factory=dict)
     rows: Annotated[list[str], Field(min_length=1)] | None = None
 
 
-class SuiteFile(Frozen):
+class SuiteFile(FrozenModel):
     """The schema of a suite file."""
 
     title: str
@@ -93,7 +93,7 @@ class SuiteFile(Frozen):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     resources: Resources = Resources()
     tolerance: Annotated[dict[str, PositiveFloat], Field(default_factory=dict)]
-    defaults: Patch = Field(default_factory=dict)
+    defaults: Overrides = Field(default_factory=dict)
     recipe: str | None = None
-    tables: Annotated[list[Table], Field(min_length=1)]
-    scales: Annotated[dict[str, Scale], Field(min_length=1)]
+    tables: Annotated[list[TableConfig], Field(min_length=1)]
+    scales: Annotated[dict[str, ScaleConfig], Field(min_length=1)]

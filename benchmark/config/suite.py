@@ -13,12 +13,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from benchmark.config.cells import Builder, Cell
-from benchmark.config.layers import Source
-from benchmark.config.messages import explain
+from benchmark.config.cells import Cell, CellBuilder
+from benchmark.config.layers import YamlFile
+from benchmark.config.messages import format_errors
 from benchmark.config.schema import Resources, SuiteFile
 from benchmark.config.yaml_source import read_yaml
-from benchmark.core.errors import UserError, hint
+from benchmark.core.errors import UserError, did_you_mean
 from benchmark.core.spec import TrialSpec
 
 RunnerName = Literal["ray", "inprocess"]
@@ -59,7 +59,7 @@ class Suite:
         return {spec.trial_id: spec for spec, _ in ordered}
 
 
-def restricted(suite: Suite, wanted: Sequence[str]) -> Suite:
+def select_cells(suite: Suite, wanted: Sequence[str]) -> Suite:
     """The suite with only the cells named `table/row`, or by their row; capitals and spaces make no difference.
 
     Raises UserError when a name is of no cell.
@@ -76,7 +76,7 @@ def _named(cells: tuple[Cell, ...], wanted: Mapping[str, str]) -> tuple[Cell, ..
     known = {name for both in names for name in both}
     for name, complaint in wanted.items():
         if _folded(name) not in map(_folded, known):
-            raise UserError(f"{complaint}; {hint(name, known)}")
+            raise UserError(f"{complaint}; {did_you_mean(name, known)}")
     asked = set(map(_folded, wanted))
     return tuple(cell for cell, both in zip(cells, names, strict=True) if asked & set(map(_folded, both)))
 
@@ -93,20 +93,20 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
     if not any(map(str.isalnum, path.stem)):  # its report goes to reports/<name>/, and `..` is none
         raise UserError(f"{path}: a suite is called after its file, and '{path.stem}' is no name; rename the file")
     data, lines = read_yaml(path)
-    source = Source(path, data, lines)
+    source = YamlFile(path, data, lines)
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
-        raise UserError(explain(error, SuiteFile, path, lines)) from None
+        raise UserError(format_errors(error, SuiteFile, path, lines)) from None
     chosen = scale or next(iter(file.scales))
     if chosen not in file.scales:
-        raise UserError(f"{source.at(('scales',))}: unknown scale '{chosen}'; {hint(chosen, file.scales)}")
+        raise UserError(f"{source.at(('scales',))}: unknown scale '{chosen}'; {did_you_mean(chosen, file.scales)}")
     if len(set(title := [table.title for table in file.tables])) < len(title):
         raise UserError(f"{source.at(('tables',))}: two tables have the same title")
     used_seeds = tuple(range(seeds)) if seeds else tuple(file.scales[chosen].seeds or file.seeds)
     if len(set(used_seeds)) < len(used_seeds):
         raise UserError(f"{source.at(('seeds',))}: a seed stands twice")
-    cells = Builder(source, file, chosen, used_seeds).cells()
+    cells = CellBuilder(source, file, chosen, used_seeds).cells()
     if rows := file.scales[chosen].rows:
         at = source.at(("scales", chosen, "rows"))
         cells = _named(cells, {name: f"{at}: no such row: '{name}'" for name in rows})

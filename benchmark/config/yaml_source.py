@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.core.errors import UserError, nearest, steers
+from benchmark.core.errors import UserError, closest_match, is_control_char
 
 KeyPath = tuple[str | int, ...]
 MAX_KEYS, MAX_BYTES = 200_000, 1 << 24
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         text = content.decode("utf-8")
     except FileNotFoundError:
         beside = [sibling.name for sibling in path.parent.glob("*.yaml")]
-        near = nearest(path.name, beside)
+        near = closest_match(path.name, beside)
         raise UserError(f"{path}: no such file{f'; did you mean {path.parent / near}?' if near else ''}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text: {error}") from None
@@ -85,7 +85,7 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
                     raise UserError(f"{file}:{line}: the key '{key}' is not text; put it in quotes")
                 if (*path, key) in lines:
                     raise UserError(
-                        f"{file}:{line}: '{key}' stands twice in {dotted(path) or 'the file'}"
+                        f"{file}:{line}: '{key}' stands twice in {dotted_key(path) or 'the file'}"
                         f" (first in line {lines[(*path, key)]}); remove or rename one"
                     )
                 lines[(*path, key)] = line
@@ -99,12 +99,12 @@ def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
 
 def _check_text(node: yaml.ScalarNode, file: Path) -> None:
     """Nothing that is shown anywhere may steer a terminal."""
-    odd = next((c for c in node.value if steers(c) and c not in "\n\t"), None)
+    odd = next((c for c in node.value if is_control_char(c) and c not in "\n\t"), None)
     if odd is not None:
         raise UserError(f"{file}:{node.start_mark.line + 1}: holds the control character {odd!a}; remove it")
 
 
-def dotted(path: KeyPath) -> str:
+def dotted_key(path: KeyPath) -> str:
     """A key path as people write it: `tables[0].rows.GAN.steps`."""
     text = ""
     for part in path:
@@ -112,7 +112,7 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def line_of(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
+def line_number(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
     """`file:line` of the innermost part of the path that stands in the file."""
     for end in range(len(path), 0, -1):
         if path[:end] in lines:
@@ -120,6 +120,6 @@ def line_of(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
     return str(file)
 
 
-def place(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
+def location(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
     """`file:line: key`, for messages."""
-    return f"{line_of(file, path, lines)}: {dotted(path)}" if path else str(file)
+    return f"{line_number(file, path, lines)}: {dotted_key(path)}" if path else str(file)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def sweep(folder: Path, names: str) -> None:
+def remove_partial_writes(folder: Path, names: str) -> None:
     """Remove what killed processes have left half written of the files whose name fits this pattern.
 
     Only for who alone writes them: a file that another process is writing at that moment would be gone too.
@@ -46,7 +46,7 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
             os.close(folder)
 
 
-def digest_of(path: Path, algorithm: str) -> str:
+def file_sha256(path: Path, algorithm: str) -> str:
     """Checksum of a file, `md5` or `sha256`, in hexadecimal; the file is never in memory as a whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """While this lasts no cycles of garbage are looked for; also as a decorator.
 
     For what makes a great many objects that stay, such as modules and records: Python looks through all of them anew
@@ -25,7 +25,7 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def set_aside() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """While this lasts garbage is looked for among what is made from now on, and not among what there is already."""
     gc.freeze()
     try:
@@ -53,7 +53,7 @@ USUAL = Settings(mapped=65536, spare=2 * LARGE)
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """While this lasts freed memory is not given back to the system; all that is free is when it ends."""
     _choose(KEPT)
     try:

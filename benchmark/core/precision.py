@@ -19,7 +19,7 @@ from benchmark.core.spec import Precision
 
 
 @contextmanager
-def rounding(precision: Precision, device: torch.device) -> Iterator[None]:
+def tf32_mode(precision: Precision, device: torch.device) -> Iterator[None]:
     """Whether a GPU may use TF32, while this lasts: for losses and gradients alike. Nothing happens on a CPU."""
     if device.type != "cuda":
         yield
@@ -37,6 +37,6 @@ def _allow_tf32(convolutions: bool, products: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = products
 
 
-def lowered(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """For losses alone; gradients follow them. No cast weight is kept: it might lack its gradient."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)

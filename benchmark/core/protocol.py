@@ -11,10 +11,10 @@ from benchmark.core import registry
 from benchmark.core.spec import Measure, Protocol
 
 if TYPE_CHECKING:  # importing it for real would load torch
-    from benchmark.evaluation.metrics.base import Bins, Landmark, Metric, Output
+    from benchmark.evaluation.metrics.base import HistogramSpec, Metric, Output, ReferenceLine
 
 
-class Named(NamedTuple):
+class BoundMetric(NamedTuple):
     """One measure of a protocol with the metric that takes it, and the suffix that its outputs carry, or ""."""
 
     label: str
@@ -42,13 +42,13 @@ class Named(NamedTuple):
         )
 
     @property
-    def landmarks(self) -> "dict[str, Landmark]":
+    def landmarks(self) -> "dict[str, ReferenceLine]":
         """Output key -> the best that it can show."""
         found = self.metric.landmarks(self.options, self.n_fake)
         return {key + self.suffix: landmark for key, landmark in found.items()}
 
     @property
-    def bins(self) -> "Bins | None":
+    def bins(self) -> "HistogramSpec | None":
         """What its histogram counts, where it gives one."""
         return self.metric.bins(self.options)
 
@@ -66,22 +66,22 @@ class Named(NamedTuple):
         }
 
 
-def named(protocol: Protocol) -> Iterator[Named]:
+def bind_metrics(protocol: Protocol) -> Iterator[BoundMetric]:
     """All measures of a protocol, in its order."""
     for label, measure in protocol.measures.items():
         metric = registry.metrics[measure.metric]
         options = metric.Options.model_validate(measure.options)
-        yield Named(label, measure, metric, options, label.removeprefix(measure.metric))
+        yield BoundMetric(label, measure, metric, options, label.removeprefix(measure.metric))
 
 
-def outputs(protocol: Protocol) -> "dict[str, Output]":
+def metric_outputs(protocol: Protocol) -> "dict[str, Output]":
     """Key -> every number that a protocol gives, in its order."""
-    return {output.key: output for one in named(protocol) for output in one.outputs}
+    return {output.key: output for one in bind_metrics(protocol) for output in one.outputs}
 
 
-def measure_of(protocol: Protocol, key: str) -> Named:
+def measure_of(protocol: Protocol, key: str) -> BoundMetric:
     """The measure that gives a number."""
-    return next(one for one in named(protocol) if any(output.key == key for output in one.outputs))
+    return next(one for one in bind_metrics(protocol) if any(output.key == key for output in one.outputs))
 
 
 def all_outputs() -> set[str]:
@@ -92,10 +92,8 @@ def all_outputs() -> set[str]:
 
 def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
     """Its options: by default, and with every extractor that they allow and that gives what it counts."""
-    from benchmark.evaluation.metrics.base import SampleMetric
-
     yield metric.Options()
-    if not issubclass(metric, SampleMetric):
+    if not metric.draws:
         return
     for name in registry.extractors:
         if registry.extractors[name].classifies or not metric.needs_logits:
@@ -103,7 +101,7 @@ def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
                 yield metric.Options.model_validate({"extractor": name})
 
 
-def extractors_of(protocol: Protocol) -> list[str]:
+def extractors_used(protocol: Protocol) -> list[str]:
     """The feature extractors that are looked through, each once."""
     used = (measure.options.get("extractor") for measure in protocol.measures.values())
     return list(dict.fromkeys(name for name in used if name))

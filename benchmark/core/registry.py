@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import baselines
-from benchmark.core.errors import UserError, hint
+from benchmark.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # importing these for real would load torch
     from baselines.common.method import Method
@@ -41,17 +41,17 @@ DATASETS = {
 
 METRICS = {
     "fid": "benchmark.evaluation.metrics.fid:FID",
-    "isc": "benchmark.evaluation.metrics.inception_score:ISC",
+    "isc": "benchmark.evaluation.metrics.inception_score:InceptionScore",
     "kid": "benchmark.evaluation.metrics.kid:KID",
     "linear_probe": "benchmark.evaluation.metrics.linear_probe:LinearProbe",
     "modes": "benchmark.evaluation.metrics.modes:Modes",
-    "prc": "benchmark.evaluation.metrics.precision_recall:PRC",
+    "prc": "benchmark.evaluation.metrics.precision_recall:PrecisionRecall",
     "rotation_accuracy": "benchmark.evaluation.metrics.rotation_accuracy:RotationAccuracy",
 }
 
 EXTRACTORS = {
     "digits": "benchmark.evaluation.extractors.digits:Digits",
-    "digits_again": "benchmark.evaluation.extractors.digits:DigitsAgain",
+    "digits_again": "benchmark.evaluation.extractors.digits:DigitsSecondSeed",
     "inception": "benchmark.evaluation.extractors.inception:Inception",
     "inception_torchvision": "benchmark.evaluation.extractors.inception_torchvision:InceptionTorchvision",
     "pixels": "benchmark.evaluation.extractors.pixels:Pixels",
@@ -75,7 +75,7 @@ class Registry(Generic[T]):
     def check(self, name: str) -> None:
         """Raises UserError with the nearest spelling when the name is not registered."""
         if name not in self._entries:
-            raise UserError(f"unknown {self.kind} '{name}'; {hint(name, self)}")
+            raise UserError(f"unknown {self.kind} '{name}'; {did_you_mean(name, self)}")
 
     def __getitem__(self, name: str) -> type[T]:
         self.check(name)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 # Raised whenever a change of our code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 6
 
-NAMED = "__trial_id"  # where a trial keeps its identity, beside its fields
+TRIAL_ID_KEY = "__trial_id"  # where a trial keeps its identity, beside its fields
 
 Precision = Literal["float32", "tf32", "bfloat16"]  # of training; see benchmark/core/precision.py
 REFERENCE: Precision = "float32"
@@ -26,20 +26,20 @@ PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """Base of all schemas: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Latent(Frozen):
+class Latent(FrozenModel):
     """The generator's prior: `uniform` on [-1, 1] or standard `normal`, in `dim` dimensions."""
 
     dim: PositiveInt
     distribution: Literal["uniform", "normal"]
 
 
-class Optimizer(Frozen):
+class Optimizer(FrozenModel):
     """Adam for every player; `player_lr` gives single players a learning rate of their own.
 
     `schedule`: how it falls with the share t of the training done: `constant`; `linear`, lr (1 - t); `capped_linear`,
@@ -59,7 +59,7 @@ class Optimizer(Frozen):
         return factor * self.player_lr.get(player, self.lr)
 
 
-class Average(Frozen):
+class EMAConfig(FrozenModel):
     """An exponential moving average of the generator, from which samples are drawn.
 
     After each of its updates, average <- decay average + (1 - decay) generator, buffers included; for the first
@@ -70,7 +70,7 @@ class Average(Frozen):
     start: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="ours: from the first step")
 
 
-class Measure(Frozen):
+class Measure(FrozenModel):
     """One metric under one protocol: over the first `n_fake` samples, after they went through `codec`.
 
     A metric that looks at the discriminator draws no samples and has neither.
@@ -85,7 +85,7 @@ class Measure(Frozen):
     options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")
 
 
-class Protocol(Frozen):
+class Protocol(FrozenModel):
     """How a trial is measured.
 
     `measures` maps a label to what is measured. The label is the metric's name, or that name, `_` and a suffix that
@@ -129,7 +129,7 @@ class Protocol(Frozen):
         return max(measure.n_fake or 0 for measure in self.measures.values())
 
 
-class TrialSpec(Frozen):
+class TrialSpec(FrozenModel):
     """One training of one cell with one seed."""
 
     method: str
@@ -142,7 +142,7 @@ class TrialSpec(Frozen):
     batch_size: PositiveInt
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
-    average: Average | None = Field(default=None, description="ours: samples come from the generator itself")
+    average: EMAConfig | None = Field(default=None, description="ours: samples come from the generator itself")
     precision: Precision = Field(default=REFERENCE, description="ours: the same on every device")
     protocol: Protocol
     seed: Seed
@@ -151,15 +151,15 @@ class TrialSpec(Frozen):
     @property
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits that name this training and its measurement everywhere."""
-        if NAMED not in self.__dict__:  # worked out once; a cached_property could be assigned to
-            self.__dict__[NAMED] = digest(self.model_dump(mode="json"))
-        named: str = self.__dict__[NAMED]
+        if TRIAL_ID_KEY not in self.__dict__:  # worked out once; a cached_property could be assigned to
+            self.__dict__[TRIAL_ID_KEY] = content_hash(self.model_dump(mode="json"))
+        named: str = self.__dict__[TRIAL_ID_KEY]
         return named
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values, which has an identity of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop(NAMED, None)
+        copied.__dict__.pop(TRIAL_ID_KEY, None)
         return copied
 
     @property
@@ -170,12 +170,12 @@ class TrialSpec(Frozen):
     def with_seeds(self, seeds: Iterable[int]) -> "tuple[Self, ...]":
         """Itself with each of these seeds. All but the seed is written out once for all their identities."""
         fields = self.model_dump(mode="json")
-        before = canonical({key: value for key, value in fields.items() if key < "seed"})[:-1]
-        after = canonical({key: value for key, value in fields.items() if key > "seed"})[1:]
+        before = canonical_json({key: value for key, value in fields.items() if key < "seed"})[:-1]
+        after = canonical_json({key: value for key, value in fields.items() if key > "seed"})[1:]
         found = []
         for seed in seeds:
             spec = self.model_copy(update={"seed": seed})
-            spec.__dict__[NAMED] = _hashed(f'{before},"seed":{seed},{after}')
+            spec.__dict__[TRIAL_ID_KEY] = _hashed(f'{before},"seed":{seed},{after}')
             found.append(spec)
         return tuple(found)
 
@@ -185,14 +185,14 @@ class TrialSpec(Frozen):
         return f"{self.method}-{self.network}-seed{self.seed}-{self.trial_id[:6]}"
 
 
-def canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spare spaces: equal values give equal text, key order never matters."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(value: Any) -> str:
+def content_hash(value: Any) -> str:
     """The first 64 bits, in hexadecimal, of the SHA-256 of a value's canonical form."""
-    return _hashed(canonical(value))
+    return _hashed(canonical_json(value))
 
 
 def _hashed(text: str) -> str:

@@ -11,7 +11,7 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Arrays:
+class ArraySplit:
     """Labelled images of one split: uint8 (N, C, H, W) in [0, 255] and int64 (N,) labels."""
 
     images: np.ndarray
@@ -19,7 +19,7 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamSplit:
     """A split that is too large for memory: so many images of one shape (C, H, W), read in order as they are asked for.
 
     `chunks` yields uint8 (n, C, H, W) images and int64 (n,) labels, -1 where an image has none, and is read once.
@@ -30,14 +30,14 @@ class Stream:
     chunks: Iterator[tuple[np.ndarray, np.ndarray]]
 
 
-Split = Arrays | Stream
+Split = ArraySplit | StreamSplit
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """A prepared dataset on disk: `train` for the GANs, `test` held out, and its manifest."""
 
     path: Path
-    train: Arrays
-    test: Arrays
+    train: ArraySplit
+    test: ArraySplit
     manifest: dict[str, Any]

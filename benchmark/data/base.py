@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.core.errors import UserError
-from benchmark.core.spec import digest
-from benchmark.data.arrays import Arrays, Prepared, Shape, Split, Stream
-from benchmark.data.prepared import Told, is_prepared, open_prepared, write_prepared
+from benchmark.core.spec import content_hash
+from benchmark.data.arrays import Shape, Split
+from benchmark.data.prepared import ProgressCallback, is_prepared, write_prepared
 
-__all__ = ["Arrays", "Dataset", "Prepared", "Shape", "Split", "Stream", "open_prepared"]
-
-
-UNTOLD = -1
+UNKNOWN_CLASSES = -1
 
 
 class Dataset(ABC):
@@ -40,7 +37,7 @@ class Dataset(ABC):
 
         UNTOLD where that is known only when the images are read; then the manifest has it, under `classes`.
         """
-        return UNTOLD if cls.labels == UNTOLD else cls.labels**cls.stacked if cls.labels else 0
+        return UNKNOWN_CLASSES if cls.labels == UNKNOWN_CLASSES else cls.labels**cls.stacked if cls.labels else 0
 
     @classmethod
     @abstractmethod
@@ -58,7 +55,7 @@ class Dataset(ABC):
     @classmethod
     def folder(cls, cache: Path) -> Path:
         """Where the prepared arrays stand under `cache`."""
-        return cache / f"{cls.name}-{digest([cls.name, cls.variant])}"
+        return cache / f"{cls.name}-{content_hash([cls.name, cls.variant])}"
 
     @classmethod
     def is_prepared(cls, cache: Path) -> bool:
@@ -66,7 +63,7 @@ class Dataset(ABC):
         return is_prepared(cls.folder(cache))
 
     @classmethod
-    def prepare(cls, data_dir: Path, cache: Path, told: Told | None = None) -> Path:
+    def prepare(cls, data_dir: Path, cache: Path, told: ProgressCallback | None = None) -> Path:
         """Write the arrays and a manifest under `cache`, atomically, unless they are there. Returns the folder.
 
         `told` hears how many images of a split are done.
@@ -81,7 +78,7 @@ class Dataset(ABC):
         return target
 
 
-class Shipped(Dataset):
+class BundledDataset(Dataset):
     """Images that come with a package or are made: nobody has to get them."""
 
     ships = True

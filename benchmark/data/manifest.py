@@ -54,7 +54,7 @@ def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
     return {}
 
 
-def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def data_unchanged(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two manifests are of the same images, as far as both tell."""
     for key in ("checksums", "sources"):
         if key in one and key in other:

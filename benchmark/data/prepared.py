@@ -16,22 +16,22 @@ from filelock import FileLock
 
 from benchmark import __version__
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
-from benchmark.data.arrays import Arrays, Prepared, Split, Stream
+from benchmark.core.files import file_sha256
+from benchmark.data.arrays import ArraySplit, PreparedData, Split, StreamSplit
 from benchmark.data.manifest import MANIFEST, read_manifest
 
 SPLITS = ("train", "test")
 KINDS = ("images", "labels")
 DTYPES = {"images": np.uint8, "labels": np.int64}
 
-Told = Callable[[str, int, int], None]  # split, images done, images in all
+ProgressCallback = Callable[[str, int, int], None]  # split, images done, images in all
 
 
 def write_prepared(
     target: Path,
     read: Callable[[], tuple[Split, Split, dict[str, str]]],
     about: dict[str, Any],
-    told: Told | None = None,
+    told: ProgressCallback | None = None,
 ) -> None:
     """Write the folder `target`: two arrays for each split, and a manifest with `about` in it.
 
@@ -61,15 +61,19 @@ def is_prepared(target: Path) -> bool:
     return (target / MANIFEST).is_file()
 
 
-def as_stream(split: Split) -> Stream:
+def as_stream(split: Split) -> StreamSplit:
     """Arrays as a stream of one chunk."""
-    if isinstance(split, Stream):
+    if isinstance(split, StreamSplit):
         return split
-    return Stream(len(split.labels), split.images.shape[1:], iter([(split.images, split.labels)]))
+    return StreamSplit(len(split.labels), split.images.shape[1:], iter([(split.images, split.labels)]))
 
 
 def _write(
-    folder: Path, splits: dict[str, Stream], sources: dict[str, str], about: dict[str, Any], told: Told | None
+    folder: Path,
+    splits: dict[str, StreamSplit],
+    sources: dict[str, str],
+    about: dict[str, Any],
+    told: ProgressCallback | None,
 ) -> None:
     _check_space(folder, splits)
     checksums: dict[str, str] = {}
@@ -92,7 +96,9 @@ def _write(
         _to_disk(file)
 
 
-def _write_split(folder: Path, name: str, stream: Stream, told: Told | None) -> tuple[dict[str, str], int]:
+def _write_split(
+    folder: Path, name: str, stream: StreamSplit, told: ProgressCallback | None
+) -> tuple[dict[str, str], int]:
     """Both files of a split, written from one end to the other: a full disk is an error, not a crash as in a map.
 
     Returns their checksums, and the highest label.
@@ -157,7 +163,7 @@ def _to_disk(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _check_space(folder: Path, splits: dict[str, Stream]) -> None:
+def _check_space(folder: Path, splits: dict[str, StreamSplit]) -> None:
     needed = sum(stream.length * (math.prod(stream.shape) + 8) for stream in splits.values())
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -204,23 +210,23 @@ def _clear_scratch(target: Path) -> None:
 # --- opening and checking ------------------------------------------------------------------------------
 
 
-def open_prepared(path: Path) -> Prepared:
+def open_prepared(path: Path) -> PreparedData:
     """Map a prepared dataset into memory: no copy, pages shared by all trials of the machine.
 
     Pages are copied on write, and nobody writes. Raises UserError when files and manifest disagree in size.
     """
-    problem = damage(path)
+    problem = find_damage(path)
     if problem:
         raise UserError(problem)
     manifest = read_manifest(path)
     splits = {
-        name: Arrays(np.load(path / f"{name}_images.npy", mmap_mode="c"), np.load(path / f"{name}_labels.npy"))
+        name: ArraySplit(np.load(path / f"{name}_images.npy", mmap_mode="c"), np.load(path / f"{name}_labels.npy"))
         for name in SPLITS
     }
-    return Prepared(path, splits["train"], splits["test"], manifest)
+    return PreparedData(path, splits["train"], splits["test"], manifest)
 
 
-def damage(path: Path, thorough: bool = False) -> str | None:
+def find_damage(path: Path, thorough: bool = False) -> str | None:
     """What is wrong with a prepared folder, by sizes or, thoroughly, by checksums; None when it is whole."""
     again = "delete the folder, and prepare the dataset again"
     try:
@@ -238,7 +244,7 @@ def damage(path: Path, thorough: bool = False) -> str | None:
                 return f"{file}: holds {found or 'no whole array'}, expected {expected}; {again}"
     if thorough:
         for file_name, checksum in manifest.get("checksums", {}).items():
-            if digest_of(path / file_name, "sha256") != checksum:
+            if file_sha256(path / file_name, "sha256") != checksum:
                 return f"{path / file_name}: its SHA-256 is not that of the manifest; {again}"
     return None
 

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.data.base import Arrays, Dataset
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
 
 REFERENCE_SEED = 2021  # which real images are compared with does not depend on the trial
 CHUNK = 500  # real images that are looked at together
 
 
-def real_images(split: Arrays, dataset: type[Dataset], n: int) -> Iterator[Tensor]:
+def reference_images(split: ArraySplit, dataset: type[Dataset], n: int) -> Iterator[Tensor]:
     """n real images as a GAN sees them, uint8 (m, C, H, W) at a time: of a fixed shuffle, or fixed stacks."""
     rng = np.random.default_rng(REFERENCE_SEED)
     if dataset.stacked == 1:
@@ -24,7 +25,7 @@ def real_images(split: Arrays, dataset: type[Dataset], n: int) -> Iterator[Tenso
         yield torch.from_numpy(split.images[chosen.ravel()]).view(len(chosen), *dataset.shape)
 
 
-def labelled_places(split: Arrays, n: int | None) -> np.ndarray:
+def labelled_indices(split: ArraySplit, n: int | None) -> np.ndarray:
     """The places of n images that have a label, or of all, in the order of a fixed shuffle."""
     labelled = np.flatnonzero(split.labels >= 0)
     return np.random.default_rng(REFERENCE_SEED).permutation(labelled)[:n]

@@ -17,14 +17,14 @@ from torch import Tensor
 GPU_SHARE = 0.5  # of a GPU's free memory may be taken by images
 
 
-class Drawn(NamedTuple):
+class Batch(NamedTuple):
     """uint8 (N, C, H, W) images and their (N,) labels, -1 where none is given; None where none is asked for."""
 
     images: Tensor
     labels: Tensor | None
 
 
-class Choice:
+class IndexSampler:
     """Chooses which of the stored images the parts of a batch are, uniformly and with replacement.
 
     With `fixed` > 0 there are so many stacks of k = `stacked` images, and of these it chooses.
@@ -46,10 +46,10 @@ def _sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-class Resident:
+class DeviceImages:
     """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, which is not copied."""
 
-    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
+    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
         self.images, self.choice = images.to(device), choice
 
     def draw(self, n: int, *rngs: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ class Resident:
         return self.images.index_select(0, places), places
 
 
-class Gather:
+class PrefetchingImages:
     """uint8 (N, C, H, W) images in the memory of the host; what the next draw will want is fetched meanwhile.
 
     A thread chooses the places, gathers the images into pinned memory and starts their copy to the device, in a stream
@@ -69,14 +69,14 @@ class Gather:
     The thread ends with the object.
     """
 
-    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
+    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
         self.device = device
         self.fetcher = _Fetcher(images, choice, device)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="gather")
         self.ahead: _Ahead | None = None
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What `Resident` draws. Raises what the thread raised; the generator is then where it was."""
+        """What `DeviceImages` draws. Raises what the thread raised; the generator is then where it was."""
         before = rng.get_state()
         ahead, self.ahead = self.ahead, None
         if ahead is None or ahead.n != n or not torch.equal(ahead.before, before):
@@ -121,9 +121,9 @@ class _Buffer:
 
 
 class _Fetcher:
-    """What the thread of a `Gather` does. Only that thread touches it."""
+    """What the thread of a `PrefetchingImages` does. Only that thread touches it."""
 
-    def __init__(self, images: Tensor, choice: Choice, device: torch.device) -> None:
+    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
         self.images, self.choice, self.device = images, choice, device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         # Two in turn: one may still be on its way to the device while the other is filled.
@@ -161,7 +161,7 @@ def fits(size: int, device: torch.device) -> bool:
     return size <= GPU_SHARE * free
 
 
-class Images:
+class ImageSampler:
     """The training images: resident on the device where they fit, else gathered from the host.
 
     `images`: uint8 (N, C, H, W), such as a mapped file, of which nothing is read before it is drawn on the CPU.
@@ -184,8 +184,8 @@ class Images:
         fixed: int = 0,
     ) -> None:
         stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        choice = Choice(len(stored), stacked, fixed)
-        self.source = (Resident if fits(stored.nbytes, device) else Gather)(stored, choice, device)
+        choice = IndexSampler(len(stored), stacked, fixed)
+        self.source = (DeviceImages if fits(stored.nbytes, device) else PrefetchingImages)(stored, choice, device)
         self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.powers = classes ** torch.arange(stacked - 1, -1, -1, device=device)
@@ -193,19 +193,19 @@ class Images:
     @property
     def resident(self) -> bool:
         """Whether they are in the memory of the device, and several generators can choose at once."""
-        return isinstance(self.source, Resident)
+        return isinstance(self.source, DeviceImages)
 
-    def draw(self, n: int, *rngs: torch.Generator) -> Drawn:
+    def draw(self, n: int, *rngs: torch.Generator) -> Batch:
         """n images uniformly and with replacement, as a generator on the CPU chooses them; of resident images n for
         each of several generators, one after the other.
         """
         picked, places = self.source.draw(n, *rngs)
         images = picked.view(-1, self.stacked * picked.shape[1], *picked.shape[2:])
         if self.labels is None:
-            return Drawn(images, None)
+            return Batch(images, None)
         parts = self.labels[places].view(-1, self.stacked)
         whole = (parts * self.powers).sum(1)
-        return Drawn(images, torch.where((parts < 0).any(1), -1, whole))
+        return Batch(images, torch.where((parts < 0).any(1), -1, whole))
 
 
 FIXED_SEED = 2018  # which stacks there are does not depend on the trial
@@ -219,7 +219,7 @@ def _fixed_stacks(images: int, stacked: int, fixed: int) -> Tensor:
 LABELLED_SEED = 2019  # which images keep their label does not depend on the trial
 
 
-def kept_labels(labels: np.ndarray, share: float, stacked: int) -> np.ndarray:
+def mask_labels(labels: np.ndarray, share: float, stacked: int) -> np.ndarray:
     """(N,) labels of stored images so that this share of training images has one, always the same; -1 elsewhere.
 
     Of a stacked image's parts the k-th root of the share is taken.

@@ -14,13 +14,14 @@ from scipy.special import rel_entr
 
 from benchmark.core import registry
 from benchmark.core.spec import Protocol
-from benchmark.data.base import Dataset, open_prepared
-from benchmark.data.reference import real_images
+from benchmark.data.base import Dataset
+from benchmark.data.prepared import open_prepared
+from benchmark.data.reference import reference_images
 from benchmark.diagnostics.checks import Check
-from benchmark.evaluation.extractors.digits import Digits, DigitsAgain, classifier_file, is_trained
+from benchmark.evaluation.extractors.digits import Digits, DigitsSecondSeed, classifier_file, is_trained
 from benchmark.evaluation.metrics.modes import MODES, floor
-from benchmark.evaluation.references import Instruments
-from benchmark.evaluation.sample_evaluator import Gauge
+from benchmark.evaluation.references import EvaluationAssets
+from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from benchmark.store.workspace import Workspace
 
 SAMPLES = 25_600
@@ -44,15 +45,15 @@ def _of_digits(workspace: Workspace) -> Iterator[type[Dataset]]:
 
 def _checks(dataset: type[Dataset], workspace: Workspace) -> Iterator[Check]:
     prepared = open_prepared(dataset.folder(workspace.data))
-    files = {kind: classifier_file(prepared, workspace.instruments, kind.seed) for kind in (Digits, DigitsAgain)}
+    files = {kind: classifier_file(prepared, workspace.instruments, kind.seed) for kind in (Digits, DigitsSecondSeed)}
     trained = [kind for kind, file in files.items() if is_trained(file)]
     looks = {f"modes_{kind.name}_{codec}": (kind, codec) for kind in trained for codec in CODECS}
     if not looks:
         return
     measures = {label: _measure(kind, codec) for label, (kind, codec) in looks.items()}
-    instruments = Instruments(extractors={kind.name: files[kind] for kind in trained}, references={})
-    gauge = Gauge(Protocol.model_validate({"measures": measures}), instruments, torch.device("cpu"))
-    found = gauge.measure(real_images(prepared.train, dataset, SAMPLES)).numbers
+    instruments = EvaluationAssets(extractors={kind.name: files[kind] for kind in trained}, references={})
+    gauge = SampleEvaluator(Protocol.model_validate({"measures": measures}), instruments, torch.device("cpu"))
+    found = gauge.measure(reference_images(prepared.train, dataset, SAMPLES)).numbers
     expected = expected_kl(np.bincount(prepared.train.labels, minlength=10), SAMPLES)
     for label, (kind, codec) in looks.items():
         modes, kl = (found[label.replace("modes", output, 1)] for output in ("modes", "kl"))

@@ -13,15 +13,15 @@ from benchmark.config.suite import load_suite
 from benchmark.core import environment, registry
 from benchmark.core.errors import UserError
 from benchmark.data.manifest import manifest_of
-from benchmark.data.prepared import SPLITS, damage
+from benchmark.data.prepared import SPLITS, find_damage
 from benchmark.evaluation.extractors.weights import WEIGHTS, Weights
 from benchmark.planning.plan import make_plan
-from benchmark.planning.prerequisites import unready
+from benchmark.planning.prerequisites import why_not_ready
 from benchmark.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Finding:
+class DatasetState:
     """One thing that was looked at: `ok` says whether everything can work with it."""
 
     what: str
@@ -30,10 +30,10 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Examination:
+class DoctorReport:
     """All findings, and per suite what is missing for it (nothing: it can run)."""
 
-    findings: list[Finding]
+    findings: list[DatasetState]
     suites: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
@@ -53,22 +53,22 @@ class Examination:
         return table
 
 
-def examine(workspace: Workspace, data_dir: Path, suites: Path) -> Examination:
+def run_doctor(workspace: Workspace, data_dir: Path, suites: Path) -> DoctorReport:
     """Look at everything; change nothing."""
     gpu = environment.gpu_name()
     findings = [
-        Finding("Python", platform.python_version(), True),
+        DatasetState("Python", platform.python_version(), True),
         *(_package(name) for name in ("torch", "torchvision", "ray", "mlflow")),
-        Finding("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
-        Finding("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
+        DatasetState("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
+        DatasetState("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
         _disk(workspace.root),
         *(_weights(weights, data_dir) for weights in WEIGHTS.values()),
         *(
-            Finding(f"dataset {name}", state["state"], not state["how_to_get"])
+            DatasetState(f"dataset {name}", state["state"], not state["how_to_get"])
             for name, state in dataset_states(workspace, data_dir).items()
         ),
     ]
-    return Examination(findings, {path.stem: _missing(path, workspace, data_dir) for path in suite_files(suites)})
+    return DoctorReport(findings, {path.stem: _missing(path, workspace, data_dir) for path in suite_files(suites)})
 
 
 def suite_files(folder: Path) -> list[Path]:
@@ -83,7 +83,7 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
         dataset = registry.datasets[name]
         missing = dataset.missing(data_dir)
         prepared = dataset.is_prepared(workspace.data)
-        damaged = damage(dataset.folder(workspace.data)) if prepared else None
+        damaged = find_damage(dataset.folder(workspace.data)) if prepared else None
         arrays = "corrupt" if damaged else "prepared"
         states[name] = {
             "about": dataset.about,
@@ -93,7 +93,7 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
             "source": dataset.source,
             "note": dataset.note,
             "state": arrays if prepared else "missing" if missing else "raw files found",
-            "how_to_get": unready(dataset, workspace, data_dir) or "",
+            "how_to_get": why_not_ready(dataset, workspace, data_dir) or "",
         }
     return states
 
@@ -120,21 +120,23 @@ def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
     return "\n".join(f"{what}: {step}" for what, step in plan.missing.steps.items())
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> DatasetState:
     version = environment.package_version(name)
-    return Finding(name, version, version != "missing")
+    return DatasetState(name, version, version != "missing")
 
 
-def _disk(root: Path) -> Finding:
+def _disk(root: Path) -> DatasetState:
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
-    return Finding("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
+    return DatasetState("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
 
 
-def _weights(weights: Weights, data_dir: Path) -> Finding:
+def _weights(weights: Weights, data_dir: Path) -> DatasetState:
     state = weights.state(data_dir)["state"]
     if state == "missing":
         fetch = f"python -m benchmark datasets fetch {weights.name}"
-        return Finding(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
+        return DatasetState(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
     path = weights.find(data_dir)
-    return Finding(f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found")
+    return DatasetState(
+        f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found"
+    )

@@ -14,18 +14,18 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets.cifar import CIFAR10
-from benchmark.data.raw.fetch import ways
+from benchmark.data.prepared import open_prepared
+from benchmark.data.raw.fetch import acquisition_hint
 from benchmark.diagnostics.checks import Check
 from benchmark.diagnostics.digits import on_real_digits
 from benchmark.evaluation.extractors.base import Extractor, Features
 from benchmark.evaluation.extractors.inception import Inception
-from benchmark.evaluation.metrics.base import Real, SampleMetric
+from benchmark.evaluation.metrics.base import ReferenceFeatures, SampleMetric
 from benchmark.evaluation.metrics.fid import FID
-from benchmark.evaluation.metrics.inception_score import ISC, ISCOptions, over_splits
+from benchmark.evaluation.metrics.inception_score import InceptionScore, InceptionScoreOptions, over_splits
 from benchmark.evaluation.metrics.kid import KID
-from benchmark.evaluation.metrics.precision_recall import PRC
+from benchmark.evaluation.metrics.precision_recall import PrecisionRecall
 from benchmark.store.workspace import Workspace, as_options
 
 # the Inception Score of CIFAR-10's 50,000 training images in their order: torch-fidelity's README
@@ -39,7 +39,7 @@ Told = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MetricCheckReport:
     """All checks, and what was missing for those on real images (nothing: they were made)."""
 
     checks: list[Check]
@@ -65,24 +65,24 @@ class Verdict:
 
 def check_metrics(
     workspace: Workspace, data_dir: Path, samples: int | None = None, told: Told | None = None
-) -> Verdict:
+) -> MetricCheckReport:
     """The arithmetic, digit classifiers that were trained here on real triples, and, where files allow it, Inception on
     the first `samples` images of CIFAR-10, or on all.
 
     Writes nothing. `told` hears how many images were looked at. Raises UserError when a file is damaged.
     """
-    checks, missing = arithmetic() + on_real_digits(workspace), lacking(workspace, data_dir)
+    checks, missing = closed_form_checks() + on_real_digits(workspace), missing_inputs(workspace, data_dir)
     if not missing:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         extractor = Inception(Inception.weights.prepare(data_dir), device)
         checks += on_real_images(extractor, training_images(workspace, data_dir)[:samples], told)
-    return Verdict(checks, missing)
+    return MetricCheckReport(checks, missing)
 
 
-def lacking(workspace: Workspace, data_dir: Path) -> str:
+def missing_inputs(workspace: Workspace, data_dir: Path) -> str:
     """Which files are missing, and how to get them."""
     images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing(data_dir)
-    how = ways(CIFAR10, as_options(workspace, data_dir))
+    how = acquisition_hint(CIFAR10, as_options(workspace, data_dir))
     return "\n".join(filter(None, (Inception.missing(data_dir), images and images + how)))
 
 
@@ -96,10 +96,10 @@ def training_images(workspace: Workspace, data_dir: Path) -> np.ndarray:
 # --- without images ------------------------------------------------------------------------------------
 
 
-def arithmetic() -> list[Check]:
+def closed_form_checks() -> list[Check]:
     """Closed forms, on features and logits that are made up here."""
     rng = np.random.default_rng(0)
-    whitened, turn = white(rng.normal(size=(500, 8))), np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    whitened, turn = gaussian_checks(rng.normal(size=(500, 8))), np.linalg.qr(rng.normal(size=(8, 8)))[0]
     shift, stds, others = rng.normal(size=8), *rng.uniform(0.5, 2, (2, 8))
     expected = float(np.square(shift).sum() + np.square(stds - others).sum())
     flat, other_flat = np.eye(8)[0], np.eye(8)[1]
@@ -110,14 +110,14 @@ def arithmetic() -> list[Check]:
         ),
         _near("FID, singular Gaussians", _distance(whitened * flat, whitened * other_flat), 2.0),
         _near("KID, zeros and ones", _first(KID, torch.ones(9, 8), torch.zeros(9, 8), subset_size=9), 7.0),
-        _near("Inception Score, nothing is told apart", _first(ISC, torch.zeros(200, 10)), 1.0),
-        _near("Inception Score, ten classes, balanced and sure", _first(ISC, 100 * classes, splits=1), 10.0),
-        *_shares("one image for all", measured(PRC, rows[:1].expand(100, 8), rows), (1.0, 0.01)),
-        *_shares("the same set twice", measured(PRC, rows, rows), (1.0, 1.0)),
+        _near("Inception Score, nothing is told apart", _first(InceptionScore, torch.zeros(200, 10)), 1.0),
+        _near("Inception Score, ten classes, balanced and sure", _first(InceptionScore, 100 * classes, splits=1), 10.0),
+        *_shares("one image for all", measured(PrecisionRecall, rows[:1].expand(100, 8), rows), (1.0, 0.01)),
+        *_shares("the same set twice", measured(PrecisionRecall, rows, rows), (1.0, 1.0)),
     ]
 
 
-def white(rows: np.ndarray) -> np.ndarray:
+def gaussian_checks(rows: np.ndarray) -> np.ndarray:
     """(N, D) moved and stretched to mean 0 and covariance 1."""
     centred = rows - rows.mean(0)
     whitened: np.ndarray = centred @ np.linalg.inv(np.linalg.cholesky(np.cov(centred.T))).T
@@ -141,10 +141,10 @@ def on_real_images(extractor: Extractor, images: np.ndarray, told: Told | None =
     halves = _first(KID, features[:half], features[half:], extractor=name, subset_size=subset)
     few = features[:COVERED]
     return [
-        _score(over_splits(seen.logits, ISCOptions().splits), len(images)),
+        _score(over_splits(seen.logits, InceptionScoreOptions().splits), len(images)),
         Check("FID, the same set twice", f"{apart:.3g}", f"0 ± {CLOSE * spread:.1g}", apart <= CLOSE * spread),
         Check("KID, two halves", f"{halves:.2g}", f"0 ± {2 / subset:.2g}", abs(halves) <= 2 / subset),
-        *_shares("the same set twice", measured(PRC, few, few, extractor=name), (1.0, 1.0)),
+        *_shares("the same set twice", measured(PrecisionRecall, few, few, extractor=name), (1.0, 1.0)),
     ]
 
 
@@ -178,7 +178,7 @@ def measured(
     chosen = metric.Options.model_validate({"extractor": extractor, **options})
     kept = None
     if real is not None:
-        kept = Real(real.float().cpu().numpy(), np.zeros((len(real), 0), np.float32))
+        kept = ReferenceFeatures(real.float().cpu().numpy(), np.zeros((len(real), 0), np.float32))
     opened = metric(chosen, kept, metric.summary(chosen, kept, torch.device("cpu")) if kept else {})
     opened.add(Features(fake, fake))
     return opened.value()
@@ -197,7 +197,7 @@ def _shares(what: str, found: dict[str, float], expected: tuple[float, float]) -
     return [Check(f"{name}, {what}", f"{share:.4f}", f"{known:.4f}", share == known) for name, share, known in pairs]
 
 
-def conclusion(verdict: Verdict) -> str:
+def summary(verdict: MetricCheckReport) -> str:
     """What a person takes away. Raises UserError when the checks on real images could not be made."""
     if verdict.failed:
         return f"{len(verdict.failed)} of {len(verdict.checks)} checks failed: do not trust the numbers of this machine"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def encoded(images: Tensor, codec: str) -> Tensor:
+def apply_codec(images: Tensor, codec: str) -> Tensor:
     """uint8 (N, C, H, W) images after being written and read back; `none` leaves them as they are.
 
     `jpeg`: Pillow's defaults, quality 75 and chroma halved in both directions. The released codes wrote by

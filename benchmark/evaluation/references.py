@@ -14,20 +14,21 @@ import torch
 from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_atomically
-from benchmark.core.protocol import Named, named
-from benchmark.core.spec import Frozen, Protocol, digest
-from benchmark.data.base import Dataset, Prepared
-from benchmark.data.reference import REFERENCE_SEED, real_images
-from benchmark.evaluation.codecs import encoded
+from benchmark.core.protocol import BoundMetric, bind_metrics
+from benchmark.core.spec import FrozenModel, Protocol, content_hash
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import Dataset
+from benchmark.data.reference import REFERENCE_SEED, reference_images
+from benchmark.evaluation.codecs import apply_codec
 from benchmark.evaluation.extractors.base import Extractor, Features
-from benchmark.evaluation.metrics.base import Compared, DiscriminatorMetric, Real, SampleMetric
+from benchmark.evaluation.metrics.base import DiscriminatorMetric, ReferenceFeatures, ReferenceOptions, SampleMetric
 
 VERSION = 2  # raised when what is kept of the real images changes
 
 Say = Callable[[str], None]
 
 
-class Instruments(Frozen):
+class EvaluationAssets(FrozenModel):
     """What was prepared once for a protocol on a dataset: paths that every worker opens.
 
     `extractors`: name -> what its `prepare` returned. `references`: label of a measure that compares with real images
@@ -38,16 +39,16 @@ class Instruments(Frozen):
     references: dict[str, tuple[Path, Path]]
 
 
-def prepare(
-    protocol: Protocol, dataset: type[Dataset], prepared: Prepared, cache: Path, data_dir: Path, say: Say
-) -> Instruments:
+def prepare_references(
+    protocol: Protocol, dataset: type[Dataset], prepared: PreparedData, cache: Path, data_dir: Path, say: Say
+) -> EvaluationAssets:
     """Make what the measures need, each thing once. Raises UserError when weights or images are missing."""
     cache.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths: dict[str, Path] = {}
     opened: dict[str, Extractor] = {}
     references = {}
-    for one in named(protocol):
+    for one in bind_metrics(protocol):
         if issubclass(one.metric, DiscriminatorMetric):
             if problem := one.metric.lacking(one.options, dataset, prepared):
                 raise UserError(f"{one.label}: {problem}")
@@ -61,14 +62,14 @@ def prepare(
             if name not in opened:
                 opened[name] = registry.extractors[name](paths[name], device)
             references[one.label] = _reference(one, opened[name], dataset, prepared, cache, say)
-    return Instruments(extractors=paths, references=references)
+    return EvaluationAssets(extractors=paths, references=references)
 
 
 def _reference(
-    one: Named, extractor: Extractor, dataset: type[Dataset], prepared: Prepared, cache: Path, say: Say
+    one: BoundMetric, extractor: Extractor, dataset: type[Dataset], prepared: PreparedData, cache: Path, say: Say
 ) -> tuple[Path, Path]:
     """The features of the real images that a measure compares with, and their summary."""
-    options: Compared = one.options
+    options: ReferenceOptions = one.options
     split = getattr(prepared, options.reference)
     n = len(split.labels) if options.n_real is None else options.n_real
     if dataset.stacked == 1 and n > len(split.labels):
@@ -85,16 +86,16 @@ def _reference(
         "extractor": [extractor.name, extractor.identity],
         "seed": REFERENCE_SEED,
     }
-    folder = cache / f"real-{digest(recipe)}"
+    folder = cache / f"real-{content_hash(recipe)}"
     if not _has(folder, n):
         shutil.rmtree(folder, ignore_errors=True)
         say(f"{dataset.name}: looking at {n:,} real images through {extractor.name}")
-        batches = (extractor(encoded(images, one.measure.codec)) for images in real_images(split, dataset, n))
+        batches = (extractor(apply_codec(images, one.measure.codec)) for images in reference_images(split, dataset, n))
         _write_features(folder, batches, n)
-    summary = folder / f"{one.measure.metric}-{digest(one.measure.options)}.npz"
+    summary = folder / f"{one.measure.metric}-{content_hash(one.measure.options)}.npz"
     if not _readable(summary):
         content = io.BytesIO()
-        np.savez(content, **one.metric.summary(options, open_real(folder), extractor.device))  # type: ignore[attr-defined]
+        np.savez(content, **one.metric.summary(options, open_reference_features(folder), extractor.device))  # type: ignore[attr-defined]
         write_atomically(summary, content.getvalue())
     return folder, summary
 
@@ -102,7 +103,7 @@ def _reference(
 def _has(folder: Path, n: int) -> bool:
     """Whether the features of so many images are there, by the sizes of the files."""
     try:
-        return all(len(rows) == n for rows in open_real(folder))
+        return all(len(rows) == n for rows in open_reference_features(folder))
     except (OSError, ValueError, EOFError, TypeError):
         return False
 
@@ -157,8 +158,11 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def open_real(folder: Path) -> Real:
+def open_reference_features(folder: Path) -> ReferenceFeatures:
     """The features that were written, mapped: copy-on-write, as torch knows no memory that is for reading only."""
-    return Real(
-        *(np.load(folder / f"{name}.npy", mmap_mode="c" if name == "features" else None) for name in Real._fields)
+    return ReferenceFeatures(
+        *(
+            np.load(folder / f"{name}.npy", mmap_mode="c" if name == "features" else None)
+            for name in ReferenceFeatures._fields
+        )
     )

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from benchmark.core import registry
-from benchmark.core.protocol import Named, named
+from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
-from benchmark.evaluation.codecs import encoded
+from benchmark.evaluation.codecs import apply_codec
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import SampleMetric
-from benchmark.evaluation.references import Instruments, open_real
+from benchmark.evaluation.references import EvaluationAssets, open_reference_features
 
 
-class Look(NamedTuple):
+class EvaluationResult(NamedTuple):
     """What a gauge says of a generator: the numbers, in the order of the protocol, and by their labels the histograms
     of the measures that give one."""
 
@@ -29,18 +29,18 @@ class Look(NamedTuple):
     histograms: dict[str, list[int]]
 
 
-class Gauge:
+class SampleEvaluator:
     """Takes all measures of a protocol that look at samples, of one generator after the other."""
 
-    def __init__(self, protocol: Protocol, instruments: Instruments, device: torch.device) -> None:
-        self.named = [one for one in named(protocol) if one.metric.draws]
+    def __init__(self, protocol: Protocol, instruments: EvaluationAssets, device: torch.device) -> None:
+        self.named = [one for one in bind_metrics(protocol) if one.metric.draws]
         self.extractors = {
             name: registry.extractors[name](path, device) for name, path in instruments.extractors.items()
         }
         self.references = {}
         for label, (folder, summary) in instruments.references.items():
             with np.load(summary) as saved:
-                self.references[label] = open_real(folder), dict(saved)
+                self.references[label] = open_reference_features(folder), dict(saved)
 
     @property
     def facts(self) -> dict[str, float]:
@@ -52,7 +52,7 @@ class Gauge:
         """Extractor -> SHA-256 of its weights."""
         return {name: extractor.identity for name, extractor in self.extractors.items()}
 
-    def measure(self, batches: Iterable[Tensor]) -> Look:
+    def measure(self, batches: Iterable[Tensor]) -> EvaluationResult:
         """All that they give, over uint8 (N, C, H, W) samples. Each batch is looked at once."""
         measurements = [_Under(one, self._fresh(one), one.n_fake) for one in self.named]
         groups: dict[tuple[str, str], list[_Under]] = {}
@@ -65,15 +65,15 @@ class Gauge:
                 if not wanted:
                     continue
                 if codec not in through:
-                    through[codec] = encoded(images, codec)
+                    through[codec] = apply_codec(images, codec)
                 found = self.extractors[extractor](through[codec][:wanted])
                 for under in members:
                     under.add(found)
         numbers = {key: value for under in measurements for key, value in under.value().items()}
         counted = ((under.named.label, under.metric.histogram()) for under in measurements)
-        return Look(numbers, {label: counts.tolist() for label, counts in counted if counts is not None})
+        return EvaluationResult(numbers, {label: counts.tolist() for label, counts in counted if counts is not None})
 
-    def _fresh(self, one: Named) -> SampleMetric:
+    def _fresh(self, one: BoundMetric) -> SampleMetric:
         real, summary = self.references.get(one.label, (None, {}))
         metric: SampleMetric = one.metric(one.options, real, summary)  # type: ignore[call-arg, assignment]
         return metric
@@ -83,7 +83,7 @@ class Gauge:
 class _Under:
     """A measurement under way: `wanted` samples are still to come."""
 
-    named: Named
+    named: BoundMetric
     metric: SampleMetric
     wanted: int
 

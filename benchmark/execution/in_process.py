@@ -4,35 +4,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.config.schema import RETRIES
-from benchmark.execution.retries import Attempts, Listener
-from benchmark.execution.signals import Stopping
-from benchmark.trials.job import Job, Progress, Stop
-from benchmark.trials.seed_group import run_together
+from benchmark.execution.retries import RetryQueue, RunListener
+from benchmark.execution.signals import StopSignal
+from benchmark.trials.job import Job, Progress, TrialStopped
+from benchmark.trials.seed_group import run_seed_group
 
 
 @dataclass(frozen=True)
-class InProcess:
+class InProcessRunner:
     """One trial after the other; a failed one is tried again at the end, `retries` times."""
 
     retries: int = RETRIES
 
-    def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping | None = None) -> None:
+    def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal | None = None) -> None:
         """Run all jobs. Raises KeyboardInterrupt when they were stopped; the running one has its checkpoint."""
-        asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
+        asked, attempts = stop or StopSignal(), RetryQueue(jobs, self.retries, listener)
 
         def report(progress: Progress) -> None:
             attempts.progressed(progress)
             if asked.asked:
-                raise Stop
+                raise TrialStopped
 
         with asked.armed():
             while jobs := attempts.next_together():
                 for job in jobs:
                     listener.started(job.spec.trial_id)
                 try:
-                    for record in run_together(jobs, report):
+                    for record in run_seed_group(jobs, report):
                         attempts.ended(record)
-                except Stop:
+                except TrialStopped:
                     raise KeyboardInterrupt from None
                 if asked.asked and attempts.left:
                     raise KeyboardInterrupt

@@ -25,7 +25,7 @@ STYLES = {
 
 
 @dataclass
-class Line:
+class TrialLine:
     """One trial in the view."""
 
     label: str
@@ -41,8 +41,8 @@ class Line:
     def time(self) -> str:
         """How long a running trial will still take, or how long an ended one took."""
         if self.state == "running" and self.speed > 0:
-            return f"{duration((self.steps - self.step) / self.speed)} left"
-        return duration(self.seconds) if self.seconds else ""
+            return f"{format_duration((self.steps - self.step) / self.speed)} left"
+        return format_duration(self.seconds) if self.seconds else ""
 
     @property
     def numbers(self) -> str:
@@ -50,20 +50,20 @@ class Line:
         return "  ".join(f"{key} {value:.4g}" for key, value in self.metrics.items())
 
 
-def lines_of(suite: Suite, trial_ids: Iterable[str]) -> dict[str, Line]:
+def trial_lines(suite: Suite, trial_ids: Iterable[str]) -> dict[str, TrialLine]:
     """A line for each of these trials of a suite."""
     labels = {
         spec.trial_id: (f"{cell.row} · {cell.table} · seed {spec.seed}", spec.steps)
         for cell in reversed(suite.cells)
         for spec in cell.specs
     }
-    return {trial_id: Line(*labels[trial_id]) for trial_id in trial_ids}
+    return {trial_id: TrialLine(*labels[trial_id]) for trial_id in trial_ids}
 
 
-class View:
-    """Shows the trials of one run; a `Listener` of the runners."""
+class LiveView:
+    """Shows the trials of one run; a `RunListener` of the runners."""
 
-    def __init__(self, lines: dict[str, Line], console: Console) -> None:
+    def __init__(self, lines: dict[str, TrialLine], console: Console) -> None:
         self.lines = lines  # by trial id
         self.console = console
         self.live: Live | None = None
@@ -116,14 +116,14 @@ class View:
         said = f"{record.status}  {line.numbers}  {record.error}".rstrip()
         self._say(line, said, always=record.status == "failed")
 
-    def _say(self, line: Line, what: str, always: bool = False) -> None:
+    def _say(self, line: TrialLine, what: str, always: bool = False) -> None:
         if always or self.live is None:
-            clock = duration(time.monotonic() - self.start)
+            clock = format_duration(time.monotonic() - self.start)
             self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Table:
         ended = sum(line.state not in ("waiting", "running", "again") for line in self.lines.values())
-        title = f"{ended} of {len(self.lines)} trials ended, {duration(time.monotonic() - self.start)}"
+        title = f"{ended} of {len(self.lines)} trials ended, {format_duration(time.monotonic() - self.start)}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
             table.add_column(column, justify="right" if column in ("step", "steps/s", "time") else "left")
@@ -139,7 +139,7 @@ class View:
             )
         return table
 
-    def _window(self) -> list[Line]:
+    def _window(self) -> list[TrialLine]:
         """As many lines as the screen holds, running ones first when not all fit."""
         room = max(self.console.size.height - 4, 5)
         lines = list(self.lines.values())
@@ -149,7 +149,7 @@ class View:
         return sorted(lines, key=lambda line: order.get(line.state, 4))[:room]
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`42 s`, `3:07`, `2:03:00` or `4 d 3 h`."""
     whole = round(seconds)
     if whole < 60:

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
-from benchmark.store.record_store import Store
+from benchmark.core.files import file_sha256
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.trials.job import Job
@@ -27,13 +27,13 @@ Files = dict[str, str]  # path on the driver's machine -> SHA-256
 
 
 @dataclass(frozen=True)
-class Storage:
+class RemoteFiles:
     """Files under one URI, by their names below it. Methods raise OSError when it does not answer."""
 
     uri: str
 
     @classmethod
-    def at(cls, uri: str) -> "Storage":
+    def at(cls, uri: str) -> "RemoteFiles":
         """The storage at a URI, or a folder. Raises UserError when it cannot be written to."""
         found = cls(uri if "://" in uri else str(Path(uri).expanduser().absolute()))
         try:
@@ -107,15 +107,15 @@ def _chunks(source: Any) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class Depot:
+class RemoteSync:
     """The driver's side: brings what trials read, takes records, and tells workers where all of that is."""
 
-    storage: Storage
+    storage: RemoteFiles
     workspace: Workspace
 
     def pull(self, trial_ids: Iterable[str]) -> int:
         """Take over the records of these trials that are missing here, and nothing else. Returns how many."""
-        there, store = self.storage.names("results"), Store(self.workspace.results)
+        there, store = self.storage.names("results"), RecordStore(self.workspace.results)
         missing = [one for one in trial_ids if f"results/{one}.json" in there and not store.path(one).exists()]
         for trial_id in missing:
             store.put(TrialRecord.model_validate_json(self.storage.read(f"results/{trial_id}.json")))
@@ -123,7 +123,7 @@ class Depot:
 
     def push(self, trial_ids: Iterable[str]) -> None:
         """Bring the records of these trials that are missing or older there, as after a time without the storage."""
-        there, store = self.storage.names("results"), Store(self.workspace.results)
+        there, store = self.storage.names("results"), RecordStore(self.workspace.results)
         for trial_id in trial_ids:
             path, size = store.path(trial_id), there.get(f"results/{trial_id}.json")
             if path.exists() and path.stat().st_size != size and (record := store.get(trial_id)):
@@ -131,7 +131,7 @@ class Depot:
 
     def keep(self, record: TrialRecord) -> None:
         """Bring one record; a result needs no checkpoints any more. Its sheets of samples are fetched."""
-        store = Store(self.workspace.results)
+        store = RecordStore(self.workspace.results)
         self.storage.write(f"results/{record.trial_id}.json", store.path(record.trial_id))
         for name in self.storage.names(f"samples/{record.trial_id}"):
             if not (path := self.workspace.root / name).exists():
@@ -140,19 +140,19 @@ class Depot:
             for name in self.storage.names(f"checkpoints/{record.trial_id}"):
                 self.storage.forget(name)
 
-    def ship(self, jobs: Iterable[Job]) -> "Shipped":
+    def ship(self, jobs: Iterable[Job]) -> "UploadedAssets":
         """Bring all files that these jobs read and that are not there yet."""
         there, files = self.storage.names("files"), {}
         for path in {path for job in jobs for path in _read_by(job)}:
-            files[str(path)] = checksum = digest_of(path, "sha256")
+            files[str(path)] = checksum = file_sha256(path, "sha256")
             if there.get(name := f"files/{checksum}") != path.stat().st_size:
                 self.storage.write(name, path)
                 there[name] = path.stat().st_size
-        return Shipped(self.storage.uri, files)
+        return UploadedAssets(self.storage.uri, files)
 
 
 @dataclass(frozen=True)
-class Shipped:
+class UploadedAssets:
     """What workers must know: where the storage is, and the checksums of what the driver brought there."""
 
     uri: str

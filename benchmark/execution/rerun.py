@@ -13,14 +13,14 @@ from rich.console import Console
 
 from benchmark.config.schema import Resources
 from benchmark.core import environment, registry
-from benchmark.core.errors import Unwritten, UserError
-from benchmark.core.protocol import named
-from benchmark.core.spec import RECIPE_VERSION, TrialSpec, digest
-from benchmark.execution.live_view import Line, View
-from benchmark.execution.result_sink import Keeper
-from benchmark.execution.runners import InProcess
-from benchmark.planning.prerequisites import what_is_missing
-from benchmark.store.record_store import Store
+from benchmark.core.errors import ResultsNotStored, UserError
+from benchmark.core.protocol import bind_metrics
+from benchmark.core.spec import RECIPE_VERSION, TrialSpec, content_hash
+from benchmark.execution.in_process import InProcessRunner
+from benchmark.execution.live_view import LiveView, TrialLine
+from benchmark.execution.result_sink import ResultSink
+from benchmark.planning.prerequisites import find_missing
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace, require_writable
 from benchmark.trials.make_jobs import make_jobs
@@ -30,7 +30,7 @@ LONGEST = 100  # characters in the name of a revision
 NEAREST = 3  # ids that a message about an unknown one names
 
 
-def find(store: Store, prefix: str) -> TrialRecord:
+def find(store: RecordStore, prefix: str) -> TrialRecord:
     """The record whose id begins so. Raises UserError when there is none or several, or this code cannot train it."""
     wanted, known = prefix.lower(), store.ids()
     hits = [trial_id for trial_id in known if trial_id.startswith(wanted)]
@@ -50,7 +50,7 @@ def find(store: Store, prefix: str) -> TrialRecord:
     return _readable(store, hits[0])
 
 
-def _readable(store: Store, trial_id: str) -> TrialRecord:
+def _readable(store: RecordStore, trial_id: str) -> TrialRecord:
     """The record, when this code makes the trials that it is of."""
     raw: Any = None
     with suppress(OSError, ValueError):
@@ -88,11 +88,11 @@ def _check_recipe(spec: TrialSpec) -> None:
     registry.methods[spec.method].Options.model_validate(spec.options)
     registry.networks[spec.network].Options.model_validate(spec.network_options)
     registry.datasets.check(spec.dataset)
-    for one in named(spec.protocol):
+    for one in bind_metrics(spec.protocol):
         registry.metrics.check(one.measure.metric)
 
 
-def other_records(store: Store) -> Iterator[TrialRecord]:
+def same_recipe_records(store: RecordStore) -> Iterator[TrialRecord]:
     """All records that can be read: one that cannot says nothing about noise."""
     for trial_id in store.ids():
         with suppress(UserError):
@@ -101,7 +101,7 @@ def other_records(store: Store) -> Iterator[TrialRecord]:
                 yield record
 
 
-def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console: Console) -> TrialRecord:
+def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console: Console) -> TrialRecord:
     """Train a recorded trial from its first step with as many threads as before, on a GPU if it was on one.
 
     The new record is kept under `workspace.reproductions`. One that is stopped goes on from its last checkpoint, as
@@ -109,24 +109,24 @@ def train_again(recorded: TrialRecord, workspace: Workspace, data_dir: Path, con
     is missing or the workspace cannot be written to; Unwritten when the new record cannot be stored.
     """
     spec = recorded.spec
-    if told := what_is_missing([spec], workspace, data_dir).told:
+    if told := find_missing([spec], workspace, data_dir).told:
         raise UserError(told)
     require_writable(workspace.root, "--workspace")
     each = _resources(recorded)
     scratch = workspace.reproductions / f".{spec.trial_id}"
-    surroundings = digest(environment.describe("cuda" if each.gpus else "cpu", each.cpus))
+    surroundings = content_hash(environment.describe("cuda" if each.gpus else "cpu", each.cpus))
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     jobs = make_jobs([spec], workspace, data_dir, each, say, scratch / surroundings)
-    view = View({spec.trial_id: Line(spec.name, spec.steps)}, console)
-    kept = Store(workspace.reproductions)
-    keeper = Keeper(kept, None, view, say=say)
+    view = LiveView({spec.trial_id: TrialLine(spec.name, spec.steps)}, console)
+    kept = RecordStore(workspace.reproductions)
+    keeper = ResultSink(kept, None, view, say=say)
     with view.shown(), keeper.settled():
-        InProcess().run(jobs, keeper)
+        InProcessRunner().run(jobs, keeper)
     if keeper.unstored:
-        raise Unwritten(keeper.told())
+        raise ResultsNotStored(keeper.told())
     record = kept.get(spec.trial_id)
     assert record is not None
     if record.status != "failed":

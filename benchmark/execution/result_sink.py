@@ -6,14 +6,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.execution.live_view import View
-from benchmark.execution.remote_storage import Depot
-from benchmark.execution.runners import Listener
+from benchmark.execution.live_view import LiveView
+from benchmark.execution.remote_storage import RemoteSync
+from benchmark.execution.retries import RunListener
 from benchmark.store.claims import Claims
-from benchmark.store.record_store import Store
-from benchmark.store.records import TrialRecord, without_picture
-from benchmark.tracking.mirror import Mirror
-from benchmark.training.checkpoint import Checkpoints, begun_under
+from benchmark.store.record_store import RecordStore
+from benchmark.store.records import TrialRecord, without_samples_png
+from benchmark.tracking.mirror import MLflowMirror
+from benchmark.training.checkpoint import Checkpoints, trials_with_checkpoints
 from benchmark.trials.job import Progress
 
 AGAIN_SECONDS = 5.0  # between two tries at what the disk refused
@@ -22,20 +22,20 @@ monotonic = time.monotonic
 
 
 @dataclass
-class Keeper(Listener):
+class ResultSink(RunListener):
     """Stores, then forgets what the record makes superfluous, then mirrors.
 
     `checkpoints` is where those of trials whose record is stored are removed, `claims` where such trials are let go of,
     `depot` brings records to a storage.
     """
 
-    store: Store
-    mirror: Mirror | None
-    view: View
+    store: RecordStore
+    mirror: MLflowMirror | None
+    view: LiveView
     checkpoints: Path | None = None
     claims: Claims | None = None
     say: Callable[[str], None] = lambda _: None
-    depot: Depot | None = None
+    depot: RemoteSync | None = None
     unstored: dict[str, TrialRecord] = field(default_factory=dict)
     problem: str = ""  # why the disk refuses them
     _tried: float = 0.0
@@ -68,7 +68,7 @@ class Keeper(Listener):
     def forget(self, trial_ids: Iterable[str]) -> None:
         """Remove the checkpoints of trials whose record was stored just before their run was killed."""
         if self.checkpoints:
-            for trial_id in begun_under(self.checkpoints).intersection(trial_ids):
+            for trial_id in trials_with_checkpoints(self.checkpoints).intersection(trial_ids):
                 Checkpoints(self.checkpoints, trial_id).forget()
 
     @contextmanager
@@ -124,4 +124,4 @@ class Keeper(Listener):
         if self.claims:
             self.claims.release(record.trial_id)
         if self.mirror:
-            self.mirror.submit(without_picture(record))  # many may wait for a server that is away
+            self.mirror.submit(without_samples_png(record))  # many may wait for a server that is away

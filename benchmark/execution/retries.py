@@ -14,7 +14,7 @@ from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Job, Progress
 
 
-class Listener(Protocol):
+class RunListener(Protocol):
     """Whoever wants to know how the trials are doing."""
 
     def started(self, trial_id: str) -> None:
@@ -30,14 +30,14 @@ class Listener(Protocol):
         """The trial has ended, well or badly."""
 
 
-class Attempts:
+class RetryQueue:
     """Which trial is next, and what becomes of one that failed. A job is asked for when there is room for it.
 
     `retries` is how often a failed trial is tried again. An attempt that a preempted machine ended is not counted, if
     it got further than the attempt before: on such machines a long trial may need many.
     """
 
-    def __init__(self, jobs: Iterable[Job], retries: int, listener: Listener) -> None:
+    def __init__(self, jobs: Iterable[Job], retries: int, listener: RunListener) -> None:
         self._jobs: Iterator[Job] | None = iter(jobs)
         self._ahead: deque[Job] = deque()  # asked for, and not running yet: one at most
         self._later: deque[Job] = deque()  # to be tried again

@@ -15,7 +15,7 @@ ASKING = (signal.SIGINT, signal.SIGTERM)
 TOLD = "stopping: running trials write a checkpoint and end; Ctrl-C again stops at once and loses what came since"
 
 
-class Stopping:
+class StopSignal:
     """Whether the user, or the machine, has asked for an end. `say` tells people that it was heard."""
 
     def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
@@ -58,21 +58,21 @@ class Stopping:
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt inside, as Ctrl-C does: before the trials there is nothing to wait for."""
     with _handled(signal.default_int_handler, (signal.SIGTERM,)):
         yield
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
     """Neither signal is heard inside: for the few seconds in which processes are ended."""
     with _handled(signal.SIG_IGN):
         yield
 
 
 @contextmanager
-def kept_handlers() -> Iterator[None]:
+def handlers_restored() -> Iterator[None]:
     """What others set inside, such as Ray, is undone."""
     with _handled(None):
         yield

@@ -11,33 +11,33 @@ from rich.console import Console
 
 from benchmark.config.suite import RunnerName, Suite
 from benchmark.core import registry
-from benchmark.core.errors import Unwritten, UserError
-from benchmark.core.memory import uncollected
+from benchmark.core.errors import ResultsNotStored, UserError
+from benchmark.core.memory import gc_disabled
 from benchmark.core.spec import TrialSpec
-from benchmark.data.base import open_prepared
-from benchmark.data.sampler import Images
-from benchmark.execution.live_view import View, lines_of
+from benchmark.data.prepared import open_prepared
+from benchmark.data.sampler import ImageSampler
+from benchmark.execution.live_view import LiveView, trial_lines
 from benchmark.execution.ray import cluster, scratch
-from benchmark.execution.remote_storage import Depot, Storage
-from benchmark.execution.result_sink import Keeper
+from benchmark.execution.remote_storage import RemoteFiles, RemoteSync
+from benchmark.execution.result_sink import ResultSink
 from benchmark.execution.runners import runner
-from benchmark.execution.signals import Stopping
-from benchmark.execution.work_sharing import Shared
+from benchmark.execution.signals import StopSignal
+from benchmark.execution.work_sharing import WorkSharing
 from benchmark.planning.plan import Plan, make_plan
 from benchmark.report import render as report
 from benchmark.store.claims import Claims
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace, require_writable
-from benchmark.tracking.mirror import Mirror
+from benchmark.tracking.mirror import MLflowMirror
 from benchmark.trials.job import Job
 from benchmark.trials.make_jobs import make_jobs
 from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import contact_sheet
+from benchmark.trials.samples import sample_grid
 
 
 @dataclass(frozen=True)
-class Session:
+class SuiteRun:
     """A suite, and where its data, results and report stand.
 
     `address`: of the Ray cluster to join, or None for one of this machine. `storage`: a place that all machines reach.
@@ -49,9 +49,9 @@ class Session:
     report_dir: Path
     console: Console
     address: str | None = None
-    storage: Storage | None = None
+    storage: RemoteFiles | None = None
 
-    @uncollected()
+    @gc_disabled()
     def plan(self) -> Plan:
         """What is done and what is missing. Trains and writes nothing."""
         return make_plan(self.suite, self.workspace, self.data_dir)
@@ -66,11 +66,11 @@ class Session:
         with self._mirrored(runner_name) as mirror:
             keeper = self._train(runner_name, plan, mirror)
         if keeper.unstored:
-            raise Unwritten(keeper.told())
+            raise ResultsNotStored(keeper.told())
         return self.records()
 
     def run_and_render(self, runner_name: RunnerName, plan: Plan) -> tuple[dict[str, TrialRecord], Path]:
-        """`run`, then `render`; the report is mirrored too. Raises Unwritten also when the report cannot be written."""
+        """`run`, then `render`; the report is mirrored too. Raises ResultsNotStored if the report cannot be written."""
         self._check(runner_name, plan)
         with self._mirrored(runner_name) as mirror:
             keeper = self._train(runner_name, plan, mirror)
@@ -86,7 +86,7 @@ class Session:
             if mirror and page:
                 mirror.report(page.parent)
         if page is None or keeper.unstored:
-            raise Unwritten("\n".join(filter(None, problems)))
+            raise ResultsNotStored("\n".join(filter(None, problems)))
         return records, page
 
     def pull(self) -> None:
@@ -97,8 +97,8 @@ class Session:
                 self._say(f"{count} records taken over from {depot.storage.uri}")
 
     @property
-    def _depot(self) -> Depot | None:
-        return Depot(self.storage, self.workspace) if self.storage else None
+    def _depot(self) -> RemoteSync | None:
+        return RemoteSync(self.storage, self.workspace) if self.storage else None
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
         if plan.missing.told:
@@ -111,9 +111,9 @@ class Session:
         require_writable(self.report_dir, "--report-dir")
 
     @contextmanager
-    def _mirrored(self, runner_name: RunnerName) -> Iterator[Mirror | None]:
+    def _mirrored(self, runner_name: RunnerName) -> Iterator[MLflowMirror | None]:
         """A mirror that is waited for at the end; none for the in-process runner: it imports neither Ray nor MLflow."""
-        mirror = Mirror(self.suite, self.workspace) if runner_name == "ray" else None
+        mirror = MLflowMirror(self.suite, self.workspace) if runner_name == "ray" else None
         try:
             yield mirror
         finally:
@@ -121,7 +121,7 @@ class Session:
                 mirror.close()
         self._tell_of(mirror)
 
-    def _train(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> Keeper:
+    def _train(self, runner_name: RunnerName, plan: Plan, mirror: MLflowMirror | None) -> ResultSink:
         with self._joined() if plan.todo else nullcontext():
             return self._train_there(runner_name, plan, mirror)
 
@@ -131,7 +131,7 @@ class Session:
         new = not self.workspace.root.exists()
         self.workspace.create()
         try:
-            with cluster.joined(self.address, self.suite.resources, None if self.storage else self.workspace.root):
+            with cluster.connect(self.address, self.suite.resources, None if self.storage else self.workspace.root):
                 new = False
                 yield
         finally:
@@ -139,21 +139,21 @@ class Session:
                 with suppress(OSError):
                     self.workspace.root.rmdir()
 
-    def _train_there(self, runner_name: RunnerName, plan: Plan, mirror: Mirror | None) -> Keeper:
+    def _train_there(self, runner_name: RunnerName, plan: Plan, mirror: MLflowMirror | None) -> ResultSink:
         self.workspace.create()
-        store, claims = Store(self.workspace.results), Claims(self.workspace.claims)
-        view = View(lines_of(self.suite, plan.todo), self.console)
-        keeper = Keeper(store, mirror, view, self.workspace.checkpoints, claims, self._say, self._depot)
+        store, claims = RecordStore(self.workspace.results), Claims(self.workspace.claims)
+        view = LiveView(trial_lines(self.suite, plan.todo), self.console)
+        keeper = ResultSink(store, mirror, view, self.workspace.checkpoints, claims, self._say, self._depot)
         scratch.sweep(self.workspace.ray)
         keeper.forget(trial_id for trial_id, record in plan.records.items() if record.status != "failed")
         if mirror:
             mirror.sync(self._records_to_mirror())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
             jobs = self._jobs(plan.todo.values())
-            shared = Shared(jobs, claims, store, plan.stamps, keeper.done_elsewhere, self._say)
+            shared = WorkSharing(jobs, claims, store, plan.stamps, keeper.done_elsewhere, self._say)
             shipped = keeper.depot.ship(jobs) if keeper.depot else None
             chosen = runner(runner_name, self.workspace.ray, self.suite.resources.retries, shipped)
-            stop = Stopping(self._say)
+            stop = StopSignal(self._say)
             with keeper.view.shown(), claims.beating(), keeper.settled():
                 chosen.run(shared.own(), keeper, stop)
                 for left in shared.others(keeper.settle):
@@ -172,16 +172,16 @@ class Session:
 
     def records(self) -> dict[str, TrialRecord]:
         """All records of the suite that exist by now."""
-        return Store(self.workspace.results).find(self.suite.specs)
+        return RecordStore(self.workspace.results).find(self.suite.specs)
 
     def _records_to_mirror(self) -> Iterable[TrialRecord]:
         """All of them without their pictures, which the mirror reads where it lacks them: thousands fill the memory."""
-        return Store(self.workspace.results).without_pictures(self.suite.specs).values()
+        return RecordStore(self.workspace.results).without_pictures(self.suite.specs).values()
 
-    @uncollected()
+    @gc_disabled()
     def shown_records(self) -> dict[str, TrialRecord]:
         """The same for a report, which shows one picture of each cell: those of the other trials are not read."""
-        store = Store(self.workspace.results)
+        store = RecordStore(self.workspace.results)
         records = store.without_pictures(self.suite.specs)
         for cell in self.suite.cells:
             for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
@@ -198,7 +198,7 @@ class Session:
 
     def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
         """What every trial gets."""
-        with_gpu = cluster.gpus_there() if self.address else None
+        with_gpu = cluster.cluster_has_gpus() if self.address else None
         each = self.suite.resources
         return make_jobs(specs, self.workspace, self.data_dir, each, self._say, with_gpu=with_gpu)
 
@@ -209,11 +209,11 @@ class Session:
             dataset = registry.datasets[name]
             if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.folder(self.workspace.data)).train
-                images = Images(arrays.images, dataset.stacked, torch.device("cpu"))
-                sheets[name] = contact_sheet(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
+                images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
+                sheets[name] = sample_grid(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
         return sheets
 
-    def _tell_of(self, mirror: Mirror | None) -> None:
+    def _tell_of(self, mirror: MLflowMirror | None) -> None:
         if mirror is None:
             self._say("MLflow: not mirrored by the in-process runner; the next run with --runner ray does it")
         elif mirror.problem:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.store.claims import Claims, Run
-from benchmark.store.record_store import Store
+from benchmark.store.claims import Claims, RunIdentity
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Stamp
 from benchmark.trials.job import Job
 
@@ -15,12 +15,12 @@ sleep = time.sleep
 
 
 @dataclass
-class Shared:
+class WorkSharing:
     """Jobs of which other runs may do some. `done` hears of a trial whose record another run has stored."""
 
     jobs: Sequence[Job]
     claims: Claims
-    store: Store
+    store: RecordStore
     stamps: Mapping[str, Stamp]  # of the records that were there when the run was planned
     done: Callable[[str], None]
     say: Callable[[str], None]
@@ -78,7 +78,7 @@ class Shared:
         """Whether another run has stored a record since this one was planned."""
         return self.store.stamp(trial_id) not in (None, self.stamps.get(trial_id))
 
-    def _tell(self, holder: Run | None) -> None:
+    def _tell(self, holder: RunIdentity | None) -> None:
         if holder is not None and holder.name not in self._told:
             self._told.add(holder.name)
             self.say(f"another run is at work here ({holder}): what it trains is left to it, this one trains the rest")

@@ -14,9 +14,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmark.core.spec import digest
-from benchmark.evaluation.references import Instruments
-from benchmark.execution.remote_storage import Files, Storage
+from benchmark.core.spec import content_hash
+from benchmark.evaluation.references import EvaluationAssets
+from benchmark.execution.remote_storage import Files, RemoteFiles
 from benchmark.trials.job import Job
 
 CACHE_VARIABLE = "SSGAN_CACHE_DIR"
@@ -25,7 +25,7 @@ CHECKPOINTS = "*.ckpt"
 
 
 @contextmanager
-def at_hand(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
+def localise_job(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
     """The job with paths of this machine, and what to call now and then while it runs.
 
     Without a storage all machines see the same disk, and there is nothing to do. Raises OSError when the storage does
@@ -34,12 +34,12 @@ def at_hand(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, Callab
     if told is None:
         yield job, lambda: None
         return
-    storage = Storage(told["uri"])
-    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / digest(told["uri"])
+    storage = RemoteFiles(told["uri"])
+    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(told["uri"])
     here = replace(
         _fetched(job, storage, told["files"], cache), checkpoints=cache / "checkpoints", samples=cache / "samples"
     )
-    copies = Copies(storage, job.spec.trial_id, cache)
+    copies = CheckpointUploader(storage, job.spec.trial_id, cache)
     copies.fetch_checkpoints()
     try:
         yield here, copies.soon
@@ -47,11 +47,11 @@ def at_hand(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, Callab
         copies.finish()
 
 
-def _fetched(job: Job, storage: Storage, files: Files, cache: Path) -> Job:
+def _fetched(job: Job, storage: RemoteFiles, files: Files, cache: Path) -> Job:
     """The job, reading what is on this machine: under the driver's paths if all is there, else in the cache."""
     if all(Path(path).is_file() for path in files):
         return job
-    root = cache / "files" / digest(files)
+    root = cache / "files" / content_hash(files)
     for path, checksum in files.items():
         place = root / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def _fetched(job: Job, storage: Storage, files: Files, cache: Path) -> Job:
         place = root / str(path).lstrip("/")
         return place if place.exists() else path
 
-    instruments = Instruments(
+    instruments = EvaluationAssets(
         extractors={name: moved(path) for name, path in job.instruments.extractors.items()},
         references={name: (moved(a), moved(b)) for name, (a, b) in job.instruments.references.items()},
     )
@@ -71,10 +71,10 @@ def _fetched(job: Job, storage: Storage, files: Files, cache: Path) -> Job:
 
 
 @dataclass
-class Copies:
+class CheckpointUploader:
     """The files that one trial writes under `cache`, and their copies in the storage under the same names."""
 
-    storage: Storage
+    storage: RemoteFiles
     trial_id: str
     cache: Path
     copied: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> time of change, size

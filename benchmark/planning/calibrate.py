@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.spec import TrialSpec
-from benchmark.planning.cost_keys import Kind, Looking, training_of
+from benchmark.planning.cost_keys import CostKey, FeatureCostKey, training_cost_key
 from benchmark.planning.estimate import Estimate
 from benchmark.planning.plan import Plan
 from benchmark.planning.timings import Timing
@@ -44,27 +44,27 @@ def time_training(spec: TrialSpec, device_name: str, threads: int) -> Timing:
     with thread_settings(threads):
         forget_peak_memory(device)
         endless = spec.model_copy(update={"steps": LONG})
-        trainer = build_trainer(endless, made_up(spec.dataset), device)
+        trainer = build_trainer(endless, random_images(spec.dataset), device)
         steps = trainer.train_until(LONG)
-        seconds = seconds_each(lambda: next(steps), wait)
+        seconds = seconds_per_call(lambda: next(steps), wait)
         batch = spec.protocol.sample_batch
-        sampling = seconds_each(lambda: list(trainer.samples(batch)), wait)
+        sampling = seconds_per_call(lambda: list(trainer.samples(batch)), wait)
         peak = peak_memory(device)
-    kind = training_of(spec).model_dump(mode="json")
+    kind = training_cost_key(spec).model_dump(mode="json")
     return Timing(kind=kind, seconds=seconds, sample_seconds=sampling / batch, peak_memory_mib=round(peak, 1))
 
 
-def time_looking(look: Looking, dataset: str, device_name: str, threads: int, data_dir: Path) -> Timing:
+def time_features(look: FeatureCostKey, dataset: str, device_name: str, threads: int, data_dir: Path) -> Timing:
     """Seconds of one generated image's way through codec and extractor, and the memory that this takes."""
     import torch
 
     from benchmark.core import registry
-    from benchmark.evaluation.codecs import encoded
+    from benchmark.evaluation.codecs import apply_codec
 
     device, size = torch.device(device_name), LOOK_BATCH[device_name]
     wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
     with thread_settings(threads), tempfile.TemporaryDirectory() as scratch:
-        prepared = made_up(dataset)
+        prepared = random_images(dataset)
         extractor_class = registry.extractors[look.extractor]
         path = extractor_class.prepare(prepared, Path(scratch), data_dir)
         gc.collect()
@@ -73,26 +73,26 @@ def time_looking(look: Looking, dataset: str, device_name: str, threads: int, da
         extractor = extractor_class(path, device)
         rng = np.random.default_rng(0)
         images = torch.from_numpy(rng.integers(0, 256, (size, *look.shape), dtype=np.uint8)).to(device)
-        seconds = seconds_each(lambda: extractor(encoded(images, look.codec)), wait)
+        seconds = seconds_per_call(lambda: extractor(apply_codec(images, look.codec)), wait)
         peak = peak_memory(device) - before
     kind = look.model_dump(mode="json")
     return Timing(kind=kind, seconds=seconds / size, peak_memory_mib=round(max(peak, 0.0), 1))
 
 
-def made_up(name: str) -> Any:
+def random_images(name: str) -> Any:
     """Random uint8 images with labels, as if a dataset of this shape had been prepared."""
     from benchmark.core import registry
-    from benchmark.data.base import Arrays, Prepared
+    from benchmark.data.arrays import ArraySplit, PreparedData
 
     dataset = registry.datasets[name]
     channels, height, width = dataset.shape
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
-    arrays = Arrays(images, np.arange(IMAGES) % (dataset.labels if dataset.labels > 0 else CLASSES))
-    return Prepared(Path(), arrays, arrays, {"dataset": "made up", "classes": CLASSES})
+    arrays = ArraySplit(images, np.arange(IMAGES) % (dataset.labels if dataset.labels > 0 else CLASSES))
+    return PreparedData(Path(), arrays, arrays, {"dataset": "made up", "classes": CLASSES})
 
 
-def seconds_each(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
+def seconds_per_call(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
     """Mean seconds of a call, after one or two that only warm up. `wait` returns when the device has done its work."""
     first = _timed(play, wait)
     if first > SLOW:
@@ -117,7 +117,7 @@ def _nothing() -> None:
     pass
 
 
-def in_child(task: Task, *arguments: Any) -> Timing:
+def in_subprocess(task: Task, *arguments: Any) -> Timing:
     """What the task returns in a process of its own, or a timing that tells why it returned nothing."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmark.planning.calibrate", "benchmark.trials.runner"])
@@ -174,7 +174,7 @@ def calibrate(plan: Plan, data_dir: Path, say: Say) -> None:
     total = len(found.untimed) + len(found.unlooked)
     done = 0
 
-    def keep(kind: Kind, what: str, timing: Timing) -> None:
+    def keep(kind: CostKey, what: str, timing: Timing) -> None:
         nonlocal done
         done += 1
         plan.calibration.keep(kind, timing.model_copy(update={"kind": kind.model_dump(mode="json")}))
@@ -182,10 +182,10 @@ def calibrate(plan: Plan, data_dir: Path, say: Say) -> None:
 
     for training, spec in found.untimed:
         what = f"{spec.method} on {spec.network}, {spec.dataset}, batch {spec.batch_size}"
-        keep(training, what, in_child(time_training, spec, device, threads))
+        keep(training, what, in_subprocess(time_training, spec, device, threads))
     for look, spec in found.unlooked:
         what = f"looking through {look.extractor}, {spec.dataset}"
-        keep(look, what, in_child(time_looking, look, spec.dataset, device, threads, data_dir))
+        keep(look, what, in_subprocess(time_features, look, spec.dataset, device, threads, data_dir))
 
 
 def outcome(timing: Timing) -> str:

@@ -4,20 +4,20 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.core import registry
-from benchmark.core.protocol import named
-from benchmark.core.spec import Frozen, TrialSpec, digest
+from benchmark.core.protocol import bind_metrics
+from benchmark.core.spec import FrozenModel, TrialSpec, content_hash
 
 
-class Kind(Frozen):
+class CostKey(FrozenModel):
     """Equal kinds are timed once."""
 
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits that name the kind in the calibration file."""
-        return digest([type(self).__name__, self.model_dump(mode="json")])
+        return content_hash([type(self).__name__, self.model_dump(mode="json")])
 
 
-class Training(Kind):
+class TrainingCostKey(CostKey):
     """What a step of training, and a sample, cost. `shape` is (C, H, W); `classes` as the dataset tells them."""
 
     method: str
@@ -36,7 +36,7 @@ class Training(Kind):
     batch_norm: str
 
 
-class Looking(Kind):
+class FeatureCostKey(CostKey):
     """What a look at a generated image costs: its codec, and its way through the extractor."""
 
     extractor: str
@@ -44,10 +44,10 @@ class Looking(Kind):
     shape: tuple[int, int, int]
 
 
-def training_of(spec: TrialSpec) -> Training:
+def training_cost_key(spec: TrialSpec) -> TrainingCostKey:
     """The kind of a trial's training."""
     dataset = registry.datasets[spec.dataset]
-    return Training(
+    return TrainingCostKey(
         method=spec.method,
         options=spec.options,
         network=spec.network,
@@ -65,18 +65,18 @@ def training_of(spec: TrialSpec) -> Training:
     )
 
 
-def looks_of(spec: TrialSpec) -> dict[Looking, int]:
+def feature_passes(spec: TrialSpec) -> dict[FeatureCostKey, int]:
     """Every way of looking at samples -> at how many of each measurement: measures that share a way share the look."""
-    looks: dict[Looking, int] = {}
+    looks: dict[FeatureCostKey, int] = {}
     shape = registry.datasets[spec.dataset].shape
-    for one in named(spec.protocol):
+    for one in bind_metrics(spec.protocol):
         extractor = one.measure.options.get("extractor")
         if extractor:
-            look = Looking(extractor=extractor, codec=one.measure.codec, shape=shape)
+            look = FeatureCostKey(extractor=extractor, codec=one.measure.codec, shape=shape)
             looks[look] = max(looks.get(look, 0), one.measure.n_fake or 0)
     return looks
 
 
-def measured_kind(spec: TrialSpec) -> str:
+def cost_key(spec: TrialSpec) -> str:
     """Names the kind of training together with all that is measured: of these, finished trials tell the time."""
-    return training_of(spec).key + digest(spec.protocol.model_dump(mode="json")["measures"])
+    return training_cost_key(spec).key + content_hash(spec.protocol.model_dump(mode="json")["measures"])

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from benchmark.config.cells import Cell
 from benchmark.core.spec import TrialSpec
-from benchmark.planning.cost_keys import Looking, Training, looks_of, measured_kind, training_of
-from benchmark.planning.hardware import Machine, hardware_of
+from benchmark.planning.cost_keys import FeatureCostKey, TrainingCostKey, cost_key, feature_passes, training_cost_key
+from benchmark.planning.hardware import Hardware, hardware_of
 from benchmark.planning.timings import Calibration
-from benchmark.store.records import Cost, Outcome
+from benchmark.store.records import Cost, TrialSummary
 
 Source = Literal["records", "calibration", ""]
 UNTIMED = "not timed yet"
@@ -63,9 +63,9 @@ class Estimate:
 
     cells: tuple[CellEstimate, ...]
     rest: tuple[TrialEstimate, ...]
-    machine: Machine
-    untimed: tuple[tuple[Training, TrialSpec], ...]
-    unlooked: tuple[tuple[Looking, TrialSpec], ...]
+    machine: Hardware
+    untimed: tuple[tuple[TrainingCostKey, TrialSpec], ...]
+    unlooked: tuple[tuple[FeatureCostKey, TrialSpec], ...]
 
     @property
     def device_seconds(self) -> float | None:
@@ -130,10 +130,10 @@ class Estimate:
 
 def estimate(
     cells: Iterable[Cell],
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, TrialSummary],
     todo: Mapping[str, TrialSpec],
     calibration: Calibration,
-    machine: Machine,
+    machine: Hardware,
     images_mib: Mapping[str, float],
     missing: Mapping[str, str],
 ) -> Estimate:
@@ -146,14 +146,14 @@ def estimate(
     speeds = _recorded(cells, outcomes, machine)
     rest: dict[str, TrialEstimate] = {}
     found = []
-    untimed: dict[str, tuple[Training, TrialSpec]] = {}
-    unlooked: dict[str, tuple[Looking, TrialSpec]] = {}
+    untimed: dict[str, tuple[TrainingCostKey, TrialSpec]] = {}
+    unlooked: dict[str, tuple[FeatureCostKey, TrialSpec]] = {}
     for cell in cells:
         spec = cell.specs[0]
         ids = [spec.trial_id for spec in cell.specs if spec.trial_id in todo]
-        each = speeds[kind].of(spec) if (kind := measured_kind(spec)) in speeds else None
+        each = speeds[kind].of(spec) if (kind := cost_key(spec)) in speeds else None
         if each is None:
-            training, looks = training_of(spec), looks_of(spec)
+            training, looks = training_cost_key(spec), feature_passes(spec)
             each = _calibrated(spec, training, looks, calibration, images_mib.get(spec.dataset, 0.0), missing)
             if ids:
                 for timed in calibration.untimed([training]):
@@ -193,7 +193,7 @@ def measurements(spec: TrialSpec) -> int:
     return spec.protocol.evaluations + spec.protocol.draws - 1
 
 
-def _recorded(cells: list[Cell], outcomes: Mapping[str, Outcome], machine: Machine) -> dict[str, _Recorded]:
+def _recorded(cells: list[Cell], outcomes: Mapping[str, TrialSummary], machine: Hardware) -> dict[str, _Recorded]:
     """Kind -> what its finished trials took on this hardware."""
     found: dict[str, _Recorded] = {}
     for cell in cells:
@@ -204,7 +204,7 @@ def _recorded(cells: list[Cell], outcomes: Mapping[str, Outcome], machine: Machi
             if outcome.status == "finished" and outcome.cost and hardware_of(outcome.environment) == machine.hardware
         ]
         if of_here:
-            kind = found.setdefault(measured_kind(cell.specs[0]), _Recorded())
+            kind = found.setdefault(cost_key(cell.specs[0]), _Recorded())
             for spec, cost in of_here:
                 kind.add(spec, cost)
     return found
@@ -212,8 +212,8 @@ def _recorded(cells: list[Cell], outcomes: Mapping[str, Outcome], machine: Machi
 
 def _calibrated(
     spec: TrialSpec,
-    training: Training,
-    looks: Mapping[Looking, int],
+    training: TrainingCostKey,
+    looks: Mapping[FeatureCostKey, int],
     calibration: Calibration,
     images_mib: float,
     missing: Mapping[str, str],

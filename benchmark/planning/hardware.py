@@ -11,7 +11,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
-class Machine:
+class Hardware:
     """`slots`: how many trials run side by side. `memory_mib` is what they share: the machine's, or that of all GPUs.
 
     `hardware` is what timings depend on besides their kind, in the words of a record's environment.
@@ -23,7 +23,7 @@ class Machine:
     hardware: dict[str, Any]
 
     @classmethod
-    def here(cls, resources: Resources) -> "Machine":
+    def here(cls, resources: Resources) -> "Hardware":
         """A GPU counts only when the suite gives its trials a share of one, as it does in a run."""
         import torch
 

@@ -9,15 +9,15 @@ from typing import Any
 from benchmark.config.schema import Resources
 from benchmark.config.suite import Suite
 from benchmark.core.spec import TrialSpec
-from benchmark.data.manifest import manifest_of, same_data
+from benchmark.data.manifest import data_unchanged, manifest_of
 from benchmark.planning.estimate import Estimate, estimate
-from benchmark.planning.hardware import Machine
-from benchmark.planning.prerequisites import Missing, what_is_missing
+from benchmark.planning.hardware import Hardware
+from benchmark.planning.prerequisites import MissingInputs, find_missing
 from benchmark.planning.timings import Calibration
-from benchmark.store.record_store import Store
-from benchmark.store.records import Outcome, Stamp
+from benchmark.store.record_store import RecordStore
+from benchmark.store.records import Stamp, TrialSummary
 from benchmark.store.workspace import Workspace
-from benchmark.training.checkpoint import begun_under
+from benchmark.training.checkpoint import trials_with_checkpoints
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Plan:
     """
 
     suite: Suite
-    records: dict[str, Outcome]
+    records: dict[str, TrialSummary]
     begun: frozenset[str] = field(default_factory=frozenset)
-    machine: Machine = field(default_factory=lambda: Machine.here(Resources()))
+    machine: Hardware = field(default_factory=lambda: Hardware.here(Resources()))
     calibration: Calibration = field(default_factory=lambda: Calibration(Path(), {}))
     images_mib: dict[str, float] = field(default_factory=dict)
-    missing: Missing = field(default_factory=Missing)
+    missing: MissingInputs = field(default_factory=MissingInputs)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # of all records in the store, read before them
 
     @cached_property
@@ -99,16 +99,16 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     """
     datasets = dict.fromkeys(spec.dataset for spec in suite.specs.values())
     manifests = {name: manifest_of(name, workspace.data) for name in datasets}
-    store = Store(workspace.results)
+    store = RecordStore(workspace.results)
     stamps = store.stamps()
     records = {
         trial_id: record
         for trial_id, record in store.outcomes(suite.specs).items()
-        if same_data(record.data, manifests[suite.specs[trial_id].dataset])
+        if data_unchanged(record.data, manifests[suite.specs[trial_id].dataset])
     }
-    begun = begun_under(workspace.checkpoints) & suite.specs.keys()
-    machine = Machine.here(suite.resources)
+    begun = trials_with_checkpoints(workspace.checkpoints) & suite.specs.keys()
+    machine = Hardware.here(suite.resources)
     calibration = Calibration.load(workspace.calibration, machine.hardware)
     images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
     plan = Plan(suite, records, begun, machine, calibration, images_mib, stamps=stamps)
-    return replace(plan, missing=what_is_missing(plan.todo.values(), workspace, data_dir))
+    return replace(plan, missing=find_missing(plan.todo.values(), workspace, data_dir))

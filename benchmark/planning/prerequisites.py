@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.core import registry
-from benchmark.core.protocol import extractors_of
+from benchmark.core.protocol import extractors_used
 from benchmark.core.spec import TrialSpec
 from benchmark.data.base import Dataset
 from benchmark.data.datasets.image_folder import FOLDER
-from benchmark.data.prepared import damage
-from benchmark.data.raw.fetch import is_downloadable, ways
-from benchmark.data.raw.sources import parts
+from benchmark.data.prepared import find_damage
+from benchmark.data.raw.fetch import acquisition_hint, is_downloadable
+from benchmark.data.raw.sources import required_files
 from benchmark.store.workspace import Workspace, as_options
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingInputs:
     """Dataset, or feature extractor -> what is wrong with its files and what to type.
 
     `steps`: the same in a line each, "dataset NAME" or "weights NAME" -> what to do next.
@@ -37,52 +37,52 @@ class Missing:
         return "\n".join(["Missing here. Next, for each:", *lines, more])
 
 
-def what_is_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> Missing:
+def find_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> MissingInputs:
     """What these trials cannot do without."""
     datasets = dict.fromkeys(spec.dataset for spec in specs)
     protocols = {id(spec.protocol): spec.protocol for spec in specs}  # the seeds of a cell share theirs
-    extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_of(protocol))
-    data = _told((name, unready(registry.datasets[name], workspace, data_dir)) for name in datasets)
+    extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_used(protocol))
+    data = _told((name, why_not_ready(registry.datasets[name], workspace, data_dir)) for name in datasets)
     weights = _told((name, registry.extractors[name].missing(data_dir)) for name in extractors)
     places = as_options(workspace, data_dir)
-    steps = {f"dataset {name}": next_step(registry.datasets[name], workspace, data_dir) for name in data}
+    steps = {f"dataset {name}": next_command(registry.datasets[name], workspace, data_dir) for name in data}
     steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{places}" for name in weights}
-    return Missing(data, weights, steps)
+    return MissingInputs(data, weights, steps)
 
 
 def _told(problems: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     return {name: problem for name, problem in problems if problem}
 
 
-def unready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:
+def why_not_ready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:
     """What is wrong and what to type; None for whole arrays, and for images that ship with a package."""
     folder = dataset.folder(workspace.data)
     if dataset.is_prepared(workspace.data):
-        harm = damage(folder)
-        return harm and f"{harm}\n  {preparing(dataset, workspace, data_dir)}"
+        harm = find_damage(folder)
+        return harm and f"{harm}\n  {prepare_command(dataset, workspace, data_dir)}"
     if dataset.ships:
         return None
     missing = dataset.missing(data_dir)
     if missing:
-        return missing + ways(dataset, as_options(workspace, data_dir))
+        return missing + acquisition_hint(dataset, as_options(workspace, data_dir))
     return (
         f"dataset {dataset.name}: its raw files are here, and are not prepared yet. Type:\n"
-        f"  {preparing(dataset, workspace, data_dir)}"
+        f"  {prepare_command(dataset, workspace, data_dir)}"
     )
 
 
-def preparing(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
+def prepare_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
     """The command that prepares a dataset whose raw files are here."""
     return f"python -m benchmark datasets prepare {dataset.name}{as_options(workspace, data_dir)}"
 
 
-def next_step(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
+def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
     """One line for a list: what to do next for a dataset that is not ready."""
     if dataset.is_prepared(workspace.data):
-        return f"{damage(dataset.folder(workspace.data))}: {preparing(dataset, workspace, data_dir)}"
+        return f"{find_damage(dataset.folder(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
     if not dataset.missing(data_dir):
-        return preparing(dataset, workspace, data_dir)
-    if not parts(dataset.name):
-        return f"put your images into {data_dir / FOLDER}, then {preparing(dataset, workspace, data_dir)}"
+        return prepare_command(dataset, workspace, data_dir)
+    if not required_files(dataset.name):
+        return f"put your images into {data_dir / FOLDER}, then {prepare_command(dataset, workspace, data_dir)}"
     way = f"fetch {dataset.name}" if is_downloadable(dataset) else f"import {dataset.name} PATH"
     return f"python -m benchmark datasets {way}{as_options(workspace, data_dir)}"

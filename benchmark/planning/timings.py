@@ -14,15 +14,15 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from benchmark.core.errors import printable
 from benchmark.core.files import write_atomically
-from benchmark.core.spec import Frozen, digest
-from benchmark.planning.cost_keys import Kind
+from benchmark.core.spec import FrozenModel, content_hash
+from benchmark.planning.cost_keys import CostKey
 
-K = TypeVar("K", bound=Kind)
+K = TypeVar("K", bound=CostKey)
 
 VERSION = 1  # raised when the meaning of a timing changes
 
 
-class Timing(Frozen):
+class Timing(FrozenModel):
     """One kind, timed alone on the machine. `error`: why it could not be, else empty.
 
     `seconds` is of one step of training, or of one look at an image; `sample_seconds` of one generated image.
@@ -36,12 +36,12 @@ class Timing(Frozen):
     error: Annotated[str, AfterValidator(printable)] = ""
 
 
-class _Machine(Frozen):
+class _Machine(FrozenModel):
     hardware: dict[str, Any]
     timings: dict[str, Timing]
 
 
-class _File(Frozen):
+class _File(FrozenModel):
     version: int
     machines: dict[str, _Machine]
 
@@ -57,18 +57,18 @@ class Calibration:
     @classmethod
     def load(cls, path: Path, hardware: dict[str, Any]) -> "Calibration":
         """What the file holds of this machine. A damaged file is taken for an empty one."""
-        found = _read(path).machines.get(digest(hardware))
+        found = _read(path).machines.get(content_hash(hardware))
         return cls(path, hardware, dict(found.timings) if found else {})
 
-    def of(self, kind: Kind) -> Timing | None:
+    def of(self, kind: CostKey) -> Timing | None:
         """The timing of a kind, which may tell why there is none; None when it was never tried."""
         return self.timings.get(kind.key)
 
-    def keep(self, kind: Kind, timing: Timing) -> None:
+    def keep(self, kind: CostKey, timing: Timing) -> None:
         """Remember a timing, in the file too."""
         self.timings[kind.key] = timing
         machines = _read(self.path).machines | {
-            digest(self.hardware): _Machine(hardware=self.hardware, timings=self.timings)
+            content_hash(self.hardware): _Machine(hardware=self.hardware, timings=self.timings)
         }
         whole = _File(version=VERSION, machines=machines)
         write_atomically(self.path, (json.dumps(whole.model_dump(mode="json"), indent=1) + "\n").encode())

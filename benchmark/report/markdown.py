@@ -4,16 +4,16 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import Result, Row, best_keys, by_table, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_keys, by_table, outputs_of
 from benchmark.analysis.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.analysis.verdicts import MEANINGS
 from benchmark.config.suite import Suite
 from benchmark.core import registry
-from benchmark.core.protocol import Named, named
+from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
 from benchmark.report import modes, noise, provenance, published_tables, text
 from benchmark.report.published_tables import Footnotes
-from benchmark.report.text import escape, grid
+from benchmark.report.text import escape_markdown, grid
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import Output
@@ -25,17 +25,17 @@ BATCH_NORM = {
 MAX_ERROR = 400  # characters of an error that are shown; results.csv has all of it
 
 
-def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
+def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[str]) -> str:
     """The whole document. `figures` are the names of the pictures that were drawn into `figures/`."""
     tables = by_table(suite, rows)
     blocks = [
-        f"# {escape(suite.title)}",
-        *(escape(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
+        f"# {escape_markdown(suite.title)}",
+        *(escape_markdown(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
         "\n".join(_setting(suite, tables)),
         *_figure("leaderboard.png", figures, "Every method, measured and published", _main_caption(rows)),
     ]
     for title, members in tables.items():
-        blocks += [f"## {escape(title)}", *_table(suite.tables[title], members)]
+        blocks += [f"## {escape_markdown(title)}", *_table(suite.tables[title], members)]
     blocks += [
         "## How to read this",
         "\n".join(_reading(suite, rows)),
@@ -50,15 +50,15 @@ def leaderboard(suite: Suite, rows: list[Row], figures: Collection[str]) -> str:
         *provenance.recipes(tables),
         "## Where it ran",
         *provenance.environment(rows),
-        *provenance.on_the_way(rows),
+        *provenance.events(rows),
         "## Run it again",
-        *provenance.again(suite),
+        *provenance.rerun_commands(suite),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _setting(suite: Suite, tables: dict[str, list[Row]]) -> list[str]:
-    about = f" – {escape(suite.scale_about)}" if suite.scale_about else ""
+def _setting(suite: Suite, tables: dict[str, list[LeaderboardRow]]) -> list[str]:
+    about = f" – {escape_markdown(suite.scale_about)}" if suite.scale_about else ""
     if not any(cell.published for cell in suite.cells):
         meaning = "no published value is known for these tables"
     elif suite.reduced:
@@ -69,7 +69,7 @@ def _setting(suite: Suite, tables: dict[str, list[Row]]) -> list[str]:
     fullest = sorted(rows, key=lambda row: len(row.spec.protocol.measures))  # some measures are not of every method
     seeds = ", ".join(map(str, suite.seeds))
     return [
-        f"- **Scale** {escape(suite.scale)}, {meaning}{about}",
+        f"- **Scale** {escape_markdown(suite.scale)}, {meaning}{about}",
         f"- **Seeds** {seeds} – a seed is one training from scratch",
         *_by_tables("Data", tables, {row.table: _dataset(row.spec.dataset) for row in rows}),
         *_by_tables("Protocol", tables, {row.table: protocol_words(row.spec.protocol) for row in fullest}),
@@ -83,17 +83,17 @@ def _by_tables(name: str, tables: Iterable[str], words: dict[str, str]) -> list[
         return [f"- **{name}** {next(iter(words.values()))}"]
     users: dict[str, list[str]] = {}
     for title in tables:
-        users.setdefault(words[title], []).append(escape(title))
+        users.setdefault(words[title], []).append(escape_markdown(title))
     return [f"- **{name}** ({', '.join(titles)}) {wording}" for wording, titles in users.items()]
 
 
 def _dataset(name: str) -> str:
-    return f"`{name}`: {escape(registry.datasets[name].about)}"
+    return f"`{name}`: {escape_markdown(registry.datasets[name].about)}"
 
 
 def protocol_words(protocol: Protocol) -> str:
     """The protocol as a sentence; several measures as a list below it."""
-    measures = [_measure_words(one) for one in named(protocol)]
+    measures = [_measure_words(one) for one in bind_metrics(protocol)]
     alone = f"{measures[0]}. " if len(measures) == 1 else ""
     whole = (
         f"{alone}The generator normalises by {BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)}."
@@ -103,12 +103,12 @@ def protocol_words(protocol: Protocol) -> str:
     return whole if alone else "\n  - ".join([whole, *measures])
 
 
-def _measure_words(one: Named) -> str:
+def _measure_words(one: BoundMetric) -> str:
     options = one.measure.options
     titles = " and ".join(output.title for output in one.outputs)
-    words = [f"{escape(titles)}: {escape(one.metric.about)}"]
+    words = [f"{escape_markdown(titles)}: {escape_markdown(one.metric.about)}"]
     if extractor := options.get("extractor"):
-        words.append(f"through {escape(registry.extractors[extractor].about)}")
+        words.append(f"through {escape_markdown(registry.extractors[extractor].about)}")
     if one.metric.draws:
         words.append(f"over {one.n_fake:,} generated images")
     if "n_train" in options:
@@ -124,14 +124,14 @@ def _measure_words(one: Named) -> str:
     return (f"`{one.label}`: " if one.suffix else "") + ", ".join(words)
 
 
-def _progress(rows: list[Row]) -> str:
+def _progress(rows: list[LeaderboardRow]) -> str:
     status = {trial.spec.trial_id: trial.status for row in rows for trial in row.trials}
     words = list(status.values())
     rest = [f"{words.count(word)} {word}" for word in ("diverged", "failed", "not run") if word in words]
     return "; ".join([f"{words.count('finished')} of {len(words)} finished", *rest])
 
 
-def _table(note: str, members: list[Row]) -> list[str]:
+def _table(note: str, members: list[LeaderboardRow]) -> list[str]:
     """A table of the suite: what has a published value beside it, and what else was measured."""
     notes, keys = Footnotes(), published_tables.published_keys(members)
     others = [output for output in outputs_of(members) if output.key not in keys]
@@ -142,15 +142,15 @@ def _table(note: str, members: list[Row]) -> list[str]:
         blocks.append(_measured_only(members, others, notes))
     derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.derived for row in members) else []
     below = [*notes.lines(), *derived, *published_tables.sources(members)]
-    return [escape(note), *blocks, "\n".join(below)]
+    return [escape_markdown(note), *blocks, "\n".join(below)]
 
 
-def _measured_only(members: list[Row], outputs: "list[Output]", notes: Footnotes) -> str:
+def _measured_only(members: list[LeaderboardRow], outputs: "list[Output]", notes: Footnotes) -> str:
     best = best_keys(members)
-    header = ["Method", *(f"{escape(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
+    header = ["Method", *(f"{escape_markdown(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
     body = [
         [
-            escape(text.label(row)) + notes.mark(*published_tables.row_notes(row)),
+            escape_markdown(text.label(row)) + notes.mark(*published_tables.row_notes(row)),
             *(_measured(row.results.get(o.key), (row.label, o.key) in best) for o in outputs),
             str(row.counts),
         ]
@@ -159,23 +159,29 @@ def _measured_only(members: list[Row], outputs: "list[Output]", notes: Footnotes
     return grid(header, body, "l" + "r" * len(outputs) + "l")
 
 
-def _measured(result: Result | None, best: bool) -> str:
-    words = text.measured(result) if result else ""
+def _measured(result: MetricResult | None, best: bool) -> str:
+    words = text.format_measured(result) if result else ""
     return f"**{words}**" if best else words or "–"
 
 
-def _cost(tables: dict[str, list[Row]]) -> list[str]:
+def _cost(tables: dict[str, list[LeaderboardRow]]) -> list[str]:
     """What every row took, and the whole."""
     spent = [(title, row, row.cost) for title, members in tables.items() for row in members if row.cost]
     if not spent:
         return []
     body = [
-        [escape(title), escape(text.label(row)), text.spent(cost), text.speed(cost), text.memory(cost.peak_memory_mib)]
+        [
+            escape_markdown(title),
+            escape_markdown(text.label(row)),
+            text.format_cost(cost),
+            text.format_speed(cost),
+            text.format_memory(cost.peak_memory_mib),
+        ]
         for title, row, cost in spent
     ]
     costs = [cost for _, _, cost in spent]
     totals = ((sum(c.gpu_seconds for c in costs), "GPU"), (sum(c.core_seconds for c in costs), "core"))
-    whole = " and ".join(text.duration(total, unit) for total, unit in totals if total)
+    whole = " and ".join(text.format_duration(total, unit) for total, unit in totals if total)
     return [
         grid(["Table", "Method", "Device time", "Training speed", "Peak memory"], body, "llrrr"),
         f"{whole or 'No time'} in all. Device time is that of all trials of a row, training and measuring; the speed"
@@ -183,13 +189,15 @@ def _cost(tables: dict[str, list[Row]]) -> list[str]:
     ]
 
 
-def _tolerance(suite: Suite, rows: list[Row]) -> list[str]:
+def _tolerance(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     keys = {key for row in rows for key, result in row.results.items() if result.published}
-    stated = [f"{escape(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())]
+    stated = [
+        f"{escape_markdown(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())
+    ]
     return [f"- **Tolerance** around the published values: {', '.join(stated)}."] if stated else []
 
 
-def _differences(rows: list[Row]) -> list[str]:
+def _differences(rows: list[LeaderboardRow]) -> list[str]:
     results = [result for row in rows for result in row.results.values()]
     lines = []
     if any(result.difference for result in results):
@@ -206,7 +214,7 @@ def _differences(rows: list[Row]) -> list[str]:
     return lines
 
 
-def _reading(suite: Suite, rows: list[Row]) -> list[str]:
+def _reading(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     lines = [
         "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at"
         " the end of its training. One seed has no ±. The best mean of a table is **bold**; that alone does"
@@ -231,11 +239,12 @@ def _reading(suite: Suite, rows: list[Row]) -> list[str]:
     return lines + provenance.instruments(rows)
 
 
-def _troubles(rows: Sequence[Row]) -> list[str]:
+def _troubles(rows: Sequence[LeaderboardRow]) -> list[str]:
     """A line per trial that gave no result, with its error."""
     lines = {
-        trial.spec.trial_id: f"- {escape(row.table)}, {escape(row.label)}, seed {trial.spec.seed}"
-        f" (`{trial.spec.trial_id}`) **{trial.status}**: {escape(text.clip(trial.record.error, MAX_ERROR))}"
+        trial.spec.trial_id: f"- {escape_markdown(row.table)}, {escape_markdown(row.label)}, seed {trial.spec.seed}"
+        f" (`{trial.spec.trial_id}`) **{trial.status}**: "
+        + escape_markdown(text.truncate(trial.record.error, MAX_ERROR))
         for row in rows
         for trial in row.trials
         if trial.record and trial.status != "finished"
@@ -251,7 +260,7 @@ def _section(heading: str, body: list[str]) -> list[str]:
     return [heading, *body] if body else []
 
 
-def _modes(tables: dict[str, list[Row]], drawn: Collection[str]) -> list[str]:
+def _modes(tables: dict[str, list[LeaderboardRow]], drawn: Collection[str]) -> list[str]:
     picture = _figure("modes.png", drawn, "Images of each mode, the most frequent first", modes.CAPTION)
     return [*picture, *modes.shares(tables)]
 
@@ -259,7 +268,7 @@ def _modes(tables: dict[str, list[Row]], drawn: Collection[str]) -> list[str]:
 _BESIDES = "Metrics without a published value, of the tables that have too many for the main figure; drawn as there."
 
 
-def _curves(rows: list[Row]) -> str:
+def _curves(rows: list[LeaderboardRow]) -> str:
     caption = (
         "Line: mean over the seeds that finished; band: from the lowest to the highest of them. A dotted line"
         " that ends in a cross is a training that diverged or failed."
@@ -272,7 +281,7 @@ def _curves(rows: list[Row]) -> str:
     return caption
 
 
-def _main_caption(rows: list[Row]) -> str:
+def _main_caption(rows: list[LeaderboardRow]) -> str:
     caption = (
         "Large dot and bar: mean ± sample standard deviation over seeds. Small dots: single seeds. Tables of the same"
         " data and protocol share their axes."
@@ -287,11 +296,11 @@ def _main_caption(rows: list[Row]) -> str:
     return caption
 
 
-def _any_published(rows: list[Row]) -> bool:
+def _any_published(rows: list[LeaderboardRow]) -> bool:
     return any(result.published for row in rows for result in row.results.values())
 
 
-def _samples(rows: list[Row]) -> str:
+def _samples(rows: list[LeaderboardRow]) -> str:
     caption = "Real images, and each method's images from fixed latents at the end of its first training."
     if any(registry.datasets[row.spec.dataset].stacked == 3 for row in rows):
         caption += " The three digits of an image are its red, green and blue channels, so they overlap."

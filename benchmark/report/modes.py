@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.leaderboard import LeaderboardRow
 from benchmark.analysis.mode_counts import Histogram, histograms
 from benchmark.report import text
-from benchmark.report.text import escape, grid
+from benchmark.report.text import escape_markdown, grid
 
 if TYPE_CHECKING:
-    from benchmark.evaluation.metrics.base import Bins
+    from benchmark.evaluation.metrics.base import HistogramSpec
+
+    pass
 
 NAMED = 3  # places that are named together
 
@@ -21,24 +23,24 @@ CAPTION = (
 )
 
 
-def shares(tables: dict[str, list[Row]]) -> list[str]:
+def shares(tables: dict[str, list[LeaderboardRow]]) -> list[str]:
     """For each row and axis of the modes, the share of its rarest and its most frequent place, over all seeds."""
     found = histograms(tables)
     blocks = []
     for bins in dict.fromkeys(one.bins for one in found):
         of = [one for one in found if one.bins == bins]
-        header = ["Table", "Method", *(escape(name.capitalize()) for name, _ in bins.axes)]
+        header = ["Table", "Method", *(escape_markdown(name.capitalize()) for name, _ in bins.axes)]
         body = [_line(one, row, counts) for one in of for row, counts in one.counts]
         blocks += [grid(header, body, "l" * len(header)), _reading(bins)]
     return blocks
 
 
-def _line(one: Histogram, row: Row, counts: np.ndarray) -> list[str]:
+def _line(one: Histogram, row: LeaderboardRow, counts: np.ndarray) -> list[str]:
     cube = counts.sum(0).reshape(one.bins.shape)
     axes = range(cube.ndim)
     ends = [_ends(cube.sum(tuple(other for other in axes if other != axis))) for axis in axes]
     table = ", ".join(filter(None, (one.table, one.words)))
-    return [escape(table), escape(text.label(row)), *ends]
+    return [escape_markdown(table), escape_markdown(text.label(row)), *ends]
 
 
 def _ends(images: np.ndarray) -> str:
@@ -53,7 +55,7 @@ def _places(among: np.ndarray) -> str:
     return ", ".join(map(str, places)) if len(places) <= NAMED else f"{len(places)} of {len(among)}"
 
 
-def _reading(bins: "Bins") -> str:
+def _reading(bins: "HistogramSpec") -> str:
     alike = " or ".join(f"{100 / places:g} %" for places in dict.fromkeys(bins.shape))
     return (
         f"The shares of the rarest {bins.place} and of the most frequent one, among all images of a row's finished"

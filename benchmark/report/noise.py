@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from benchmark.analysis.leaderboard import Row
-from benchmark.analysis.noise import Part, Scatter, Sources, Variant, parts
-from benchmark.report.text import escape, grid
+from benchmark.analysis.leaderboard import LeaderboardRow
+from benchmark.analysis.noise import MeasureVariant, NoiseSources, PooledNoise, ProtocolGroup, parts
+from benchmark.report.text import escape_markdown, grid
 
 ABOUT = (
     "How far a number moves when one thing alone changes. *Training*: the standard deviation over seeds, pooled over"
@@ -20,7 +20,7 @@ PAIRED = (
 DECIMALS = 6  # at most: what is smaller is shown as 0
 
 
-def section(tables: Mapping[str, list[Row]]) -> list[str]:
+def section(tables: Mapping[str, list[LeaderboardRow]]) -> list[str]:
     """A grid for each table in which any noise was measured; nothing where there is none.
 
     Rows of other data or of another protocol than those above them have a grid to themselves.
@@ -32,13 +32,13 @@ def section(tables: Mapping[str, list[Row]]) -> list[str]:
             if not any(one.known for one in sources):
                 continue
             some = "" if len(part.rows) == len(members) else f": {', '.join(row.label for row in part.rows)}"
-            heading = [f"**{escape(title + some)}**"] if len(tables) > 1 or some else []
+            heading = [f"**{escape_markdown(title + some)}**"] if len(tables) > 1 or some else []
             blocks += [*heading, _grid(part, sources), "\n".join(_sentence(part, one) for one in sources if one.known)]
             paired = paired or bool(part.variants)
     return [ABOUT + PAIRED * paired, *blocks] if blocks else []
 
 
-def _grid(part: Part, sources: Sequence[Sources]) -> str:
+def _grid(part: ProtocolGroup, sources: Sequence[NoiseSources]) -> str:
     lines = {
         "Training": [_scattered(one.training, "seed", one) for one in sources],
         "Drawing of samples": [_scattered(one.drawing, "draw", one) if one.drawing else "–" for one in sources],
@@ -46,24 +46,24 @@ def _grid(part: Part, sources: Sequence[Sources]) -> str:
             _explained(variant): [_shifted(one, place) for one in sources]
             for place, variant in enumerate(part.variants)
         },
-        "The best that can be shown": [escape(one.landmark.words) if one.landmark else "–" for one in sources],
+        "The best that can be shown": [escape_markdown(one.landmark.words) if one.landmark else "–" for one in sources],
         "For scale: the means of the rows": [_range(one) for one in sources],
     }
     body = [[name, *cells] for name, cells in lines.items() if any(cell != "–" for cell in cells)]
-    return grid(["", *(escape(one.output.title) for one in sources)], body, "l" + "r" * len(sources))
+    return grid(["", *(escape_markdown(one.output.title) for one in sources)], body, "l" + "r" * len(sources))
 
 
-def _paired(variant: Variant) -> str:
+def _paired(variant: MeasureVariant) -> str:
     return f"`{variant.second.label}` − `{variant.first.label}`"
 
 
-def _explained(variant: Variant) -> str:
+def _explained(variant: MeasureVariant) -> str:
     """`modes_raw` − `modes`: codec none, not jpeg."""
     key = variant.change.key.rpartition(".")[2]
-    return f"{_paired(variant)}: {escape(f'{key} {variant.change.other}, not {variant.change.one}')}"
+    return f"{_paired(variant)}: {escape_markdown(f'{key} {variant.change.other}, not {variant.change.one}')}"
 
 
-def _scattered(of: Scatter, word: str, one: Sources) -> str:
+def _scattered(of: PooledNoise, word: str, one: NoiseSources) -> str:
     """`word`: for one value of a group, `seed` or `draw`."""
     if of.deviation is None:
         return f"not known: one {word}" if of.most < 2 else "not known: some are no numbers"
@@ -71,7 +71,7 @@ def _scattered(of: Scatter, word: str, one: Sources) -> str:
     return f"{_number(of.deviation, one)} ({_trials(trials)}, {of.degrees} df)"
 
 
-def _shifted(one: Sources, place: int) -> str:
+def _shifted(one: NoiseSources, place: int) -> str:
     if place not in one.shifts:
         return "–"
     shift = one.shifts[place]
@@ -83,7 +83,7 @@ def _shifted(one: Sources, place: int) -> str:
     return f"{shown} ({_trials(len(shift.differences))})"
 
 
-def _range(one: Sources) -> str:
+def _range(one: NoiseSources) -> str:
     if not one.means:
         return "–"
     low, high, digits = min(one.means), max(one.means), one.output.digits
@@ -92,7 +92,7 @@ def _range(one: Sources) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.means)} rows)"
 
 
-def _sentence(part: Part, one: Sources) -> str:
+def _sentence(part: ProtocolGroup, one: NoiseSources) -> str:
     """Which source is the largest, and which differences of rows the seeds can tell from chance."""
     sizes = {"training": one.training.deviation, "drawing of samples": one.drawing.deviation if one.drawing else None}
     sizes |= {_paired(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
@@ -108,14 +108,14 @@ def _sentence(part: Part, one: Sources) -> str:
             f"means over {one.seeds} seeds are told apart from a difference of {_number(one.resolution, one)} on (the"
             " half-width of its 95 % t-interval)"
         )
-    return f"- **{escape(one.output.title)}**: {'; '.join(words)}."
+    return f"- **{escape_markdown(one.output.title)}**: {'; '.join(words)}."
 
 
 def _trials(n: int) -> str:
     return f"{n:,} trial{'' if n == 1 else 's'}"
 
 
-def _number(value: float, one: Sources) -> str:
+def _number(value: float, one: NoiseSources) -> str:
     return f"{value:.{decimals(value, one.output.digits)}f}"
 
 

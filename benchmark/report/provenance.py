@@ -6,25 +6,27 @@ from collections.abc import Iterable, Iterator
 from itertools import starmap
 from typing import Any
 
-from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.leaderboard import LeaderboardRow
 from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
 from benchmark.core import registry
-from benchmark.core.protocol import extractors_of, named
-from benchmark.core.spec import Average, Optimizer, TrialSpec
+from benchmark.core.protocol import bind_metrics, extractors_used
+from benchmark.core.spec import EMAConfig, Optimizer, TrialSpec
 from benchmark.report import text
-from benchmark.report.text import escape, grid
+from benchmark.report.text import escape_markdown, grid
 from benchmark.store.records import TrialRecord
 
 HASH_DIGITS = 12
 NAMED_TRIALS = 3  # of those that something happened to
 
 
-def recipes(tables: dict[str, list[Row]]) -> list[str]:
+def recipes(tables: dict[str, list[LeaderboardRow]]) -> list[str]:
     """What exactly was trained, all switches written out: first what all rows share, then a line per cell."""
     labelled = [
         (
-            escape(row.label) if len(tables) == 1 else f"{escape(title)}: {escape(row.label)}",
+            escape_markdown(row.label)
+            if len(tables) == 1
+            else f"{escape_markdown(title)}: {escape_markdown(row.label)}",
             _recipe(row.spec),
         )
         for title, members in tables.items()
@@ -43,15 +45,15 @@ def recipes(tables: dict[str, list[Row]]) -> list[str]:
 def _recipe(spec: TrialSpec) -> dict[str, str]:
     network = f"{spec.network} ({_options(spec.network_options)})" if spec.network_options else spec.network
     return {
-        "Method": escape(spec.method),
-        "Options": escape(_options(spec.options)) or "–",
-        "Dataset": escape(spec.dataset),
-        "Network": escape(network),
+        "Method": escape_markdown(spec.method),
+        "Options": escape_markdown(_options(spec.options)) or "–",
+        "Dataset": escape_markdown(spec.dataset),
+        "Network": escape_markdown(network),
         "Latent": f"{spec.latent.dim} {spec.latent.distribution}",
         "Steps": f"{spec.steps:,}",
         "Batch": f"{spec.batch_size:,}",
         "Discriminator steps": str(spec.discriminator_steps),
-        "Optimiser": escape(_optimizer(spec.optimizer)),
+        "Optimiser": escape_markdown(_optimizer(spec.optimizer)),
         "Samples from": _sampled(spec.average),
         "Precision": spec.precision,
     }
@@ -67,27 +69,27 @@ def _optimizer(optimizer: Optimizer) -> str:
     return f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}{schedule}"
 
 
-def _sampled(average: Average | None) -> str:
+def _sampled(average: EMAConfig | None) -> str:
     if average is None:
         return "the generator"
     return f"its average, decay {average.decay:g} from step {average.start:,}"
 
 
-def instruments(rows: Iterable[Row]) -> list[str]:
+def instruments(rows: Iterable[LeaderboardRow]) -> list[str]:
     """What a reader must know of the instruments: notes of the metrics, and the facts in the records."""
     rows = list(rows)
-    measures = [one for row in rows for one in named(row.spec.protocol)]
+    measures = [one for row in rows for one in bind_metrics(row.spec.protocol)]
     notes = dict.fromkeys(note for one in measures for note in one.metric.notes(one.options, one.n_fake).items())
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
-    used = dict.fromkeys(name for row in rows for name in extractors_of(row.spec.protocol))
+    used = dict.fromkeys(name for row in rows for name in extractors_used(row.spec.protocol))
     titles = {k: v for name in used for k, v in registry.extractors[name].fact_titles.items()}
     for name, seen in _facts(rows).items():
         values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
-        lines.append(f"- **Instrument**: {escape(titles.get(name, name.replace('_', ' ')))} {values}.")
+        lines.append(f"- **Instrument**: {escape_markdown(titles.get(name, name.replace('_', ' ')))} {values}.")
     return lines
 
 
-def _facts(rows: Iterable[Row]) -> dict[str, list[float]]:
+def _facts(rows: Iterable[LeaderboardRow]) -> dict[str, list[float]]:
     facts: dict[str, list[float]] = {}
     for record in _records(rows):
         for name, value in record.facts.items():
@@ -97,13 +99,13 @@ def _facts(rows: Iterable[Row]) -> dict[str, list[float]]:
     return facts
 
 
-def _records(rows: Iterable[Row]) -> Iterator[TrialRecord]:
+def _records(rows: Iterable[LeaderboardRow]) -> Iterator[TrialRecord]:
     """Each record once, though two tables may share a trial."""
     seen = {t.record.trial_id: t.record for row in rows for t in row.trials if t.record}
     yield from seen.values()
 
 
-def environment(rows: Iterable[Row]) -> list[str]:
+def environment(rows: Iterable[LeaderboardRow]) -> list[str]:
     """Machine, versions, source and data of the records; where they disagree, each value with its trials."""
     found: dict[str, dict[str, int]] = {}
     for record in _records(rows):
@@ -112,17 +114,17 @@ def environment(rows: Iterable[Row]) -> list[str]:
             counts[value] = counts.get(value, 0) + 1
     if not found:
         return ["Nothing has been run yet."]
-    return [grid(["", ""], [[escape(name), _told(counts)] for name, counts in found.items()], "ll")]
+    return [grid(["", ""], [[escape_markdown(name), _told(counts)] for name, counts in found.items()], "ll")]
 
 
-def on_the_way(rows: Iterable[Row]) -> list[str]:
+def events(rows: Iterable[LeaderboardRow]) -> list[str]:
     """What happened to trials before they ended: a line for each kind of event; nothing where nothing did."""
     whose: dict[str, dict[str, str]] = {}  # what -> trial id -> which trial, and how often
     for row in rows:
         for record in (trial.record for trial in row.trials if trial.record):
             for event in record.events:
                 often = f"{event.times:,} times from step" if event.times > 1 else "at step"
-                named = f"{escape(row.label)} seed {record.spec.seed}, {often} {event.step:,}"
+                named = f"{escape_markdown(row.label)} seed {record.spec.seed}, {often} {event.step:,}"
                 whose.setdefault(event.what, {}).setdefault(record.trial_id, named)
     if not whose:
         return []
@@ -133,7 +135,7 @@ def _event(what: str, whose: dict[str, str]) -> str:
     named = list(whose.values())
     more = [f"{len(named) - NAMED_TRIALS:,} more"] if len(named) > NAMED_TRIALS else []
     trials = f"{len(named):,} trial{'s' if len(named) > 1 else ''}"
-    return f"- {escape(what)}: {trials} ({'; '.join([*named[:NAMED_TRIALS], *more])})"
+    return f"- {escape_markdown(what)}: {trials} ({'; '.join([*named[:NAMED_TRIALS], *more])})"
 
 
 def _flat(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -156,11 +158,11 @@ def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _told(counts: dict[str, int]) -> str:
     if len(counts) == 1:
-        return escape(next(iter(counts)))
-    return "<br>".join(f"{escape(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
+        return escape_markdown(next(iter(counts)))
+    return "<br>".join(f"{escape_markdown(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
 
 
-def again(suite: Suite) -> list[str]:
+def rerun_commands(suite: Suite) -> list[str]:
     """How the suite is run again, one cell of it, and one trial."""
     blocks = [_shell(_run(suite, suite.only))]
     if len(suite.cells) > 1:
@@ -183,7 +185,7 @@ def cell_command(suite: Suite, cell: Cell) -> str:
 
 
 def _run(suite: Suite, only: Iterable[str]) -> str:
-    file, scale = f"suites/{text.plain(suite.name)}.yaml", text.plain(suite.scale)
+    file, scale = f"suites/{text.single_line(suite.name)}.yaml", text.single_line(suite.scale)
     counted = ["--seeds", str(suite.counted_seeds)] if suite.counted_seeds else []
-    cells = [word for name in only for word in ("--only", text.plain(name))]
+    cells = [word for name in only for word in ("--only", text.single_line(name))]
     return shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted, *cells])

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from benchmark.analysis.leaderboard import Result, Row, outputs_of
-from benchmark.analysis.ordering import OrderVerdict, Pair, TableOrder, orderings
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
+from benchmark.analysis.ordering import MethodPair, OrderVerdict, TableOrder, table_orders
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue, with_ids
 from benchmark.report import text
-from benchmark.report.text import escape, grid
+from benchmark.report.text import escape_markdown, grid
 
 
 @dataclass
@@ -21,21 +21,21 @@ class Footnotes:
 
     def mark(self, *notes: str) -> str:
         """The raised numbers of some notes."""
-        used = [self.numbers.setdefault(text.plain(note), len(self.numbers) + 1) for note in notes]
+        used = [self.numbers.setdefault(text.single_line(note), len(self.numbers) + 1) for note in notes]
         return f" <sup>{','.join(map(str, used))}</sup>" if used else ""
 
     def lines(self) -> list[str]:
         """A line for each."""
-        return [f"- <sup>{number}</sup> {escape(note)}" for note, number in self.numbers.items()]
+        return [f"- <sup>{number}</sup> {escape_markdown(note)}" for note, number in self.numbers.items()]
 
 
-def published_keys(members: Sequence[Row]) -> list[str]:
+def published_keys(members: Sequence[LeaderboardRow]) -> list[str]:
     """The outputs that some row of a table has a published value of."""
     keys = [output.key for output in outputs_of(members)]
     return [key for key in keys if any(row.results[key].published for row in _with(members, key))]
 
 
-def compared(members: Sequence[Row], key: str, notes: Footnotes) -> list[str]:
+def compared(members: Sequence[LeaderboardRow], key: str, notes: Footnotes) -> list[str]:
     """One metric of one table: published, measured, interval, difference, verdict; then what became of the order."""
     rows = _with(members, key)
     output = rows[0].results[key].output
@@ -47,25 +47,26 @@ def compared(members: Sequence[Row], key: str, notes: Footnotes) -> list[str]:
         for line, words in zip(body, noise, strict=True):
             line.insert(4, words or "–")
     align = "l" + "r" * (len(header) - 3) + "ll"
-    order = orderings(rows, key)
+    order = table_orders(rows, key)
     return [
-        f"**{escape(output.title)}** {text.ARROWS[output.better]}",
+        f"**{escape_markdown(output.title)}** {text.ARROWS[output.better]}",
         grid(header, body, align),
         "\n".join([*_quoted(members, key), *(_told(order) if order else [])]),
     ]
 
 
-def sources(members: Sequence[Row]) -> list[str]:
+def sources(members: Sequence[LeaderboardRow]) -> list[str]:
     """Where the published values of a table were read, and what is wrong with them."""
     found: dict[str, dict[str, None]] = {}  # line -> what the ± of its values are
     remarks: dict[str, None] = {}
     for published in (row.cell.published for row in members if row.cell.published):
         values = [value for output in outputs_of(members) if (value := published.value(output.key))]
         for value in values:
-            read = f"- Published: {escape(published.paper)}, {escape(value.table)}. Read in: {escape(value.source)}."
+            paper, table, source = map(escape_markdown, (published.paper, value.table, value.source))
+            read = f"- Published: {paper}, {table}. Read in: {source}."
             found.setdefault(read, {})[spread_words(value)] = None
         if values and (remark := with_ids(published.table.note, published.table.discrepancies)):
-            remarks[f"- {escape(remark)}"] = None
+            remarks[f"- {escape_markdown(remark)}"] = None
     lines = [*(read + "".join(spreads) for read, spreads in found.items()), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]
     if not all(reference.verified for reference in references):
@@ -81,25 +82,25 @@ def spread_words(value: PublishedValue) -> str:
     return f" ± there: {text.SPREADS[value.spread_kind]}{trainings}."
 
 
-def row_notes(row: Row) -> list[str]:
+def row_notes(row: LeaderboardRow) -> list[str]:
     """What is to be known of a row: our note, and that of the published one."""
     theirs = row.cell.published.note if row.cell.published else ""
     return [note for note in (row.cell.note, f"published: {theirs}" if theirs else "") if note]
 
 
-def _with(members: Iterable[Row], key: str) -> list[Row]:
+def _with(members: Iterable[LeaderboardRow], key: str) -> list[LeaderboardRow]:
     return [row for row in members if key in row.results]
 
 
-def _line(row: Row, result: Result | None, notes: Footnotes) -> list[str]:
-    name = escape(text.label(row)) + notes.mark(*row_notes(row))
+def _line(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes) -> list[str]:
+    name = escape_markdown(text.label(row)) + notes.mark(*row_notes(row))
     if result is None:
         return [name, "–", "–", "–", "–", str(row.counts), "–"]
-    interval = text.interval(result.interval, result.output.digits) if result.interval else "–"
+    interval = text.format_interval(result.interval, result.output.digits) if result.interval else "–"
     return [
         name,
-        text.published(result) or "–",
-        text.measured(result) or "–",
+        text.format_published(result) or "–",
+        text.format_measured(result) or "–",
         interval,
         _apart(result, notes),
         str(row.counts),
@@ -107,25 +108,25 @@ def _line(row: Row, result: Result | None, notes: Footnotes) -> list[str]:
     ]
 
 
-def _apart(result: Result, notes: Footnotes) -> str:
+def _apart(result: MetricResult, notes: Footnotes) -> str:
     """The difference to the published value; its interval and basis only where something is made of it."""
     apart, judged = result.difference, result.verdict not in (Verdict.NO_REFERENCE, Verdict.REDUCED)
     if apart is None:
         return "–"
-    return text.difference(apart, result.output.digits, judged) + (notes.mark(apart.basis) if judged else "")
+    return text.format_difference(apart, result.output.digits, judged) + (notes.mark(apart.basis) if judged else "")
 
 
-def _mismatches(result: Result) -> list[str]:
+def _mismatches(result: MetricResult) -> list[str]:
     found = result.reference.mismatches if result.reference else ()
     return ["protocol of the published value: " + "; ".join(found)] if found else []
 
 
-def _noise(result: Result | None) -> str:
+def _noise(result: MetricResult | None) -> str:
     spread = result.aggregate.sampling_spread if result and result.aggregate else None
     return "" if result is None or spread is None else f"± {spread:.{result.output.digits}f}"
 
 
-def _quoted(members: Sequence[Row], key: str) -> list[str]:
+def _quoted(members: Sequence[LeaderboardRow], key: str) -> list[str]:
     """The rows of the published table that are not trained here."""
     used = [row.cell.published for row in members if row.cell.published]
     if not used:
@@ -135,7 +136,7 @@ def _quoted(members: Sequence[Row], key: str) -> list[str]:
     trained = {one.row for one in of_table}
     others = [of_table[0].model_copy(update={"row": name}) for name in of_table[0].table.rows if name not in trained]
     told = [
-        f"{escape(value.row)} {text.published_value(value)}"
+        f"{escape_markdown(value.row)} {text.published_value(value)}"
         for value in (other.value(key) for other in others)
         if value
     ]
@@ -173,7 +174,7 @@ def _whole(order: TableOrder) -> str:
     )
 
 
-def _pair(pair: Pair) -> str:
+def _pair(pair: MethodPair) -> str:
     """The better one as published over the other: probability of improvement, its interval, and p, which is corrected
     where it was judged by."""
     numbers = ""
@@ -181,4 +182,4 @@ def _pair(pair: Pair) -> str:
         p_value = gain.p_value if pair.p_value is None else pair.p_value
         numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}], p = {p_value:.3f}"
     close = " (the published ranges touch)" if pair.close else ""
-    return f"{escape(pair.first)} over {escape(pair.second)}{numbers}{close}"
+    return f"{escape_markdown(pair.first)} over {escape_markdown(pair.second)}{numbers}{close}"

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import Row, rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import Suite
 from benchmark.core.files import write_atomically
-from benchmark.report.results_csv import CSV_COLUMNS
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:
     import rich.console
-
-__all__ = ["CSV_COLUMNS", "Row", "render", "rows", "summary_table"]
 
 
 def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
@@ -31,7 +28,7 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
     from benchmark.report.results_csv import results_csv
     from benchmark.report.results_json import results_json
 
-    measured = rows(suite, records)
+    measured = leaderboard_rows(suite, records)
     pictures = draw(suite, measured, real)
     for name, content in pictures.items():
         write_atomically(folder / "figures" / name, content)
@@ -51,7 +48,7 @@ def summary_table(suite: Suite, records: Mapping[str, TrialRecord]) -> "rich.con
 
     from benchmark.report.terminal import terminal_tables
 
-    return Group(*terminal_tables(suite, rows(suite, records)))
+    return Group(*terminal_tables(suite, leaderboard_rows(suite, records)))
 
 
 def _utf8(content: str) -> bytes:

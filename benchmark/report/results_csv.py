@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from benchmark.analysis.leaderboard import Row, Trial, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, TrialOutcome, outputs_of
 from benchmark.config.suite import Suite
 
 CSV_COLUMNS = {
@@ -35,7 +35,7 @@ CSV_COLUMNS = {
 }
 
 
-def csv_columns(all_rows: Iterable[Row]) -> list[str]:
+def csv_columns(all_rows: Iterable[LeaderboardRow]) -> list[str]:
     """The columns of the file: `CSV_COLUMNS` with the suite's metric outputs written out."""
     keys = [output.key for output in outputs_of(all_rows)]
     return [
@@ -43,7 +43,7 @@ def csv_columns(all_rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def results_csv(suite: Suite, all_rows: list[Row]) -> str:
+def results_csv(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
     """The whole file, every number in full precision."""
     content = io.StringIO(newline="")
     writer = csv.DictWriter(content, csv_columns(all_rows), restval="", lineterminator="\n")
@@ -54,7 +54,7 @@ def results_csv(suite: Suite, all_rows: list[Row]) -> str:
     return content.getvalue()
 
 
-def _line(suite: Suite, row: Row, trial: Trial) -> dict[str, object]:
+def _line(suite: Suite, row: LeaderboardRow, trial: TrialOutcome) -> dict[str, object]:
     spec, record = trial
     line: dict[str, object] = {
         "table": row.table,

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmark.analysis.equivalence import Difference
-from benchmark.analysis.leaderboard import Result, Row, by_table, outputs_of
-from benchmark.analysis.ordering import Pair, orderings
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, by_table, outputs_of
+from benchmark.analysis.ordering import MethodPair, table_orders
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
 
 FORMAT = 1  # raised when a key changes its meaning
 
 
-def results_json(suite: Suite, all_rows: list[Row]) -> str:
+def results_json(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
     """The whole file, every number in full precision; what is not finite is null."""
     tables = by_table(suite, all_rows)
     content = {
@@ -33,7 +33,7 @@ def results_json(suite: Suite, all_rows: list[Row]) -> str:
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: LeaderboardRow) -> dict[str, Any]:
     return {
         "row": row.label,
         "method": row.spec.method,
@@ -47,7 +47,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, row: Row) -> dict[str, Any]:
+def _result(result: MetricResult, row: LeaderboardRow) -> dict[str, Any]:
     published = row.cell.published.value(result.output.key) if row.cell.published else None
     return {
         "title": result.output.title,
@@ -60,7 +60,7 @@ def _result(result: Result, row: Row) -> dict[str, Any]:
     }
 
 
-def _measured(result: Result) -> dict[str, Any] | None:
+def _measured(result: MetricResult) -> dict[str, Any] | None:
     aggregate = result.aggregate
     if aggregate is None:
         return None
@@ -90,9 +90,9 @@ def _difference(apart: Difference | None) -> dict[str, Any] | None:
     }
 
 
-def _orders(members: list[Row]) -> dict[str, Any]:
+def _orders(members: list[LeaderboardRow]) -> dict[str, Any]:
     """Metric output -> Kendall's tau and all pairs of methods."""
-    found = {output.key: orderings(members, output.key) for output in outputs_of(members)}
+    found = {output.key: table_orders(members, output.key) for output in outputs_of(members)}
     return {
         key: {
             "kendall_tau": order.tau,
@@ -104,7 +104,7 @@ def _orders(members: list[Row]) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair(pair: MethodPair) -> dict[str, Any]:
     gain = pair.improvement
     return {
         "first": pair.first,

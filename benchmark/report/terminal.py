@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.analysis.leaderboard import Row, best_keys, by_table, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, best_keys, by_table, outputs_of
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
 from benchmark.report import text
@@ -19,15 +19,15 @@ STYLES = {
 }
 
 
-def terminal_tables(suite: Suite, all_rows: list[Row]) -> list[Table]:
+def terminal_tables(suite: Suite, all_rows: list[LeaderboardRow]) -> list[Table]:
     """One table per table of the suite; nothing is cut on a terminal of 80 columns or more."""
     return [_table(title, members) for title, members in by_table(suite, all_rows).items()]
 
 
-def _table(title: str, members: list[Row]) -> Table:
+def _table(title: str, members: list[LeaderboardRow]) -> Table:
     outputs, best = outputs_of(members), best_keys(members)
     table = Table(
-        title=Text(text.plain(title)),
+        title=Text(text.single_line(title)),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
@@ -45,7 +45,7 @@ def _table(title: str, members: list[Row]) -> Table:
     return table
 
 
-def _caption(members: list[Row]) -> str:
+def _caption(members: list[LeaderboardRow]) -> str:
     caption = "mean ± standard deviation over training seeds (how many)"
     if any(row.cell.published for row in members):
         caption += f"; below: as published ({text.UNVERIFIED} unverified, never judged against)"
@@ -54,20 +54,20 @@ def _caption(members: list[Row]) -> str:
     return caption
 
 
-def _metric(row: Row, key: str, best: bool) -> Text:
+def _metric(row: LeaderboardRow, key: str, best: bool) -> Text:
     """Measured mean ± spread (n), and the published value under it."""
     result = row.results.get(key)
     if result is None:
         return Text("–")
-    cell = Text(text.measured(result) or "–", style="bold" if best else "")
+    cell = Text(text.format_measured(result) or "–", style="bold" if best else "")
     if result.aggregate:
         cell.append(f" ({result.aggregate.n})", style="dim not bold")
     if result.published:
-        cell.append("\n" + text.published(result), style="dim not bold")
+        cell.append("\n" + text.format_published(result), style="dim not bold")
     return cell
 
 
-def _verdict(row: Row) -> Text:
+def _verdict(row: LeaderboardRow) -> Text:
     """The verdict, per metric where they differ, and below it the seeds when some of them gave no result."""
     verdicts = row.verdicts
     agreed = len(set(verdicts.values())) == 1
@@ -80,5 +80,5 @@ def _verdict(row: Row) -> Text:
     return Text("\n").join(lines)
 
 
-def _cost(row: Row) -> str:
-    return "\n".join(part for part in (text.spent(row.cost), text.speed(row.cost)) if part)
+def _cost(row: LeaderboardRow) -> str:
+    return "\n".join(part for part in (text.format_cost(row.cost), text.format_speed(row.cost)) if part)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from benchmark.analysis.aggregate import Interval
 from benchmark.analysis.equivalence import Difference
-from benchmark.analysis.leaderboard import Result, Row, TotalCost
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue
 
@@ -30,14 +30,14 @@ _ACTIVE = re.compile(r"([\\`*_\[\]|~$])")
 _LEADING = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[#+=-]))")
 
 
-def plain(text: str) -> str:
+def single_line(text: str) -> str:
     """One line of printable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Free text as inline Markdown that shows exactly this text, also inside a table cell."""
-    safe = _ACTIVE.sub(r"\\\1", plain(text))
+    safe = _ACTIVE.sub(r"\\\1", single_line(text))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _LEADING.sub(r"\1\\", safe)
 
@@ -48,18 +48,18 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
 
 
-def label(row: Row) -> str:
+def label(row: LeaderboardRow) -> str:
     """The name of a row, with ‡ when its method is implemented from an abstract."""
-    return plain(row.label) + (DERIVED if row.derived else "")
+    return single_line(row.label) + (DERIVED if row.derived else "")
 
 
-def clip(text: str, length: int) -> str:
+def truncate(text: str, length: int) -> str:
     """One line of at most `length` characters."""
-    line = plain(text)
+    line = single_line(text)
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def measured(result: Result) -> str:
+def format_measured(result: MetricResult) -> str:
     """`mean ± sample standard deviation` in the metric's digits; empty when nothing was measured."""
     if result.aggregate is None:
         return ""
@@ -69,7 +69,7 @@ def measured(result: Result) -> str:
     return f"{result.aggregate.mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
-def published(result: Result) -> str:
+def format_published(result: MetricResult) -> str:
     """The published value and spread with as many decimals as the source gives, † when unverified."""
     if result.published is None:
         return ""
@@ -92,12 +92,12 @@ def _decimals(value: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def interval(of: Interval, digits: int) -> str:
+def format_interval(of: Interval, digits: int) -> str:
     """`[low, high]`."""
     return f"[{of[0]:.{digits}f}, {of[1]:.{digits}f}]"
 
 
-def difference(of: Difference, digits: int, judged: bool) -> str:
+def format_difference(of: Difference, digits: int, judged: bool) -> str:
     """`+1.23 [+0.45, +2.01]`, the second part from two seeds on; `(+1.23)` to a value that is not judged against."""
     shown = f"{of.estimate:+.{digits}f}"
     if not judged:
@@ -105,7 +105,7 @@ def difference(of: Difference, digits: int, judged: bool) -> str:
     return shown if of.interval is None else f"{shown} [{of.interval[0]:+.{digits}f}, {of.interval[1]:+.{digits}f}]"
 
 
-def memory(mib: float) -> str:
+def format_memory(mib: float) -> str:
     """`640 MiB` or `2.5 GiB`."""
     return f"{mib:,.0f} MiB" if mib < 1000 else f"{mib / 1024:,.1f} GiB"
 
@@ -117,7 +117,7 @@ def verdict_words(verdicts: dict[str, Verdict]) -> str:
     return "; ".join(f"{key}: {verdict.value}" for key, verdict in verdicts.items())
 
 
-def duration(seconds: float, unit: str = "") -> str:
+def format_duration(seconds: float, unit: str = "") -> str:
     """`90 s`, `15 min`, `3.2 h`; with a unit `90 core-s`."""
     lead = f"{unit}-" if unit else ""
     if seconds < 9.95:
@@ -129,14 +129,16 @@ def duration(seconds: float, unit: str = "") -> str:
     return f"{seconds / 3600:,.1f} {lead}h"
 
 
-def spent(cost: TotalCost | None) -> str:
+def format_cost(cost: TotalCost | None) -> str:
     """Device time of all trials of a row: core time on CPUs, GPU time on GPUs."""
     if cost is None:
         return ""
     parts = [(cost.gpu_seconds, "GPU"), (cost.core_seconds, "core")]
-    return " + ".join(duration(seconds, unit) for seconds, unit in parts if seconds) or duration(0, "core")
+    return " + ".join(format_duration(seconds, unit) for seconds, unit in parts if seconds) or format_duration(
+        0, "core"
+    )
 
 
-def speed(cost: TotalCost | None) -> str:
+def format_speed(cost: TotalCost | None) -> str:
     """Training images per second."""
     return f"{cost.images_per_second:,.0f} img/s" if cost and cost.images_per_second else ""

@@ -28,7 +28,7 @@ monotonic = time.monotonic
 
 
 @dataclass(frozen=True)
-class Run:
+class RunIdentity:
     """One process that trains a suite. Within one `place` a `pid` is one process, and one `born` later is another."""
 
     name: str
@@ -41,13 +41,15 @@ class Run:
         return f"pid {self.pid} on {self.host}"
 
     @classmethod
-    def this(cls) -> "Run":
+    def this(cls) -> "RunIdentity":
         """The run of this process."""
         pid = os.getpid()
         return cls(uuid4().hex, socket.gethostname(), pid, _place(), _born(pid))
 
 
-UNKNOWN = Run("unknown", "an unknown machine", 0, "", "")  # whose claim cannot be read: it was killed while writing
+UNKNOWN = RunIdentity(
+    "unknown", "an unknown machine", 0, "", ""
+)  # whose claim cannot be read: it was killed while writing
 
 
 class Claims:
@@ -55,7 +57,7 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.run = Run.this()
+        self.run = RunIdentity.this()
         self.mine: set[str] = set()
         self.problem = ""  # why a claim could not be written
         self._pulses: dict[str, tuple[bytes, float]] = {}  # of other runs: the last one seen, and since when
@@ -99,12 +101,12 @@ class Claims:
             with suppress(OSError):
                 self._path(trial_id).unlink()
 
-    def holder(self, trial_id: str) -> Run | None:
+    def holder(self, trial_id: str) -> RunIdentity | None:
         """The living run that has the trial, if it is another one."""
         holder = self._read(trial_id)
         return holder if holder not in (None, self.run) and self.lives(holder) else None
 
-    def lives(self, run: Run) -> bool:
+    def lives(self, run: RunIdentity) -> bool:
         """Whether a run is not known to be dead."""
         if run.place and run.place == self.run.place:
             return bool(run.born) and _born(run.pid) == run.born
@@ -118,7 +120,7 @@ class Claims:
     def _path(self, trial_id: str) -> Path:
         return self.folder / f"{trial_id}.claim"
 
-    def _pulse(self, run: Run) -> Path:
+    def _pulse(self, run: RunIdentity) -> Path:
         return self.folder / f"{run.name}.pulse"
 
     def _write(self, trial_id: str) -> bool:
@@ -139,10 +141,10 @@ class Claims:
             self.problem = error.strerror or str(error)
         return True
 
-    def _read(self, trial_id: str) -> Run | None:
+    def _read(self, trial_id: str) -> RunIdentity | None:
         return _run(self._path(trial_id))
 
-    def _remove(self, trial_id: str, dead: Run) -> None:
+    def _remove(self, trial_id: str, dead: RunIdentity) -> None:
         """Remove the claim of a dead run. Of several that try, one gets hold of the file."""
         path, aside = self._path(trial_id), self.folder / f".{trial_id}-{uuid4().hex}"
         with suppress(OSError):
@@ -164,7 +166,7 @@ class Claims:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _died_here(self, run: Run) -> bool:
+    def _died_here(self, run: RunIdentity) -> bool:
         return run.place == self.run.place and not self.lives(run)
 
     def _beat(self, over: threading.Event) -> None:
@@ -179,10 +181,10 @@ class Claims:
                 return
 
 
-def _run(path: Path) -> Run | None:
+def _run(path: Path) -> RunIdentity | None:
     """Whose claim, or pulse, a file is; None when there is none."""
     try:
-        return Run(**json.loads(path.read_bytes().partition(b"\n")[0]))
+        return RunIdentity(**json.loads(path.read_bytes().partition(b"\n")[0]))
     except OSError:
         return None
     except (ValueError, TypeError):

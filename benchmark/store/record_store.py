@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import sweep, write_atomically
-from benchmark.store.records import Outcome, Stamp, TrialRecord
+from benchmark.core.files import remove_partial_writes, write_atomically
+from benchmark.store.records import Stamp, TrialRecord, TrialSummary
 
 HEAD = 1 << 14  # bytes: a record up to its picture, as a rule
 PICTURE = re.compile(b'\n "samples_png": "')  # `put` writes it last; inside a JSON string no line can break
@@ -18,7 +18,7 @@ COUNTS = re.compile(b'\n "(histograms|samples_png)": ')  # and those just before
 END = b'"\n}\n'
 
 
-class Store:
+class RecordStore:
     """Result records as `<trial_id>.json` under one folder, written all or nothing."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Store:
         found = ((trial_id, self.get(trial_id)) for trial_id in trial_ids)
         return {trial_id: record for trial_id, record in found if record is not None}
 
-    def outcomes(self, trial_ids: Iterable[str]) -> dict[str, Outcome]:
+    def outcomes(self, trial_ids: Iterable[str]) -> dict[str, TrialSummary]:
         """How these trials ended, as far as they have, in their order. Raises UserError when a file is damaged."""
         there = self._there()
         return {trial_id: self._outcome(trial_id) for trial_id in trial_ids if trial_id in there}
@@ -85,9 +85,9 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return set()
 
-    def _outcome(self, trial_id: str) -> Outcome:
+    def _outcome(self, trial_id: str) -> TrialSummary:
         try:
-            outcome = Outcome.model_validate_json(self._head(trial_id, COUNTS))
+            outcome = TrialSummary.model_validate_json(self._head(trial_id, COUNTS))
             if outcome.trial_id == trial_id:
                 return outcome
         except ValidationError:
@@ -95,7 +95,7 @@ class Store:
         record = self.get(trial_id)
         if record is None:
             raise UserError(f"{self.path(trial_id)}: removed while it was read; try again")
-        return Outcome.model_validate(record.model_dump())
+        return TrialSummary.model_validate(record.model_dump())
 
     def _head(self, trial_id: str, until: re.Pattern[bytes]) -> bytes:
         """A record as JSON up to one of its last fields; empty when the file is not as `put` writes it."""
@@ -143,7 +143,7 @@ class Store:
 
     def sweep(self, trial_id: str) -> None:
         """Remove what is left half written of a record that nobody else writes."""
-        sweep(self.folder, f"{trial_id}.json")
+        remove_partial_writes(self.folder, f"{trial_id}.json")
 
 
 def _stamp(found: os.stat_result) -> Stamp:

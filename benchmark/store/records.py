@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from benchmark.core.spec import Frozen, TrialSpec
+from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.data.manifest import Manifest
 
 MOST_CORES = 2**16  # of one machine
@@ -16,7 +16,7 @@ Status = Literal["finished", "diverged", "failed"]
 Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
 
 
-class Measurement(Frozen):
+class Measurement(FrozenModel):
     """What was measured at one step, and the mean of every loss term since the measurement before."""
 
     step: int
@@ -24,7 +24,7 @@ class Measurement(Frozen):
     losses: dict[str, float] = Field(default_factory=dict)
 
 
-class Cost(Frozen):
+class Cost(FrozenModel):
     """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB.
 
     Of a trial that was interrupted the seconds are of all that led to the result; what was lost is not among them.
@@ -39,7 +39,7 @@ class Cost(Frozen):
     gpus: float
 
 
-class Event(Frozen):
+class Event(FrozenModel):
     """What happened to a trial on its way, how often, and at which step first."""
 
     what: str
@@ -71,7 +71,7 @@ def _counted(counts: list[int]) -> list[int]:
 Histogram = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_counted)]
 
 
-class TrialRecord(Frozen):
+class TrialRecord(FrozenModel):
     """The result of one trial.
 
     `diverged` and `finished` are results; a `failed` trial is shown, and tried again by the next `run`.
@@ -109,7 +109,7 @@ class TrialRecord(Frozen):
         return base64.b64decode(self.samples_png)
 
 
-class Outcome(BaseModel):
+class TrialSummary(BaseModel):
     """How a trial ended: of its record what a plan needs, read without its measurements, counts and picture."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -121,6 +121,6 @@ class Outcome(BaseModel):
     data: Manifest
 
 
-def without_picture(record: TrialRecord) -> TrialRecord:
+def without_samples_png(record: TrialRecord) -> TrialRecord:
     """The record without its contact sheet, which is most of it."""
     return record.model_copy(update={"samples_png": ""})

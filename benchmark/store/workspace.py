@@ -112,7 +112,7 @@ def require_writable(folder: Path, option: str) -> None:
         raise UserError(f"{option} {folder}: cannot be written to, {nearest} {why}; choose another folder")
 
 
-def sheet_path(folder: Path, trial_id: str, step: int) -> Path:
+def sample_grid_path(folder: Path, trial_id: str, step: int) -> Path:
     """Where the small contact sheet of one measurement stands: 4 x 4 images of fixed latents, as PNG.
 
     Sheets are beside the records, to keep those small. Without them a trial has the sheet of its last measurement.

@@ -14,8 +14,8 @@ from benchmark.config.cells import Cell
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
 from benchmark.core import registry
-from benchmark.core.protocol import outputs
-from benchmark.core.spec import TrialSpec, digest
+from benchmark.core.protocol import metric_outputs
+from benchmark.core.spec import TrialSpec, content_hash
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SIDE = 512  # pixels of the final samples
 STEP_SIDE = 256  # of the sheets by step: MLflow's pages show them no larger, and there are many
 
 
-def tags_of(
+def trial_tags(
     record: TrialRecord, suite: Suite, cells: Sequence[Cell], verdicts: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """What a run is filtered and grouped by, its name, and what its page says first.
@@ -69,7 +69,7 @@ def published_of(spec: TrialSpec, cells: Sequence[Cell]) -> dict[str, PublishedV
     """Metric output -> what was published for the trial's cell; of several cells the first that has a value."""
     found: dict[str, PublishedValue] = {}
     for cell in cells:
-        for key in outputs(spec.protocol):
+        for key in metric_outputs(spec.protocol):
             value = cell.published.value(key) if cell.published else None
             if value is not None:
                 found.setdefault(key, value)
@@ -89,7 +89,7 @@ def _beside(published: PublishedValue | None) -> str:
     return f" (published {published.value:g}{', unverified' if published.status == 'unverified' else ''})"
 
 
-def params_of(record: TrialRecord) -> dict[str, str]:
+def trial_params(record: TrialRecord) -> dict[str, str]:
     """The whole spec, flat, as a suite would write it (`optimizer.lr`), and what else was constant."""
     values = record.spec.model_dump(mode="json") | {"instrument": record.facts}
     if record.cost:
@@ -97,7 +97,7 @@ def params_of(record: TrialRecord) -> dict[str, str]:
     return {_key(key): value[:VALUE] for key, value in _flat(values, "")}
 
 
-def points_of(record: TrialRecord, published: Mapping[str, float]) -> Iterator[tuple[str, float, int, int]]:
+def metric_points(record: TrialRecord, published: Mapping[str, float]) -> Iterator[tuple[str, float, int, int]]:
     """Every finite number of a record as (key, value, milliseconds since 1970, step).
 
     MLflow draws a section for each part before a slash, in alphabetical order: evaluation, loss, published, usage.
@@ -121,7 +121,7 @@ def points_of(record: TrialRecord, published: Mapping[str, float]) -> Iterator[t
                 yield _key(f"{section}/{key}"), float(value), time, step
 
 
-def files_of(record: TrialRecord) -> dict[str, bytes]:
+def trial_artifacts(record: TrialRecord) -> dict[str, bytes]:
     """The artifacts of a run: the record without its picture, the picture, and the environment by itself."""
     files = {
         "record.json": record.model_dump_json(indent=1, exclude={"samples_png"}).encode(),
@@ -129,7 +129,7 @@ def files_of(record: TrialRecord) -> dict[str, bytes]:
     }
     if record.samples_png:
         content = io.BytesIO()
-        enlarged(record.samples, SIDE).save(content, "PNG")
+        upscale(record.samples, SIDE).save(content, "PNG")
         files["samples.png"] = content.getvalue()
     return files
 
@@ -146,7 +146,7 @@ def sheets_page(title: str, sheets: Mapping[int, bytes]) -> bytes:
     return f"{head}\n<h1>{html.escape(title)}</h1>\n{shown}".encode()
 
 
-def enlarged(png: bytes, side: int) -> "Image":
+def upscale(png: bytes, side: int) -> "Image":
     """The picture enlarged by a whole factor to at least `side` pixels: MLflow shows pixels as they are."""
     from PIL import Image
 
@@ -167,7 +167,7 @@ def _key(key: str) -> str:
     """The key itself, or, where MLflow would refuse it, one like it that is still its own."""
     parts = re.sub(r"[^\w. :/-]", "_", key).split("/")
     safe = "/".join(part for part in parts if part.strip("."))
-    return key if safe == key and 0 < len(key) <= KEY else f"{safe[: KEY - 9]}-{digest(key)[:8]}"
+    return key if safe == key and 0 < len(key) <= KEY else f"{safe[: KEY - 9]}-{content_hash(key)[:8]}"
 
 
 def milliseconds(time: str) -> int:

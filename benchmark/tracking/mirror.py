@@ -19,7 +19,7 @@ from benchmark.tracking.writer import DATABASE, REPORT, Writer
 CLOSE_SECONDS = 60.0  # how long the end of a run waits for MLflow
 
 
-class Mirror:
+class MLflowMirror:
     """Mirrors records in the background. No method raises because of MLflow; only `close` waits for it."""
 
     def __init__(self, suite: Suite, workspace: Workspace, uri: str | None = None) -> None:

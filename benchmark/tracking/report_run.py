@@ -22,12 +22,12 @@ img {{ max-width: 100% }}
 """
 
 
-def standings(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
+def verdicts_by_trial(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
     """Trial id -> metric output -> verdict of its cell, where a value was published; of several cells all, joined."""
-    from benchmark.analysis.leaderboard import rows
+    from benchmark.analysis.leaderboard import leaderboard_rows
 
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows(suite, records):
+    for row in leaderboard_rows(suite, records):
         for trial in row.trials:
             for key, result in row.results.items():
                 if result.published is not None:
@@ -38,7 +38,7 @@ def standings(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dic
     }
 
 
-def tags_of_report(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, str]:
+def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, str]:
     """Of the report's run. `report`, by which it is found again, says of what part of the suite it is."""
     part = ", ".join((suite.scale, *suite.only))
     sources = sorted({str(record.environment.get("source", "unknown")) for record in records.values()})
@@ -56,7 +56,7 @@ def tags_of_report(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str
     }
 
 
-def files_of_report(folder: Path) -> dict[str, bytes]:
+def report_artifacts(folder: Path) -> dict[str, bytes]:
     """Name -> content of what a report consists of, and `leaderboard.html`: MLflow shows Markdown as plain text."""
     files = {name: (folder / name).read_bytes() for name in ("leaderboard.md", "results.csv")}
     figures = {f"figures/{path.name}": path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}

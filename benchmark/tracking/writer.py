@@ -17,22 +17,22 @@ from typing import Any
 
 from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
-from benchmark.core.spec import canonical, digest
-from benchmark.store.record_store import Store
-from benchmark.store.records import TrialRecord, without_picture
-from benchmark.store.workspace import Workspace, sheet_path
+from benchmark.core.spec import canonical_json, content_hash
+from benchmark.store.record_store import RecordStore
+from benchmark.store.records import TrialRecord, without_samples_png
+from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking.fields import (
     STEP_SIDE,
-    enlarged,
-    files_of,
+    metric_points,
     milliseconds,
-    params_of,
-    points_of,
     published_of,
     sheets_page,
-    tags_of,
+    trial_artifacts,
+    trial_params,
+    trial_tags,
+    upscale,
 )
-from benchmark.tracking.report_run import files_of_report, standings, tags_of_report
+from benchmark.tracking.report_run import report_artifacts, report_tags, verdicts_by_trial
 
 REPORT = "report"  # among the names of runs; no trial is called so
 GIVE_UP_AFTER = 3  # failures in a row: the rest of the batch would only wait for a server that is away
@@ -63,7 +63,7 @@ class Writer:
         self.experiment = ""
         self.written: list[str] = []  # trial ids, and REPORT, whose runs were made
         self._client: Any = None
-        self._store = Store(workspace.results)
+        self._store = RecordStore(workspace.results)
         self._known: dict[str, TrialRecord] = {}  # without their pictures
         self._trouble: Exception | None = None  # why the last batch was given up
         self._cells: dict[str, list[Cell]] = defaultdict(list)
@@ -79,12 +79,12 @@ class Writer:
         failures, trouble = 0, None
         runs: dict[str, list[Any]] = {}
         verdicts: Mapping[str, Mapping[str, str]] = {}
-        self._known |= {record.trial_id: without_picture(record) for record in records}
+        self._known |= {record.trial_id: without_samples_png(record) for record in records}
         try:
             self._connect()
             self.experiment = self._experiment()
             runs = self._runs("trial_id")
-            verdicts = standings(self.suite, self._known)
+            verdicts = verdicts_by_trial(self.suite, self._known)
         except Exception as problem:
             failures, trouble = GIVE_UP_AFTER, problem
         for record in self._with_siblings(records):
@@ -171,9 +171,9 @@ class Writer:
         cells = self._cells[record.trial_id]
         published = published_of(record.spec, cells)
         bare = record.model_dump_json(exclude={"samples_png", "histograms"})  # they are of the same training
-        content = bare + canonical({key: one.value for key, one in published.items()})
+        content = bare + canonical_json({key: one.value for key, one in published.items()})
         mark = hashlib.sha256(content.encode()).hexdigest()[:16]
-        tags = tags_of(record, self.suite, cells, verdicts)
+        tags = trial_tags(record, self.suite, cells, verdicts)
         end = milliseconds(record.finished)
         kept = self._cleared(old, mark, end)
         if kept is not None:
@@ -188,9 +188,9 @@ class Writer:
         self.written.append(record.trial_id)
 
     def _write_report(self, folder: Path) -> None:
-        tags = tags_of_report(self.suite, self._known)
-        files = files_of_report(folder)
-        mark = digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
+        tags = report_tags(self.suite, self._known)
+        files = report_artifacts(folder)
+        mark = content_hash({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
         end = max((milliseconds(record.finished) for record in self._known.values()), default=0)
         kept = self._cleared(self._runs("report").get(tags["report"], []), mark, end)
         if kept is not None:
@@ -225,24 +225,24 @@ class Writer:
     def _log(self, run_id: str, name: str, record: TrialRecord, published: Mapping[str, float]) -> None:
         from mlflow.entities import Dataset, DatasetInput, Metric, Param
 
-        params = [Param(key, value) for key, value in params_of(record).items()]
-        metrics = [Metric(*point) for point in points_of(record, published)]
+        params = [Param(key, value) for key, value in trial_params(record).items()]
+        metrics = [Metric(*point) for point in metric_points(record, published)]
         for start in range(0, len(params), PARAMS):
             self._client.log_batch(run_id, params=params[start : start + PARAMS])
         for start in range(0, len(metrics), METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + METRICS])
         if record.data:
-            data = Dataset(record.spec.dataset, digest(record.data)[:8], "local", canonical(record.data))
+            data = Dataset(record.spec.dataset, content_hash(record.data)[:8], "local", canonical_json(record.data))
             self._client.log_inputs(run_id, [DatasetInput(data, [])])
         sheets = self._sheets(record)
         page = {"samples_by_step.html": sheets_page(name, sheets)} if sheets else {}
-        self._log_files(run_id, files_of(record) | page)
+        self._log_files(run_id, trial_artifacts(record) | page)
         for step, png in sheets.items():
-            self._client.log_image(run_id, enlarged(png, STEP_SIDE), key=SHEETS, step=step, synchronous=True)
+            self._client.log_image(run_id, upscale(png, STEP_SIDE), key=SHEETS, step=step, synchronous=True)
 
     def _sheets(self, record: TrialRecord) -> dict[int, bytes]:
         """Step -> sheet of every measurement, as far as they were kept; others are of an earlier attempt."""
-        paths = {entry.step: sheet_path(self.samples, record.trial_id, entry.step) for entry in record.history}
+        paths = {entry.step: sample_grid_path(self.samples, record.trial_id, entry.step) for entry in record.history}
         return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import sweep, write_atomically
+from benchmark.core.files import remove_partial_writes, write_atomically
 
 MAGIC = b"ssgan-benchmark checkpoint 1\n"  # the number is raised when the way that a file is written changes
 DIGEST = 64  # hexadecimal digits of a SHA-256
@@ -112,9 +112,9 @@ class Checkpoints:
         return sorted(found, key=lambda path: int(path.stem), reverse=True)
 
     def _sweep(self) -> None:
-        sweep(self.folder, "*.ckpt")
+        remove_partial_writes(self.folder, "*.ckpt")
 
 
-def begun_under(checkpoints: Path) -> frozenset[str]:
+def trials_with_checkpoints(checkpoints: Path) -> frozenset[str]:
     """The trials that have a checkpoint to go on from."""
     return frozenset(path.parent.name for path in checkpoints.glob("*/*.ckpt"))

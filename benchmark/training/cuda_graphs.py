@@ -3,8 +3,8 @@
 The first turns of a player are eager: they train like all others, and set up what is set up once. The next one is
 captured, which executes nothing, and from then on it is replayed. A graph works on the same memory every time, so
 images and labels are copied to where it looks for them, and a number that the host changes between turns must be a
-tensor, which is filled before: the learning rate, and weights that a loss asks for by `Turn.scheduled`. A loss that
-reads `progress` itself cannot be captured. What cannot be captured is trained as ever.
+tensor, which is filled before: the learning rate, and weights that a loss asks for by `StepInputs.scheduled`. A
+loss that reads `progress` itself cannot be captured. What cannot be captured is trained as ever.
 
 Nothing of this changes a number: a replay is the very kernels of the eager turn, and draws the same random numbers.
 """
@@ -17,19 +17,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from baselines.common.method import Turn
+from baselines.common.method import StepInputs
 from baselines.common.random_streams import Rng
-from benchmark.data.sampler import Drawn
+from benchmark.data.sampler import Batch
 
 EAGER_TURNS = 3  # of each player, before one is captured
 
 Terms = dict[str, Tensor]
 Weight = Callable[[float], float]
-MakeTurn = Callable[[Tensor, float, Rng, Tensor | None], Turn]
-Update = Callable[[Drawn, MakeTurn], Terms]
+MakeTurn = Callable[[Tensor, float, Rng, Tensor | None], StepInputs]
+Update = Callable[[Batch, MakeTurn], Terms]
 
 
-class Recorder(Protocol):
+class GraphBackend(Protocol):
     """Where turns are captured. Graphs of one recorder are replayed one at a time, and may share memory."""
 
     def aside(self) -> AbstractContextManager[None]:
@@ -76,7 +76,7 @@ class CudaGraphs:
         return terms, graph.replay
 
 
-class CapturedTurn(Turn):
+class GraphedStepInputs(StepInputs):
     """A turn of which the host knows only once how far the training is. Weights that follow it are added to a list."""
 
     weights: list[tuple[Weight, Tensor]]
@@ -96,21 +96,21 @@ class CapturedTurn(Turn):
         return scalar
 
 
-class Captured:
+class GraphedUpdate:
     """One player's turn as a graph."""
 
-    def __init__(self, recorder: Recorder, update: Update, drawn: Drawn) -> None:
+    def __init__(self, recorder: GraphBackend, update: Update, drawn: Batch) -> None:
         """Raises what the recorder raises."""
         labels = None if drawn.labels is None else drawn.labels.clone()
-        self.inputs = Drawn(drawn.images.clone(), labels)
+        self.inputs = Batch(drawn.images.clone(), labels)
         self.weights: list[tuple[Weight, Tensor]] = []
         self.terms, self.replay = recorder.record(lambda: update(self.inputs, self._turn))
 
-    def _turn(self, real: Tensor, progress: float, rng: Rng, labels: Tensor | None) -> Turn:
+    def _turn(self, real: Tensor, progress: float, rng: Rng, labels: Tensor | None) -> StepInputs:
         del progress
-        return CapturedTurn(real, rng, labels, self.weights)
+        return GraphedStepInputs(real, rng, labels, self.weights)
 
-    def __call__(self, drawn: Drawn, progress: float) -> Terms:
+    def __call__(self, drawn: Batch, progress: float) -> Terms:
         """The turn on these images, at this share of the training. The next call overwrites what this one returns."""
         self.inputs.images.copy_(drawn.images)
         if self.inputs.labels is not None and drawn.labels is not None:
@@ -121,34 +121,34 @@ class Captured:
         return self.terms
 
 
-class Captures:
+class GraphedUpdates:
     """Every player's turns: eager at first, then as graphs, or as ever where they cannot be. `failed`: player -> why.
 
     It is over when the tensors of a player or its optimiser are replaced: graphs would go on with the old ones.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: GraphBackend) -> None:
         self.recorder = recorder
         self.turns: Counter[str] = Counter()
-        self.graphs: dict[str, Captured] = {}
+        self.graphs: dict[str, GraphedUpdate] = {}
         self.failed: dict[str, str] = {}
 
     def play(
-        self, player: str, optimizer: torch.optim.Optimizer, update: Update, drawn: Drawn, progress: float
+        self, player: str, optimizer: torch.optim.Optimizer, update: Update, drawn: Batch, progress: float
     ) -> Terms:
         """A turn, and what it returns, which is good until the next one: graphs share memory."""
         if player not in self.graphs and player not in self.failed:
             if self.turns[player] < EAGER_TURNS:
                 self.turns[player] += 1
                 with self.recorder.aside():
-                    return update(drawn, Turn)
+                    return update(drawn, StepInputs)
             try:
                 with _capturable(optimizer):
-                    self.graphs[player] = Captured(self.recorder, update, drawn)
+                    self.graphs[player] = GraphedUpdate(self.recorder, update, drawn)
             except Exception as problem:
                 self.failed[player] = _reason(problem)
         if player in self.failed:
-            return update(drawn, Turn)
+            return update(drawn, StepInputs)
         return self.graphs[player](drawn, progress)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.common.method import Turn
-from benchmark.core.precision import lowered, rounding
+from baselines.common.method import StepInputs
+from benchmark.core.precision import autocast, tf32_mode
 from benchmark.core.spec import TrialSpec
-from benchmark.data.sampler import Drawn
-from benchmark.training.cuda_graphs import Captures, MakeTurn, Terms
+from benchmark.data.sampler import Batch
+from benchmark.training.cuda_graphs import GraphedUpdates, MakeTurn, Terms
 
 
-class Diverged(Exception):  # noqa: N818 - a result, not an error
+class TrainingDiverged(Exception):  # noqa: N818 - a result, not an error
     """A loss or a weight is no longer a finite number, or all weights of a player are zero."""
 
 
@@ -49,7 +49,7 @@ class Loop(ABC):
     spec: TrialSpec
     device: torch.device
     players: list[Player]
-    captures: Captures | None
+    captures: GraphedUpdates | None
     moving = ""  # the player whose parameters, and no others, have gradients
 
     @property
@@ -62,7 +62,7 @@ class Loop(ABC):
         """What follows when all players have played."""
 
     @abstractmethod
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Batch:
         """The images of a turn."""
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Loop(ABC):
         """Of all players."""
 
     @abstractmethod
-    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+    def losses(self, player: str, drawn: Batch, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """A player's loss in terms, and what is watched beside them."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class Loop(ABC):
                     self.add(update(drawn))
         self.stepped()
 
-    def update(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+    def update(self, player: Player, drawn: Batch, make_turn: MakeTurn = StepInputs) -> Terms:
         """The player's loss on these images, and one step of its optimiser. But for numbers that `make_turn` gives to
         the loss, all of it happens on the device.
 
@@ -104,11 +104,11 @@ class Loop(ABC):
         self.played(player.name)
         return terms
 
-    def differentiated(self, player: Player, drawn: Drawn, make_turn: MakeTurn = Turn) -> Terms:
+    def differentiated(self, player: Player, drawn: Batch, make_turn: MakeTurn = StepInputs) -> Terms:
         """The gradients of the player's loss. Returns what `update` does."""
         self._move(player)
-        with rounding(self.spec.precision, self.device):
-            with lowered(self.spec.precision, self.device):
+        with tf32_mode(self.spec.precision, self.device):
+            with autocast(self.spec.precision, self.device):
                 losses, watched = self.losses(player.name, drawn, make_turn)
             player.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]

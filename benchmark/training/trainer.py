@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.common.ema import MovingAverage
+from baselines.common.ema import EMA
 from baselines.common.method import Method
 from baselines.networks.layers.memory_format import channels_last
-from benchmark.core.precision import rounding
+from benchmark.core.precision import tf32_mode
 from benchmark.core.spec import REFERENCE, TrialSpec
-from benchmark.data.sampler import Drawn, Images, Range, to_range, to_uint8
-from benchmark.training.cuda_graphs import Captures, MakeTurn, Recorder, Terms
-from benchmark.training.loop import Diverged, Loop, Player, stream_seed
+from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_uint8
+from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeTurn, Terms
+from benchmark.training.loop import Loop, Player, TrainingDiverged, stream_seed
 
 
 @dataclass
@@ -27,13 +27,13 @@ class Trainer(Loop):
 
     spec: TrialSpec
     method: Method
-    images: Images
+    images: ImageSampler
     image_range: Range
     device: torch.device
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     summed: int = 0
-    graphs: Callable[..., Recorder] | None = None
+    graphs: Callable[..., GraphBackend] | None = None
 
     def __post_init__(self) -> None:
         # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
@@ -42,12 +42,12 @@ class Trainer(Loop):
         self.players = [self._player(name) for name in self.method.players]
         self._parameters = tuple(self.method.parameters())  # looking for them takes a while, every turn
         average = self.spec.average
-        self.average = MovingAverage(self.method.generator, average.decay) if average else None
+        self.average = EMA(self.method.generator, average.decay) if average else None
         self.method.train()
         self.captures = self._captures()
 
-    def _captures(self) -> Captures | None:
-        return Captures(self.graphs(self.rng)) if self.graphs else None
+    def _captures(self) -> GraphedUpdates | None:
+        return GraphedUpdates(self.graphs(self.rng)) if self.graphs else None
 
     def _player(self, name: str) -> Player:
         parameters = [p for module in self.method.modules_of(name) for p in module.parameters()]
@@ -112,7 +112,7 @@ class Trainer(Loop):
             copies = self.step < self.spec.average.start
             self.average.update_parameters(self.method.generator, afresh=copies)
 
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Batch:
         """The images of a turn."""
         return self.images.draw(self.spec.batch_size, self.data_rng)
 
@@ -120,7 +120,7 @@ class Trainer(Loop):
         """Of all players."""
         return self._parameters
 
-    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+    def losses(self, player: str, drawn: Batch, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """A player's loss in terms, and what is watched beside them."""
         real = to_range(channels_last(drawn.images), self.image_range)
         turn = make_turn(real, self.progress, self.rng, drawn.labels)
@@ -138,14 +138,14 @@ class Trainer(Loop):
         self.sums |= {term: value.clone() for term, value in terms.items() if term not in self.sums}
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean of every loss term since the last call. Raises Diverged as `check` does."""
+        """Mean of every loss term since the last call. Raises TrainingDiverged as `check` does."""
         self.check()
         means = {name: float(total) / max(self.summed, 1) for name, total in self.sums.items()}
         self.sums, self.summed = {}, 0
         return means
 
     def check(self) -> None:
-        """Raises Diverged when a loss or weight is not finite, or a player's weights have collapsed: all are zero.
+        """Raises TrainingDiverged when a loss or weight is not finite, or all weights of a player are zero.
 
         A player's weights are its parameters of two or more dimensions. A generator that makes one and the same image
         is no matter of this: how far a mode collapse goes is what metrics are for.
@@ -156,12 +156,12 @@ class Trainer(Loop):
         parameters = list(self.method.parameters())
         highest = torch.stack([p.detach().abs().max() for p in parameters]).tolist()
         if broken or not all(map(math.isfinite, highest)):
-            raise Diverged(f"{broken[0] if broken else 'a weight'} was not finite by step {self.step}")
+            raise TrainingDiverged(f"{broken[0] if broken else 'a weight'} was not finite by step {self.step}")
         size = dict(zip(map(id, parameters), highest, strict=True))
         for player in self.players:
             weights = [size[id(p)] for p in player.parameters if p.dim() > 1]
             if weights and max(weights) == 0:
-                raise Diverged(f"the weights of the {player.name} collapsed: all were zero by step {self.step}")
+                raise TrainingDiverged(f"the weights of the {player.name} collapsed: all were zero by step {self.step}")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on."""
@@ -204,7 +204,7 @@ class Trainer(Loop):
         generator.train(protocol.batch_norm == "batch")
         try:
             for start in range(0, n, protocol.sample_batch):
-                with rounding(REFERENCE, self.device):
+                with tf32_mode(REFERENCE, self.device):
                     images = generator(*self.method.generator_input(protocol.sample_batch, latents))
                 yield to_uint8(images, self.image_range)[: n - start]
         finally:

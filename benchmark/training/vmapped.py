@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from baselines.common.method import Method, Turn
-from baselines.common.random_streams import Streams
-from baselines.networks.layers.memory_format import as_it_comes
+from baselines.common.method import Method, StepInputs
+from baselines.common.random_streams import SeedStreams
+from baselines.networks.layers.memory_format import contiguous_format
 from benchmark.core import registry
-from benchmark.data.sampler import Drawn, to_range
-from benchmark.training.cuda_graphs import Captures, MakeTurn, Terms
+from benchmark.data.sampler import Batch, to_range
+from benchmark.training.cuda_graphs import GraphedUpdates, MakeTurn, Terms
 from benchmark.training.loop import Loop, Player
 from benchmark.training.trainer import Trainer
 
@@ -30,12 +30,12 @@ class _Loss(nn.Module):
         super().__init__()
         self.method = method
 
-    def forward(self, player: str, turn: Turn) -> dict[str, Tensor]:
+    def forward(self, player: str, turn: StepInputs) -> dict[str, Tensor]:
         """The player's loss."""
         return self.method.loss(player, turn)
 
 
-class Cohort(Loop):
+class VmappedTrainer(Loop):
     """The trials of several trainers, all at the same step. From now on they are trained through this alone."""
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
@@ -46,7 +46,7 @@ class Cohort(Loop):
         self.spec, self.device, self.image_range = lead.spec, lead.device, lead.image_range
         self.images = lead.images
         self.sums = self._summed()
-        self.captures = Captures(lead.graphs(*(trainer.rng for trainer in trainers))) if lead.graphs else None
+        self.captures = GraphedUpdates(lead.graphs(*(trainer.rng for trainer in trainers))) if lead.graphs else None
         self.place = torch.arange(len(trainers), device=lead.device)
         self.called = _Loss(lead.method)
         self.weights = self._stacked(dict(t.method.named_parameters()) for t in trainers)
@@ -120,7 +120,7 @@ class Cohort(Loop):
         """The share of the training that is done, in [0, 1)."""
         return self.trainers[0].progress
 
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Batch:
         """(S, N, C, H, W) images and (S, N) labels, as each trial chooses them."""
         n, streams = self.spec.batch_size, [trainer.data_rng for trainer in self.trainers]
         if self.images.resident:
@@ -131,7 +131,7 @@ class Cohort(Loop):
             given = [one.labels for one in each if one.labels is not None]
             labels = torch.cat(given) if given else None
         shape = len(self.trainers), n
-        return Drawn(images.view(*shape, *images.shape[1:]), None if labels is None else labels.view(shape))
+        return Batch(images.view(*shape, *images.shape[1:]), None if labels is None else labels.view(shape))
 
     def parameters(self) -> Iterable[Tensor]:
         """Of all players, (S, ...) each."""
@@ -164,7 +164,7 @@ class Cohort(Loop):
         try:
             for player in self.players:
                 labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if labelled else None
-                self.differentiated(player, Drawn(images, labels))
+                self.differentiated(player, Batch(images, labels))
                 player.optimizer.zero_grad(set_to_none=True)
         finally:
             for name, buffer in self.buffers.items():
@@ -172,15 +172,15 @@ class Cohort(Loop):
             for trainer, state in zip(self.trainers, states, strict=True):
                 trainer.rng.set_state(state)
 
-    def losses(self, player: str, drawn: Drawn, make_turn: MakeTurn) -> tuple[Terms, Terms]:
+    def losses(self, player: str, drawn: Batch, make_turn: MakeTurn) -> tuple[Terms, Terms]:
         """(S,) of every term, and of what is watched, on uint8 (S, N, C, H, W) images and (S, N) labels."""
         streams = tuple(trainer.rng for trainer in self.trainers)
 
         def one(own: Any, place: Tensor, real: Tensor, labels: Tensor | None) -> tuple[Terms, Terms]:
-            turn = make_turn(real, self.progress, Streams(streams, place), labels)
+            turn = make_turn(real, self.progress, SeedStreams(streams, place), labels)
             return functional_call(self.called, own, (player, turn)), turn.watched
 
-        with as_it_comes():
+        with contiguous_format():
             real = to_range(drawn.images, self.image_range)
             each = vmap(one, in_dims=(0, 0, 0, None if drawn.labels is None else 0))
             losses, watched = each(self.tensors, self.place, real, drawn.labels)

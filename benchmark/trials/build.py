@@ -4,13 +4,14 @@ import torch
 
 from benchmark.core import registry
 from benchmark.core.spec import TrialSpec
-from benchmark.data.base import UNTOLD, Dataset, Prepared
-from benchmark.data.sampler import Images, kept_labels
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import UNKNOWN_CLASSES, Dataset
+from benchmark.data.sampler import ImageSampler, mask_labels
 from benchmark.training.cuda_graphs import CudaGraphs
 from benchmark.training.trainer import Trainer
 
 
-def build_trainer(spec: TrialSpec, prepared: Prepared, device: torch.device, graphs: bool = False) -> Trainer:
+def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device, graphs: bool = False) -> Trainer:
     """The method with weights drawn from the trial's seed, ready to train. `graphs`: turns are captured, on a GPU."""
     dataset = registry.datasets[spec.dataset]
     network_class, method_class = registry.networks[spec.network], registry.methods[spec.method]
@@ -22,16 +23,16 @@ def build_trainer(spec: TrialSpec, prepared: Prepared, device: torch.device, gra
         options = method_class.Options.model_validate(spec.options)
         method = method_class(network, spec.latent.distribution, options, classes_of(dataset, prepared)).to(device)
     share = method_class.labelled(spec.options)
-    labels = kept_labels(prepared.train.labels, share, dataset.stacked) if share else None
-    images = Images(prepared.train.images, dataset.stacked, device, labels, max(dataset.labels, 0), dataset.fixed)
+    labels = mask_labels(prepared.train.labels, share, dataset.stacked) if share else None
+    images = ImageSampler(prepared.train.images, dataset.stacked, device, labels, max(dataset.labels, 0), dataset.fixed)
     captured = CudaGraphs if graphs and device.type == "cuda" else None
     return Trainer(spec, method, images, network_class.image_range, device, graphs=captured)
 
 
-def classes_of(dataset: type[Dataset], prepared: Prepared) -> int:
+def classes_of(dataset: type[Dataset], prepared: PreparedData) -> int:
     """Of how many manual classes the training images are: as the dataset says, or its files."""
     told = dataset.classes()
-    return int(prepared.manifest.get("classes", 0)) if told == UNTOLD else told
+    return int(prepared.manifest.get("classes", 0)) if told == UNKNOWN_CLASSES else told
 
 
 def evaluation_steps(steps: int, evaluations: int) -> list[int]:

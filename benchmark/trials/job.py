@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmark.core.spec import TrialSpec
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Job:
 
     spec: TrialSpec
     data: Path
-    instruments: Instruments
+    instruments: EvaluationAssets
     checkpoints: Path
     samples: Path
     cpus: int
@@ -48,12 +48,12 @@ class Progress:
         return asdict(self)
 
 
-class Stop(Exception):  # noqa: N818 - a wish, not an error
+class TrialStopped(Exception):  # noqa: N818 - a wish, not an error
     """Raised by a `report`: the trial shall end here, and go on some other time."""
 
 
-class TimeIsUp(Exception):  # noqa: N818 - a wish too
+class TimeLimitReached(Exception):  # noqa: N818 - a wish too
     """The trial's time limit is over."""
 
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]

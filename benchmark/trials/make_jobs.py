@@ -8,9 +8,10 @@ import torch
 from benchmark.config.schema import Resources
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.core.spec import TrialSpec, canonical
-from benchmark.data.base import Prepared, open_prepared
-from benchmark.evaluation.references import Instruments, Say, prepare
+from benchmark.core.spec import TrialSpec, canonical_json
+from benchmark.data.arrays import PreparedData
+from benchmark.data.prepared import open_prepared
+from benchmark.evaluation.references import EvaluationAssets, Say, prepare_references
 from benchmark.store.workspace import Workspace
 from benchmark.trials.build import classes_of
 from benchmark.trials.job import Job
@@ -33,37 +34,37 @@ def make_jobs(
     checkpoints, samples = workspace.checkpoints, workspace.samples
     if scratch:
         checkpoints, samples = scratch, scratch / "samples"
-    prepared: dict[str, Prepared] = {}
-    instruments: dict[tuple[str, str], Instruments] = {}
+    prepared: dict[str, PreparedData] = {}
+    instruments: dict[tuple[str, str], EvaluationAssets] = {}
     jobs = []
     gpus = each.gpus if (torch.cuda.is_available() if with_gpu is None else with_gpu) else 0.0
-    together = seeds_together(each, gpus)
+    together = seeds_per_process(each, gpus)
     labelled = set()
-    for spec in beside_each_other(specs, together):
+    for spec in group_seeds(specs, together):
         dataset = registry.datasets[spec.dataset]
         if spec.dataset not in prepared:
             if dataset.ships:  # all else was prepared before
                 dataset.prepare(data_dir, workspace.data)
             prepared[spec.dataset] = open_prepared(dataset.folder(workspace.data))
         data = prepared[spec.dataset]
-        if (kind := (spec.method, canonical(spec.options), spec.batch_size, spec.dataset)) not in labelled:
+        if (kind := (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)) not in labelled:
             check_labels(spec, data)
             labelled.add(kind)
-        key = (spec.dataset, canonical(spec.protocol.model_dump(mode="json")["measures"]))
+        key = (spec.dataset, canonical_json(spec.protocol.model_dump(mode="json")["measures"]))
         if key not in instruments:
             say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
-            instruments[key] = prepare(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
+            instruments[key] = prepare_references(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
         rest = each.time_limit, each.checkpoint_seconds, together, each.graphs
         jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, *rest))
     return jobs
 
 
-def seeds_together(each: Resources, gpus: float) -> int:
+def seeds_per_process(each: Resources, gpus: float) -> int:
     """How many seeds are trained as one: that is faster on a GPU, and slower on a CPU."""
     return each.together if gpus else 1
 
 
-def beside_each_other(specs: Iterable[TrialSpec], together: int) -> list[TrialSpec]:
+def group_seeds(specs: Iterable[TrialSpec], together: int) -> list[TrialSpec]:
     """So many seeds of a cell one after the other; first those of every cell that come first."""
     if together == 1:
         return list(specs)
@@ -75,7 +76,7 @@ def beside_each_other(specs: Iterable[TrialSpec], together: int) -> list[TrialSp
     return [spec for start in rounds for cell in cells.values() for spec in cell[start : start + together]]
 
 
-def check_labels(spec: TrialSpec, prepared: Prepared) -> None:
+def check_labels(spec: TrialSpec, prepared: PreparedData) -> None:
     """Raises UserError when a method needs labels that the images turn out not to have, before anything is trained."""
     method = registry.methods[spec.method]
     share = method.labelled(spec.options)

@@ -18,7 +18,7 @@ def thread_settings(cpus: int) -> Any:
     torch.set_num_threads(cpus)
     torch.set_flush_denormal(True)
     try:
-        with memory.kept():
+        with memory.keep_freed_memory():
             yield
     finally:
         torch.set_num_threads(before)
@@ -43,31 +43,31 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def wait_for(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Until the device has done all that it was asked to."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def told(problem: Exception, device: torch.device, step: int) -> str:
+def failure_message(problem: Exception, device: torch.device, step: int) -> str:
     """One line for the report: what to do where that is known, else the innermost frames for whoever mends it."""
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, torch.OutOfMemoryError):
         return (
             f"out of memory on the {device.type.upper()} at step {step}: give each trial a larger share of it"
-            f" (resources.gpus in the suite), or close what else uses it; then run again ({short(text)})"
+            f" (resources.gpus in the suite), or close what else uses it; then run again ({truncate(text)})"
         )
     if isinstance(problem, MemoryError) or "can't allocate memory" in text:
         return (
             f"out of memory at step {step}: train fewer trials side by side (a larger resources.cpus in the suite), or"
-            f" close what else uses the memory; then run again ({short(text)})"
+            f" close what else uses the memory; then run again ({truncate(text)})"
         )
     frames = traceback.extract_tb(problem.__traceback__)[-3:]
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
     return f"{text} (at {where})"
 
 
-def short(text: str, length: int = 160) -> str:
+def truncate(text: str, length: int = 160) -> str:
     """In one line of at most so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -13,25 +13,25 @@ import torch
 from torch import Tensor
 
 from benchmark.core import environment, registry
-from benchmark.core.files import sweep, write_atomically
-from benchmark.core.protocol import outputs
-from benchmark.core.spec import digest
-from benchmark.data.base import open_prepared
-from benchmark.evaluation.discriminator_evaluator import AtRest, Examination
-from benchmark.evaluation.sample_evaluator import Gauge, Look
+from benchmark.core.files import remove_partial_writes, write_atomically
+from benchmark.core.protocol import metric_outputs
+from benchmark.core.spec import content_hash
+from benchmark.data.prepared import open_prepared
+from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
+from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvaluator
 from benchmark.store.records import Cost, Measurement, TrialRecord
-from benchmark.store.workspace import sheet_path
+from benchmark.store.workspace import sample_grid_path
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
-from benchmark.training.loop import Diverged
+from benchmark.training.loop import TrainingDiverged
 from benchmark.training.trainer import Trainer
 from benchmark.trials import stopwatch
 from benchmark.trials.build import build_trainer, evaluation_steps
 from benchmark.trials.events import Events
-from benchmark.trials.job import Job, Progress, Report, Stop, TimeIsUp
-from benchmark.trials.process import forget_peak_memory, peak_memory, thread_settings, told, wait_for
-from benchmark.trials.samples import contact_sheet
-from benchmark.trials.stopwatch import Pace, Stopwatch
+from benchmark.trials.job import Job, Progress, ProgressCallback, TimeLimitReached, TrialStopped
+from benchmark.trials.process import failure_message, forget_peak_memory, peak_memory, synchronize, thread_settings
+from benchmark.trials.samples import sample_grid
+from benchmark.trials.stopwatch import CheckpointPolicy, Stopwatch
 
 PROGRESS_SECONDS = 1.0
 SHEET = 64  # images on a contact sheet
@@ -41,7 +41,7 @@ CHECKS = 1000  # of a training, whether its losses and weights are still finite,
 STEPS_APART = 50  # but not more often than this
 
 
-def run(job: Job, report: Report) -> TrialRecord:
+def run_trial(job: Job, report: ProgressCallback) -> TrialRecord:
     """Train and measure one trial. A trial that raises becomes a `failed` record, never an exception.
 
     `report` is called about once a second, before and after every measurement, and in between while one goes on. It may
@@ -62,10 +62,10 @@ def run(job: Job, report: Report) -> TrialRecord:
             return record
 
 
-Course = Generator["RunningTrial", None, TrialRecord]
+Course = Generator["TrialRunner", None, TrialRecord]
 
 
-def course_of(job: Job, report: Report, until: int | None = None) -> Course:
+def course_of(job: Job, report: ProgressCallback, until: int | None = None) -> Course:
     """What becomes of one trial: yields it whenever it needs one more step of training, and returns its record.
 
     Stop, raised by `report` or thrown in, ends it as `run` says. `until`: go on from no checkpoint of a later step.
@@ -73,33 +73,33 @@ def course_of(job: Job, report: Report, until: int | None = None) -> Course:
     started = _now()
     trial = None
     try:
-        trial = RunningTrial(job, started, until)
+        trial = TrialRunner(job, started, until)
         yield from trial.run(report)
         status, error = "finished", ""
-    except Stop:
+    except TrialStopped:
         if trial:
             trial.save()
         raise
-    except Diverged as problem:
+    except TrainingDiverged as problem:
         status, error = "diverged", str(problem)
-    except TimeIsUp as problem:
+    except TimeLimitReached as problem:
         if trial:
             trial.save()
         status, error = "failed", str(problem)
     except Exception as problem:
-        status, error = "failed", told(problem, job.device, trial.trainer.step if trial else 0)
+        status, error = "failed", failure_message(problem, job.device, trial.trainer.step if trial else 0)
     return TrialRecord(
         trial_id=job.spec.trial_id,
         spec=job.spec,
         status=status,
         error=error,
         finished=_now(),
-        environment=surroundings_of(job),
+        environment=environment_of(job),
         **(trial.results() if trial else {"started": started}),
     )
 
 
-def after(course: Course, step: Callable[[], None]) -> "RunningTrial":
+def after(course: Course, step: Callable[[], None]) -> "TrialRunner":
     """Do the step that a trial needs, and go on with it. What the step raises is the trial's."""
     try:
         step()
@@ -109,7 +109,7 @@ def after(course: Course, step: Callable[[], None]) -> "RunningTrial":
 
 
 @dataclass
-class RunningTrial:
+class TrialRunner:
     """A running trial and all that its record will hold. Between two steps all of it is in `state`.
 
     `until`: it goes on from no checkpoint of a later step.
@@ -130,20 +130,20 @@ class RunningTrial:
         spec, device = self.job.spec, self.job.device
         self.began = self.said = stopwatch.clock()
         self.watch = Stopwatch()
-        self.pace = Pace(self.watch, self.job.checkpoint_seconds)
+        self.pace = CheckpointPolicy(self.watch, self.job.checkpoint_seconds)
         self.events = Events()
         self.checkpoints = Checkpoints(self.job.checkpoints, spec.trial_id)
-        sweep(self._final.parent, self._final.name)
-        sweep(sheet_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
+        remove_partial_writes(self._final.parent, self._final.name)
+        remove_partial_writes(sample_grid_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
         self.prepared = open_prepared(self.job.data)
         self.goals = evaluation_steps(spec.steps, spec.protocol.evaluations)
-        self.gauge = Gauge(spec.protocol, self.job.instruments, device)
-        self.examination = Examination(spec.protocol, registry.datasets[spec.dataset], self.prepared)
+        self.gauge = SampleEvaluator(spec.protocol, self.job.instruments, device)
+        self.examination = DiscriminatorEvaluator(spec.protocol, registry.datasets[spec.dataset], self.prepared)
         self.trainer = self._built()
         # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
         made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
-        self.surroundings = digest(made_of)
-        self.maker = digest(_makes_numbers(surroundings_of(self.job)))
+        self.surroundings = content_hash(made_of)
+        self.maker = content_hash(_makes_numbers(environment_of(self.job)))
         self._resume()
 
     @property
@@ -163,7 +163,7 @@ class RunningTrial:
     def _built(self) -> Trainer:
         return build_trainer(self.job.spec, self.prepared, self.job.device, self.job.graphs)
 
-    def run(self, report: Report) -> Iterator["RunningTrial"]:
+    def run(self, report: ProgressCallback) -> Iterator["TrialRunner"]:
         """Yields itself before every step."""
         spec, trainer = self.job.spec, self.trainer
         apart = max(spec.steps // CHECKS, STEPS_APART)
@@ -202,24 +202,26 @@ class RunningTrial:
     def _final(self) -> Path:
         return self.job.checkpoints / f"{self.job.spec.trial_id}.final.pt"
 
-    def _heed(self, report: Report, now: bool = False) -> None:
+    def _heed(self, report: ProgressCallback, now: bool = False) -> None:
         """Tell how it is going, and end where that is wished. Only where nothing is half done."""
         limit, moment = self.job.time_limit, stopwatch.clock()
         if limit is not None and moment - self.began >= limit and not self._complete:
-            raise TimeIsUp(f"time limit of {limit:g} s reached at step {self.trainer.step}; run again to continue")
+            raise TimeLimitReached(
+                f"time limit of {limit:g} s reached at step {self.trainer.step}; run again to continue"
+            )
         if now or moment - self.said >= PROGRESS_SECONDS:
             self.said = moment
             speed = self.trainer.step / max(self.watch.so_far()["training"] * self.job.together, 1e-9)
             note, self.note = self.note, ""
             report(Progress(self.job.spec.trial_id, self.trainer.step, speed, self.metrics, note))
 
-    def _pause(self, report: Report) -> None:
+    def _pause(self, report: ProgressCallback) -> None:
         """Before and after what takes long."""
         self._heed(report, now=True)
         if self.pace.due() and not self._complete:
             self.save()
 
-    def _measure(self, report: Report) -> None:
+    def _measure(self, report: ProgressCallback) -> None:
         protocol, trainer = self.job.spec.protocol, self.trainer
         if self.losses is None:
             self.losses = trainer.mean_losses()  # waits for the device, so it belongs to the training time
@@ -227,17 +229,19 @@ class RunningTrial:
         with self.watch.on("measuring"):
             first: list[Tensor] = []
             look = self._look(max(protocol.n_fake, SHEET), 0, report, first)
-            found = look.numbers | self.examination.measure(AtRest(trainer.method, trainer.image_range, trainer.device))
-            metrics = self._finite({key: found[key] for key in outputs(protocol)})
+            found = look.numbers | self.examination.measure(
+                FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
+            )
+            metrics = self._finite({key: found[key] for key in metric_outputs(protocol)})
             self.sheet = torch.cat(first)[:SHEET].cpu()
             self.history.append(Measurement(step=trainer.step, metrics=metrics, losses=self.losses))
             self.histograms, self.losses = look.histograms, None
-            glance = contact_sheet(self.sheet[:GLANCE], columns=4)
-            path = sheet_path(self.job.samples, self.job.spec.trial_id, trainer.step)
+            glance = sample_grid(self.sheet[:GLANCE], columns=4)
+            path = sample_grid_path(self.job.samples, self.job.spec.trial_id, trainer.step)
             self._try("a contact sheet", lambda: write_atomically(path, glance))
         self._pause(report)
 
-    def _look(self, n: int, draw: int, report: Report, first: list[Tensor]) -> Look:
+    def _look(self, n: int, draw: int, report: ProgressCallback, first: list[Tensor]) -> EvaluationResult:
         """What the gauge says of n samples, of which enough for a contact sheet stay in `first`."""
 
         def heeding(batches: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -252,10 +256,10 @@ class RunningTrial:
 
     def _finite(self, metrics: dict[str, float]) -> dict[str, float]:
         if not all(map(math.isfinite, metrics.values())):
-            raise Diverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
+            raise TrainingDiverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
         return metrics
 
-    def _redraw(self, report: Report) -> None:
+    def _redraw(self, report: ProgressCallback) -> None:
         """The last measurement again, each time from other latents: of what looks at samples."""
         protocol = self.job.spec.protocol
         for draw in range(1 + len(self.redraws), protocol.draws if protocol.n_fake else 1):
@@ -265,7 +269,7 @@ class RunningTrial:
 
     def save(self) -> None:
         """Write a checkpoint. A disk that refuses ends no trial: the next one may succeed."""
-        wait_for(self.job.device)  # what it still computes is training
+        synchronize(self.job.device)  # what it still computes is training
         with self.pace.saving():
             self._try("a checkpoint", lambda: self.checkpoints.save(self._state()))
 
@@ -352,7 +356,7 @@ class RunningTrial:
             "instruments": self.gauge.identities,
             "data": self.prepared.manifest,
             "events": list(self.events.by_what.values()),
-            "samples_png": base64.b64encode(contact_sheet(self.sheet)).decode() if self.sheet is not None else "",
+            "samples_png": base64.b64encode(sample_grid(self.sheet)).decode() if self.sheet is not None else "",
             "cost": Cost(
                 train_seconds=round(seconds["training"], 3),
                 evaluation_seconds=round(seconds["measuring"], 3),
@@ -365,7 +369,7 @@ class RunningTrial:
         }
 
 
-def surroundings_of(job: Job) -> dict[str, Any]:
+def environment_of(job: Job) -> dict[str, Any]:
     """The environment as a record tells it. `together`: of how many trials that were trained as one it is."""
     found = environment.describe(job.device.type, job.cpus)
     return found | {"together": job.together} if job.together > 1 else found

@@ -5,7 +5,7 @@ import io
 from torch import Tensor
 
 
-def contact_sheet(images: Tensor, columns: int = 8) -> bytes:
+def sample_grid(images: Tensor, columns: int = 8) -> bytes:
     """uint8 (N, C, H, W) images as one PNG, without gaps so that it can be cut again."""
     from PIL import Image
     from torchvision.utils import make_grid

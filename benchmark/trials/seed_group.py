@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from benchmark.store.records import TrialRecord
-from benchmark.training.vmapped import Cohort
+from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
-from benchmark.trials.job import Job, Report, Stop
-from benchmark.trials.process import forget_peak_memory, short, thread_settings, wait_for
-from benchmark.trials.runner import RunningTrial
+from benchmark.trials.job import Job, ProgressCallback, TrialStopped
+from benchmark.trials.process import forget_peak_memory, synchronize, thread_settings, truncate
+from benchmark.trials.runner import TrialRunner
 from benchmark.trials.stopwatch import clock
 
 CAUGHT_UP = "caught up by itself with trials beside it: its numbers may differ in the last bits"
 
 
-def run_together(jobs: Sequence[Job], report: Report) -> Iterator[TrialRecord]:
+def run_seed_group(jobs: Sequence[Job], report: ProgressCallback) -> Iterator[TrialRecord]:
     """`trial.run` of jobs that differ in their seeds alone; yields each record when it is there.
 
-    Raises Stop when `report` did for one of them; all that had not ended have then saved a checkpoint.
+    Raises TrialStopped when `report` did for one of them; all that had not ended have then saved a checkpoint.
     """
     if len(jobs) == 1:
-        yield runner.run(jobs[0], report)
+        yield runner.run_trial(jobs[0], report)
         return
     with thread_settings(jobs[0].cpus):
         forget_peak_memory(jobs[0].device)
         members = _level([_Member(job, report) for job in jobs], report)
         try:
             yield from _in_lockstep(members)
-        except Stop:
+        except TrialStopped:
             for member in members:
                 member.stop()
             yield from (member.record for member in members if member.record and not member.told)
@@ -40,16 +40,16 @@ def run_together(jobs: Sequence[Job], report: Report) -> Iterator[TrialRecord]:
 class _Member:
     """A trial among others, begun and about to do a step, or ended. It waits while the others are looked after."""
 
-    def __init__(self, job: Job, report: Report, until: int | None = None) -> None:
+    def __init__(self, job: Job, report: ProgressCallback, until: int | None = None) -> None:
         self.job = job
         self.course = runner.course_of(job, report, until)
-        self.running: RunningTrial | None = None
+        self.running: TrialRunner | None = None
         self.record: TrialRecord | None = None
         self.told = False  # whether the record was handed on
         self._go(lambda: next(self.course))
 
     @property
-    def trial(self) -> RunningTrial:
+    def trial(self) -> TrialRunner:
         """Of a member that has begun."""
         if self.running is None:
             raise RuntimeError("the trial ended before it began")
@@ -61,10 +61,10 @@ class _Member:
 
     def stop(self) -> None:
         """Save, and end here."""
-        with suppress(Stop):
-            self._go(lambda: self.course.throw(Stop()))
+        with suppress(TrialStopped):
+            self._go(lambda: self.course.throw(TrialStopped()))
 
-    def _go(self, on: Callable[[], RunningTrial]) -> None:
+    def _go(self, on: Callable[[], TrialRunner]) -> None:
         if self.running:
             self.running.watch.turn_to("training")
         try:
@@ -76,7 +76,7 @@ class _Member:
                 self.running.watch.turn_to("waiting")
 
 
-def _level(members: list[_Member], report: Report) -> list[_Member]:
+def _level(members: list[_Member], report: ProgressCallback) -> list[_Member]:
     """Those that got further at the step of the one that got least far, where they have a checkpoint of it.
 
     A process that is killed between two saves leaves newer checkpoints of some trials; each keeps the one before.
@@ -98,7 +98,7 @@ def _level(members: list[_Member], report: Report) -> list[_Member]:
 
 def _in_lockstep(members: list[_Member]) -> Iterator[TrialRecord]:
     """Step by step. Those that are behind the others catch up by themselves."""
-    cohort: Cohort | None = None
+    cohort: VmappedTrainer | None = None
     alone = False
     while True:
         for member in members:
@@ -120,13 +120,13 @@ def _in_lockstep(members: list[_Member]) -> Iterator[TrialRecord]:
             member.go(member.trial.advance)
 
 
-def _joined(trials: list[RunningTrial]) -> Cohort | None:
+def _joined(trials: list[TrialRunner]) -> VmappedTrainer | None:
     """The trials as one model; None where its layers or losses cannot be done for several at once."""
-    cohort = Cohort([each.trainer for each in trials])
+    cohort = VmappedTrainer([each.trainer for each in trials])
     try:
         cohort.rehearse()
     except Exception as problem:
-        why = short(str(problem))
+        why = truncate(str(problem))
         for each in trials:
             each.happened(f"trained beside others, but not as one with them: {why}")
         return None
@@ -135,13 +135,13 @@ def _joined(trials: list[RunningTrial]) -> Cohort | None:
     return cohort
 
 
-def _advance(cohort: Cohort, members: list[_Member]) -> None:
+def _advance(cohort: VmappedTrainer, members: list[_Member]) -> None:
     """A step of all; what it raises ends all of them, and its time is shared."""
     start, problem = clock(), None
     try:
         cohort.advance()
         if members[0].trial.at_goal:
-            wait_for(members[0].job.device)  # else the first to measure would pay for the others' training
+            synchronize(members[0].job.device)  # else the first to measure would pay for the others' training
     except Exception as error:
         problem = error
     share = (clock() - start) / len(members)

@@ -53,7 +53,7 @@ class Stopwatch:
 
 
 @dataclass
-class Pace:
+class CheckpointPolicy:
     """When to save: with so many seconds in between, and never so that all saves take more than SHARE in all.
 
     What the next one takes is taken to be what the last one took, so a slow disk is written to less often.

@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmark.config.suite import Suite, load_suite
 from benchmark.core import environment
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from perf.storm.comparison import differences, mirrored, reported
 from perf.storm.kills import Kill, Runner, schedule
 from perf.storm.processes import Server
@@ -122,7 +122,7 @@ def _served(folder: Path) -> Server:
 
 
 def _records(storm: Storm, suite: Suite) -> list[Any]:
-    return list(Store(storm.workspace.results).find(suite.specs).values())
+    return list(RecordStore(storm.workspace.results).find(suite.specs).values())
 
 
 def _resumed(storm: Storm, suite: Suite) -> list[int]:
@@ -132,7 +132,7 @@ def _resumed(storm: Storm, suite: Suite) -> list[int]:
 
 def _speeds(calm: Storm) -> dict[str, float]:
     """Steps a second of every trial in the undisturbed run."""
-    records = Store(calm.workspace.results).find(calm.suite.specs)
+    records = RecordStore(calm.workspace.results).find(calm.suite.specs)
     return {
         one: record.spec.steps / max(record.cost.train_seconds, 1e-9) for one, record in records.items() if record.cost
     }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmark.config.suite import Suite
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
@@ -21,14 +21,14 @@ WAY = {"cost", "attempts", "events", "started", "finished"}
 
 def differences(suite: Suite, calm: Workspace, storm: Workspace) -> Iterator[str]:
     """Everything in which the storm's workspace is not that of the calm run, one line each."""
-    yield from _records(suite, Store(calm.results), Store(storm.results))
+    yield from _records(suite, RecordStore(calm.results), RecordStore(storm.results))
     yield from _weights(suite, calm.checkpoints, storm.checkpoints)
     for folder in ("samples", "data"):
         yield from _bytes(calm.root / folder, storm.root / folder)
     yield from _names(calm.root, storm.root)
 
 
-def _records(suite: Suite, calm: Store, storm: Store) -> Iterator[str]:
+def _records(suite: Suite, calm: RecordStore, storm: RecordStore) -> Iterator[str]:
     wanted, found = set(suite.specs), storm.ids()
     yield from (f"result lost: {one}" for one in sorted(wanted - set(found)))
     yield from (f"a result of no trial: {one}" for one in sorted(set(found) - wanted))
@@ -99,7 +99,7 @@ def mirrored(suite: Suite, storm: Workspace, uri: str) -> Iterator[str]:
     runs = defaultdict(list)
     for run in client.search_runs([experiment.experiment_id], max_results=10_000):
         runs[run.data.tags.get("trial_id", "report")].append(run)
-    for trial_id, record in Store(storm.results).find(suite.specs).items():
+    for trial_id, record in RecordStore(storm.results).find(suite.specs).items():
         yield from _mirrored(trial_id, record, runs.pop(trial_id, []), client)
     if (count := len(runs.pop("report", []))) != 1:
         yield f"MLflow: {count} runs of the report"

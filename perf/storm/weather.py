@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmark.config.suite import Suite
-from benchmark.execution.live_view import lines_of
+from benchmark.execution.live_view import trial_lines
 from benchmark.planning.plan import make_plan
 from benchmark.store.workspace import Workspace
 from benchmark.training.checkpoint import NUMBERED
@@ -62,7 +62,7 @@ class Storm:
         self.arguments += ["--workspace", str(self.workspace.root)]
         self.mark = uuid4().hex
         self.scratch = tempfile.mkdtemp(prefix="st-")  # a short path: Ray's sockets have long names
-        self.labels = {line.label: trial_id for trial_id, line in lines_of(suite, suite.specs).items()}
+        self.labels = {line.label: trial_id for trial_id, line in trial_lines(suite, suite.specs).items()}
         self.running: dict[str, float] = {}  # trial id -> since when, by the wall clock, as files have it
         self.training = False  # whether the command that runs has started a trial
         self.struck = 0.0  # when the last kill was, by the wall clock

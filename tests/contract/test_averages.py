@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from baselines.common.ema import MovingAverage
+from baselines.common.ema import EMA
 from benchmark.training import checkpoint
 from tests.support.examples import CPU, advance, assert_equal, spec_of, trainer_of
 
@@ -68,7 +68,7 @@ def moved(model):
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
 def test_an_average_is_torchs_to_the_bit_integers_included(decay):
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5))
-    ours = MovingAverage(model, decay)
+    ours = EMA(model, decay)
     theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
     for afresh in (False, False, False, True, False, False):
         moved(model)
@@ -83,13 +83,13 @@ def test_an_average_is_torchs_to_the_bit_integers_included(decay):
 
 def test_an_average_knows_from_its_state_whether_it_has_begun():
     model = nn.Linear(4, 2)
-    begun, other = MovingAverage(model, 0.5), MovingAverage(model, 0.5)
+    begun, other = EMA(model, 0.5), EMA(model, 0.5)
     begun.update_parameters(moved(model))
     other.load_state_dict(begun.state_dict())
     for average in (begun, other):
         average.update_parameters(model if average is other else moved(model))
     assert_equal(other.module.state_dict(), begun.module.state_dict())
     assert not torch.equal(begun.module.weight, model.weight), "it copies no more"
-    other.load_state_dict(MovingAverage(model, 0.5).state_dict())
+    other.load_state_dict(EMA(model, 0.5).state_dict())
     other.update_parameters(moved(model))
     assert torch.equal(other.module.weight, model.weight), "it has not begun: it copies"

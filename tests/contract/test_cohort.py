@@ -8,7 +8,7 @@ import torch
 
 from benchmark.training import trainer as trainer_module
 from benchmark.training import vmapped
-from benchmark.training.vmapped import Cohort
+from benchmark.training.vmapped import VmappedTrainer
 from tests.support.examples import combinations, register_stand_ins, spec_of, trainer_of
 
 STEPS = 3
@@ -65,7 +65,7 @@ def assert_close(one, other):
 def test_trials_trained_as_one_are_those_trained_alone(case, monkeypatch):
     register_stand_ins(monkeypatch)
     alone, together = trainers(*case), trainers(*case)
-    whole = Cohort(together)
+    whole = VmappedTrainer(together)
     try:
         whole.rehearse()
     except Exception:

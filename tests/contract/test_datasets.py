@@ -9,11 +9,11 @@ import torch
 
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
+from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.import_files import import_files
-from benchmark.data.raw.sources import home, parts
+from benchmark.data.raw.sources import raw_dir, required_files
 from benchmark.data.raw.verify import verify
-from benchmark.data.sampler import Images
+from benchmark.data.sampler import ImageSampler
 from tests.support.examples import CPU, RAW_FILES
 
 
@@ -92,7 +92,7 @@ def test_preparing_elsewhere_gives_the_same_bytes(dataset, data_dir, tmp_path):
 
 def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(dataset, data_dir, tmp_path):
     prepared = open_prepared(dataset.prepare(data_dir, tmp_path / "cache"))
-    images = Images(prepared.train.images, dataset.stacked, CPU)
+    images = ImageSampler(prepared.train.images, dataset.stacked, CPU)
     one, same, other = (images.draw(7, torch.Generator().manual_seed(seed)).images for seed in (0, 0, 1))
     assert one.shape == (7, *dataset.shape)
     assert one.dtype is torch.uint8
@@ -129,13 +129,13 @@ def test_each_missing_file_is_named_and_no_other(dataset, data_dir, tmp_path):
 
 def test_its_files_can_be_imported_from_wherever_they_are(name, dataset, data_dir, tmp_path):
     if name not in RAW_FILES or name.startswith("folder_"):
-        assert not parts(name), "files without known names are not looked for"
+        assert not required_files(name), "files without known names are not looked for"
         return
     mine = tmp_path / "mine"
     data_dir.rename(mine)
     data = tmp_path / "data"
     put = import_files(dataset, [mine], data, lambda: dataset.prepare(data, tmp_path / "cache"))
-    assert {path.parent for path in put} == {data / home(name)}
+    assert {path.parent for path in put} == {data / raw_dir(name)}
     assert dataset.missing(data) is None
     assert dataset.is_prepared(tmp_path / "cache")
     assert verify(dataset, data, tmp_path / "cache").corrupt == []

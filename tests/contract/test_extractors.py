@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.core import registry
-from benchmark.data.base import open_prepared
+from benchmark.data.prepared import open_prepared
 from benchmark.evaluation.extractors import digits
 from tests.support.examples import CPU
 

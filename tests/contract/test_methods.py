@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from baselines.common.ema import MovingAverage
-from baselines.common.method import Turn
-from baselines.networks.base import ConditionalBatchNorm
+from baselines.common.ema import EMA
+from baselines.common.method import StepInputs
+from baselines.networks.layers.conditional import ConditionalBatchNorm
 from benchmark.core import registry
 from benchmark.data.sampler import to_range
 from benchmark.training import checkpoint
@@ -49,12 +49,12 @@ def only(trainer, name):
 
 def turn_of(trainer):
     drawn = trainer.images.draw(BATCH, trainer.rng)
-    return Turn(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
+    return StepInputs(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
 
 
 def averages_in(method):
     """Parameters that follow others and that no player trains."""
-    return {id(p) for m in method.modules() if isinstance(m, MovingAverage) for p in m.parameters()}
+    return {id(p) for m in method.modules() if isinstance(m, EMA) for p in m.parameters()}
 
 
 def weights(module):

@@ -9,14 +9,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from baselines.networks.base import Judgement
+from baselines.networks.base import DiscriminatorOutput
 from benchmark.core import registry
-from benchmark.core.protocol import named
+from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import Protocol
-from benchmark.data.base import Arrays, Prepared, open_prepared
-from benchmark.evaluation.metrics.base import DiscriminatorMetric, Real, SampleMetric
-from benchmark.evaluation.references import Instruments, prepare
-from benchmark.evaluation.sample_evaluator import Gauge
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.prepared import open_prepared
+from benchmark.evaluation.metrics.base import DiscriminatorMetric, ReferenceFeatures, SampleMetric
+from benchmark.evaluation.references import EvaluationAssets, prepare_references
+from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from tests.support.examples import CPU
 
 SAMPLES = 150
@@ -74,12 +75,12 @@ def protocol(metric_class, options):
 
 @pytest.fixture(scope="module")
 def instrument(protocol, dataset, prepared, instruments):
-    return prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None)
+    return prepare_references(protocol, dataset, prepared, instruments, instruments, lambda _: None)
 
 
 @pytest.fixture(scope="module")
 def gauge(protocol, instrument):
-    return Gauge(protocol, instrument, CPU)
+    return SampleEvaluator(protocol, instrument, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_every_option_says_where_its_default_is_from(metric_class):
 
 def test_preparing_again_does_nothing(protocol, dataset, prepared, instrument, instruments):
     before = {path: path.stat().st_mtime_ns for path in instruments.rglob("*")}
-    assert prepare(protocol, dataset, prepared, instruments, instruments, lambda _: None) == instrument
+    assert prepare_references(protocol, dataset, prepared, instruments, instruments, lambda _: None) == instrument
     assert {path: path.stat().st_mtime_ns for path in instruments.rglob("*")} == before
 
 
@@ -187,12 +188,14 @@ def test_it_depends_on_the_images(gauge, images):
 
 
 def test_opened_again_it_measures_the_same(protocol, gauge, instrument, images):
-    assert Gauge(protocol, instrument, CPU).measure([images]) == gauge.measure([images])
+    assert SampleEvaluator(protocol, instrument, CPU).measure([images]) == gauge.measure([images])
 
 
 def test_it_refuses_to_measure_nothing(metric_class, options):
     real = (
-        Real(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32)) if metric_class.compares else None
+        ReferenceFeatures(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32))
+        if metric_class.compares
+        else None
     )
     summary = metric_class.summary(options, real, CPU) if real else {}
     with pytest.raises(ValueError, match="no samples"):
@@ -217,7 +220,7 @@ class Pooled:
 
     def judge(self, images):
         features, turns = self._features(images), self.rotation_logits(images)
-        return Judgement(features.sum(1), turns, features, features[:, :0])
+        return DiscriminatorOutput(features.sum(1), turns, features, features[:, :0])
 
     def rotation_logits(self, images):
         self.seen += len(images)
@@ -278,8 +281,8 @@ def test_a_dataset_that_ships_serves_it(examining, few, synthetic):
     dataset, prepared = synthetic
     assert examining.problem(few, dataset, 0) is None
     assert examining.lacking(few, dataset, prepared) is None
-    nothing = Arrays(prepared.test.images[:0], prepared.test.labels[:0])
-    problem = examining.lacking(few, dataset, Prepared(prepared.path, nothing, nothing, {}))
+    nothing = ArraySplit(prepared.test.images[:0], prepared.test.labels[:0])
+    problem = examining.lacking(few, dataset, PreparedData(prepared.path, nothing, nothing, {}))
     assert dataset.name in problem
 
 
@@ -310,7 +313,7 @@ def test_of_a_discriminator_that_is_not_finite_it_gives_no_finite_number(examini
 def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
     options = few.model_dump(mode="json")
     protocol = Protocol.model_validate({"measures": {examining.name: {"options": options}}})
-    assert [one.n_fake for one in named(protocol)] == [0]
-    found = prepare(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
-    assert found == Instruments(extractors={}, references={})
-    assert Gauge(protocol, found, CPU).measure([]) == ({}, {})
+    assert [one.n_fake for one in bind_metrics(protocol)] == [0]
+    found = prepare_references(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
+    assert found == EvaluationAssets(extractors={}, references={})
+    assert SampleEvaluator(protocol, found, CPU).measure([]) == ({}, {})

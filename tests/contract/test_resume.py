@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.core.protocol import outputs
-from benchmark.evaluation.references import Instruments
-from benchmark.evaluation.sample_evaluator import Look
+from benchmark.core.protocol import metric_outputs
+from benchmark.evaluation.references import EvaluationAssets
+from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
 from benchmark.trials import runner
-from benchmark.trials.job import Job, Stop
+from benchmark.trials.job import Job, TrialStopped
 from tests.support.examples import CPU, assert_equal, random_images, spec_of
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
@@ -49,8 +49,8 @@ class Scale:
 
     def measure(self, batches):
         whole = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in batches)).digest()
-        numbers = {key: float(whole[place]) for place, key in enumerate(outputs(self.protocol))}
-        return Look(numbers, {"modes": list(whole)})
+        numbers = {key: float(whole[place]) for place, key in enumerate(metric_outputs(self.protocol))}
+        return EvaluationResult(numbers, {"modes": list(whole)})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def spec(method_name, monkeypatch):
 
 
 def job_of(spec, folder: Path) -> Job:
-    found = Instruments(extractors={}, references={})
+    found = EvaluationAssets(extractors={}, references={})
     return Job(spec, folder, found, folder / "checkpoints", folder / "samples", 1, 0.0)
 
 
@@ -79,7 +79,7 @@ def stopped_at(places):
         if left and (*here, heard[here]) == left[0]:
             left.pop(0)
             heard.clear()
-            raise Stop
+            raise TrialStopped
 
     return report
 
@@ -99,13 +99,13 @@ def last(job: Job):
 
 def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
     whole, parts = job_of(spec, tmp_path / "whole"), job_of(spec, tmp_path / "parts")
-    undisturbed = runner.run(whole, lambda _: None)
+    undisturbed = runner.run_trial(whole, lambda _: None)
     assert undisturbed.status == "finished", undisturbed.error
     report, stops, record = stopped_at(PLACES), 0, None
     while record is None:
         try:
-            record = runner.run(parts, report)
-        except Stop:
+            record = runner.run_trial(parts, report)
+        except TrialStopped:
             stops += 1
     assert stops == len(PLACES)
     assert record.metrics["modes"] == record.histograms["modes"][0], "of the last measurement, and of no redraw"

@@ -28,10 +28,10 @@ from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.data.raw import download
 from benchmark.evaluation.extractors import digits
-from benchmark.planning.cost_keys import looks_of, training_of
-from benchmark.planning.hardware import Machine
+from benchmark.planning.cost_keys import feature_passes, training_cost_key
+from benchmark.planning.hardware import Hardware
 from benchmark.planning.timings import Calibration, Timing
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Measurement, TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
@@ -175,7 +175,7 @@ def fresh(room: Room) -> Workspace:
 
 def suites(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
     """A harmed suite, planned, reported and run."""
-    patch.setattr(runner, "run", instant)
+    patch.setattr(runner, "run_trial", instant)
     target = room.root / "suites" / "small.yaml"
     for content in mutants(rng.random(), target.read_bytes(), SMALL, as_yaml):
         fresh(room)
@@ -255,9 +255,9 @@ def as_json(tree: Any) -> bytes:
 
 def records(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
     """A harmed record, under its own name or another, and every command that reads records."""
-    patch.setattr(runner, "run", instant)
+    patch.setattr(runner, "run_trial", instant)
     suite = load_suite(room.root / "suites" / "small.yaml")
-    store = Store(fresh(room).results)
+    store = RecordStore(fresh(room).results)
     for spec in suite.specs.values():
         store.put(instant(type("Job", (), {"spec": spec}), None))
     shutil.copytree(store.folder, room.root / "workspace" / "other" / "results", dirs_exist_ok=True)
@@ -282,9 +282,9 @@ def calibrations(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> I
     """A harmed calibration says nothing, or what it says; the plan never fails because of it."""
     suite = load_suite(room.root / "suites" / "small.yaml")
     target = fresh(room).calibration
-    calibration = Calibration.load(target, Machine.here(suite.resources).hardware)
+    calibration = Calibration.load(target, Hardware.here(suite.resources).hardware)
     spec = next(iter(suite.specs.values()))
-    for kind in (training_of(spec), *looks_of(spec)):
+    for kind in (training_cost_key(spec), *feature_passes(spec)):
         calibration.keep(kind, Timing(kind=kind.model_dump(mode="json"), seconds=0.1, sample_seconds=0.01))
     tree = json.loads(target.read_bytes())
     for content in mutants(rng.random(), target.read_bytes(), tree, as_json):
@@ -302,7 +302,7 @@ def reference(room: Room) -> dict[str, Any]:
 
 def results(room: Room) -> dict[str, Any]:
     """Trial id -> all that was measured."""
-    store = Store(Workspace.at(room.root / "workspace").results)
+    store = RecordStore(Workspace.at(room.root / "workspace").results)
     return {trial_id: record.history for trial_id, record in store.find(store.ids()).items()}
 
 
@@ -550,7 +550,7 @@ def top(words: list[str]) -> list[str]:
 
 def lines(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
     """Command lines of every command, with values of every kind. Trials take no time, and there is no network."""
-    patch.setattr(runner, "run", instant)
+    patch.setattr(runner, "run_trial", instant)
     patch.setattr(download, "urlopen", urllib.request.urlopen)
     known = dict(commands_of(typer.main.get_command(app.app)))
     (room.root / "workspace" / "file").write_text("a file")

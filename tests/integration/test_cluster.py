@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.config.schema import Resources
 from benchmark.core.errors import UserError
-from benchmark.execution.ray.cluster import joined
+from benchmark.execution.ray.cluster import connect
 from tests.support.runs import LONG, begun, numbers_of, records_of, said, started, undisturbed, until
 
 
@@ -56,7 +56,7 @@ def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, store
 
 @pytest.mark.parametrize("address", ["here", "ray://here:10001", "here:port", ":6379"])
 def test_an_address_that_is_none(address):
-    with pytest.raises(UserError, match="HOST:PORT"), joined(address, Resources(), None):
+    with pytest.raises(UserError, match="HOST:PORT"), connect(address, Resources(), None):
         pass
 
 
@@ -64,7 +64,7 @@ def test_nobody_answers():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(UserError, match=f"{address}: nobody answers"), joined(address, Resources(), None):
+        with pytest.raises(UserError, match=f"{address}: nobody answers"), connect(address, Resources(), None):
             pass
 
 

@@ -179,7 +179,7 @@ def test_import_says_what_it_looked_for(name, path, expected, datasets, tmp_path
 
 
 def test_names_of_datasets_made_of_the_same_files_share_a_folder():
-    homes = {name: sources.home(name) for name in ("stacked_mnist", "mnist", "stl10_32", "imagenet32_png", "new")}
+    homes = {name: sources.raw_dir(name) for name in ("stacked_mnist", "mnist", "stl10_32", "imagenet32_png", "new")}
     assert list(homes.values()) == ["mnist", "mnist", "stl10", "imagenet32_png", "new"]
 
 
@@ -249,7 +249,7 @@ def test_ctrl_c_while_fetching_says_how_to_go_on(datasets, offered, monkeypatch)
 
 @pytest.mark.parametrize("name", fetching.DOWNLOADS)
 def test_every_download_has_names_that_the_dataset_knows(name):
-    known = {pattern for part in sources.parts(name) for way in part for pattern in way}
+    known = {pattern for part in sources.required_files(name) for way in part for pattern in way}
     for wanted in fetching.DOWNLOADS[name]():
         assert wanted.name in known
         assert len(wanted.checksum) == 32

@@ -10,8 +10,9 @@ from benchmark.cli.app import main
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.data.base import UNTOLD, open_prepared
+from benchmark.data.base import UNKNOWN_CLASSES
 from benchmark.data.manifest import MANIFEST
+from benchmark.data.prepared import open_prepared
 from benchmark.trials.make_jobs import check_labels
 
 CLASSES = ("ant", "bee", "cat")
@@ -61,7 +62,7 @@ def run(monkeypatch, suite, tmp_path):
 def test_how_many_classes_there_are_is_told_by_the_manifest(tmp_path):
     write_images(tmp_path / "folder", CLASSES)
     dataset = registry.datasets["folder_32"]
-    assert dataset.classes() == UNTOLD
+    assert dataset.classes() == UNKNOWN_CLASSES
     path = dataset.prepare(tmp_path, tmp_path / "cache")
     assert json.loads((path / MANIFEST).read_text())["classes"] == 3
 

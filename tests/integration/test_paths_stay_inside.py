@@ -13,8 +13,8 @@ from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
 from benchmark.core.spec import Protocol, TrialSpec
 from benchmark.evaluation.extractors import digits
-from benchmark.report.text import escape
-from benchmark.store.workspace import sheet_path
+from benchmark.report.text import escape_markdown
+from benchmark.store.workspace import sample_grid_path
 from benchmark.tracking.fields import KEY, _key
 from benchmark.trials import runner
 from tests.integration.test_bad_input import SMALL, _imported, instant  # noqa: F401
@@ -56,7 +56,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 @example(title="../../x", rows=["../y", "/z"], suite="..")
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_titles_and_rows_name_no_files(room: Room, monkeypatch: Any, title: str, rows: list[str], suite: str) -> None:
-    monkeypatch.setattr(runner, "run", instant)
+    monkeypatch.setattr(runner, "run_trial", instant)
     monkeypatch.setattr(digits, "EPOCHS", {8: 1})
     tree = {**copied(SMALL), "title": suite}
     tree["tables"] = [
@@ -109,7 +109,7 @@ def test_a_trial_has_sixteen_digits_whatever_it_is_of(word: str, step: int) -> N
     spec = TrialSpec.model_validate({**SPEC, "method": word, "dataset": word, "network": word, "options": {word: word}})
     assert re.fullmatch("[0-9a-f]{16}", spec.trial_id)
     folder = Path("/workspace/samples")
-    assert sheet_path(folder, spec.trial_id, step).parent.parent == folder
+    assert sample_grid_path(folder, spec.trial_id, step).parent.parent == folder
 
 
 @given(label=names)
@@ -131,4 +131,4 @@ def test_a_key_in_mlflow_is_no_path_out(key: str) -> None:
 
 @given(text=names)
 def test_text_in_a_report_opens_no_link(text: str) -> None:
-    assert not re.search(r"(?<!\\)(\\\\)*[\[\]<>]", escape(text))
+    assert not re.search(r"(?<!\\)(\\\\)*[\[\]<>]", escape_markdown(text))

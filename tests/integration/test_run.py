@@ -18,8 +18,8 @@ from benchmark.cli import app
 from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
 from benchmark.evaluation.extractors.digits import Digits
-from benchmark.execution.runners import InProcess
-from benchmark.execution.suite_run import Session
+from benchmark.execution.in_process import InProcessRunner
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.claims import Claims
 from benchmark.store.workspace import Workspace
 from benchmark.trials import make_jobs
@@ -46,10 +46,10 @@ def _quick_instrument(monkeypatch, instrument):
 
 @pytest.fixture
 def session(tmp_path, small_suite):
-    def make(path: Path | None = None, **options) -> Session:
+    def make(path: Path | None = None, **options) -> SuiteRun:
         suite = load_suite(path or small_suite(), **options)
         console = Console(file=(tmp_path / "said.txt").open("a"), width=100)
-        return Session(suite, Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / "report", console)
+        return SuiteRun(suite, Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / "report", console)
 
     return make
 
@@ -58,7 +58,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def go(session: Session):
+def go(session: SuiteRun):
     return session.run("inprocess", session.plan())
 
 
@@ -86,7 +86,7 @@ def test_a_run_without_anything_to_train_clears_the_claims_of_a_dead_one(session
 
 def test_seeds_can_be_trained_as_one_and_each_has_its_record(session, small_suite, monkeypatch, tmp_path):
     alone = go(session())
-    monkeypatch.setattr(make_jobs, "seeds_together", lambda each, gpus: each.together)  # as if there were a GPU
+    monkeypatch.setattr(make_jobs, "seeds_per_process", lambda each, gpus: each.together)  # as if there were a GPU
     both = replace(session(small_suite(resources={"together": 2})), workspace=Workspace.at(tmp_path / "both"))
     together = go(both)
     assert list(together) == list(alone), "how trials are run is no part of what they are"
@@ -112,7 +112,9 @@ def test_every_measurement_leaves_a_sheet_of_the_same_latents(session):
 def test_a_run_with_a_report_mirrors_both(session, monkeypatch):
     from mlflow import MlflowClient
 
-    monkeypatch.setattr("benchmark.execution.suite_run.runner", lambda *_: InProcess())  # Ray would take half a minute
+    monkeypatch.setattr(
+        "benchmark.execution.suite_run.runner", lambda *_: InProcessRunner()
+    )  # Ray would take half a minute
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = session(seeds=1)
     records, page = made.run_and_render("ray", made.plan())

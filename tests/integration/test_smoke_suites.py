@@ -7,10 +7,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.report.markdown import leaderboard
 from benchmark.store.workspace import Workspace
 
@@ -38,14 +38,14 @@ def no_data(tmp_path_factory):
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_path):
     suite = load_suite(path, "smoke")
-    session = Session(suite, workspace, no_data, tmp_path / "report", Console(file=io.StringIO()))
+    session = SuiteRun(suite, workspace, no_data, tmp_path / "report", Console(file=io.StringIO()))
     plan = session.plan()
     assert not plan.missing.told
     records = session.run("inprocess", plan)
     assert {record.spec.name: record.error for record in records.values() if record.status != "finished"} == {}
     assert set(records) == set(suite.specs)
     assert list(no_data.iterdir()) == [], "nothing was downloaded"
-    table_rows = rows(suite, records)
+    table_rows = leaderboard_rows(suite, records)
     if path.stem == DRAWN:
         page = session.render(session.shown_records()).read_text()
         assert {picture.stem for picture in (tmp_path / "report/figures").iterdir()} >= {"leaderboard", "samples"}
@@ -77,4 +77,4 @@ def test_every_method_is_among_them():
     """Those that an abstract alone describes carry their mark."""
     suite = load_suite(Path(f"suites/{DRAWN}.yaml"), "smoke")
     assert {spec.method for spec in suite.specs.values()} == set(registry.methods)
-    assert "Self-labelling GAN‡" in leaderboard(suite, rows(suite, {}), ())
+    assert "Self-labelling GAN‡" in leaderboard(suite, leaderboard_rows(suite, {}), ())

@@ -14,15 +14,15 @@ from rich.console import Console
 from baselines.methods.gan import GAN
 from benchmark.cli import app
 from benchmark.config.suite import load_suite
-from benchmark.core.errors import Unwritten
+from benchmark.core.errors import ResultsNotStored
 from benchmark.core.files import write_atomically
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.evaluation.references import _write_features
 from benchmark.execution import result_sink
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.store import record_store
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
 from benchmark.trials import runner
@@ -37,9 +37,9 @@ def session(tmp_path, small_suite, monkeypatch):
     monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
     path = small_suite()
 
-    def make(place="ws") -> Session:
+    def make(place="ws") -> SuiteRun:
         console = Console(file=(tmp_path / "said.txt").open("a", buffering=1), width=200)
-        return Session(load_suite(path), Workspace.at(tmp_path / place), tmp_path, tmp_path / "report", console)
+        return SuiteRun(load_suite(path), Workspace.at(tmp_path / place), tmp_path, tmp_path / "report", console)
 
     return make
 
@@ -85,13 +85,13 @@ def test_while_a_long_trial_trains_it_is_tried_again_too(session, monkeypatch):
     made, stored = session(), []
     refusals = iter(range(2))
     refuse(monkeypatch, lambda path: path.parent.name == "results" and next(refusals, None) is not None)
-    real = result_sink.Keeper.progressed
+    real = result_sink.ResultSink.progressed
 
     def progressed(self, progress):
         real(self, progress)
         stored.append(len(made.records()))
 
-    monkeypatch.setattr(result_sink.Keeper, "progressed", progressed)
+    monkeypatch.setattr(result_sink.ResultSink, "progressed", progressed)
     go(made)
     assert 1 in stored[: stored.index(2)] if 2 in stored else 1 in stored, "before the second one had ended"
 
@@ -102,7 +102,9 @@ def test_what_could_not_be_stored_is_there_in_moments_the_next_time(session, mon
     made = session()
     with monkeypatch.context() as patch:
         refuse(patch, lambda path: path.parent.name == "results", number)
-        with pytest.raises(Unwritten, match=rf"4 results could not be stored in .*results: {os.strerror(number)}"):
+        with pytest.raises(
+            ResultsNotStored, match=rf"4 results could not be stored in .*results: {os.strerror(number)}"
+        ):
             go(made)
     assert not made.records()
     plan = made.plan()
@@ -146,7 +148,7 @@ def test_a_report_that_cannot_be_written_is_told_and_costs_no_result(command, mo
         code, said = command("run")
     assert code == 1
     assert f"the report could not be written to {tmp_path / 'report'}: No space left on device" in said
-    assert len(Store(tmp_path / "ws" / "results").ids()) == 4
+    assert len(RecordStore(tmp_path / "ws" / "results").ids()) == 4
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.report.render.write_atomically", refused)
         code, said = command("report")
@@ -262,7 +264,7 @@ def run_while_it_is_full(session, tmp_path, undisturbed):
     filler = (tmp_path / "ws" / "filler").open("wb", buffering=0)
     left = os.statvfs(tmp_path / "ws")
     filler.write(bytes(left.f_bavail * left.f_frsize - 40_000))  # a record or so
-    with pytest.raises(Unwritten, match="No space left on device"):
+    with pytest.raises(ResultsNotStored, match="No space left on device"):
         made.run("inprocess", plan)
     whole = made.records()  # each is whole, or is not there
     assert len(whole) < 4

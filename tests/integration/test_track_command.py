@@ -10,8 +10,8 @@ import pytest
 
 from benchmark.cli import app
 from benchmark.report.render import render
-from benchmark.store.record_store import Store
-from benchmark.tracking.mirror import Mirror
+from benchmark.store.record_store import RecordStore
+from benchmark.tracking.mirror import MLflowMirror
 from tests.unit.tracking.test_mirror import Room, _own_environment  # noqa: F401
 
 Track = Callable[..., tuple[int, str]]
@@ -21,7 +21,7 @@ Track = Callable[..., tuple[int, str]]
 def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     room = Room(tmp_path_factory.mktemp("track"))
     for record in room.records:
-        Store(room.workspace.results).put(record)
+        RecordStore(room.workspace.results).put(record)
     return room
 
 
@@ -100,7 +100,7 @@ def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], No
     loaded = load_suite(suite)
     room.sync(room.records[0], suite=loaded)  # the store itself is there
     database = room.workspace.mlflow / "mlflow.db"
-    mirror = Mirror(loaded, room.workspace)
+    mirror = MLflowMirror(loaded, room.workspace)
     full(database.stat().st_size + 4096)
     try:
         mirror.sync(room.records)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from benchmark.core.files import write_atomically
-from benchmark.store.workspace import sheet_path
-from benchmark.tracking.mirror import Mirror
+from benchmark.store.workspace import sample_grid_path
+from benchmark.tracking.mirror import MLflowMirror
 from tests.support.servers import Server
 from tests.unit.tracking.test_mirror import Room
 
@@ -47,16 +47,16 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 
 @pytest.fixture(scope="module")
-def mirror(room: Room) -> Mirror:
+def mirror(room: Room) -> MLflowMirror:
     if BROWSER is None:
         pytest.skip("no chromium on PATH (on Debian: apt-get install chromium)")
     record = room.records[0]
     for entry in record.history:
-        write_atomically(sheet_path(room.workspace.samples, record.trial_id, entry.step), record.samples)
+        write_atomically(sample_grid_path(room.workspace.samples, record.trial_id, entry.step), record.samples)
     folder = room.workspace.root / "report"
     write_atomically(folder / "leaderboard.md", b"# The leaderboard")
     write_atomically(folder / "results.csv", b"a\n")
-    mirror = Mirror(room.suite, room.workspace)
+    mirror = MLflowMirror(room.suite, room.workspace)
     mirror.sync(room.records)
     mirror.report(folder)
     mirror.close(timeout=None)
@@ -65,7 +65,7 @@ def mirror(room: Room) -> Mirror:
 
 
 @pytest.fixture(scope="module")
-def server(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(mirror: MLflowMirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What the printed command starts; its whole process group ends afterwards."""
     folder = tmp_path_factory.mktemp("server")
     server = Server(mirror.ui_command, folder)
@@ -107,7 +107,7 @@ def test_the_server_is_for_this_machine_alone(server: Server) -> None:
     assert server.listening() == {"127.0.0.1"}
 
 
-def test_the_page_that_is_named_lists_every_run(room: Room, mirror: Mirror, page: Page) -> None:
+def test_the_page_that_is_named_lists_every_run(room: Room, mirror: MLflowMirror, page: Page) -> None:
     assert mirror.page is not None
     names = {run.info.run_name for run in runs_of(room)}
     assert len(names) == 5

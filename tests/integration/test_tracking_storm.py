@@ -12,7 +12,7 @@ import pytest
 from benchmark.config.suite import Suite, load_suite
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
-from benchmark.tracking.mirror import Mirror
+from benchmark.tracking.mirror import MLflowMirror
 from tests.support.servers import Proxy, Server
 from tests.unit.tracking.test_mirror import _own_environment, make_record  # noqa: F401
 
@@ -39,10 +39,10 @@ class Ground:
         self.server = Server(f"mlflow server --host 127.0.0.1 --workers 1 {store}", folder / "server")
         self.proxy = Proxy(self.server.port)
 
-    def mirror(self) -> Mirror:
-        return Mirror(self.suite, self.workspace, self.proxy.address)
+    def mirror(self) -> MLflowMirror:
+        return MLflowMirror(self.suite, self.workspace, self.proxy.address)
 
-    def hand_over(self, mirror: Mirror, records: list[TrialRecord]) -> None:
+    def hand_over(self, mirror: MLflowMirror, records: list[TrialRecord]) -> None:
         """As the driver does, one after the other; it is never made to wait."""
         for record in records:
             begun = time.monotonic()

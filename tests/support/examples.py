@@ -19,7 +19,8 @@ from baselines.networks.base import Widths
 from benchmark.core import registry
 from benchmark.core.registry import DATASETS
 from benchmark.core.spec import TrialSpec
-from benchmark.data.base import Arrays, Dataset, Prepared
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.base import Dataset
 from benchmark.data.datasets import cifar, imagenet32, imagenet32_png, stacked_mnist, svhn
 from benchmark.data.datasets import mnist as mnist_files
 from benchmark.training.trainer import Trainer
@@ -75,11 +76,11 @@ class NoFiles32(Dataset):
         return None
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 128, (600, *cls.shape)) + rng.integers(0, 128, (600, 3, 1, 1))
         labels = np.arange(600) % 10
-        train, test = (Arrays(images[k::2].astype(np.uint8), labels[k::2]) for k in (0, 1))
+        train, test = (ArraySplit(images[k::2].astype(np.uint8), labels[k::2]) for k in (0, 1))
         return train, test, {"noise": "0"}
 
 
@@ -163,13 +164,13 @@ def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpe
     return TrialSpec.model_validate(fields | changes)
 
 
-def random_images(dataset: str, n: int = 40) -> Prepared:
+def random_images(dataset: str, n: int = 40) -> PreparedData:
     """A prepared dataset of the right shape, held in memory, with random pixels."""
     source = registry.datasets[dataset]
     shape = (n, source.shape[0] // source.stacked, *source.shape[1:])
     rng = np.random.default_rng(0)
-    arrays = Arrays(rng.integers(0, 256, shape, dtype=np.uint8), np.arange(n) % 10)
-    return Prepared(Path(), arrays, arrays, {})
+    arrays = ArraySplit(rng.integers(0, 256, shape, dtype=np.uint8), np.arange(n) % 10)
+    return PreparedData(Path(), arrays, arrays, {})
 
 
 def trainer_of(spec: TrialSpec) -> Trainer:

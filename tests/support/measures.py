@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.extractors.random_conv import RandomConv
-from benchmark.evaluation.metrics.base import Real
+from benchmark.evaluation.metrics.base import ReferenceFeatures
 
 CPU = torch.device("cpu")
 
@@ -36,7 +36,7 @@ def opened_with(metric, real=None, **options):
     chosen = metric.Options(**{"extractor": "random_conv", **options})
     if real is None:
         return metric(chosen, None, {})
-    kept = Real(real.numpy().astype(np.float32), np.zeros((len(real), 0), np.float32))
+    kept = ReferenceFeatures(real.numpy().astype(np.float32), np.zeros((len(real), 0), np.float32))
     return metric(chosen, kept, metric.summary(chosen, kept, CPU))
 
 

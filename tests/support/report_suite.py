@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.store.records import Cost, Measurement, TrialRecord
 
@@ -215,7 +215,7 @@ def specs_of():
 @pytest.fixture(scope="session")
 def row_of():
     def find(suite, records, table, label):
-        return next(row for row in rows(suite, records) if (row.table, row.label) == (table, label))
+        return next(row for row in leaderboard_rows(suite, records) if (row.table, row.label) == (table, label))
 
     return find
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Measurement, TrialRecord
 from tests.conftest import SMALL
 
@@ -50,7 +50,7 @@ def until(condition: Callable[[], object], seconds: float = ENDS) -> None:
 
 def records_of(workspace: Path) -> dict[str, TrialRecord]:
     """All records of a workspace."""
-    store = Store(workspace / "results")
+    store = RecordStore(workspace / "results")
     return store.find(store.ids())
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.common.method import Method, Turn
-from baselines.networks.base import Chain, Conditional, Heads, Network, NetworkOptions, Reshape
+from baselines.common.method import Method, StepInputs
+from baselines.networks.base import Heads, Network, NetworkOptions
+from baselines.networks.layers.conditional import Conditional, ConditionalSequential, Reshape
 from benchmark.core import registry
 from tests.support import restatement
 
@@ -31,7 +32,7 @@ class Stub(Network):
 
     def generator(self, conditions: int = 0) -> nn.Module:
         if conditions:
-            return Chain(nn.Linear(LATENT, PIXELS), Shift(conditions), Reshape(*SHAPE))
+            return ConditionalSequential(nn.Linear(LATENT, PIXELS), Shift(conditions), Reshape(*SHAPE))
         return nn.Sequential(nn.Linear(LATENT, PIXELS), Reshape(*SHAPE))
 
     def encoder(self) -> nn.Module:
@@ -148,7 +149,7 @@ class Bench:
         return manual_labels(self.method.labelled(dict(self.method.options)))
 
     def terms(self) -> dict[str, Tensor]:
-        turn = Turn(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
+        turn = StepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
         return self.method.loss(self.player, turn)
 
     @cached_property

@@ -5,7 +5,7 @@ import torch
 
 from benchmark.data.datasets.stacked_digits import StackedDigits
 from benchmark.evaluation.extractors.digits import DigitClassifier
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.trials import runner, stopwatch
 
 
@@ -15,7 +15,9 @@ def prepared(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
-    return StackedDigits.prepare(root, root / "data"), Instruments(extractors={"digits": root / "c.pt"}, references={})
+    return StackedDigits.prepare(root, root / "data"), EvaluationAssets(
+        extractors={"digits": root / "c.pt"}, references={}
+    )
 
 
 @pytest.fixture

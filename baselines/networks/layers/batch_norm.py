@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.networks.layers.memory_format import channels_last, lies_as_it_comes
+from baselines.networks.layers.memory_format import channels_last, is_contiguous_format
 
 LANES = 32  # channels that neighbouring pixels make together: two lines of the cache in float32
 FEW = 16  # channels from which on torch's own is as fast: a line of the cache
@@ -35,7 +35,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         return normed
 
     def _is_slow(self, x: Tensor) -> bool:
-        on_cpu = x.device.type == "cpu" and not lies_as_it_comes()
+        on_cpu = x.device.type == "cpu" and not is_contiguous_format()
         fits = x.shape[1] < FEW and LANES % x.shape[1] == 0 and x.numel() % LANES == 0
         return self.training and on_cpu and fits and torch.get_num_threads() > 1
 

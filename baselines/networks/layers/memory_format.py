@@ -14,7 +14,7 @@ _as_it_comes: ContextVar[bool] = ContextVar("as_it_comes", default=False)
 
 
 @contextmanager
-def as_it_comes() -> Iterator[None]:
+def contiguous_format() -> Iterator[None]:
     """While this lasts no map is laid out anew: `torch.func.vmap` has another axis in it."""
     token = _as_it_comes.set(True)
     try:
@@ -23,7 +23,7 @@ def as_it_comes() -> Iterator[None]:
         _as_it_comes.reset(token)
 
 
-def lies_as_it_comes() -> bool:
+def is_contiguous_format() -> bool:
     """Whether that is so now."""
     return _as_it_comes.get()
 
@@ -39,4 +39,4 @@ def has_gradient(maps: Tensor) -> bool:
 
 def channels_last(maps: Tensor) -> Tensor:
     """The same (N, C, H, W) maps with the channels of a pixel side by side."""
-    return maps if lies_as_it_comes() else maps.contiguous(memory_format=torch.channels_last)
+    return maps if is_contiguous_format() else maps.contiguous(memory_format=torch.channels_last)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from baselines.networks.base import Chain, Conditional, Norm, Reshape
+from baselines.networks.layers.conditional import Conditional, ConditionalSequential, Norm, Reshape
 from baselines.networks.layers.memory_format import channels_last
 from baselines.networks.layers.resample_conv import ConvDown, UpConv
 
 
-class Plan(NamedTuple):
+class StageSpec(NamedTuple):
     """Channels of each player's maps, in units of its width.
 
     `start`: side of the generator's first and the encoder's last maps. `downs`: how many of the discriminator's
@@ -26,9 +26,9 @@ class Plan(NamedTuple):
 
 # MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps. 64: mimicry's sngan_64.py
 PLANS = {
-    32: Plan(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
-    48: Plan(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
-    64: Plan(start=4, generator=(16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=5),
+    32: StageSpec(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
+    48: StageSpec(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
+    64: StageSpec(start=4, generator=(16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=5),
 }
 
 
@@ -78,13 +78,13 @@ def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: boo
 
 def generator(
     latent_dim: int,
-    plan: Plan,
+    plan: StageSpec,
     width: int,
     channels: int,
     upsampling: str,
     norms: tuple[Norm, Norm],
     end: nn.Module,
-) -> Chain:
+) -> ConditionalSequential:
     """Linear, blocks that double the side, norm-ReLU-conv3 to so many `channels`, and `end`.
 
     A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut conv1-up, which gives the same as up-conv1.
@@ -97,7 +97,7 @@ def generator(
         Reshape(maps[0], plan.start, plan.start),
     ]
     for inputs, outputs in pairwise(maps):
-        body = Chain(
+        body = ConditionalSequential(
             norm(inputs),
             nn.ReLU(inplace=True),
             UpConv(inputs, outputs, upsampling),
@@ -107,4 +107,4 @@ def generator(
         )
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode=upsampling))
         layers.append(Residual(body, shortcut))
-    return Chain(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)
+    return ConditionalSequential(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.networks.base import Chain, Conditional
+from baselines.networks.layers.conditional import Conditional, ConditionalSequential
 from baselines.networks.layers.memory_format import channels_last, has_gradient
 
 FEW = 16  # channels on the side of the larger maps, up to which squares are faster
 SHORT = 32  # numbers of a row of outputs, up to which rows are faster: two vectors of float32
 
 
-class SameConv(nn.Conv2d):
+class TFSameConv2d(nn.Conv2d):
     """Output ceil(size / stride), odd padding at the far end."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
@@ -33,7 +33,7 @@ class SameConv(nn.Conv2d):
         if self._is_faster_on_rows(x):
             return self._on_rows(x)
         if self._is_faster_on_squares(x):
-            return F.conv2d(squares(x), arranged(self.weight, halving_weight), self.bias, padding=1)
+            return F.conv2d(squares(x), arranged(self.weight, downsample_kernel), self.bias, padding=1)
         left, right, top, bottom = (pad for size in (x.shape[3], x.shape[2]) for pad in self._pads(size))
         if (left, top) == (right, bottom):
             return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
@@ -60,7 +60,7 @@ class SameConv(nn.Conv2d):
         pairs = rows.reshape(n, 1, -1, 2 * width * channels).permute(0, 3, 1, 2)
         half = -(-width // 2)
         bias = None if self.bias is None else self.bias.repeat(half)
-        found = F.conv2d(pairs, arranged(self.weight, rows_weight, height, width), bias, padding=(0, 1))
+        found = F.conv2d(pairs, arranged(self.weight, row_kernel, height, width), bias, padding=(0, 1))
         return found.permute(0, 2, 3, 1).reshape(n, -1, half, self.out_channels).permute(0, 3, 1, 2)
 
     def _pads(self, size: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ class SameConv(nn.Conv2d):
         return total // 2, total - total // 2
 
 
-class SameDeconv(nn.ConvTranspose2d):
+class TFSameConvTranspose2d(nn.ConvTranspose2d):
     """Stride-2 transposed convolution that doubles the size.
 
     With an odd kernel its first row and column of zeros are one less than the last, which torch's own has only the
@@ -94,10 +94,10 @@ class SameDeconv(nn.ConvTranspose2d):
 
     def to_squares(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 4 outputs, H, W); the kernel is 5x5."""
-        return F.conv2d(channels_last(x), arranged(self.weight, doubling_weight), repeated(self.bias), padding=1)
+        return F.conv2d(channels_last(x), arranged(self.weight, upsample_kernel), repeated(self.bias), padding=1)
 
 
-class SameEnding(Conditional):
+class TFSameOutput(Conditional):
     """Where a generator ends: a 5x5 SameDeconv to few maps, a norm of them, ReLU, and a 5x5 SameConv of stride 1.
 
     All of it is done on squares, so that the maps of twice the side are never laid out.
@@ -105,9 +105,9 @@ class SameEnding(Conditional):
 
     def __init__(self, inputs: int, maps: int, outputs: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
-        self.deconv = SameDeconv(inputs, maps, 5, bias=False)
-        self.norm = Chain(norm(maps), nn.ReLU(inplace=True))
-        self.conv = SameConv(maps, outputs, 5)
+        self.deconv = TFSameConvTranspose2d(inputs, maps, 5, bias=False)
+        self.norm = ConditionalSequential(norm(maps), nn.ReLU(inplace=True))
+        self.conv = TFSameConv2d(maps, outputs, 5)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
@@ -161,7 +161,7 @@ def _places(arrange: Callable[..., Tensor], shape: tuple[int, ...], *sizes: int)
     return found.flatten().long(), found.shape
 
 
-def halving_weight(weight: Tensor) -> Tensor:
+def downsample_kernel(weight: Tensor) -> Tensor:
     """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (outputs, 4 inputs, 3, 3) on squares.
 
     Its first tap is one pixel before the square: with one more before that, of weight 0, there are three squares.
@@ -171,7 +171,7 @@ def halving_weight(weight: Tensor) -> Tensor:
     return taps.permute(0, 3, 5, 1, 2, 4).reshape(outputs, 4 * inputs, 3, 3)
 
 
-def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
+def row_kernel(weight: Tensor, height: int, width: int) -> Tensor:
     """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3).
 
     It takes pairs of rows to rows. The five rows of taps are the last of three pairs, or, if the height is odd, the
@@ -185,7 +185,7 @@ def rows_weight(weight: Tensor, height: int, width: int) -> Tensor:
     return taps.permute(0, 1, 4, 5, 2, 3).reshape(half * outputs, 2 * width * inputs, 1, 3)
 
 
-def doubling_weight(weight: Tensor) -> Tensor:
+def upsample_kernel(weight: Tensor) -> Tensor:
     """(inputs, outputs, 5, 5) of a SameDeconv -> (4 outputs, inputs, 3, 3) that makes squares."""
     inputs, outputs = weight.shape[:2]
     taps = F.pad(weight, (1, 0, 1, 0)).view(inputs, outputs, 3, 2, 3, 2).flip(2, 4)

@@ -14,10 +14,11 @@ from pathlib import Path
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import check_md5, find_in
 from benchmark.data.raw.decode import centre_crop, resize
-from benchmark.data.raw.image_tree import Folder, Tree, Zip, picture_stream
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, ZipTree, image_stream
 
 IMAGES = "img_align_celeba"
 ARCHIVE = "img_align_celeba.zip"
@@ -61,7 +62,7 @@ class CelebA(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Training and test images. The archive and the partition are checked against official checksums."""
         images, partition = _images(data_dir), find_in(data_dir, FOLDERS, PARTITION)
         if images is None or partition is None:
@@ -72,10 +73,10 @@ class CelebA(Dataset):
         if images.is_file():
             check_md5(images, MD5[ARCHIVE])
             checksums[ARCHIVE] = MD5[ARCHIVE]
-        tree: Tree = Zip(images, IMAGES) if images.is_file() else Folder(images)
+        tree: FileTree = ZipTree(images, IMAGES) if images.is_file() else DirectoryTree(images)
         _check_complete(tree, parts)
         train, test = (
-            picture_stream(tree, _of(parts, part), _fit, SIZE, f"{IMAGES} {title}", checksums)
+            image_stream(tree, _of(parts, part), _fit, SIZE, f"{IMAGES} {title}", checksums)
             for part, title in ((TRAIN, "train"), (TEST, "test"))
         )
         return train, test, checksums
@@ -110,7 +111,7 @@ def parse_partition(path: Path) -> dict[str, int]:
     return parts
 
 
-def _check_complete(tree: Tree, parts: dict[str, int]) -> None:
+def _check_complete(tree: FileTree, parts: dict[str, int]) -> None:
     absent = sorted(parts.keys() - set(tree.names()))
     if absent:
         raise UserError(

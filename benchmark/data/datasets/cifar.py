@@ -13,9 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Arrays, Dataset
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
 from benchmark.data.raw.archive import members
-from benchmark.data.raw.checksums import checked_md5, content_of, find, how_to_get, joined, labelled
+from benchmark.data.raw.checksums import checked_md5, concatenate, find, how_to_get, read_verified, with_labels
 from benchmark.data.raw.pickle_reader import read_pickle
 
 
@@ -44,35 +45,35 @@ class _CIFAR(Dataset):
         return text + how_to_get(cls.torchvision, data_dir, f"{cls.archive} (or the folder that it unpacks to)")
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """Every batch, checked against the published md5: from the folder when it is whole, else from the archive.
 
         An archive that was packed again will do; where one will not, its md5 is told beside the official one.
         """
         folder, archive = cls._unpacked(data_dir), cls._archive(data_dir)
         if folder:
-            return cls._splits((name, str(folder / name), content_of(folder / name)) for name in cls.files)
+            return cls._splits((name, str(folder / name), read_verified(folder / name)) for name in cls.files)
         if archive is None:
             raise UserError(cls.missing(data_dir) or f"{cls.archive} vanished from {data_dir}")
         names = {f"{cls.unpacked}/{name}": name for name in cls.files}
         try:
             return cls._splits((names[m], f"{archive}: {m}", content) for m, content in members(archive, names))
         except UserError as error:
-            found = hashlib.md5(content_of(archive), usedforsecurity=False).hexdigest()
+            found = hashlib.md5(read_verified(archive), usedforsecurity=False).hexdigest()
             raise UserError(f"{error}\n(md5 of this archive {found}, of the official one {cls.archive_md5})") from None
 
     @classmethod
-    def _splits(cls, files: Iterable[tuple[str, str, bytes]]) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def _splits(cls, files: Iterable[tuple[str, str, bytes]]) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """From (name, where it is, bytes) of each file, in any order."""
         parts, sums = {}, {}
         for name, where, content in files:
             sums[name] = checked_md5(content, where, name, cls.files)
             parts[name] = cls._batch(content, where)
         *train, test = cls.files
-        return joined(parts[name] for name in train), parts[test], {name: sums[name] for name in cls.files}
+        return concatenate(parts[name] for name in train), parts[test], {name: sums[name] for name in cls.files}
 
     @classmethod
-    def _batch(cls, content: bytes, where: str) -> Arrays:
+    def _batch(cls, content: bytes, where: str) -> ArraySplit:
         batch = read_pickle(content, where)
         data, labels = batch.get("data"), batch.get(cls.key)
         if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * 32 * 32:
@@ -85,7 +86,7 @@ class _CIFAR(Dataset):
                 f"{where}: '{cls.key}': holds labels from {min(labels)} to {max(labels)}, expected 0 to"
                 f" {cls.labels - 1}; get the original file"
             )
-        return labelled(data.reshape(-1, *cls.shape), np.array(labels, np.int64), where, cls.shape, cls.labels)
+        return with_labels(data.reshape(-1, *cls.shape), np.array(labels, np.int64), where, cls.shape, cls.labels)
 
     @classmethod
     def _archive(cls, data_dir: Path) -> Path | None:

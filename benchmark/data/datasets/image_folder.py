@@ -12,9 +12,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import UNTOLD, Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import UNKNOWN_CLASSES, Dataset
 from benchmark.data.raw.decode import ENDINGS, fill
-from benchmark.data.raw.image_tree import Folder, first_folder, picture_stream
+from benchmark.data.raw.image_tree import DirectoryTree, first_folder, image_stream
 
 FOLDER = "folder"
 HELD_OUT = 10  # one image of so many
@@ -31,12 +32,14 @@ class Folder32(Dataset):
     source = f"a folder or link named '{FOLDER}' in --data-dir"
     note = "images of your own: no checksum is published, those above are of the files that were found"
     shape = (3, 32, 32)
-    labels = UNTOLD
+    labels = UNKNOWN_CLASSES
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:
         """The folder that is not there, or has no images, and how to make it."""
-        empty = [root for root in _roots(data_dir) if not root.is_dir() or next(Folder(root).walk(), None) is None]
+        empty = [
+            root for root in _roots(data_dir) if not root.is_dir() or next(DirectoryTree(root).walk(), None) is None
+        ]
         if not empty:
             return None
         return (
@@ -46,7 +49,7 @@ class Folder32(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Both splits; no checksum is known that they could be held against."""
         size = cls.shape[1]
 
@@ -55,7 +58,7 @@ class Folder32(Dataset):
 
         checksums: dict[str, str] = {}
         train, test = (
-            picture_stream(tree, items, fit, size, f"{FOLDER} {split}", checksums)
+            image_stream(tree, items, fit, size, f"{FOLDER} {split}", checksums)
             for split, (tree, items) in zip(("train", "test"), _splits(data_dir), strict=True)
         )
         return train, test, checksums
@@ -84,8 +87,8 @@ def _roots(data_dir: Path) -> list[Path]:
     return splits if all(split.is_dir() for split in splits) else [root]
 
 
-def _splits(data_dir: Path) -> list[tuple[Folder, Items]]:
-    trees = [Folder(root) for root in _roots(data_dir)]
+def _splits(data_dir: Path) -> list[tuple[DirectoryTree, Items]]:
+    trees = [DirectoryTree(root) for root in _roots(data_dir)]
     names = [tree.names() for tree in trees]
     labels = class_labels([name for some in names for name in some])
     items = [[(name, labels[first_folder(name)]) for name in some] for some in names]

@@ -17,7 +17,8 @@ from typing import IO, Any
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import find as find_file
 from benchmark.data.raw.pickle_reader import read_pickle
 
@@ -103,14 +104,14 @@ class ImageNet32(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Both splits as streams. All files are checked for being the published ones, and none for another."""
         problem = cls.missing(data_dir)
         if problem:
             raise UserError(problem)
         batches = {part: _located(data_dir, part) for part in BATCHES}
         sources = _checksums([batch.path for part in batches.values() for batch in part])
-        train, test = (Stream(COUNTS[part], cls.shape, _chunks(batches[part], COUNTS[part])) for part in batches)
+        train, test = (StreamSplit(COUNTS[part], cls.shape, _chunks(batches[part], COUNTS[part])) for part in batches)
         return train, test, sources
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import Dataset
 
 COUNTS = {"train_32x32": 1_281_149, "valid_32x32": 49_999}
 # SHA-256, from url_checksums/downsampled_imagenet.txt of tensorflow/datasets
@@ -55,7 +56,7 @@ class ImageNet32PNG(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Both splits as streams. All files are listed and their checksums taken before the first image is read."""
         sources: dict[str, str] = {}
         streams = []
@@ -67,7 +68,7 @@ class ImageNet32PNG(Dataset):
             if len(images) != expected:
                 raise UserError(f"{path}: holds {len(images):,} PNGs, expected {expected:,}; get all of them again")
             sources[path.name] = images.checksum()
-            streams.append(Stream(expected, cls.shape, _chunks(images)))
+            streams.append(StreamSplit(expected, cls.shape, _chunks(images)))
         return streams[0], streams[1], sources
 
 

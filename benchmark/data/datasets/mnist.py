@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Arrays, Dataset
-from benchmark.data.raw.checksums import checked_md5, content_of, how_to_get, labelled
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
+from benchmark.data.raw.checksums import checked_md5, how_to_get, read_verified, with_labels
 from benchmark.data.raw.checksums import find as find_file
 
 # md5 of the unpacked official files (as torchvision and everybody else lists them for the archives' contents)
@@ -36,7 +37,7 @@ def missing_mnist(dataset: str, data_dir: Path) -> str | None:
     )
 
 
-def read_mnist(dataset: str, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+def read_mnist(dataset: str, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
     """The official 60,000 and 10,000 digits as (N, 1, 28, 28), and the md5 of each file."""
     sums, arrays = {}, {}
     for name in FILES:
@@ -50,10 +51,10 @@ def read_mnist(dataset: str, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, 
     return _split(train, train_labels), _split(test, test_labels), sums
 
 
-def _split(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> Arrays:
+def _split(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> ArraySplit:
     if images[1].shape[1:] != (28, 28):
         raise UserError(f"{images[0]}: holds {images[1].shape}, expected (N, 28, 28); get the original file")
-    return labelled(images[1][:, None], labels[1], labels[0], (1, 28, 28), 10)
+    return with_labels(images[1][:, None], labels[1], labels[0], (1, 28, 28), 10)
 
 
 def find(data_dir: Path, name: str) -> Path | None:
@@ -63,7 +64,7 @@ def find(data_dir: Path, name: str) -> Path | None:
 
 def unpacked(path: Path) -> bytes:
     """The file's content, unzipped when it ends in .gz. Raises UserError when it cannot be read."""
-    content = content_of(path)
+    content = read_verified(path)
     try:
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
@@ -100,6 +101,6 @@ class MNIST(Dataset):
         return missing_mnist(cls.name, data_dir)
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """All four files, checked against the official checksums."""
         return read_mnist(cls.name, data_dir)

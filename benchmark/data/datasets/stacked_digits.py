@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.base import Arrays, Shipped
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import BundledDataset
 
 HELD_OUT = 4  # every fourth image is held out
 
 
-class StackedDigits(Shipped):
+class StackedDigits(BundledDataset):
     """(3, 8, 8) images; the digits behind them are split into 1,348 for training and 449 held out."""
 
     name = "stacked_digits"
@@ -27,7 +28,7 @@ class StackedDigits(Shipped):
     digits = True
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """Grey levels 0..16 become 0..255."""
         del data_dir
         from sklearn.datasets import load_digits
@@ -37,6 +38,6 @@ class StackedDigits(Shipped):
         labels = digits.target.astype(np.int64)
         checksum = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
         held_out = np.arange(len(images)) % HELD_OUT == HELD_OUT - 1
-        train = Arrays(images[~held_out], labels[~held_out])
-        test = Arrays(images[held_out], labels[held_out])
+        train = ArraySplit(images[~held_out], labels[~held_out])
+        test = ArraySplit(images[held_out], labels[held_out])
         return train, test, {"sklearn digits, as uint8": checksum}

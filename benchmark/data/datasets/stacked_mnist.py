@@ -8,7 +8,7 @@ MSGAN draws three independent uniform indices into the 55,000 training images of
 
 from pathlib import Path
 
-from benchmark.data.base import Arrays
+from benchmark.data.arrays import ArraySplit
 from benchmark.data.datasets.mnist import MNIST
 
 ASIDE = 5_000
@@ -23,10 +23,10 @@ class StackedMNIST(MNIST):
     stacked = 3
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """All four files, checked against the official checksums."""
         train, test, checksums = super().read(data_dir)
-        return Arrays(train.images[ASIDE:], train.labels[ASIDE:]), test, checksums
+        return ArraySplit(train.images[ASIDE:], train.labels[ASIDE:]), test, checksums
 
 
 class AllStackedMNIST(MNIST):

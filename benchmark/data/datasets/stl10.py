@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import find_in, refuse_md5
 from benchmark.data.raw.decode import pixels, resize
 
@@ -67,7 +68,7 @@ class STL10(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Both splits, each checked against its official checksum when its last image is read."""
         folder = _unpacked(data_dir, cls.files)
         source = folder or find_in(data_dir, ARCHIVE_FOLDERS, ARCHIVE)
@@ -77,12 +78,12 @@ class STL10(Dataset):
         return train, test, {name: FILES[name][1] for name in cls.files}
 
     @classmethod
-    def _stream(cls, source: Path, name: str) -> Stream:
+    def _stream(cls, source: Path, name: str) -> StreamSplit:
         length = FILES[name][0]
         label_name = name.replace("_X", "_y")
         labelled = label_name in cls.files
         labels = _read_labels(source, label_name) if labelled else np.full(length, -1, dtype=np.int64)
-        return Stream(length, cls.shape, _chunks(source, name, cls.shape[1], labels))
+        return StreamSplit(length, cls.shape, _chunks(source, name, cls.shape[1], labels))
 
 
 class STL10At32(STL10):

@@ -12,8 +12,9 @@ import numpy as np
 from scipy.io import loadmat
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Arrays, Dataset
-from benchmark.data.raw.checksums import checked_md5, content_of, find, labelled
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
+from benchmark.data.raw.checksums import checked_md5, find, read_verified, with_labels
 
 FILES = {
     "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
@@ -47,20 +48,20 @@ class SVHN(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """Both files, checked against the published md5."""
         sums, splits = {}, []
         for name in FILES:
             path = find(data_dir, FOLDERS, [name])
             if path is None:
                 raise UserError(cls.missing(data_dir) or f"{name} vanished from {data_dir}")
-            content = content_of(path)
+            content = read_verified(path)
             sums[name] = checked_md5(content, path, name, FILES)
             splits.append(parse_mat(content, path))
         return splits[0], splits[1], sums
 
 
-def parse_mat(content: bytes, path: Path) -> Arrays:
+def parse_mat(content: bytes, path: Path) -> ArraySplit:
     """Images and digits in a .mat file. Raises UserError when they are not there."""
     try:
         found = loadmat(io.BytesIO(content), variable_names=("X", "y"))
@@ -80,4 +81,4 @@ def parse_mat(content: bytes, path: Path) -> Arrays:
             " get the original file"
         )
     labels = digits[:, 0].astype(np.int64) % 10
-    return labelled(images.transpose(3, 2, 0, 1), labels, path, SVHN.shape, SVHN.labels)
+    return with_labels(images.transpose(3, 2, 0, 1), labels, path, SVHN.shape, SVHN.labels)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.base import Arrays, Shipped
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import BundledDataset
 
 CLASSES = 10
 TRAIN, TEST = 600, 300
@@ -17,7 +18,7 @@ WAVES = 4  # per axis: how fine the patterns are
 SEED = 2022
 
 
-class Synthetic(Shipped):
+class Synthetic(BundledDataset):
     """Patterns of a class's own, the same on every machine."""
 
     licence = "none needed: made by this program"
@@ -27,7 +28,7 @@ class Synthetic(Shipped):
     synthetic = True
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Arrays, Arrays, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
         """600 images to train on and 300 held out."""
         del data_dir
         channels = cls.shape[0] // cls.stacked
@@ -48,13 +49,13 @@ def _patterns(rng: np.random.Generator, channels: int, height: int, width: int) 
     return patterns
 
 
-def _images(rng: np.random.Generator, patterns: np.ndarray, n: int) -> Arrays:
+def _images(rng: np.random.Generator, patterns: np.ndarray, n: int) -> ArraySplit:
     labels = np.arange(n) % CLASSES
     shifts = rng.integers(-2, 3, (n, 2))
     strengths = rng.uniform(0.6, 1, (n, 1, 1, 1))
     moved = np.stack([np.roll(patterns[k], shift, (1, 2)) for k, shift in zip(labels, shifts.tolist(), strict=True)])
     noisy = strengths * moved + rng.normal(0, 0.05, moved.shape)
-    return Arrays((127.5 + 127.5 * noisy).clip(0, 255).astype(np.uint8), labels)
+    return ArraySplit((127.5 + 127.5 * noisy).clip(0, 255).astype(np.uint8), labels)
 
 
 class Synthetic32(Synthetic):

@@ -10,9 +10,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Dataset, Stream
+from benchmark.data.arrays import StreamSplit
+from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import check_md5, find_in
-from benchmark.data.raw.image_tree import Folder, Tree, Zip, first_folder, picture_stream
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, ZipTree, first_folder, image_stream
 
 ROOT = "tiny-imagenet-200"
 ARCHIVE = "tiny-imagenet-200.zip"
@@ -50,7 +51,7 @@ class TinyImageNet(Dataset):
         )
 
     @classmethod
-    def read(cls, data_dir: Path) -> tuple[Stream, Stream, dict[str, str]]:
+    def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Training and validation images. An archive is checked against the official checksum."""
         checksums: dict[str, str] = {}
         tree = _tree(data_dir, checksums)
@@ -66,21 +67,21 @@ class TinyImageNet(Dataset):
                     f" get or unpack {ARCHIVE} again"
                 )
         train, test = (
-            picture_stream(tree, items, _fit, SIZE, f"{ROOT} {split}", checksums) for split, items in found.items()
+            image_stream(tree, items, _fit, SIZE, f"{ROOT} {split}", checksums) for split, items in found.items()
         )
         return train, test, checksums
 
 
-def _tree(data_dir: Path, checksums: dict[str, str]) -> Tree | None:
+def _tree(data_dir: Path, checksums: dict[str, str]) -> FileTree | None:
     """A complete folder, else the archive, whose checksum is noted."""
     folder, archive = find_in(data_dir, FOLDERS, ROOT), find_in(data_dir, FOLDERS, ARCHIVE)
     if folder is not None and all((folder / part).exists() for part in PARTS):
-        return Folder(folder)
+        return DirectoryTree(folder)
     if archive is None:
         return None
     check_md5(archive, ARCHIVE_MD5)
     checksums[ARCHIVE] = ARCHIVE_MD5
-    return Zip(archive, ROOT)
+    return ZipTree(archive, ROOT)
 
 
 def _fit(picture: Image, where: str) -> Image:
@@ -89,11 +90,11 @@ def _fit(picture: Image, where: str) -> Image:
     return picture
 
 
-def _lines(tree: Tree, name: str) -> list[str]:
+def _lines(tree: FileTree, name: str) -> list[str]:
     return tree.read(name).decode("ascii", errors="replace").split("\n")
 
 
-def _classes(tree: Tree) -> dict[str, int]:
+def _classes(tree: FileTree) -> dict[str, int]:
     """WordNet id -> label."""
     ids = [line.strip() for line in _lines(tree, "wnids.txt") if line.strip()]
     if len(set(ids)) != CLASSES or len(ids) != CLASSES:
@@ -104,7 +105,7 @@ def _classes(tree: Tree) -> dict[str, int]:
     return {wnid: label for label, wnid in enumerate(ids)}
 
 
-def _train(tree: Tree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
+def _train(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
     """In the order of names, which is also that of the WordNet ids."""
     items = []
     for name in names:
@@ -116,7 +117,7 @@ def _train(tree: Tree, names: list[str], classes: dict[str, int]) -> list[tuple[
     return items
 
 
-def _val(tree: Tree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
+def _val(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
     """In the order of val_annotations.txt, which gives the classes."""
     present, path = set(names), "val/val_annotations.txt"
     items: dict[str, int] = {}

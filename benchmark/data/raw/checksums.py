@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
-from benchmark.data.base import Arrays, Shape
+from benchmark.core.files import file_sha256
+from benchmark.data.arrays import ArraySplit, Shape
 
 
 def how_to_get(dataset: str, data_dir: Path, files: str) -> str:
@@ -20,7 +20,7 @@ def how_to_get(dataset: str, data_dir: Path, files: str) -> str:
     )
 
 
-def content_of(path: Path) -> bytes:
+def read_verified(path: Path) -> bytes:
     """The file's bytes. Raises UserError when it cannot be read."""
     try:
         return path.read_bytes()
@@ -41,7 +41,7 @@ def checked_md5(content: bytes, where: object, name: str, published: Mapping[str
     raise UserError(f"{where}: {told}: md5 {found}, expected {expected}; replace it with the original file")
 
 
-def labelled(images: np.ndarray, labels: np.ndarray, where: object, shape: Shape, classes: int) -> Arrays:
+def with_labels(images: np.ndarray, labels: np.ndarray, where: object, shape: Shape, classes: int) -> ArraySplit:
     """Images with their labels, both of what they should be. Raises UserError when one is not."""
     problem = None
     if images.dtype != np.uint8 or images.shape[1:] != shape:
@@ -54,13 +54,13 @@ def labelled(images: np.ndarray, labels: np.ndarray, where: object, shape: Shape
         problem = f"holds labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}"
     if problem:
         raise UserError(f"{where}: {problem}; get the original file")
-    return Arrays(images, labels.astype(np.int64))
+    return ArraySplit(images, labels.astype(np.int64))
 
 
-def joined(parts: Iterable[Arrays]) -> Arrays:
+def concatenate(parts: Iterable[ArraySplit]) -> ArraySplit:
     """Several batches as one split."""
     parts = list(parts)
-    return Arrays(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
+    return ArraySplit(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
 
 
 def find(
@@ -80,7 +80,7 @@ def find_in(data_dir: Path, folders: Iterable[str], name: str) -> Path | None:
 def check_md5(path: Path, expected: str) -> None:
     """Raises UserError, naming the file, when it is not the official one."""
     try:
-        found = digest_of(path, "md5")
+        found = file_sha256(path, "md5")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
     refuse_md5(str(path), path.name, found, expected)

@@ -11,13 +11,13 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
+from benchmark.core.files import file_sha256
 
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
 TOO_FAR = 416  # the answer to a request for bytes after the end
 
-Heard = Callable[[str, int, int | None], None]  # file name, bytes here, bytes in all
+ProgressCallback = Callable[[str, int, int | None], None]  # file name, bytes here, bytes in all
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class _BrokenError(Exception):
     """One place did not give the file. The text says why."""
 
 
-def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path:
+def download(wanted: Download, folder: Path, heard: ProgressCallback | None = None) -> Path:
     """Get the file into `folder`, unless it is there. What a broken connection leaves is kept and used.
 
     Raises UserError when no place gives the right file, or another file of this name is there.
     """
     target = folder / wanted.name
     if target.exists():
-        if digest_of(target, wanted.algorithm) != wanted.checksum:
+        if file_sha256(target, wanted.algorithm) != wanted.checksum:
             kind = wanted.algorithm.upper()
             raise UserError(f"{target}: is not the published file (its {kind} is not {wanted.checksum}); move it away")
         return target
@@ -60,14 +60,14 @@ def download(wanted: Download, folder: Path, heard: Heard | None = None) -> Path
 
 
 def _check(part: Path, wanted: Download) -> None:
-    found = digest_of(part, wanted.algorithm)
+    found = file_sha256(part, wanted.algorithm)
     if found != wanted.checksum:
         part.unlink()
         kind = wanted.algorithm.upper()
         raise _BrokenError(f"its {kind} is {found}, expected {wanted.checksum}; what came was removed")
 
 
-def _get(url: str, part: Path, heard: Heard | None) -> None:
+def _get(url: str, part: Path, heard: ProgressCallback | None) -> None:
     """Append to `part` what it lacks."""
     have = part.stat().st_size if part.exists() else 0
     request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})

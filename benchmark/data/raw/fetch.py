@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.data.base import Dataset
-from benchmark.data.raw.download import Download, Heard, download
-from benchmark.data.raw.sources import home, parts
+from benchmark.data.raw.download import Download, ProgressCallback, download
+from benchmark.data.raw.sources import raw_dir, required_files
 
 
 def mnist() -> list[Download]:
@@ -68,10 +68,10 @@ DOWNLOADS: dict[str, Callable[[], list[Download]]] = {
 
 def is_downloadable(dataset: type[Dataset]) -> bool:
     """Whether a program may download its raw files."""
-    return home(dataset.name) in DOWNLOADS
+    return raw_dir(dataset.name) in DOWNLOADS
 
 
-def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) -> Path | None:
+def fetch(dataset: type[Dataset], data_dir: Path, heard: ProgressCallback | None = None) -> Path | None:
     """Download the raw files of a dataset into its folder under `data_dir`; None when nothing is lacking.
 
     Raises UserError, with what to put where, when the dataset cannot be downloaded or a download fails.
@@ -79,7 +79,7 @@ def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) ->
     by_hand = dataset.missing(data_dir)
     if by_hand is None:
         return None
-    place = home(dataset.name)
+    place = raw_dir(dataset.name)
     if place not in DOWNLOADS:
         raise UserError(f"{dataset.name} cannot be downloaded by a program.\n{by_hand}")
     folder = data_dir / place
@@ -91,9 +91,9 @@ def fetch(dataset: type[Dataset], data_dir: Path, heard: Heard | None = None) ->
     return folder
 
 
-def ways(dataset: type[Dataset], options: str) -> str:
+def acquisition_hint(dataset: type[Dataset], options: str) -> str:
     """What to type to get the raw files, with these options; nothing for files that have no names to look for."""
-    if not parts(dataset.name):
+    if not required_files(dataset.name):
         return ""
     command = "python -m benchmark datasets"
     lines = [f"  {command} import {dataset.name} PATH{options}", "    takes them from where you have them"]

@@ -17,13 +17,13 @@ import numpy as np
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Stream
+from benchmark.data.arrays import StreamSplit
 from benchmark.data.raw.decode import ENDINGS, decode, pixels
 
 FILE_LIMIT = 2**29  # bytes; as many as the largest picture that is taken has without compression
 
 
-class Tree(Protocol):
+class FileTree(Protocol):
     """Files with names relative to the root, parts separated by `/`."""
 
     def names(self) -> list[str]:
@@ -36,7 +36,7 @@ class Tree(Protocol):
         """The file, or the tree itself, for a message."""
 
 
-class Folder:
+class DirectoryTree:
     """A folder on disk, which may itself be a link."""
 
     def __init__(self, root: Path) -> None:
@@ -71,10 +71,10 @@ class Folder:
 
     def where(self, name: str = "") -> str:
         """The file, or the folder itself, for a message."""
-        return shown(str(self.root / name))
+        return display_path(str(self.root / name))
 
 
-class Zip:
+class ZipTree:
     """What is below one folder of a zip archive. Nothing is unpacked, so a name leads nowhere outside."""
 
     def __init__(self, path: Path, root: str) -> None:
@@ -88,7 +88,9 @@ class Zip:
         """Of all images, in order."""
         members = {info.filename: info for info in self.archive.infolist()}
         found = (
-            name.removeprefix(self.root) for name in members if name.startswith(self.root) and plain(members[name])
+            name.removeprefix(self.root)
+            for name in members
+            if name.startswith(self.root) and is_safe_name(members[name])
         )
         return sorted((name for name in found if is_image(name)), key=order)
 
@@ -105,7 +107,7 @@ class Zip:
 
     def where(self, name: str = "") -> str:
         """The file, or the archive itself, for a message."""
-        return shown(f"{self.path}: {self.root}{name}" if name else str(self.path))
+        return display_path(f"{self.path}: {self.root}{name}" if name else str(self.path))
 
 
 def check_size(size: int, where: str) -> None:
@@ -114,7 +116,7 @@ def check_size(size: int, where: str) -> None:
         raise UserError(f"{where}: has {size / 2**20:,.0f} MiB, too many for an image; make it smaller, or remove it")
 
 
-def plain(member: zipfile.ZipInfo) -> bool:
+def is_safe_name(member: zipfile.ZipInfo) -> bool:
     """Whether it is a file, and not a folder or a link."""
     return not member.is_dir() and not stat.S_ISLNK(member.external_attr >> 16)
 
@@ -135,7 +137,7 @@ def first_folder(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
 
-def shown(text: str) -> str:
+def display_path(text: str) -> str:
     """As it is, or with escapes where a terminal would choke on it."""
     return text if text.isprintable() else ascii(text)
 
@@ -145,19 +147,19 @@ CHUNK = 256
 Fit = Callable[[Image, str], Image]  # an RGB picture and where it is -> of the wanted size
 
 
-def picture_stream(
-    tree: Tree, items: Sequence[tuple[str, int]], fit: Fit, size: int, title: str, checksums: dict[str, str]
-) -> Stream:
+def image_stream(
+    tree: FileTree, items: Sequence[tuple[str, int]], fit: Fit, size: int, title: str, checksums: dict[str, str]
+) -> StreamSplit:
     """The files `items`, each a name and a label, as (3, size, size) pictures.
 
     Each file is read once. So the checksum, of the very bytes that were decoded, is put into `checksums` when the
     last one is: under a key like `folder train (1,234 files)`.
     """
-    return Stream(len(items), (3, size, size), _chunks(tree, items, fit, size, title, checksums))
+    return StreamSplit(len(items), (3, size, size), _chunks(tree, items, fit, size, title, checksums))
 
 
 def _chunks(
-    tree: Tree, items: Sequence[tuple[str, int]], fit: Fit, size: int, title: str, checksums: dict[str, str]
+    tree: FileTree, items: Sequence[tuple[str, int]], fit: Fit, size: int, title: str, checksums: dict[str, str]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     files = hashlib.sha256()
     for start in range(0, len(items), CHUNK):

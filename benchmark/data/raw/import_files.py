@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from benchmark.core.errors import UserError
 from benchmark.data.base import Dataset
-from benchmark.data.raw.sources import Part, Way, home, parts
+from benchmark.data.raw.sources import Alternative, RequiredFile, raw_dir, required_files
 
 
 def import_files(
@@ -32,7 +32,7 @@ def import_files(
             raise UserError(problem)
         verify()
 
-    return _put_all(_plan(dataset, sources, data_dir), data_dir / home(dataset.name), complete, link)
+    return _put_all(_plan(dataset, sources, data_dir), data_dir / raw_dir(dataset.name), complete, link)
 
 
 def import_file(
@@ -64,13 +64,13 @@ def _put_all(plan: dict[Path, Path], folder: Path, verify: Callable[[], object],
 
 def _plan(dataset: type[Dataset], sources: Sequence[Path], data_dir: Path) -> dict[Path, Path]:
     """Target -> source."""
-    needed = parts(dataset.name)
+    needed = required_files(dataset.name)
     if not needed:
         problem = dataset.missing(data_dir)
         why = f"its files have no names of their own.\n{problem}" if problem else "it needs no files, or has them"
         raise UserError(f"{dataset.name}: there is nothing to import: {why}")
     by_name = _files_by_name(sources)
-    folder = data_dir / home(dataset.name)
+    folder = data_dir / raw_dir(dataset.name)
     plan = {folder / name: path for part in needed for name, path in _found(part, by_name).items()}
     if not plan:
         names = "\n".join("  " + "\n    or ".join(_shown(way) for way in part) for part in needed)
@@ -81,7 +81,7 @@ def _plan(dataset: type[Dataset], sources: Sequence[Path], data_dir: Path) -> di
     return plan
 
 
-def _found(part: Part, by_name: dict[str, list[Path]]) -> dict[str, Path]:
+def _found(part: RequiredFile, by_name: dict[str, list[Path]]) -> dict[str, Path]:
     """Path under the dataset's folder -> file, for the first of the ways of which all patterns are found."""
     for way in part:
         hits = [_matching(pattern, by_name) for pattern in way]
@@ -90,7 +90,7 @@ def _found(part: Part, by_name: dict[str, list[Path]]) -> dict[str, Path]:
     return {}
 
 
-def _shown(way: Way) -> str:
+def _shown(way: Alternative) -> str:
     return way[0] if len(way) == 1 else f"{way[0]} .. {PurePath(way[-1]).name}"
 
 

@@ -4,24 +4,24 @@ A dataset needs all of its parts. A part can come in several ways, the first com
 patterns, each a file name, with the folder before it where the name alone says too little; `*` stands for many files.
 """
 
-Way = tuple[str, ...]
-Part = tuple[Way, ...]
+Alternative = tuple[str, ...]
+RequiredFile = tuple[Alternative, ...]
 
 _BATCHES = tuple(f"train_data_batch_{i}" for i in range(1, 11))
 _CIFAR10 = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _STL10 = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin")
 
 
-def _gz(name: str) -> Part:
+def _gz(name: str) -> RequiredFile:
     return ((name,), (f"{name}.gz",))
 
 
-MNIST: tuple[Part, ...] = tuple(
+MNIST: tuple[RequiredFile, ...] = tuple(
     _gz(f"{split}-{kind}") for split in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
 )
 
 # by home
-PARTS: dict[str, tuple[Part, ...]] = {
+PARTS: dict[str, tuple[RequiredFile, ...]] = {
     "mnist": MNIST,
     "cifar10": ((("cifar-10-python.tar.gz",), tuple(f"cifar-10-batches-py/{name}" for name in _CIFAR10)),),
     "cifar100": ((("cifar-100-python.tar.gz",), tuple(f"cifar-100-python/{n}" for n in ("train", "test"))),),
@@ -51,13 +51,13 @@ PARTS: dict[str, tuple[Part, ...]] = {
 SHARED = dict.fromkeys(("stacked_mnist", "stacked_mnist_60k", "stacked_mnist_fixed"), "mnist")
 
 
-def home(name: str) -> str:
+def raw_dir(name: str) -> str:
     """The folder of a dataset's raw files: of its own name, or shared with those made of the same files."""
     if name in SHARED or name in PARTS:
         return SHARED.get(name, name)
     return max((known for known in PARTS if name.startswith(f"{known}_")), key=len, default=name)
 
 
-def parts(name: str) -> tuple[Part, ...]:
+def required_files(name: str) -> tuple[RequiredFile, ...]:
     """All that a dataset needs; nothing for one that needs no files."""
-    return PARTS.get(home(name), ())
+    return PARTS.get(raw_dir(name), ())

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
-from benchmark.data.arrays import Split, Stream
+from benchmark.data.arrays import Split, StreamSplit
 from benchmark.data.base import Dataset
-from benchmark.data.prepared import SPLITS, Told, as_stream, damage, open_prepared
+from benchmark.data.prepared import SPLITS, ProgressCallback, as_stream, find_damage, open_prepared
 
 
 @dataclass
-class Verdict:
+class VerificationResult:
     """What was looked at and found whole, and what is corrupt."""
 
     whole: list[str] = field(default_factory=list)
@@ -26,14 +26,16 @@ class Verdict:
             self.whole.append(otherwise)
 
 
-def verify(dataset: type[Dataset], data_dir: Path, cache: Path, told: Told | None = None) -> Verdict:
+def verify(
+    dataset: type[Dataset], data_dir: Path, cache: Path, told: ProgressCallback | None = None
+) -> VerificationResult:
     """Look at the prepared arrays and at the raw files; changes nothing. Raises UserError when neither is here."""
-    verdict = Verdict()
+    verdict = VerificationResult()
     known: dict[str, Any] = {}
     problem = dataset.missing(data_dir)
     if dataset.is_prepared(cache):
         folder = dataset.folder(cache)
-        damaged = damage(folder, thorough=True)
+        damaged = find_damage(folder, thorough=True)
         verdict.note(damaged, f"prepared arrays in {folder}")
         if not damaged:
             known = open_prepared(folder).manifest
@@ -47,7 +49,7 @@ def verify(dataset: type[Dataset], data_dir: Path, cache: Path, told: Told | Non
     return verdict
 
 
-def read_all(dataset: type[Dataset], data_dir: Path, told: Told | None = None) -> dict[str, str]:
+def read_all(dataset: type[Dataset], data_dir: Path, told: ProgressCallback | None = None) -> dict[str, str]:
     """Read every image from the raw files and keep none. The checksums; raises UserError when one is damaged."""
     train, test, sources = dataset.read(data_dir)
     for name, split in zip(SPLITS, (train, test), strict=True):
@@ -56,7 +58,7 @@ def read_all(dataset: type[Dataset], data_dir: Path, told: Told | None = None) -
 
 
 def _raw(
-    dataset: type[Dataset], data_dir: Path, known: dict[str, str] | None, told: Told | None
+    dataset: type[Dataset], data_dir: Path, known: dict[str, str] | None, told: ProgressCallback | None
 ) -> tuple[str | None, str]:
     try:
         sources = read_all(dataset, data_dir, told)
@@ -71,8 +73,8 @@ def _raw(
     return None, where
 
 
-def _counted(name: str, split: Split, told: Told | None) -> Any:
-    stream: Stream = as_stream(split)
+def _counted(name: str, split: Split, told: ProgressCallback | None) -> Any:
+    stream: StreamSplit = as_stream(split)
     done = 0
     for _, labels in stream.chunks:
         done += len(labels)

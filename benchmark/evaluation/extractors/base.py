@@ -7,7 +7,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmark.data.base import Dataset, Prepared
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import Dataset
 
 
 class Features(NamedTuple):
@@ -57,7 +58,7 @@ class Extractor(ABC):
         return None
 
     @classmethod
-    def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
+    def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:
         """Find or make once what it opens with, atomically, under `cache`; here nothing.
 
         Raises UserError when weights are wrong.

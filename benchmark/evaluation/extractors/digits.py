@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.core.files import write_atomically
-from benchmark.core.spec import digest
-from benchmark.data.base import Arrays, Dataset, Prepared
+from benchmark.core.spec import content_hash
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Extractor, Features
 
 EPOCHS = {8: 60, 28: 4}
@@ -44,7 +45,7 @@ class Digits(Extractor):
         return dataset.digits and dataset.shape[-1] in EPOCHS
 
     @classmethod
-    def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
+    def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:
         """Train it once."""
         del data_dir
         return prepare_classifier(dataset, cache, cls.seed)
@@ -106,7 +107,7 @@ class DigitClassifier(nn.Module):
         return logits
 
 
-def prepare_classifier(dataset: Prepared, cache: Path, seed: int) -> Path:
+def prepare_classifier(dataset: PreparedData, cache: Path, seed: int) -> Path:
     """Train the classifier for a prepared dataset unless that was done before; returns its file.
 
     One thread whatever the machine offers, and its own random stream: the same weights for every trial.
@@ -128,10 +129,10 @@ def prepare_classifier(dataset: Prepared, cache: Path, seed: int) -> Path:
     return target
 
 
-def classifier_file(dataset: Prepared, cache: Path, seed: int) -> Path:
+def classifier_file(dataset: PreparedData, cache: Path, seed: int) -> Path:
     """Where the classifier of a prepared dataset stands, or would stand."""
     recipe = {"version": 1, "epochs": EPOCHS, "seed": seed, "batch": BATCH, "data": dataset.manifest}
-    return cache / f"digit-classifier-{digest({k: str(v) for k, v in recipe.items()})}.pt"
+    return cache / f"digit-classifier-{content_hash({k: str(v) for k, v in recipe.items()})}.pt"
 
 
 def _seal(file: Path) -> Path:
@@ -162,7 +163,7 @@ def load_classifier(path: Path, device: torch.device) -> tuple[DigitClassifier, 
     return model, float(saved["accuracy"])
 
 
-def train(arrays: Arrays, seed: int) -> DigitClassifier:
+def train(arrays: ArraySplit, seed: int) -> DigitClassifier:
     """Adam 1e-3 with a one-cycle schedule and shifts by up to one pixel (8x8) or two (28x28)."""
     size = arrays.images.shape[-1]
     rng = torch.Generator().manual_seed(seed)
@@ -185,7 +186,7 @@ def train(arrays: Arrays, seed: int) -> DigitClassifier:
     return model.eval()
 
 
-def accuracy(model: DigitClassifier, arrays: Arrays) -> float:
+def accuracy(model: DigitClassifier, arrays: ArraySplit) -> float:
     """Share of held-out digits that are named right."""
     with torch.no_grad():
         predicted = model(as_float(torch.from_numpy(np.array(arrays.images)))).argmax(1)
@@ -204,7 +205,7 @@ def shifted(images: Tensor, reach: int, rng: torch.Generator) -> Tensor:
     return F.pad(images, [reach] * 4)[:, :, y : y + size, x : x + size]
 
 
-class DigitsAgain(Digits):
+class DigitsSecondSeed(Digits):
     """The same network, recipe and images as `digits`; only its first weights and its batches are drawn anew."""
 
     name = "digits_again"

@@ -1,10 +1,10 @@
 """The Inception network of FID: TensorFlow's graph of 2015-12-05, as torch-fidelity's inception-v3-compat ports it."""
 
-from benchmark.evaluation.extractors.pretrained import FromTorchFidelity
+from benchmark.evaluation.extractors.pretrained import TorchFidelityExtractor
 from benchmark.evaluation.extractors.weights import INCEPTION
 
 
-class Inception(FromTorchFidelity):
+class Inception(TorchFidelityExtractor):
     """Images are scaled to 299x299 as TensorFlow 1 did; features after the last pooling, logits without the bias."""
 
     name = "inception"

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.evaluation.extractors.pretrained import Published
+from benchmark.evaluation.extractors.pretrained import PretrainedExtractor
 from benchmark.evaluation.extractors.weights import INCEPTION_TORCHVISION
 
 SIDE = 299
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red, green, blue
 
 
-class InceptionTorchvision(Published):
+class InceptionTorchvision(PretrainedExtractor):
     """Features after the last pooling, and logits, of images that are scaled to 299x299 with their corners aligned."""
 
     name = "inception_torchvision"

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.data.base import Dataset, Prepared
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Extractor, Features
 from benchmark.evaluation.extractors.weights import Weights
 
@@ -20,7 +21,7 @@ from benchmark.evaluation.extractors.weights import Weights
 CHUNKS = {"cpu": 16, "cuda": 64}
 
 
-class Published(Extractor):
+class PretrainedExtractor(Extractor):
     """A network with published weights, for colour images."""
 
     fetched = True
@@ -43,7 +44,7 @@ class Published(Extractor):
         return cls.weights.missing(data_dir)
 
     @classmethod
-    def prepare(cls, dataset: Prepared, cache: Path, data_dir: Path) -> Path:
+    def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:
         """Its weights, checked."""
         del dataset, cache
         return cls.weights.prepare(data_dir)
@@ -76,7 +77,7 @@ class Published(Extractor):
         return Features(found[0], found[1] if len(found) > 1 else found[0][:, :0])
 
 
-class FromTorchFidelity(Published):
+class TorchFidelityExtractor(PretrainedExtractor):
     """A network as torch-fidelity ports it. `layers`: its features, and its logits where it has them."""
 
     layers: ClassVar[tuple[str, ...]]

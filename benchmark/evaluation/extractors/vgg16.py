@@ -1,10 +1,10 @@
 """The network that precision and recall were published with: VGG-16, as torch-fidelity uses torchvision's."""
 
-from benchmark.evaluation.extractors.pretrained import FromTorchFidelity
+from benchmark.evaluation.extractors.pretrained import TorchFidelityExtractor
 from benchmark.evaluation.extractors.weights import VGG16 as WEIGHTS
 
 
-class VGG16(FromTorchFidelity):
+class VGG16(TorchFidelityExtractor):
     """Images are scaled to 224x224 as TensorFlow 1 did; features after the second hidden linear layer and its ReLU."""
 
     name = "vgg16"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
+from benchmark.core.files import file_sha256
 from benchmark.data.raw.checksums import find
-from benchmark.data.raw.download import Download, Heard, download
+from benchmark.data.raw.download import Download, ProgressCallback, download
 from benchmark.data.raw.import_files import import_file
 
 
@@ -48,7 +48,7 @@ class Weights:
     def checked(self, path: Path) -> Path:
         """The path. Raises UserError when the file is not the published one."""
         try:
-            found = digest_of(path, "sha256")
+            found = file_sha256(path, "sha256")
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
         if found != self.sha256:
@@ -72,7 +72,7 @@ class Weights:
         state: dict[str, Any] = torch.load(self.checked(path), map_location="cpu", weights_only=True)
         return state
 
-    def fetch(self, data_dir: Path, heard: Heard | None = None) -> Path | None:
+    def fetch(self, data_dir: Path, heard: ProgressCallback | None = None) -> Path | None:
         """Download it into its folder under `data_dir`; None when it is somewhere already.
 
         Raises UserError when that one is another file, or the download fails.

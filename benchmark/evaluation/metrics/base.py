@@ -11,10 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baselines.networks.base import Judgement
+from baselines.networks.base import DiscriminatorOutput
 from benchmark.core import registry
-from benchmark.core.spec import Frozen
-from benchmark.data.base import Dataset, Prepared
+from benchmark.core.spec import FrozenModel
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Landmark:
+class ReferenceLine:
     """The best that an output can show: its value, and a word or two for a figure."""
 
     value: float
@@ -44,7 +45,7 @@ class Landmark:
 
 
 @dataclass(frozen=True)
-class Bins:
+class HistogramSpec:
     """What a metric counts images in: the modes, of which an even generator makes all alike.
 
     They are the cells of a grid. `axes`: the name of each axis and how many places it has; from one count to the next
@@ -65,7 +66,7 @@ class Bins:
         return math.prod(self.shape)
 
 
-class MetricOptions(Frozen):
+class MetricOptions(FrozenModel):
     """A metric's named switches; every field is part of the trial's identity."""
 
 
@@ -75,14 +76,14 @@ class SampleOptions(MetricOptions):
     extractor: str = Field(default="inception", description="torch-fidelity's; a plain FID means nothing else")
 
 
-class Compared(SampleOptions):
+class ReferenceOptions(SampleOptions):
     """Of a metric that compares with real images: the first `n_real` of a fixed shuffle of a split, or all of it."""
 
     reference: Literal["train", "test"] = Field(default="train", description="ours: the images that the GAN learns")
     n_real: Count | None = Field(default=None, description="ours: all images of the split")
 
 
-class Real(NamedTuple):
+class ReferenceFeatures(NamedTuple):
     """What an extractor says of n real images, as float32 arrays that may be mapped: (n, D), and (n, K) logits."""
 
     features: np.ndarray
@@ -99,6 +100,7 @@ class Metric(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     draws: ClassVar[bool]
+    needs_logits: ClassVar[bool] = False
     Options: ClassVar[type[MetricOptions]] = MetricOptions
 
     @classmethod
@@ -107,7 +109,7 @@ class Metric(ABC):
         """The numbers that it gives."""
 
     @classmethod
-    def landmarks(cls, options: Any, n_fake: int) -> dict[str, Landmark]:
+    def landmarks(cls, options: Any, n_fake: int) -> dict[str, ReferenceLine]:
         """Output key -> the best that it can show with this many samples, where that is known."""
         del options, n_fake
         return {}
@@ -119,7 +121,7 @@ class Metric(ABC):
         return {}
 
     @classmethod
-    def bins(cls, options: Any) -> Bins | None:
+    def bins(cls, options: Any) -> HistogramSpec | None:
         """What a histogram of it counts; None where it gives none."""
         del options
         return None
@@ -145,14 +147,13 @@ class Metric(ABC):
 class SampleMetric(Metric):
     """Looks at generated images through an extractor. An instance takes one measurement: `add` batches, then `value`.
 
-    `compares`: whether it needs real images; its Options are then `Compared`. `needs_logits`: whether it counts
+    `compares`: whether it needs real images; its Options are then `ReferenceOptions`. `needs_logits`: whether it counts
     classes.
     """
 
     Options: ClassVar[type[MetricOptions]] = SampleOptions
     draws = True
     compares: ClassVar[bool]
-    needs_logits: ClassVar[bool] = False
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -174,13 +175,13 @@ class SampleMetric(Metric):
         )
 
     @classmethod
-    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
         """What can be computed once of the real images, on a device, and is kept: such as their moments."""
         del options, real, device
         return {}
 
     @abstractmethod
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         """`real`: None where it does not compare. `summary`: what the class method of that name gave."""
 
     @abstractmethod
@@ -202,7 +203,7 @@ class Discriminator(Protocol):
     Nothing of the training changes by it, and the results are on its device.
     """
 
-    def judge(self, images: Tensor) -> Judgement:
+    def judge(self, images: Tensor) -> DiscriminatorOutput:
         """Its view of N images."""
 
     def rotation_logits(self, images: Tensor) -> Tensor:
@@ -216,29 +217,29 @@ class DiscriminatorMetric(Metric):
 
     @classmethod
     @abstractmethod
-    def lacking(cls, options: Any, dataset: type[Dataset], prepared: Prepared) -> str | None:
+    def lacking(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
         """Why the images of a dataset do not do, now that they can be read, or None."""
 
     @abstractmethod
-    def __init__(self, options: Any, dataset: type[Dataset], prepared: Prepared) -> None: ...
+    def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None: ...
 
     @abstractmethod
     def value(self, discriminator: Discriminator) -> dict[str, float]:
         """The outputs; not finite where what the discriminator says is not."""
 
 
-def titled(name: str, extractor: str) -> str:
+def output_title(name: str, extractor: str) -> str:
     """The name of a metric with its extractor's, unless that is the one that everybody means."""
     title = registry.extractors[extractor].title
     return f"{name} ({title})" if title else name
 
 
-def keyed(key: str, plain: str, extractor: str) -> str:
+def output_key(key: str, plain: str, extractor: str) -> str:
     """`key` for Inception, else `plain` and the extractor, such as `fd_digits`: what is no FID is not called one."""
     return f"{plain}_{extractor}" if registry.extractors[extractor].title else key
 
 
-def no_other(name: str, seen: str, extractor: str) -> str:
+def comparability_note(name: str, seen: str, extractor: str) -> str:
     """The sentence that what is measured through another network than Inception is not `name`; "" for Inception."""
     other = registry.extractors[extractor]
     if not other.title:

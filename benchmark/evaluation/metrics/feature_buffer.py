@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from benchmark.evaluation.metrics.base import Real
+from benchmark.evaluation.metrics.base import ReferenceFeatures
 
 
-class Rows:
+class FeatureBuffer:
     """All rows so far, (N, D) float32 as real features are kept, on the device of the first batch: N D 4 bytes."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Rows:
         return self.parts[0]
 
 
-def compared_with(real: Real | None) -> Tensor:
+def reference_features(real: ReferenceFeatures | None) -> Tensor:
     """The features of the real images, (n, D), which are not copied. Raises ValueError when there are none."""
     if real is None:
         raise ValueError("no real images to compare with")

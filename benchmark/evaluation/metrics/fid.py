@@ -16,14 +16,14 @@ from benchmark.core import registry
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
-    Compared,
     MetricOptions,
     Output,
-    Real,
+    ReferenceFeatures,
+    ReferenceOptions,
     SampleMetric,
-    keyed,
-    no_other,
-    titled,
+    comparability_note,
+    output_key,
+    output_title,
 )
 from benchmark.evaluation.metrics.moments import CHUNK, Gaussian, Moments
 
@@ -35,7 +35,7 @@ class FID(SampleMetric):
 
     name = "fid"
     about = "Fréchet distance between Gaussians fitted to features of generated and of real images"
-    Options: ClassVar[type[MetricOptions]] = Compared
+    Options: ClassVar[type[MetricOptions]] = ReferenceOptions
     compares = True
 
     @classmethod
@@ -43,8 +43,8 @@ class FID(SampleMetric):
         """The distance. With another network than Inception it is not called FID."""
         extractor = options.extractor
         inception = not registry.extractors[extractor].title
-        title = titled("FID" if inception else "Fréchet distance", extractor)
-        return (Output(keyed("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4, 0),)
+        title = output_title("FID" if inception else "Fréchet distance", extractor)
+        return (Output(output_key("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4, 0),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -61,7 +61,7 @@ class FID(SampleMetric):
                 f" A covariance of {n_fake:,} samples in {extractor.width:,} dimensions does not have full rank:"
                 " that biases the value up by far more."
             )
-        return {output.title: note + no_other("FID", "features", options.extractor)}
+        return {output.title: note + comparability_note("FID", "features", options.extractor)}
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -71,7 +71,7 @@ class FID(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
         """`mean` (D,), `factor` (D, rank) with covariance = factor factor^T, `trace` and `count`."""
         del options
         fitted = gaussian(real.features, device)
@@ -82,7 +82,7 @@ class FID(SampleMetric):
             "count": np.array(fitted.count),
         }
 
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         del real
         (self.output,) = self.outputs(options)
         self.real = summary

@@ -22,30 +22,30 @@ from benchmark.evaluation.metrics.base import (
     Count,
     MetricOptions,
     Output,
-    Real,
+    ReferenceFeatures,
     SampleMetric,
     SampleOptions,
-    keyed,
-    no_other,
-    titled,
+    comparability_note,
+    output_key,
+    output_title,
 )
-from benchmark.evaluation.metrics.feature_buffer import Rows
+from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer
 
 SEED = 2020  # torch-fidelity's
 
 
-class ISCOptions(SampleOptions):
+class InceptionScoreOptions(SampleOptions):
     """Conventions differ: StudioGAN takes one split."""
 
     splits: Count = Field(default=10, description="torch-fidelity's and mimicry's")
 
 
-class ISC(SampleMetric):
+class InceptionScore(SampleMetric):
     """How surely images are of a class, and how evenly of all."""
 
     name = "isc"
     about = "exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
-    Options: ClassVar[type[MetricOptions]] = ISCOptions
+    Options: ClassVar[type[MetricOptions]] = InceptionScoreOptions
     compares = False
     needs_logits = True
 
@@ -53,8 +53,10 @@ class ISC(SampleMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The score. With another network it is not called Inception Score."""
         extractor = options.extractor
-        title = titled("Classifier score" if registry.extractors[extractor].title else "Inception Score", extractor)
-        key = keyed("isc", "classifier_score", extractor)
+        title = output_title(
+            "Classifier score" if registry.extractors[extractor].title else "Inception Score", extractor
+        )
+        key = output_key("isc", "classifier_score", extractor)
         return (Output(key, title, "higher", 2, 1),)
 
     @classmethod
@@ -65,7 +67,7 @@ class ISC(SampleMetric):
             f"the mean over {options.splits:,} splits of {n_fake:,} images. The standard deviation over splits, which"
             " papers print behind ±, is within one training, not between trainings. Real images are not looked at."
         )
-        return {score.title: note + no_other("the Inception Score", "classes", options.extractor)}
+        return {score.title: note + comparability_note("the Inception Score", "classes", options.extractor)}
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -74,11 +76,11 @@ class ISC(SampleMetric):
             return f"'{cls.name}' splits {n_fake:,} images into {options.splits:,}: set fewer splits"
         return super().problem(options, dataset, n_fake)
 
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         del real, summary
         (self.score,) = (output.key for output in self.outputs(options))
         self.splits = options.splits
-        self.logits = Rows()
+        self.logits = FeatureBuffer()
 
     def add(self, batch: Features) -> None:
         """The logits are kept: 4 N K bytes on their device."""

@@ -17,23 +17,23 @@ from benchmark.core import registry
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
-    Compared,
     Count,
     MetricOptions,
     Output,
-    Real,
+    ReferenceFeatures,
+    ReferenceOptions,
     SampleMetric,
-    keyed,
-    no_other,
-    titled,
+    comparability_note,
+    output_key,
+    output_title,
 )
-from benchmark.evaluation.metrics.feature_buffer import Rows, compared_with
+from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer, reference_features
 
 SEED = 2020  # torch-fidelity's
 BLOCK = 128  # rows whose kernel is taken together: of less work is saved more, and more calls cost more
 
 
-class KIDOptions(Compared):
+class KIDOptions(ReferenceOptions):
     """Conventions differ: mimicry takes ten subsets of 5,000 out of 50,000 images."""
 
     subsets: Count = Field(default=100, description="torch-fidelity's")
@@ -52,8 +52,8 @@ class KID(SampleMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The distance. With another network than Inception it is not called KID."""
         extractor = options.extractor
-        title = titled("Kernel distance" if registry.extractors[extractor].title else "KID", extractor)
-        return (Output(keyed("kid", "kd", extractor), title, "lower", 5),)
+        title = output_title("Kernel distance" if registry.extractors[extractor].title else "KID", extractor)
+        return (Output(output_key("kid", "kd", extractor), title, "lower", 5),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -65,7 +65,7 @@ class KID(SampleMetric):
             f" {options.reference} images. It has no bias and can be below 0. Papers that print KID × 10³ print it a"
             " thousand times larger."
         )
-        return {output.title: note + no_other("KID", "features", options.extractor)}
+        return {output.title: note + comparability_note("KID", "features", options.extractor)}
 
     @classmethod
     def shrunk(cls, options: Any, samples: int) -> Any:
@@ -81,12 +81,12 @@ class KID(SampleMetric):
                 return f"'{cls.name}' draws subsets of {options.subset_size:,} from {n:,} {kind} images: {REMEDY}"
         return super().problem(options, dataset, n_fake)
 
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         del summary
         (self.output,) = self.outputs(options)
         self.options = options
-        self.real = _enough(compared_with(real), options.subset_size, "real")
-        self.fake = Rows()
+        self.real = _enough(reference_features(real), options.subset_size, "real")
+        self.fake = FeatureBuffer()
 
     def add(self, batch: Features) -> None:
         """The features are kept: 4 N D bytes on their device."""
@@ -115,11 +115,11 @@ def kernel_distance(fake: Tensor, real: Tensor, subsets: int, size: int) -> floa
         drawn = [
             rows[torch.from_numpy(rng.choice(len(rows), size, replace=False)).to(rows.device)] for rows in (fake, real)
         ]
-        found.append(discrepancy(*(rows.to(fake.device).double() for rows in drawn)))
+        found.append(mmd(*(rows.to(fake.device).double() for rows in drawn)))
     return float(torch.stack(found).mean())
 
 
-def discrepancy(x: Tensor, y: Tensor) -> Tensor:
+def mmd(x: Tensor, y: Tensor) -> Tensor:
     """Squared maximum mean discrepancy of two sets of n, (n, D) float64, without bias: a scalar."""
     return among(x) + among(y) - 2 * kernel(x, y).mean()
 

@@ -3,8 +3,9 @@
 Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019, argue that a discriminator forgets classes
 in training, and look at a linear classifier on its features. The classifier here is ours, for its values to be exact
 and the same everywhere: ridge regression on the class indicators (one against the rest, the largest score wins), solved
-in float64. Its features are the last layer before the heads (`Judgement.features`), each standardised by mean and
-deviation over the training images of the probe. The penalty is the one of `PENALTIES` that is best on a fifth of these,
+in float64. Its features are the last layer before the heads (`DiscriminatorOutput.features`), each standardised by
+mean and deviation over the training images of the probe. The penalty is the one of `PENALTIES` that is best on a fifth
+of these,
 the strongest of equals; then all are fitted. The accuracy is that on held-out images.
 """
 
@@ -16,8 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.core import registry
-from benchmark.data.base import Arrays, Dataset, Prepared
-from benchmark.data.reference import CHUNK, labelled_places
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.base import Dataset
+from benchmark.data.reference import CHUNK, labelled_indices
 from benchmark.evaluation.metrics.base import Count, Discriminator, DiscriminatorMetric, MetricOptions, Output
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class LinearProbe(DiscriminatorMetric):
         return f"'{cls.name}' needs images of a few classes, and {dataset.name} {why}; labelled: {', '.join(able)}"
 
     @classmethod
-    def lacking(cls, options: Any, dataset: type[Dataset], prepared: Prepared) -> str | None:
+    def lacking(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
         """As many labelled images as are asked for."""
         wanted = {"n_train": (options.n_train, prepared.train), "n_test": (options.n_test or 1, prepared.test)}
         for key, (n, split) in wanted.items():
@@ -94,11 +96,11 @@ class LinearProbe(DiscriminatorMetric):
                 )
         return None
 
-    def __init__(self, options: Any, dataset: type[Dataset], prepared: Prepared) -> None:
+    def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None:
         del dataset
         self.train, self.test = prepared.train, prepared.test
-        self.train_places = labelled_places(prepared.train, options.n_train)
-        self.test_places = labelled_places(prepared.test, options.n_test)
+        self.train_places = labelled_indices(prepared.train, options.n_train)
+        self.test_places = labelled_indices(prepared.test, options.n_test)
 
     def value(self, discriminator: Discriminator) -> dict[str, float]:
         """Fits to the training images, then counts the right answers on the held-out ones."""
@@ -114,7 +116,7 @@ class LinearProbe(DiscriminatorMetric):
         return {"probe_accuracy": 100 * right / len(self.test_places)}
 
 
-def _examined(discriminator: Discriminator, split: Arrays, places: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def _examined(discriminator: Discriminator, split: ArraySplit, places: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """(m, D) features and (m,) labels of the images at some places, some at a time."""
     for start in range(0, len(places), CHUNK):
         chosen = places[start : start + CHUNK]

@@ -14,7 +14,15 @@ from pydantic import Field
 
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
-from benchmark.evaluation.metrics.base import Bins, Landmark, MetricOptions, Output, Real, SampleMetric, SampleOptions
+from benchmark.evaluation.metrics.base import (
+    HistogramSpec,
+    MetricOptions,
+    Output,
+    ReferenceFeatures,
+    ReferenceLine,
+    SampleMetric,
+    SampleOptions,
+)
 
 CHANNELS = ("red", "green", "blue")
 DIGITS = 10
@@ -48,11 +56,11 @@ class Modes(SampleMetric):
         )
 
     @classmethod
-    def landmarks(cls, options: Any, n_fake: int) -> dict[str, Landmark]:
+    def landmarks(cls, options: Any, n_fake: int) -> dict[str, ReferenceLine]:
         """All modes covered, and the KL of a perfect generator's samples."""
         del options
         least = floor(n_fake)
-        return {"modes": Landmark(MODES, f"all {MODES:,}"), "kl": Landmark(least, f"floor {least:.3f}")}
+        return {"modes": ReferenceLine(MODES, f"all {MODES:,}"), "kl": ReferenceLine(least, f"floor {least:.3f}")}
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -64,10 +72,10 @@ class Modes(SampleMetric):
         }
 
     @classmethod
-    def bins(cls, options: Any) -> Bins | None:
+    def bins(cls, options: Any) -> HistogramSpec | None:
         """Mode 100 a + 10 b + c is a red digit a, a green b and a blue c."""
         del options
-        return Bins(tuple((channel, DIGITS) for channel in CHANNELS), "digit")
+        return HistogramSpec(tuple((channel, DIGITS) for channel in CHANNELS), "digit")
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
@@ -76,7 +84,7 @@ class Modes(SampleMetric):
             return f"'{cls.name}' counts triples of digits, and {dataset.name} is no stack of three"
         return super().problem(options, dataset, n_fake)
 
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         del options, real, summary
         self.counts = np.zeros(MODES, dtype=np.int64)
 

@@ -16,27 +16,34 @@ from torch import Tensor
 from benchmark.core import registry
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
-from benchmark.evaluation.metrics.base import Compared, Count, MetricOptions, Output, Real, SampleMetric
-from benchmark.evaluation.metrics.feature_buffer import Rows, compared_with
+from benchmark.evaluation.metrics.base import (
+    Count,
+    MetricOptions,
+    Output,
+    ReferenceFeatures,
+    ReferenceOptions,
+    SampleMetric,
+)
+from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer, reference_features
 
 CHUNK = 4096  # rows on either side of a block of distances: 128 MiB
 NOISE = 1e-12  # squared distances below this share of the squared lengths are rounding: they count as 0
 PUBLISHED = "vgg16"  # the extractor that the metric was published with
 
 
-class PRCOptions(Compared):
+class PrecisionRecallOptions(ReferenceOptions):
     """The metric was published with VGG-16."""
 
     extractor: str = Field(default=PUBLISHED, description="torch-fidelity's, and that of Kynkäänniemi et al. 2019")
     neighbourhood: Count = Field(default=3, description="torch-fidelity's: a ball reaches its k-th neighbour")
 
 
-class PRC(SampleMetric):
+class PrecisionRecall(SampleMetric):
     """How many generated images are like real ones, and how many real images are like generated ones."""
 
     name = "prc"
     about = "by balls as far as the k-th neighbour: shares in [0, 1]"
-    Options: ClassVar[type[MetricOptions]] = PRCOptions
+    Options: ClassVar[type[MetricOptions]] = PrecisionRecallOptions
     compares = True
 
     @classmethod
@@ -72,15 +79,15 @@ class PRC(SampleMetric):
         return super().problem(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: Real, device: torch.device) -> dict[str, np.ndarray]:
+    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
         """`radii`, (n,): squared distance of every real image to its k-th neighbour."""
-        return {"radii": squared_radii(compared_with(real).to(device), options.neighbourhood).cpu().numpy()}
+        return {"radii": squared_radii(reference_features(real).to(device), options.neighbourhood).cpu().numpy()}
 
-    def __init__(self, options: Any, real: Real | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
         self.keys = [output.key for output in self.outputs(options)]
         self.neighbourhood = options.neighbourhood
-        self.real, self.radii = compared_with(real), torch.from_numpy(summary["radii"])
-        self.fake = Rows()
+        self.real, self.radii = reference_features(real), torch.from_numpy(summary["radii"])
+        self.fake = FeatureBuffer()
 
     def add(self, batch: Features) -> None:
         """The features are kept: 4 N D bytes on their device, where `value` needs as much for the real ones."""
@@ -89,11 +96,11 @@ class PRC(SampleMetric):
     def value(self) -> dict[str, float]:
         """Both shares over all images."""
         fake = self.fake.all()
-        shares = covered(fake, self.real.to(fake.device), self.neighbourhood, self.radii.to(fake.device))
+        shares = fraction_inside(fake, self.real.to(fake.device), self.neighbourhood, self.radii.to(fake.device))
         return dict(zip(self.keys, shares, strict=True))
 
 
-def covered(fake: Tensor, real: Tensor, neighbourhood: int, real_radii: Tensor) -> tuple[float, float]:
+def fraction_inside(fake: Tensor, real: Tensor, neighbourhood: int, real_radii: Tensor) -> tuple[float, float]:
     """Precision and recall of (N, D) generated and (M, D) real features, from (M,) squared radii."""
     fake_radii = squared_radii(fake, neighbourhood)
     precise = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)

@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 
 from baselines.common import rotations
-from benchmark.data.base import Dataset, Prepared
-from benchmark.data.reference import real_images
+from benchmark.data.arrays import PreparedData
+from benchmark.data.base import Dataset
+from benchmark.data.reference import reference_images
 from benchmark.evaluation.metrics.base import Count, Discriminator, DiscriminatorMetric, MetricOptions, Output
 
 if TYPE_CHECKING:
@@ -66,24 +67,24 @@ class RotationAccuracy(DiscriminatorMetric):
         return None if height == width else f"'{cls.name}' turns images, and those of {dataset.name} are not square"
 
     @classmethod
-    def lacking(cls, options: Any, dataset: type[Dataset], prepared: Prepared) -> str | None:
+    def lacking(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
         """As many held-out images as are asked for."""
         there = len(prepared.test.labels)
         if dataset.stacked > 1 or (options.n_test or 1) <= there:
             return None
         return f"n_test asks for {options.n_test or 1:,} held-out images, and {dataset.name} has {there:,}"
 
-    def __init__(self, options: Any, dataset: type[Dataset], prepared: Prepared) -> None:
+    def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None:
         self.dataset, self.test = dataset, prepared.test
         self.n = options.n_test or len(prepared.test.labels)
 
     def value(self, discriminator: Discriminator) -> dict[str, float]:
         """Over all images in all turns; of equal logits the first counts."""
         right = 0
-        for images in real_images(self.test, self.dataset, self.n):
-            for turns in range(rotations.TURNS):
-                logits = discriminator.rotation_logits(rotations.turned(images, turns))
+        for images in reference_images(self.test, self.dataset, self.n):
+            for turns in range(rotations.NUM_ROTATIONS):
+                logits = discriminator.rotation_logits(rotations.rotate(images, turns))
                 if not bool(torch.isfinite(logits).all()):
                     return {"rotation_accuracy": float("nan")}
                 right += int((logits.argmax(1) == turns).sum())
-        return {"rotation_accuracy": 100 * right / (rotations.TURNS * self.n)}
+        return {"rotation_accuracy": 100 * right / (rotations.NUM_ROTATIONS * self.n)}

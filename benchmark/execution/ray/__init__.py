@@ -1,1 +1,4 @@
-"""ray."""
+"""Ray: the only room that imports ray. The driver that feeds Ray Tune, the workers that train, and the cluster."""
+
+# The modules that other rooms may import; all others are private to this room.
+PUBLIC = ["cluster", "driver", "scratch"]

@@ -9,7 +9,7 @@ from typing import Any
 Said = dict[str, Any]
 
 
-class Board:
+class MessageBoard:
     """Runs as a Ray actor on the driver's machine, so that it dies with the driver and not before."""
 
     def __init__(self) -> None:

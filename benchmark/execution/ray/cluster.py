@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmark.config.schema import Resources
 from benchmark.core.environment import revision
-from benchmark.core.errors import Lost, UserError
+from benchmark.core.errors import ClusterLost, UserError
 from benchmark.execution.ray import watchdog as ray_watchdog
-from benchmark.execution.signals import kept_handlers, undisturbed
+from benchmark.execution.signals import handlers_restored, signals_ignored
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 120.0
@@ -33,7 +33,7 @@ SETTINGS = {
 }
 
 
-def quiet_ray() -> None:
+def silence_ray() -> None:
     """Ray's own boxes, warnings and statistics would drown our view. A user's own setting is kept."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -50,12 +50,12 @@ def _hush() -> None:
 
 
 @contextmanager
-def own_cluster() -> Iterator[bool]:
+def local_cluster() -> Iterator[bool]:
     """A cluster on this machine that ends with this process, however that ends; or the one that was joined before.
 
-    Gives whether it is our own. Raises Lost when it does not start.
+    Gives whether it is our own. Raises ClusterLost when it does not start.
     """
-    quiet_ray()
+    silence_ray()
     import ray
 
     if ray.is_initialized():
@@ -63,27 +63,27 @@ def own_cluster() -> Iterator[bool]:
         return
     watchdog = None
     try:
-        with kept_handlers():
+        with handlers_restored():
             _started()
         watchdog = ray_watchdog.watch(_agents())
         yield True
     finally:
-        with undisturbed():
+        with signals_ignored():
             ray.shutdown()
             if watchdog:
                 _close(watchdog)
 
 
 def _started() -> None:
-    """Start Ray on this machine. Raises Lost when that fails: one of its processes was killed, or took too long."""
+    """Start Ray on this machine. Raises ClusterLost when that fails: a process was killed, or took too long."""
     try:
         _init(address="local")
     except Exception as error:  # Ray raises many kinds
-        raise Lost(f"Ray could not be started ({first_line(error)})") from error
+        raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
 
 
 @contextmanager
-def joined(address: str | None, each: Resources, workspace: Path | None) -> Iterator[None]:
+def connect(address: str | None, each: Resources, workspace: Path | None) -> Iterator[None]:
     """In a cluster that is there already, which goes on afterwards; without an address nothing is joined.
 
     `workspace` is what all nodes must see, or None when they need not. Raises UserError when nobody answers there, or
@@ -92,12 +92,12 @@ def joined(address: str | None, each: Resources, workspace: Path | None) -> Iter
     if address is None:
         yield
         return
-    quiet_ray()
+    silence_ray()
     import ray
 
     _reachable(address)
     try:
-        with kept_handlers():
+        with handlers_restored():
             _init(address=address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: {first_line(error)}") from None
@@ -106,11 +106,11 @@ def joined(address: str | None, each: Resources, workspace: Path | None) -> Iter
         _check_nodes(address, workspace)
         yield
     finally:
-        with undisturbed():
+        with signals_ignored():
             ray.shutdown()
 
 
-def gpus_there() -> bool:
+def cluster_has_gpus() -> bool:
     """Whether a node of the cluster that was joined has a GPU."""
     import ray
 
@@ -160,7 +160,7 @@ def nodes() -> list[dict[str, Any]]:
 
 def _check_room(address: str, each: Resources) -> None:
     """Raises UserError when no node could ever hold a trial."""
-    gpus = each.gpus if gpus_there() else 0.0
+    gpus = each.gpus if cluster_has_gpus() else 0.0
     rooms = [(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in nodes()]
     if not any(room[0] >= each.cpus and room[1] >= gpus for room in rooms):
         there = "; ".join(f"{cpus:g} CPUs, {held:g} GPUs" for cpus, held in sorted(set(rooms))) or "none"

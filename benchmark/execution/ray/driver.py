@@ -16,14 +16,14 @@ from uuid import uuid4
 
 from benchmark.config.schema import RETRIES
 from benchmark.core.environment import revision
-from benchmark.core.errors import Lost
-from benchmark.execution.ray.board import Board, Said
-from benchmark.execution.ray.cluster import first_line, own_cluster
+from benchmark.core.errors import ClusterLost
+from benchmark.execution.ray.board import MessageBoard, Said
+from benchmark.execution.ray.cluster import first_line, local_cluster
 from benchmark.execution.ray.failures import PREEMPTED
-from benchmark.execution.ray.scratch import fresh
-from benchmark.execution.remote_storage import Shipped
-from benchmark.execution.retries import Attempts, Listener
-from benchmark.execution.signals import Stopping
+from benchmark.execution.ray.scratch import run_directory
+from benchmark.execution.remote_storage import UploadedAssets
+from benchmark.execution.retries import RetryQueue, RunListener
+from benchmark.execution.signals import StopSignal
 from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Job, Progress
 
@@ -32,40 +32,40 @@ ASK_SECONDS = 0.5  # between two looks at the board
 
 
 @dataclass(frozen=True)
-class RayTune:
+class RayRunner:
     """A process a trial, as many side by side as resources allow. `folder` is for Tune's own files."""
 
     folder: Path
     retries: int = RETRIES
-    storage: Shipped | None = None
+    storage: UploadedAssets | None = None
 
-    def run(self, jobs: Iterable[Job], listener: Listener, stop: Stopping | None = None) -> None:
+    def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal | None = None) -> None:
         """Run all jobs in the cluster that was joined, else in one of this machine.
 
         Raises KeyboardInterrupt when they were stopped; the running ones have their checkpoints.
         """
-        asked, attempts = stop or Stopping(), Attempts(jobs, self.retries, listener)
+        asked, attempts = stop or StopSignal(), RetryQueue(jobs, self.retries, listener)
         if attempts.peek() is None:
             return
-        with own_cluster() as own, asked.armed(), _told_when_lost():
-            course = Course(attempts, asked, self.storage, None if own else revision())
+        with local_cluster() as own, asked.armed(), _told_when_lost():
+            course = RunState(attempts, asked, self.storage, None if own else revision())
             while not asked.asked and (job := attempts.peek()):
                 self._batch(course, job)
             if course.unfinished:
                 raise KeyboardInterrupt
 
-    def _batch(self, course: "Course", job: Job) -> None:
+    def _batch(self, course: "RunState", job: Job) -> None:
         """One run of Tune, over as many trials as it may remember."""
         from ray import tune
 
-        from benchmark.execution.ray.tune_hooks import AllStopped, Feed, Relay
-        from benchmark.execution.ray.worker import Slot
+        from benchmark.execution.ray.tune_hooks import StopWhenIdle, TrialSource, TuneCallback
+        from benchmark.execution.ray.worker import TrialWorker
 
-        with fresh(self.folder) as name:
+        with run_directory(self.folder) as name:
             tune.Tuner(
-                tune.with_resources(Slot, {"cpu": job.cpus, "gpu": job.gpus}),
+                tune.with_resources(TrialWorker, {"cpu": job.cpus, "gpu": job.gpus}),
                 tune_config=tune.TuneConfig(
-                    search_alg=Feed(course, BATCH),
+                    search_alg=TrialSource(course, BATCH),
                     num_samples=-1,  # until the feed ends
                     # A new process costs seconds of imports. On a GPU it is worth them: the memory of a trial
                     # that has ended must be free before the next one starts.
@@ -77,8 +77,8 @@ class RayTune:
                     name=name,
                     storage_path=str(self.folder),
                     verbose=0,
-                    stop=AllStopped(course),
-                    callbacks=[Relay(course)],
+                    stop=StopWhenIdle(course),
+                    callbacks=[TuneCallback(course)],
                     # we keep checkpoints, and try again, ourselves
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=0),
@@ -89,20 +89,22 @@ class RayTune:
 
 @contextmanager
 def _told_when_lost() -> Iterator[None]:
-    """Raises Lost when Ray itself has gone: the node of the driver, or the head of the cluster."""
+    """Raises ClusterLost when Ray itself has gone: the node of the driver, or the head of the cluster."""
     from ray.exceptions import RayError
     from ray.tune import TuneError
 
     try:
         yield
     except (RayError, TuneError, ConnectionError) as error:
-        raise Lost(f"Ray has gone ({type(error).__name__}: {first_line(error)})") from error
+        raise ClusterLost(f"Ray has gone ({type(error).__name__}: {first_line(error)})") from error
 
 
-class Course:
+class RunState:
     """How a run is going, as the driver sees it: between Tune, which places trials, and the board, where they speak."""
 
-    def __init__(self, attempts: Attempts, asked: Stopping, storage: Shipped | None, code: str | None) -> None:
+    def __init__(
+        self, attempts: RetryQueue, asked: StopSignal, storage: UploadedAssets | None, code: str | None
+    ) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -110,7 +112,9 @@ class Course:
         self.code = code  # the revision that workers must have
         self.name = f"board-{uuid4().hex}"
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.board: Any = ray.remote(Board).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
+        self.board: Any = (
+            ray.remote(MessageBoard).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
+        )
         self.records: dict[str, TrialRecord] = {}
         self.preempted: set[str] = set()
         self.placed: set[str] = set()  # trials that a worker has taken up

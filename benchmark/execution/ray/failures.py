@@ -14,7 +14,7 @@ NO_REASON = "the worker ended without a word"
 PREEMPTED = "its machine was taken away"
 
 
-def reason_of(error_file: str | None) -> str:
+def failure_reason(error_file: str | None) -> str:
     """Why a worker died, in one line."""
     lines = Path(error_file).read_text().strip().splitlines() if error_file else []
     if any(PREEMPTED in line for line in lines):

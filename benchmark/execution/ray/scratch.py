@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def fresh(root: Path) -> Iterator[str]:
+def run_directory(root: Path) -> Iterator[str]:
     """The name of a new folder under `root`, for Tune to make. It is removed at the end."""
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:8]}"
     lock = FileLock(root / f"{name}.lock")

@@ -9,16 +9,18 @@ from ray.tune import Callback
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from benchmark.execution.ray.failures import NO_REASON, reason_of
+from benchmark.execution.ray.failures import NO_REASON, failure_reason
 
 if TYPE_CHECKING:
-    from benchmark.execution.ray.driver import Course
+    from benchmark.execution.ray.driver import RunState
+
+    pass
 
 
-class Feed(Searcher):
+class TrialSource(Searcher):
     """Gives Tune the next trial whenever it has room for one, `limit` of them at most."""
 
-    def __init__(self, course: "Course", limit: int) -> None:
+    def __init__(self, course: "RunState", limit: int) -> None:
         super().__init__()
         self.course, self.left = course, limit
 
@@ -47,10 +49,10 @@ class Feed(Searcher):
         """Never is."""
 
 
-class Relay(Callback):
+class TuneCallback(Callback):
     """Hands on what Tune says."""
 
-    def __init__(self, course: "Course") -> None:
+    def __init__(self, course: "RunState") -> None:
         self.course = course
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -75,13 +77,13 @@ class Relay(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died."""
         del iteration, trials, info
-        self.course.ended(_ids_of(trial), reason_of(trial.error_file))
+        self.course.ended(_ids_of(trial), failure_reason(trial.error_file))
 
 
-class AllStopped(Stopper):
+class StopWhenIdle(Stopper):
     """Ends a run of Tune that was asked to stop, once no trial runs: one may wait for a place that never comes."""
 
-    def __init__(self, course: "Course") -> None:
+    def __init__(self, course: "RunState") -> None:
         self.course = course
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -17,12 +17,12 @@ from ray.exceptions import RayError
 
 from benchmark.core.environment import check_revision
 from benchmark.core.spec import TrialSpec
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.execution.ray.failures import PREEMPTED
-from benchmark.execution.worker_files import at_hand
+from benchmark.execution.worker_files import localise_job
 from benchmark.store.records import TrialRecord
-from benchmark.trials.job import Job, Progress, Stop
-from benchmark.trials.seed_group import run_together
+from benchmark.trials.job import Job, Progress, TrialStopped
+from benchmark.trials.seed_group import run_seed_group
 
 LEAVE_SECONDS = 5.0  # for the last word of a machine that is being taken away
 
@@ -49,7 +49,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
     return Job(
         TrialSpec.model_validate(packed["spec"]),
         Path(packed["data"]),
-        Instruments.model_validate(packed["instruments"]),
+        EvaluationAssets.model_validate(packed["instruments"]),
         Path(packed["checkpoints"]),
         Path(packed["samples"]),
         packed["cpus"],
@@ -61,7 +61,7 @@ def unpacked(packed: dict[str, Any]) -> Job:
     )
 
 
-class Slot(tune.Trainable):
+class TrialWorker(tune.Trainable):
     """Trains one trial, or several as one, in one step of Tune; a slot that is used again takes up others.
 
     They run in the main thread of its process: there SIGTERM is heard.
@@ -87,7 +87,7 @@ class Slot(tune.Trainable):
         try:
             for record in self._trained():
                 ray.get(self.board.ended.remote(record.model_dump_json()))
-        except Stop:
+        except TrialStopped:
             if self.leaving:
                 self._take_leave()
         return {"done": True}
@@ -98,9 +98,9 @@ class Slot(tune.Trainable):
             here, after_report = [], {}
             for job, storage in zip(self.jobs, self.storages, strict=True):
                 trial_id = job.spec.trial_id
-                job_here, after_report[trial_id] = files[trial_id].enter_context(at_hand(job, storage))
+                job_here, after_report[trial_id] = files[trial_id].enter_context(localise_job(job, storage))
                 here.append(job_here)
-            for record in run_together(here, lambda said: self._report(said, after_report[said.trial_id])):
+            for record in run_seed_group(here, lambda said: self._report(said, after_report[said.trial_id])):
                 files[record.trial_id].close()  # what it wrote is in the storage before its record is
                 yield record
 
@@ -115,7 +115,7 @@ class Slot(tune.Trainable):
         sent = self.board.heard.remote(progress.trial_id, progress.as_dict())
         self.answer = self.answer or sent  # training does not wait for it
         if self.leaving or self._told_to_stop():
-            raise Stop
+            raise TrialStopped
         after_report()
 
     def _told_to_stop(self) -> bool:

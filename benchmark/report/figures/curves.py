@@ -7,24 +7,24 @@ from itertools import chain
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import Row, Trial
+from benchmark.analysis.leaderboard import LeaderboardRow, TrialOutcome
 from benchmark.report.figures import page as layout
-from benchmark.report.figures.page import EDGE, LINE, Entry, Page, Ticks
+from benchmark.report.figures.page import EDGE, LINE, LegendEntry, Page, Ticks
 from benchmark.report.figures.style import (
     COLUMNS,
     FAINT,
     FRAME,
     HEAD,
     INK,
-    LANDMARK,
+    REFERENCE_SIZE,
     SMALL,
     TITLE,
     Style,
     Tables,
-    heading,
-    label,
+    panel_title,
     published_first,
     published_key,
+    row_label,
     style_of,
 )
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Transform
 
-    from benchmark.evaluation.metrics.base import Landmark, Output
-from benchmark.report.figures.style import comparable, draw_landmark, landmarks, styles
+    from benchmark.evaluation.metrics.base import Output, ReferenceLine
+from benchmark.report.figures.style import comparable, draw_reference_line, reference_lines, styles
 
 PANEL = 1.65  # inches
 FOOT = 0.5  # inches below it, of labels and gap
@@ -48,7 +48,7 @@ DASH = (0, (5, 3))
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPoint:
     """A published value of one method; `full`: it is verified and of our protocol."""
 
     value: float
@@ -71,7 +71,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Panel:
+class CurvePanel:
     """One metric of one table: what is drawn, and the axis that has room for it.
 
     `above` and `below` are lines of published values beyond the axis.
@@ -79,10 +79,10 @@ class Panel:
 
     head: str
     curves: list[Curve]
-    lines: list[Published]
-    above: list[Sequence[Published]]
-    below: list[Sequence[Published]]
-    landmarks: "list[Landmark]"
+    lines: list[PublishedPoint]
+    above: list[Sequence[PublishedPoint]]
+    below: list[Sequence[PublishedPoint]]
+    landmarks: "list[ReferenceLine]"
     limits: tuple[float, float]
     log: bool
     ticks: Ticks
@@ -100,7 +100,7 @@ def curves(tables: Tables, said: str = "") -> "Figure | None":
     parts = {
         title: [_panel(output, members, chosen, head) for output in outputs[title]] for title, members in shown.items()
     }
-    keys = {title: layout.flow(_key(shown[title], chosen), SMALL, layout.WIDTH - 2 * EDGE) for title in shown}
+    keys = {title: layout.wrap_entries(_key(shown[title], chosen), SMALL, layout.WIDTH - 2 * EDGE) for title in shown}
     blocks = {title: layout.rows_of(panels, columns) for title, panels in parts.items()}
     tall = [_lead(title, keys) + sum(map(_tall, lines)) for title, lines in blocks.items()]
     page = Page(2 * EDGE + sum(tall) + (0.25 if said else 0))
@@ -120,19 +120,19 @@ def curves(tables: Tables, said: str = "") -> "Figure | None":
     return page.figure
 
 
-def _lead(title: str, keys: Mapping[str, list[list[Entry]]]) -> float:
+def _lead(title: str, keys: Mapping[str, list[list[LegendEntry]]]) -> float:
     return LINE * TITLE * 1.15 + layout.key_height(keys[title], SMALL) + 0.08
 
 
-def _heads(line: Sequence[Panel]) -> float:
+def _heads(line: Sequence[CurvePanel]) -> float:
     return max(layout.height(panel.head, HEAD) for panel in line)
 
 
-def _tall(line: Sequence[Panel]) -> float:
+def _tall(line: Sequence[CurvePanel]) -> float:
     return _heads(line) + 0.07 + PANEL + FOOT
 
 
-def _places(lines: Iterable[Sequence[Panel]], columns: int) -> list[tuple[float, float]]:
+def _places(lines: Iterable[Sequence[CurvePanel]], columns: int) -> list[tuple[float, float]]:
     """Left edge and width of every column; the panels are of one width, whatever the labels of their ticks need."""
     room = [0.0] * columns
     for line in lines:
@@ -146,26 +146,28 @@ def _places(lines: Iterable[Sequence[Panel]], columns: int) -> list[tuple[float,
 # --- what is drawn ---------------------------------------------------------------------------------------
 
 
-def _histories(row: Row) -> list[Trial]:
+def _histories(row: LeaderboardRow) -> list[TrialOutcome]:
     return [trial for trial in row.trials if trial.record and trial.record.history]
 
 
-def _panel(output: "Output", members: list[Row], chosen: Mapping[tuple[str, str], Style], head: float) -> Panel:
+def _panel(
+    output: "Output", members: list[LeaderboardRow], chosen: Mapping[tuple[str, str], Style], head: float
+) -> CurvePanel:
     found = [_curve(row, output.key, style_of(row, chosen)) for row in members]
     values = [value for curve in found for value in curve.values]
     published = _published(members, output.key, chosen)
     log = _logarithmic(values, output)
     near, *far = _by_distance(published, values, log)
     above, below = (_in_lines(found, head) for found in far)
-    marks = [mark for mark in landmarks(output.key, members) if not _distance(mark.value, values, log)]
+    marks = [mark for mark in reference_lines(output.key, members) if not _distance(mark.value, values, log)]
     shown = [*values, *(one.value for one in near), *(mark.value for mark in marks)]
-    words = LINE * LANDMARK if marks and above else 0.0  # a landmark's own stand above its line
+    words = LINE * REFERENCE_SIZE if marks and above else 0.0  # a landmark's own stand above its line
     limits = _limits(shown, log, _strip(above) + words, _strip(below))
     ticks = layout.ticks(limits, PANEL, log, upright=True)
-    return Panel(heading(output, head), found, near, above, below, marks, limits, log, ticks)
+    return CurvePanel(panel_title(output, head), found, near, above, below, marks, limits, log, ticks)
 
 
-def _curve(row: Row, key: str, style: Style) -> Curve:
+def _curve(row: LeaderboardRow, key: str, style: Style) -> Curve:
     finished = [_finite(trial, key) for trial in _histories(row) if trial.status == "finished"]
     stopped = [_finite(trial, key) for trial in _histories(row) if trial.status != "finished"]
     # only steps that every finished seed has: a mean over changing seeds would jump
@@ -173,17 +175,19 @@ def _curve(row: Row, key: str, style: Style) -> Curve:
     return Curve(style, {step: [one[step] for one in finished] for step in steps}, list(filter(None, stopped)))
 
 
-def _finite(trial: Trial, key: str) -> dict[int, float]:
+def _finite(trial: TrialOutcome, key: str) -> dict[int, float]:
     """Step -> value, finite ones."""
     history = trial.record.history if trial.record else []
     found = {entry.step: entry.metrics.get(key, math.nan) for entry in history}
     return {step: value for step, value in sorted(found.items()) if math.isfinite(value)}
 
 
-def _published(members: list[Row], key: str, chosen: Mapping[tuple[str, str], Style]) -> list[Published]:
+def _published(
+    members: list[LeaderboardRow], key: str, chosen: Mapping[tuple[str, str], Style]
+) -> list[PublishedPoint]:
     found = [(row, row.results.get(key)) for row in members]
     return [
-        Published(result.published[0], style_of(row, chosen), comparable(result.reference))
+        PublishedPoint(result.published[0], style_of(row, chosen), comparable(result.reference))
         for row, result in found
         if result and result.published and result.reference
     ]
@@ -196,8 +200,8 @@ def _logarithmic(values: list[float], output: "Output") -> bool:
 
 
 def _by_distance(
-    published: list[Published], values: list[float], log: bool
-) -> tuple[list[Published], list[Published], list[Published]]:
+    published: list[PublishedPoint], values: list[float], log: bool
+) -> tuple[list[PublishedPoint], list[PublishedPoint], list[PublishedPoint]]:
     """Those near the curves, those far above and those far below, which would press all curves into a corner."""
     sides = [_distance(one.value, values, log) for one in published]
     near, above, below = ([one for one, side in zip(published, sides, strict=True) if side == at] for at in (0, 1, -1))
@@ -227,29 +231,29 @@ def _limits(values: list[float], log: bool, above: float, below: float) -> tuple
     return (10**low, 10**high) if log else (low, high)
 
 
-def _in_lines(far: list[Published], inches: float) -> list[Sequence[Published]]:
+def _in_lines(far: list[PublishedPoint], inches: float) -> list[Sequence[PublishedPoint]]:
     """As many as have room beside each other, the highest first."""
     found = sorted(far, key=lambda one: -one.value)
     return layout.rows_of(found, max(1, int((inches - 0.6) / _entry(found)))) if found else []
 
 
-def _entry(far: Iterable[Published]) -> float:
+def _entry(far: Iterable[PublishedPoint]) -> float:
     """Inches of a diamond and the widest number."""
-    return max(layout.width(_number(one, "↑"), LANDMARK) for one in far) + 0.2
+    return max(layout.width(_number(one, "↑"), REFERENCE_SIZE) for one in far) + 0.2
 
 
-def _number(one: Published, arrow: str) -> str:
+def _number(one: PublishedPoint, arrow: str) -> str:
     return f"{layout.number(one.value)} {arrow}"
 
 
-def _strip(far: list[Sequence[Published]]) -> float:
-    return (LINE * LANDMARK * len(far) + 0.04) if far else 0.0
+def _strip(far: list[Sequence[PublishedPoint]]) -> float:
+    return (LINE * REFERENCE_SIZE * len(far) + 0.04) if far else 0.0
 
 
 # --- drawing ---------------------------------------------------------------------------------------------
 
 
-def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
+def _draw(axes: "Axes", panel: CurvePanel, last: int, inches: float) -> None:
     if panel.log:
         axes.set_yscale("log")
     axes.set_xlim(0, last * 1.02)
@@ -263,11 +267,11 @@ def _draw(axes: "Axes", panel: Panel, last: int, inches: float) -> None:
         axes.axhline(published.value, zorder=1.5, **look)
         _diamond(axes, published, 1, published.value, axes.get_yaxis_transform())
     for number, line in enumerate(panel.above):
-        _far(axes, line, 1 - (number + 0.7) * LINE * LANDMARK / PANEL, "↑", inches)
+        _far(axes, line, 1 - (number + 0.7) * LINE * REFERENCE_SIZE / PANEL, "↑", inches)
     for number, line in enumerate(reversed(panel.below)):
-        _far(axes, line, (number + 0.7) * LINE * LANDMARK / PANEL, "↓", inches)
+        _far(axes, line, (number + 0.7) * LINE * REFERENCE_SIZE / PANEL, "↓", inches)
     for mark in panel.landmarks:
-        draw_landmark(axes, mark, horizontal=True)
+        draw_reference_line(axes, mark, horizontal=True)
     layout.draw_frame(axes, layout.ticks((0, last * 1.02), inches, whole=True), panel.ticks, FRAME)
     axes.text(0.5, -0.3 / PANEL, "training step", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
 
@@ -289,7 +293,7 @@ def _draw_curves(axes: "Axes", found: list[Curve]) -> None:
     axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0), autolim=False)
 
 
-def _diamond(axes: "Axes", one: Published, across: float, height: float, coordinates: "Transform") -> None:
+def _diamond(axes: "Axes", one: PublishedPoint, across: float, height: float, coordinates: "Transform") -> None:
     axes.plot(
         [across],
         [height],
@@ -303,7 +307,7 @@ def _diamond(axes: "Axes", one: Published, across: float, height: float, coordin
     )
 
 
-def _far(axes: "Axes", line: Sequence[Published], height: float, arrow: str, inches: float) -> None:
+def _far(axes: "Axes", line: Sequence[PublishedPoint], height: float, arrow: str, inches: float) -> None:
     """The numbers of what was published beyond the axis, from the right end on."""
     for place, one in enumerate(line):
         across = 1 - place * _entry(line) / inches
@@ -315,13 +319,13 @@ def _far(axes: "Axes", line: Sequence[Published], height: float, arrow: str, inc
             transform=axes.transAxes,
             ha="right",
             va="center",
-            fontsize=LANDMARK,
+            fontsize=REFERENCE_SIZE,
             zorder=5,
             gid="far",
         )
 
 
-def _key(members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:
-    drawn = [(label(row, SMALL, NAME, 1), style_of(row, chosen)) for row in members if _histories(row)]
-    entries = [Entry(name, style.line) for name, style in drawn]
+def _key(members: list[LeaderboardRow], chosen: Mapping[tuple[str, str], Style]) -> list[LegendEntry]:
+    drawn = [(row_label(row, SMALL, NAME, 1), style_of(row, chosen)) for row in members if _histories(row)]
+    entries = [LegendEntry(name, style.line) for name, style in drawn]
     return entries + published_key([result for row in members for result in row.results.values()], FAINT, DASH)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.analysis.leaderboard import Row, by_table
+from benchmark.analysis.leaderboard import LeaderboardRow, by_table
 from benchmark.config.suite import Suite
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ from benchmark.report.figures.style import RC
 MOST_ROWS = 120  # in one picture: more could not be read, nor drawn, because a PNG of Agg ends at 65,535 pixels
 
 
-def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, bytes]:
+def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) -> dict[str, bytes]:
     """File name -> PNG. Pictures that would show nothing are left out."""
     from benchmark.report.figures import curves, leaderboard, mode_histograms, samples
 
@@ -28,8 +28,8 @@ def draw(suite: Suite, rows: list[Row], real: Mapping[str, bytes]) -> dict[str, 
     main, besides = leaderboard.split(tables)
     with _look():
         figures = {
-            "leaderboard.png": leaderboard.leaderboard(tables, main, said),
-            "besides.png": leaderboard.leaderboard(tables, besides, said) if besides else None,
+            "leaderboard.png": leaderboard.draw_leaderboard(tables, main, said),
+            "besides.png": leaderboard.draw_leaderboard(tables, besides, said) if besides else None,
             "curves.png": curves.curves(tables, said),
             "modes.png": mode_histograms.modes(tables, said),
             "samples.png": samples.sheets(tables, real, said),

@@ -5,22 +5,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import Result, Row, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
 from benchmark.core.protocol import measure_of
 from benchmark.report import text
 from benchmark.report.figures import page as layout
-from benchmark.report.figures.page import EDGE, LINE, Entry, Page, Ticks
+from benchmark.report.figures.page import EDGE, LINE, LegendEntry, Page, Ticks
 from benchmark.report.figures.style import (
     FAINT,
     FRAME,
     HEAD,
     INK,
-    LANDMARK,
+    REFERENCE_SIZE,
     SMALL,
     TITLE,
     Style,
-    heading,
-    label,
+    panel_title,
+    row_label,
     style_of,
 )
 
@@ -34,11 +34,11 @@ from benchmark.report.figures.style import (
     Tables,
     _is_published,
     comparable,
-    datasets,
-    draw_landmark,
-    landmarks,
+    dataset_key,
+    draw_reference_line,
     published_first,
     published_key,
+    reference_lines,
     styles,
 )
 
@@ -67,11 +67,11 @@ def split(tables: Tables) -> tuple[set[str], set[str]]:
 
 
 @dataclass(frozen=True)
-class Line:
+class LeaderboardLine:
     """The panels of a table that stand beside each other; only the first line of a table has its title."""
 
     title: str
-    members: list[Row]
+    members: list[LeaderboardRow]
     names: list[str]
     outputs: "Sequence[Output]"
     heads: list[str]
@@ -81,7 +81,7 @@ class Line:
     def lead(self) -> float:
         """Inches above its panels."""
         heads = max(layout.height(head, HEAD) for head in self.heads)
-        return bool(self.title) * LINE * TITLE * 1.3 + heads + 0.06 + self.marked * LINE * LANDMARK * 1.1
+        return bool(self.title) * LINE * TITLE * 1.3 + heads + 0.06 + self.marked * LINE * REFERENCE_SIZE * 1.1
 
     @property
     def panel(self) -> float:
@@ -94,7 +94,7 @@ class Line:
         return self.lead + self.panel + 0.42
 
 
-def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figure":
+def draw_leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figure":
     """Per table and metric: mean ± spread, single seeds and published values of every method.
 
     `keys`: of the outputs that are shown. `said`: a line at the top.
@@ -102,7 +102,7 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
     shown = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
     shown = {title: outputs for title, outputs in shown.items() if outputs}
     columns = layout.columns(map(len, shown.values()), COLUMNS)
-    names = {title: [label(row, HEAD, LABEL) for row in tables[title]] for title in shown}
+    names = {title: [row_label(row, HEAD, LABEL) for row in tables[title]] for title in shown}
     start = EDGE + max(layout.width(name, HEAD) for found in names.values() for name in found) + GAP
     pitch = (layout.WIDTH - EDGE - start) / columns
     parts = {title: layout.rows_of(outputs, columns) for title, outputs in shown.items()}
@@ -111,7 +111,7 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
         max((_numbers_width(line, column) for line in lines if column < len(line.outputs)), default=0.0)
         for column in range(columns)
     ]
-    key = layout.flow(_key(tables, keys), SMALL, layout.WIDTH - 2 * EDGE)
+    key = layout.wrap_entries(_key(tables, keys), SMALL, layout.WIDTH - 2 * EDGE)
     page = Page(EDGE + _said_height(said) + sum(line.height for line in lines) + layout.key_height(key, SMALL) + EDGE)
     page.words(EDGE, EDGE, said, HEAD, color=INK)
     top = EDGE + _said_height(said)
@@ -121,7 +121,7 @@ def leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figur
         for column, (output, head) in enumerate(zip(line.outputs, line.heads, strict=True)):
             left, inches = start + column * pitch, pitch - numbers[column] - 2 * GAP
             axes = page.axes(left, top + line.lead, inches, line.panel)
-            below_words = top + line.lead - 0.06 - line.marked * LINE * LANDMARK * 1.1
+            below_words = top + line.lead - 0.06 - line.marked * LINE * REFERENCE_SIZE * 1.1
             page.words(left, below_words - layout.height(head, HEAD), head, HEAD)
             limits = ranges[_alike(line.members, output)]
             _dots(axes, output, line.members, chosen, limits, inches)
@@ -147,22 +147,22 @@ def _said_height(said: str) -> float:
 
 
 def _lines(
-    title: str, members: list[Row], names: list[str], chunks: "Iterable[Sequence[Output]]", inches: float
-) -> list[Line]:
-    found: list[Line] = []
+    title: str, members: list[LeaderboardRow], names: list[str], chunks: "Iterable[Sequence[Output]]", inches: float
+) -> list[LeaderboardLine]:
+    found: list[LeaderboardLine] = []
     for chunk in chunks:
         name = "" if found else layout.wrap(title, TITLE, layout.WIDTH - 2 * EDGE, 1, bold=True)
-        heads = [heading(output, inches) for output in chunk]
-        marked = any(landmarks(output.key, members) for output in chunk)
-        found.append(Line(name, members, names, chunk, heads, marked))
+        heads = [panel_title(output, inches) for output in chunk]
+        marked = any(reference_lines(output.key, members) for output in chunk)
+        found.append(LeaderboardLine(name, members, names, chunk, heads, marked))
     return found
 
 
-def _alike(members: list[Row], output: "Output") -> tuple[object, ...]:
+def _alike(members: list[LeaderboardRow], output: "Output") -> tuple[object, ...]:
     """The same for numbers that can be compared by eye: of the same data, measured under the same protocol."""
     measured = [row.spec.protocol for row in members if output.key in row.results]
     stated = frozenset(tuple(measure_of(protocol, output.key).stated.items()) for protocol in measured)
-    return datasets(members), output.key, stated
+    return dataset_key(members), output.key, stated
 
 
 def _ranges(tables: Tables, shown: "Mapping[str, list[Output]]") -> dict[tuple[object, ...], tuple[float, float]]:
@@ -175,8 +175,8 @@ def _ranges(tables: Tables, shown: "Mapping[str, list[Output]]") -> dict[tuple[o
     return {where: layout.limits(found) for where, found in values.items()}
 
 
-def _values(members: list[Row], key: str) -> list[float]:
-    found = [mark.value for mark in landmarks(key, members)]
+def _values(members: list[LeaderboardRow], key: str) -> list[float]:
+    found = [mark.value for mark in reference_lines(key, members)]
     for result in filter(None, (row.results.get(key) for row in members)):
         if result.published:
             value, spread = result.published
@@ -187,14 +187,14 @@ def _values(members: list[Row], key: str) -> list[float]:
     return [value for value in found if math.isfinite(value)]
 
 
-def _numbers(row: Row, result: Result) -> str:
-    words = text.measured(result) or result.verdict.value
+def _numbers(row: LeaderboardRow, result: MetricResult) -> str:
+    words = text.format_measured(result) or result.verdict.value
     if result.aggregate and not row.counts.complete:
         words += f"\n{row.counts.finished} of {row.counts.total} seeds"
     return "\n".join(layout.wrap(line, SMALL, NUMBERS, 2) for line in words.split("\n"))
 
 
-def _numbers_width(line: Line, column: int) -> float:
+def _numbers_width(line: LeaderboardLine, column: int) -> float:
     results = [(row, row.results.get(line.outputs[column].key)) for row in line.members]
     return max((layout.width(_numbers(row, result), SMALL) for row, result in results if result), default=0.0)
 
@@ -202,7 +202,7 @@ def _numbers_width(line: Line, column: int) -> float:
 def _dots(
     axes: "Axes",
     output: "Output",
-    members: list[Row],
+    members: list[LeaderboardRow],
     chosen: Mapping[tuple[str, str], Style],
     limits: tuple[float, float],
     inches: float,
@@ -220,13 +220,13 @@ def _dots(
             fontsize=SMALL,
             color=INK if result.aggregate else FAINT,
         )
-    for mark in landmarks(output.key, members):
-        draw_landmark(axes, mark, horizontal=False)
+    for mark in reference_lines(output.key, members):
+        draw_reference_line(axes, mark, horizontal=False)
     axes.set_xlim(*limits)
     axes.set_ylim(len(members) - 0.5, -0.5)
 
 
-def _frame(axes: "Axes", members: list[Row], key: str, inches: float) -> None:
+def _frame(axes: "Axes", members: list[LeaderboardRow], key: str, inches: float) -> None:
     """No numbers on the axis where there is nothing."""
     results = [row.results[key] for row in members if key in row.results]
     anything = any(result.aggregate or result.published for result in results)
@@ -234,7 +234,7 @@ def _frame(axes: "Axes", members: list[Row], key: str, inches: float) -> None:
     layout.draw_frame(axes, across, Ticks(list(range(len(members))), [""] * len(members)), FRAME, left=False)
 
 
-def _measured(axes: "Axes", found: list[tuple[int, Result, str]]) -> None:
+def _measured(axes: "Axes", found: list[tuple[int, MetricResult, str]]) -> None:
     """Single seeds; a bar of one sample standard deviation to both sides of the mean; the mean."""
     from matplotlib.collections import LineCollection
 
@@ -262,7 +262,7 @@ def _bar(centre: float, place: float, spread: float | None, cap: float) -> list[
     return [[(low, place), (high, place)], *([(end, place - cap), (end, place + cap)] for end in (low, high))]
 
 
-def _published(axes: "Axes", found: list[tuple[int, Result]]) -> None:
+def _published(axes: "Axes", found: list[tuple[int, MetricResult]]) -> None:
     from matplotlib.collections import LineCollection
 
     diamonds, bars = [], []
@@ -278,12 +278,12 @@ def _published(axes: "Axes", found: list[tuple[int, Result]]) -> None:
         axes.scatter(across, down, s=20, marker="D", c=faces, edgecolors=INK, linewidths=0.9, zorder=4)
 
 
-def _key(tables: Tables, keys: Collection[str]) -> list[Entry]:
+def _key(tables: Tables, keys: Collection[str]) -> list[LegendEntry]:
     """What the signs mean; only those that occur."""
     rows = [row for members in tables.values() for row in members]
     results = [result for row in rows for key, result in row.results.items() if key in keys]
     entries = []
     if any(result.aggregate for result in results):
-        entries.append(Entry("mean ± s.d. over seeds", {"color": FAINT, "marker": "o", "markersize": 6.5}))
-        entries.append(Entry("one seed", {"color": FAINT, "marker": "o", "markersize": 3, "linestyle": "none"}))
+        entries.append(LegendEntry("mean ± s.d. over seeds", {"color": FAINT, "marker": "o", "markersize": 6.5}))
+        entries.append(LegendEntry("one seed", {"color": FAINT, "marker": "o", "markersize": 3, "linestyle": "none"}))
     return entries + published_key([result for result in results if result.reference])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.analysis.mode_counts import Histogram, even, histograms, ranked
+from benchmark.analysis.mode_counts import Histogram, histograms, sorted_counts, uniform_counts
 from benchmark.report.figures import page as layout
-from benchmark.report.figures.page import EDGE, Entry, Page, Ticks
+from benchmark.report.figures.page import EDGE, LegendEntry, Page, Ticks
 from benchmark.report.figures.style import (
     COLUMNS,
     FAINT,
@@ -22,7 +22,7 @@ from benchmark.report.figures.style import (
     TITLE,
     Style,
     Tables,
-    label,
+    row_label,
     style_of,
 )
 
@@ -45,7 +45,7 @@ EVEN: dict[str, Any] = {"color": FAINT, "linestyle": (0, (4, 2)), "linewidth": 1
 
 
 @dataclass(frozen=True)
-class Panel:
+class HistogramPanel:
     """One histogram with its headings, and the axes that it shares with others of the same bins and samples."""
 
     of: Histogram
@@ -77,7 +77,7 @@ def modes(tables: Tables, said: str = "") -> "Figure | None":
     labels = max(panel.down.widest for panel in panels) + SPENT
     groups = groupby(panels, lambda panel: panel.of.table)
     lines = layout.rows_of_groups((list(group) for _, group in groups), columns)
-    key = layout.flow(_key(found, chosen), SMALL, layout.WIDTH - 2 * EDGE)
+    key = layout.wrap_entries(_key(found, chosen), SMALL, layout.WIDTH - 2 * EDGE)
     lead = 0.25 if said else 0.0
     page = Page(2 * EDGE + lead + layout.key_height(key, SMALL) + 0.08 + sum(map(_tall, lines)))
     page.words(EDGE, EDGE, said, HEAD, color=INK)
@@ -96,17 +96,17 @@ def modes(tables: Tables, said: str = "") -> "Figure | None":
     return page.figure
 
 
-def _tall(line: Sequence[Panel]) -> float:
+def _tall(line: Sequence[HistogramPanel]) -> float:
     return max(panel.lead for panel in line) + PANEL + FOOT
 
 
 # --- what is drawn ---------------------------------------------------------------------------------------
 
 
-def _panels(found: list[Histogram], inches: float) -> list[Panel]:
+def _panels(found: list[Histogram], inches: float) -> list[HistogramPanel]:
     highest: dict[tuple[object, int], float] = {}
     for one in found:
-        top = max(even(one.n_fake, one.bins.count)[0], *(counts.max() for _, counts in one.counts))
+        top = max(uniform_counts(one.n_fake, one.bins.count)[0], *(counts.max() for _, counts in one.counts))
         highest[one.bins, one.n_fake] = max(float(top), highest.get((one.bins, one.n_fake), 0.0))
     panels = []
     for one in found:
@@ -115,7 +115,7 @@ def _panels(found: list[Histogram], inches: float) -> list[Panel]:
         width = inches - down.widest - SPENT
         across = layout.ticks(_ranks(one), width)
         heads = layout.wrap(one.table, TITLE, width, 2, bold=True), layout.wrap(_words(one), HEAD, width, 2)
-        panels.append(Panel(one, heads, top, across, down))
+        panels.append(HistogramPanel(one, heads, top, across, down))
     return panels
 
 
@@ -135,16 +135,16 @@ def _ranks(one: Histogram) -> tuple[float, float]:
     return 0.0, one.bins.count * 1.02
 
 
-def _key(found: list[Histogram], chosen: Mapping[tuple[str, str], Style]) -> list[Entry]:
+def _key(found: list[Histogram], chosen: Mapping[tuple[str, str], Style]) -> list[LegendEntry]:
     drawn = {(row.spec.method, row.label): row for one in found for row, _ in one.counts}
-    entries = [Entry(label(row, SMALL, NAME, 1), style_of(row, chosen).line) for row in drawn.values()]
-    return [*entries, Entry("samples of an even generator", EVEN)]
+    entries = [LegendEntry(row_label(row, SMALL, NAME, 1), style_of(row, chosen).line) for row in drawn.values()]
+    return [*entries, LegendEntry("samples of an even generator", EVEN)]
 
 
 # --- drawing ---------------------------------------------------------------------------------------------
 
 
-def _draw(axes: "Axes", panel: Panel, chosen: Mapping[tuple[str, str], Style]) -> None:
+def _draw(axes: "Axes", panel: HistogramPanel, chosen: Mapping[tuple[str, str], Style]) -> None:
     from matplotlib.lines import Line2D
 
     one = panel.of
@@ -152,10 +152,10 @@ def _draw(axes: "Axes", panel: Panel, chosen: Mapping[tuple[str, str], Style]) -
     axes.set_xlim(*_ranks(one))
     axes.set_ylim(LEAST, panel.highest)
     ranks = np.arange(1, one.bins.count + 1)
-    axes.add_artist(Line2D(ranks, _drawn(even(one.n_fake, one.bins.count)), **EVEN, zorder=1.5))
+    axes.add_artist(Line2D(ranks, _drawn(uniform_counts(one.n_fake, one.bins.count)), **EVEN, zorder=1.5))
     often = max(1, one.bins.count // MARKED)
     for place, (row, counts) in enumerate(one.counts):
-        style, images = style_of(row, chosen), ranked(counts)
+        style, images = style_of(row, chosen), sorted_counts(counts)
         _band(axes, ranks, images, style)
         start = (2 * place + 1) * often // (2 * len(one.counts))  # each a little further, so that none hides another
         look = {**style.line, "linewidth": 1.3, "markersize": 3.5, "markevery": (start, often)}

@@ -55,7 +55,7 @@ def height(words: str, size: float) -> float:
 
 def wrap(words: str, size: float, inches: float, lines: int, bold: bool = False) -> str:
     """The words in at most so many lines of so many inches. What does not fit is cut off and told by `…`."""
-    left, found = text.plain(words), list[str]()
+    left, found = text.single_line(words), list[str]()
     while left:
         if width(left, size, bold) <= inches:
             return "\n".join([*found, left])
@@ -165,16 +165,16 @@ def limits(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]
     return low - reach, high + reach
 
 
-class Entry(NamedTuple):
+class LegendEntry(NamedTuple):
     """A sign of a key and what it stands for; the sign is drawn with these properties of a line."""
 
     words: str
     look: dict[str, Any]
 
 
-def flow(entries: Sequence[Entry], size: float, inches: float) -> list[list[Entry]]:
+def wrap_entries(entries: Sequence[LegendEntry], size: float, inches: float) -> list[list[LegendEntry]]:
     """The entries in lines of at most so many inches."""
-    lines: list[list[Entry]] = []
+    lines: list[list[LegendEntry]] = []
     left = 0.0
     for entry in entries:
         needed = _entry_width(entry, size)
@@ -186,7 +186,7 @@ def flow(entries: Sequence[Entry], size: float, inches: float) -> list[list[Entr
     return lines
 
 
-def _entry_width(entry: Entry, size: float) -> float:
+def _entry_width(entry: LegendEntry, size: float) -> float:
     return SIGN + width(entry.words, size) + 0.22
 
 
@@ -236,7 +236,7 @@ class Page:
         axes.set_axis_off()
         return axes
 
-    def key(self, left: float, top: float, lines: Sequence[Sequence[Entry]], size: float, colour: str) -> None:
+    def key(self, left: float, top: float, lines: Sequence[Sequence[LegendEntry]], size: float, colour: str) -> None:
         """The signs of `flow` and their words, from this corner on."""
         for number_of_line, entries in enumerate(lines):
             across, middle = left, top + (number_of_line + 0.5) * LINE * size * 1.15
@@ -290,6 +290,6 @@ def _label(axes: "Axes", place: tuple[float, float], label: str, colour: str, **
         axes.text(*place, label, transform=axes.transAxes, color=colour, fontsize=TICK, **look)
 
 
-def key_height(lines: Sequence[Sequence[Entry]], size: float) -> float:
+def key_height(lines: Sequence[Sequence[LegendEntry]], size: float) -> float:
     """Inches of a key."""
     return LINE * size * 1.15 * len(lines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.leaderboard import LeaderboardRow
 from benchmark.report.figures import page as layout
 from benchmark.report.figures.page import DPI, EDGE, LINE, WIDTH, Page
 from benchmark.report.figures.style import FAINT, HEAD, INK, SMALL, TITLE
@@ -60,7 +60,7 @@ class Band(NamedTuple):
     lines: list[Sequence[Sheet]]
 
 
-def sheets(tables: Mapping[str, list[Row]], real: Mapping[str, bytes], said: str = "") -> "Figure | None":
+def sheets(tables: Mapping[str, list[LeaderboardRow]], real: Mapping[str, bytes], said: str = "") -> "Figure | None":
     """Per table: real images of its datasets, then each method's first seed that has samples.
 
     None when no method has samples. The more there are, the smaller, and the fewer images of each. `said`: at the top.
@@ -150,7 +150,7 @@ def _draw(page: Page, canvas: np.ndarray, band: Band, grid: Grid, corner: tuple[
         top += _line_height(line, grid)
 
 
-def _real(members: list[Row], real: Mapping[str, bytes]) -> Iterator[Sheet]:
+def _real(members: list[LeaderboardRow], real: Mapping[str, bytes]) -> Iterator[Sheet]:
     names = list(dict.fromkeys(row.spec.dataset for row in members))
     for name in names:
         image = _opened(real.get(name, b""))
@@ -158,7 +158,7 @@ def _real(members: list[Row], real: Mapping[str, bytes]) -> Iterator[Sheet]:
             yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
 
 
-def _generated(members: list[Row], chosen: Mapping[tuple[str, str], Style]) -> Iterator[Sheet]:
+def _generated(members: list[LeaderboardRow], chosen: Mapping[tuple[str, str], Style]) -> Iterator[Sheet]:
     for row in members:
         for trial in row.trials:
             image = _opened(trial.record.samples) if trial.record else None

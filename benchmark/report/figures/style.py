@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.leaderboard import Row
+from benchmark.analysis.leaderboard import LeaderboardRow
 from benchmark.core import registry
-from benchmark.core.protocol import named
+from benchmark.core.protocol import bind_metrics
 from benchmark.report import text
 from benchmark.report.figures import page
 from benchmark.report.figures.page import FONT
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmark.analysis.verdicts import Reference
-    from benchmark.evaluation.metrics.base import Landmark, Output
+    from benchmark.evaluation.metrics.base import Output, ReferenceLine
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import Result, outputs_of
-from benchmark.report.figures.page import Entry
+from benchmark.analysis.leaderboard import MetricResult, outputs_of
+from benchmark.report.figures.page import LegendEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmark.evaluation.metrics.base import Output
 TITLE, HEAD, SMALL = 10.0, 9.0, 8.0  # points of a table's title, of a metric's or row's name, of numbers and keys
-LANDMARK = 7.5
+REFERENCE_SIZE = 7.5
 
 # Okabe & Ito, told apart with every kind of colour vision; yellow is left out because white swallows it.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -63,7 +63,7 @@ class Style:
         return look | {"markersize": 4, "linewidth": 1.5}
 
 
-def styles(tables: Mapping[str, list[Row]]) -> dict[tuple[str, str], Style]:
+def styles(tables: Mapping[str, list[LeaderboardRow]]) -> dict[tuple[str, str], Style]:
     """(method, label) -> style. The place in the registry gives the colour, so it is the same in all reports.
 
     Rows that share a colour (variants of one method, or more methods than colours) differ in marker and dash.
@@ -82,17 +82,17 @@ def styles(tables: Mapping[str, list[Row]]) -> dict[tuple[str, str], Style]:
     return chosen
 
 
-def style_of(row: Row, chosen: Mapping[tuple[str, str], Style]) -> Style:
+def style_of(row: LeaderboardRow, chosen: Mapping[tuple[str, str], Style]) -> Style:
     """The style of a row."""
     return chosen[row.spec.method, row.label]
 
 
-def label(row: Row, size: float, inches: float, lines: int = 2) -> str:
+def row_label(row: LeaderboardRow, size: float, inches: float, lines: int = 2) -> str:
     """The row's name in at most so many lines of so many inches."""
     return page.wrap(row.label, size, inches, lines) or "(no name)"
 
 
-def datasets(members: list[Row]) -> tuple[str, ...]:
+def dataset_key(members: list[LeaderboardRow]) -> tuple[str, ...]:
     """What the rows of a table are trained on: only with the same data may two tables share an axis."""
     return tuple(sorted({row.spec.dataset for row in members}))
 
@@ -102,19 +102,19 @@ def comparable(reference: "Reference") -> bool:
     return reference.verified and not reference.mismatches
 
 
-def heading(output: "Output", inches: float) -> str:
+def panel_title(output: "Output", inches: float) -> str:
     """The metric's name in at most two lines, with the arrow of the good direction at the end of the last."""
     arrow = f" {text.ARROWS[output.better]}"
     return page.wrap(output.title, HEAD, inches - page.width(arrow, HEAD), 2) + arrow
 
 
-def landmarks(key: str, members: list[Row]) -> list["Landmark"]:
+def reference_lines(key: str, members: list[LeaderboardRow]) -> list["ReferenceLine"]:
     """The best that the metric can show, once for every sample size among the rows."""
-    marks = (one.landmarks.get(key) for row in members for one in named(row.spec.protocol))
+    marks = (one.landmarks.get(key) for row in members for one in bind_metrics(row.spec.protocol))
     return list(dict.fromkeys(mark for mark in marks if mark is not None))
 
 
-def draw_landmark(axes: "Axes", mark: "Landmark", horizontal: bool) -> None:
+def draw_reference_line(axes: "Axes", mark: "ReferenceLine", horizontal: bool) -> None:
     """A dashed line with its words: at the right end above a horizontal one, at the top of an upright one."""
     line = axes.axhline if horizontal else axes.axvline
     line(mark.value, color=FAINT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
@@ -127,32 +127,32 @@ def draw_landmark(axes: "Axes", mark: "Landmark", horizontal: bool) -> None:
         ha="right" if horizontal else "center",
         va="bottom",
         color=FAINT,
-        fontsize=LANDMARK,
+        fontsize=REFERENCE_SIZE,
         bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5} if horizontal else None,
         gid="landmark",
     )
 
 
-Tables = Mapping[str, list[Row]]
+Tables = Mapping[str, list[LeaderboardRow]]
 COLUMNS = 3  # panels beside each other: more could not be read
 
 
-def _is_published(members: list[Row], key: str) -> bool:
+def _is_published(members: list[LeaderboardRow], key: str) -> bool:
     return any(result.published for row in members if (result := row.results.get(key)))
 
 
-def published_first(members: list[Row]) -> "list[Output]":
+def published_first(members: list[LeaderboardRow]) -> "list[Output]":
     """The outputs of a table, those with a published value before the others."""
     return sorted(outputs_of(members), key=lambda output: not _is_published(members, output.key))
 
 
-def published_key(results: Sequence[Result], colour: str = INK, linestyle: object = "none") -> list[Entry]:
+def published_key(results: Sequence[MetricResult], colour: str = INK, linestyle: object = "none") -> list[LegendEntry]:
     """A full diamond and a hollow one, where they occur."""
     judged = {comparable(result.reference) for result in results if result.reference}
     look = {"color": colour, "marker": "D", "markersize": 4.5, "linestyle": linestyle, "linewidth": 1.0}
     words = {True: "published", False: "published, unverified or other protocol"}
     return [
-        Entry(words[full], look | {"markerfacecolor": colour if full else "white"})
+        LegendEntry(words[full], look | {"markerfacecolor": colour if full else "white"})
         for full in (True, False)
         if full in judged
     ]

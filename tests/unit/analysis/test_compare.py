@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from benchmark.analysis.compare import Side, Word, compare, welch_interval
+from benchmark.analysis.compare import ComparisonSide, ComparisonVerdict, compare_runs, welch_interval
 from benchmark.cli import app
 from benchmark.config.suite import load_suite
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.report.compare import markdown
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL
 
@@ -49,7 +49,7 @@ def once(tmp_path_factory):
     instrument = folder / "classifier.pt"
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, instrument)
-    made = Session(
+    made = SuiteRun(
         load_suite(written(folder)), Workspace.at(folder / "ws"), folder, folder / "report", Console(quiet=True)
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +87,7 @@ def values(records, **by_seed):
 
 
 def words(suite, one, other):
-    made = compare(Side("a", suite, one), Side("b", suite, other))
+    made = compare_runs(ComparisonSide("a", suite, one), ComparisonSide("b", suite, other))
     return {key: contrast.word for key, contrast in made.pairs[0].contrasts.items()}
 
 
@@ -108,7 +108,7 @@ def test_two_stores_of_the_same_numbers(once, command, tmp_path):
 def test_a_store_with_other_numbers_and_another_machine(once, command, tmp_path):
     suite, workspace, records = once
     rng = random.Random(0)
-    other = Store(Workspace.at(tmp_path / "other").results)
+    other = RecordStore(Workspace.at(tmp_path / "other").results)
     shifted = changed(records, lambda spec, metrics: metrics | {"modes": metrics["modes"] + 500 + rng.random()})
     for record in shifted.values():
         packages = record.environment["packages"] | {"torch": "0.0.1"}
@@ -142,25 +142,31 @@ def test_the_interval_decides_in_the_direction_of_the_metric(once):
     suite, _, records = once
     low, high = [10.0, 11.0, 12.5], [20.0, 21.0, 22.5]
     one = values(records, modes=low, kl=low)
-    assert words(suite, one, values(records, modes=high, kl=high)) == {"modes": Word.B, "kl": Word.A}
-    assert words(suite, values(records, modes=high, kl=high), one) == {"modes": Word.A, "kl": Word.B}
+    assert words(suite, one, values(records, modes=high, kl=high)) == {
+        "modes": ComparisonVerdict.B,
+        "kl": ComparisonVerdict.A,
+    }
+    assert words(suite, values(records, modes=high, kl=high), one) == {
+        "modes": ComparisonVerdict.A,
+        "kl": ComparisonVerdict.B,
+    }
     near = values(records, modes=[10.5, 11.0, 12.0], kl=low)
-    assert words(suite, one, near) == {"modes": Word.NONE, "kl": Word.SAME}
+    assert words(suite, one, near) == {"modes": ComparisonVerdict.NONE, "kl": ComparisonVerdict.SAME}
     spread = values(records, modes=[0.0, 20.0, 40.0], kl=[12.5, 11.0, 10.0])  # seeds swapped is not the same
-    assert words(suite, one, spread) == {"modes": Word.NONE, "kl": Word.NONE}
+    assert words(suite, one, spread) == {"modes": ComparisonVerdict.NONE, "kl": ComparisonVerdict.NONE}
 
 
 def test_numbers_that_never_vary_still_differ(once):
     suite, _, records = once
     one, other = values(records, modes=[1000.0] * 3), values(records, modes=[999.0] * 3)
-    assert words(suite, one, other)["modes"] is Word.A
+    assert words(suite, one, other)["modes"] is ComparisonVerdict.A
 
 
 def test_fewer_than_three_seeds_say_nothing(once):
     suite, _, records = once
     few = {trial_id: record for trial_id, record in records.items() if record.spec.seed < 2}
-    assert words(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"] is Word.FEW
-    assert words(suite, {}, records)["modes"] is Word.NOTHING
+    assert words(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"] is ComparisonVerdict.FEW
+    assert words(suite, {}, records)["modes"] is ComparisonVerdict.NOTHING
 
 
 def test_a_side_that_lost_seeds_is_not_called_better(once, tmp_path):
@@ -170,8 +176,8 @@ def test_a_side_that_lost_seeds_is_not_called_better(once, tmp_path):
     specs = [spec for spec in more.cells[0].specs if spec.seed == 3]
     lost = first.model_copy(update={"spec": specs[0], "trial_id": specs[0].trial_id, "status": "diverged"})
     good = values(records, modes=[900.0, 901.0, 902.0]) | {lost.trial_id: lost}
-    assert words(more, values(records, modes=[1.0, 2.0, 3.0]), good)["modes"] is Word.UNDECIDED
-    assert words(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is Word.B
+    assert words(more, values(records, modes=[1.0, 2.0, 3.0]), good)["modes"] is ComparisonVerdict.UNDECIDED
+    assert words(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is ComparisonVerdict.B
 
 
 def test_values_of_another_protocol_are_not_judged(once, tmp_path):
@@ -182,8 +188,8 @@ def test_values_of_another_protocol_are_not_judged(once, tmp_path):
         spec.trial_id: record.model_copy(update={"spec": spec, "trial_id": spec.trial_id})
         for spec, record in zip(more.specs.values(), records.values(), strict=True)
     }
-    made = compare(Side("a", suite, records), Side("b", more, theirs))
-    assert {contrast.word for pair in made.pairs for contrast in pair.contrasts.values()} == {Word.OTHER}
+    made = compare_runs(ComparisonSide("a", suite, records), ComparisonSide("b", more, theirs))
+    assert {contrast.word for pair in made.pairs for contrast in pair.contrasts.values()} == {ComparisonVerdict.OTHER}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ def test_values_of_another_protocol_are_not_judged(once, tmp_path):
 def test_cells_are_matched_by_name_else_by_method(once, tmp_path, title, rows, expected, alone):
     suite, _, records = once
     other = load_suite(written(tmp_path, "other", tables=[{"title": title, "rows": rows}]))
-    made = compare(Side("a", suite, records), Side("b", other, {}))
+    made = compare_runs(ComparisonSide("a", suite, records), ComparisonSide("b", other, {}))
     assert [(pair.a.label, pair.b.label) for pair in made.pairs] == expected
     if alone:
         page = markdown(made)

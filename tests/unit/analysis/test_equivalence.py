@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.analysis.aggregate import Aggregate
-from benchmark.analysis.equivalence import FIXED, Uncertainty, difference, equivalence_test, published_uncertainty
+from benchmark.analysis.equivalence import (
+    FIXED,
+    PublishedUncertainty,
+    difference,
+    equivalence_test,
+    published_uncertainty,
+)
 
 samples = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=8)
 
@@ -42,7 +48,7 @@ def test_against_a_fixed_number_it_is_the_interval_of_the_mean_moved(values, pub
 @settings(max_examples=60)
 @given(samples, st.floats(0, 50), st.floats(0, 20))
 def test_equivalence_is_two_one_sided_tests(values, margin, error):
-    found = difference(aggregate(values), 10.0, margin, Uncertainty("", error, 4))
+    found = difference(aggregate(values), 10.0, margin, PublishedUncertainty("", error, 4))
     low, high = found.equivalence
     if min(abs(low + margin), abs(high - margin)) > 1e-6:
         assert (found.p_value <= 0.05) == (-margin <= low and high <= margin)

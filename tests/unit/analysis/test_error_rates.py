@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.analysis.aggregate import Aggregate
 from benchmark.analysis.equivalence import FIXED, difference, published_uncertainty
-from benchmark.analysis.ordering import Entry, compare
+from benchmark.analysis.ordering import RankedMethod, compare
 from benchmark.analysis.verdicts import Counts, Reference, judge
 
 CELLS = 2000
@@ -88,7 +88,7 @@ def test_no_order_is_called_between_methods_that_are_alike(seeds):
     scores = np.random.default_rng([4, seeds]).normal(size=(tables, 3, seeds))
     called = 0
     for table in scores:
-        entries = [Entry(str(i), tuple(row), True, row.mean(), float(i)) for i, row in enumerate(table)]
+        entries = [RankedMethod(str(i), tuple(row), True, row.mean(), float(i)) for i, row in enumerate(table)]
         called += any(pair.verdict != "undecided" for pair in compare(entries, higher=True).pairs)
     assert called / tables <= 0.05 + margin_of(0.05, tables)
     assert (called == 0) == (seeds < 5)  # three orders of four seeds each can never decide
@@ -97,7 +97,9 @@ def test_no_order_is_called_between_methods_that_are_alike(seeds):
 def test_a_true_order_is_found_with_seeds_enough():
     scores = np.random.default_rng(5).normal([[0.0], [3.0]], 1.0, (200, 2, 6))
     words = [
-        compare([Entry(str(i), tuple(row), True, row.mean(), i) for i, row in enumerate(table)], True).pairs[0].verdict
+        compare([RankedMethod(str(i), tuple(row), True, row.mean(), i) for i, row in enumerate(table)], True)
+        .pairs[0]
+        .verdict
         for table in scores
     ]
     assert words.count("reproduced") > 150

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from benchmark.analysis.leaderboard import best_keys, by_table, outputs_of, rows
+from benchmark.analysis.leaderboard import best_keys, by_table, leaderboard_rows, outputs_of
 from benchmark.config.suite import load_suite
 from benchmark.store.records import Cost
 
@@ -18,7 +18,7 @@ def finish(make_record, specs, values):
 
 
 def test_a_row_per_cell_in_the_order_of_the_suite_even_of_an_empty_store(suite):
-    found = rows(suite, {})
+    found = leaderboard_rows(suite, {})
     assert [(row.table, row.label) for row in found] == [(cell.table, cell.row) for cell in suite.cells]
     assert {word for row in found for word in row.verdicts.values()} == {"not run"}
     assert all(row.counts.not_run == 3 and row.cost is None for row in found)
@@ -99,7 +99,11 @@ def test_a_value_that_nothing_was_published_for_has_no_difference(suite, all_fin
 
 
 def test_a_reduced_scale_is_never_judged(quick, all_finished):
-    words = {(row.table, row.label, word) for row in rows(quick, all_finished(quick)) for word in row.verdicts.values()}
+    words = {
+        (row.table, row.label, word)
+        for row in leaderboard_rows(quick, all_finished(quick))
+        for word in row.verdicts.values()
+    }
     assert ("Checked", "MSGAN", "reduced scale") in words
     assert ("Own", "MSGAN", "no matched reference") in words
     assert {word for _, _, word in words} == {"reduced scale", "no matched reference"}
@@ -140,7 +144,7 @@ def test_the_best_is_told_by_direction_and_as_printed(suite, make_record, specs_
     records = {}
     for label, value in (("GAN", (900.01, 0.5)), ("SSGAN", (900.04, 0.4)), ("MSGAN", (100.0, 0.6))):
         records |= finish(make_record, specs_of(suite, "Checked", label), [value] * 3)
-    members = by_table(suite, rows(suite, records))["Checked"]
+    members = by_table(suite, leaderboard_rows(suite, records))["Checked"]
     assert best_keys(members) == {("GAN", "modes"), ("SSGAN", "modes"), ("SSGAN", "kl")}
     assert best_keys(members[:1]) == set()
     assert [output.key for output in outputs_of(members)] == ["modes", "kl"]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.analysis.leaderboard import by_table, rows
-from benchmark.analysis.mode_counts import even, histograms, ranked
-from benchmark.evaluation.metrics.base import Bins
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.mode_counts import histograms, sorted_counts, uniform_counts
+from benchmark.evaluation.metrics.base import HistogramSpec
 
 N = 25_600
 
@@ -22,7 +22,7 @@ def all_in(mode):
 @given(n=st.integers(1, 100_000), bins=st.integers(1, 300))
 @settings(max_examples=30)
 def test_an_even_generator_has_all_its_images_in_some_mode(n, bins):
-    expected = even(n, bins)
+    expected = uniform_counts(n, bins)
     assert expected.shape == (bins,)
     assert expected.sum() == pytest.approx(n, rel=1e-6)
     assert (np.diff(expected) <= 1e-9).all()
@@ -31,15 +31,15 @@ def test_an_even_generator_has_all_its_images_in_some_mode(n, bins):
 
 @pytest.mark.parametrize(("n", "bins"), [(N, 1000), (500, 1000), (2000, 10)])
 def test_its_counts_are_those_of_simulated_ones(n, bins):
-    drawn = ranked(np.random.default_rng(0).multinomial(n, np.full(bins, 1 / bins), 300))
+    drawn = sorted_counts(np.random.default_rng(0).multinomial(n, np.full(bins, 1 / bins), 300))
     noise = 4 * drawn.std(axis=0) / 300**0.5
-    apart = np.abs(drawn.mean(axis=0) - even(n, bins))
+    apart = np.abs(drawn.mean(axis=0) - uniform_counts(n, bins))
     assert (apart < 0.2 + noise).all(), "a fifth of an image, as their sum is no chance"
 
 
 def test_ranks_are_of_each_seed():
     counts = np.array([[1, 5, 0], [7, 2, 2]])
-    assert ranked(counts).tolist() == [[5, 1, 0], [7, 2, 2]]
+    assert sorted_counts(counts).tolist() == [[5, 1, 0], [7, 2, 2]]
     assert counts.tolist() == [[1, 5, 0], [7, 2, 2]]
 
 
@@ -55,7 +55,7 @@ def test_only_finished_seeds_with_counts_of_all_modes_are_shown(suite, specs_of,
         make_record(specs_of(suite, "Own", "MSGAN")[0], histograms={"modes": [1, 2], "other": all_in(7)}),
         make_record(specs_of(suite, "Checked", "MSGAN")[0], histograms={"modes": [0] * 1000}),
     ]
-    (found,) = histograms(by_table(suite, rows(suite, {record.trial_id: record for record in records})))
+    (found,) = histograms(by_table(suite, leaderboard_rows(suite, {record.trial_id: record for record in records})))
     assert (found.table, found.words, found.n_fake) == ("Own", "", N)
     ((row, counts),) = found.counts
     assert row.label == "GAN"
@@ -63,5 +63,5 @@ def test_only_finished_seeds_with_counts_of_all_modes_are_shown(suite, specs_of,
 
 
 def test_bins_are_the_cells_of_a_grid():
-    bins = Bins((("row", 2), ("column", 3)), "place")
+    bins = HistogramSpec((("row", 2), ("column", 3)), "place")
     assert (bins.shape, bins.count) == ((2, 3), 6)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from benchmark.analysis.leaderboard import by_table, rows
-from benchmark.analysis.noise import Scatter, Shift, Sources, parts
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.noise import NoiseSources, PairedShift, PooledNoise, parts
 from benchmark.config.suite import load_suite
 from benchmark.report.markdown import leaderboard
 from benchmark.report.noise import DECIMALS, decimals, section
@@ -81,11 +81,11 @@ def records(suite, make_record):
 
 
 def told(suite, records):
-    return section(by_table(suite, rows(suite, records)))
+    return section(by_table(suite, leaderboard_rows(suite, records)))
 
 
 def first_part(suite, records):
-    return parts(by_table(suite, rows(suite, records))["One"])[0]
+    return parts(by_table(suite, leaderboard_rows(suite, records))["One"])[0]
 
 
 def of(part, key):
@@ -101,7 +101,7 @@ def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
     """NumPy, of the residuals: their sum of squares over values minus groups."""
     counted = [np.array(group) for group in values if len(group) > 1]
     residuals = np.concatenate([group - group.mean() for group in counted]) if counted else np.zeros(0)
-    found = Scatter(values)
+    found = PooledNoise(values)
     assert found.degrees == len(residuals) - len(counted)
     if not counted:
         assert found.deviation is None
@@ -113,24 +113,24 @@ def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
 def test_groups_of_equal_size_pool_to_the_root_of_their_mean_variance():
     values = np.random.default_rng(0).normal(size=(5, 3)) * np.arange(1, 6)[:, None]
     expected = math.sqrt(values.var(axis=1, ddof=1).mean())
-    assert Scatter(tuple(map(tuple, values))).deviation == pytest.approx(expected)
+    assert PooledNoise(tuple(map(tuple, values))).deviation == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("odd", [math.inf, math.nan])
 def test_a_group_with_what_is_no_number_does_not_count(odd):
-    assert Scatter(((1.0, 2.0, 4.0), (3.0, odd))).deviation == Scatter(((1.0, 2.0, 4.0),)).deviation
-    assert Scatter(((3.0, odd),)).deviation is None
+    assert PooledNoise(((1.0, 2.0, 4.0), (3.0, odd))).deviation == PooledNoise(((1.0, 2.0, 4.0),)).deviation
+    assert PooledNoise(((3.0, odd),)).deviation is None
 
 
 def test_huge_numbers_are_pooled_too():
-    assert Scatter(((1e200, -1e200),)).deviation == pytest.approx(math.sqrt(2) * 1e200)
-    assert Shift((1e200, 1e200)).size == pytest.approx(1e200)
+    assert PooledNoise(((1e200, -1e200),)).deviation == pytest.approx(math.sqrt(2) * 1e200)
+    assert PairedShift((1e200, 1e200)).size == pytest.approx(1e200)
 
 
 @settings(max_examples=60)
 @given(st.lists(numbers, min_size=1, max_size=8))
 def test_numpy_agrees_about_paired_differences(values):
-    found = Shift(tuple(values))
+    found = PairedShift(tuple(values))
     assert found.mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
     assert found.size == pytest.approx(math.sqrt(np.square(values).mean()), rel=1e-9, abs=1e-6)
     if len(values) > 1:
@@ -140,7 +140,7 @@ def test_numpy_agrees_about_paired_differences(values):
 
 
 def sources(training):
-    return Sources(None, Scatter(training), None, None, (), {})
+    return NoiseSources(None, PooledNoise(training), None, None, (), {})
 
 
 @settings(max_examples=40)
@@ -204,7 +204,7 @@ def test_what_the_records_say_is_what_numpy_says(suite, records):
 
 
 def test_two_names_of_one_row_count_once(suite, records):
-    found = rows(suite, records)[:2]
+    found = leaderboard_rows(suite, records)[:2]
     assert of(parts([*found, found[0]])[0], "modes").training.degrees == 4
 
 
@@ -235,7 +235,7 @@ def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
 
 
 def test_rows_of_another_protocol_are_apart(suite, records):
-    found = by_table(suite, rows(suite, records))
+    found = by_table(suite, leaderboard_rows(suite, records))
     assert [[row.label for row in part.rows] for part in parts(found["Two"])] == [["GAN"], ["Other | *way*"]]
     assert len(parts(found["One"])) == 1
 
@@ -292,11 +292,11 @@ def test_nothing_is_said_where_nothing_is_known(suite, records, small_suite, all
     assert told(suite, {}) == []
     alone = small_suite("GAN")
     assert told(alone, all_finished(alone)) == []
-    assert "What differences" not in leaderboard(alone, rows(alone, all_finished(alone)), ())
+    assert "What differences" not in leaderboard(alone, leaderboard_rows(alone, all_finished(alone)), ())
 
 
 def test_no_label_breaks_a_grid_and_the_section_is_in_its_place(suite, records):
-    page = leaderboard(suite, rows(suite, records), ("curves.png",))
+    page = leaderboard(suite, leaderboard_rows(suite, records), ("curves.png",))
     assert page.index("## How to read") < page.index("## What differences are made of") < page.index("## Learning")
     for block in told(suite, records):
         if block.startswith("| "):

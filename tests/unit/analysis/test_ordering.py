@@ -9,14 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.analysis.leaderboard import by_table, rows
-from benchmark.analysis.ordering import ORDER_MEANINGS, Entry, OrderVerdict, compare, in_order, kendall_tau, orderings
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.ordering import (
+    ORDER_MEANINGS,
+    OrderVerdict,
+    RankedMethod,
+    compare,
+    kendall_tau,
+    probability_in_order,
+    table_orders,
+)
 from benchmark.config.suite import load_suite
 
 
 def entry(label, scores, published, complete=True, printed=None):
     mean = sum(scores) / len(scores) if scores else math.nan
-    return Entry(label, tuple(map(float, scores)), complete, mean, published, printed=printed)
+    return RankedMethod(label, tuple(map(float, scores)), complete, mean, published, printed=printed)
 
 
 LOW, HIGH = range(5), range(10, 15)
@@ -92,12 +100,12 @@ GROUPS = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=
 def test_the_whole_order_is_counted_over_all_draws(groups):
     draws = list(product(*groups))
     rising = sum(all(low < high for low, high in pairwise(draw)) for draw in draws)
-    assert in_order(groups) == pytest.approx(rising / len(draws))
+    assert probability_in_order(groups) == pytest.approx(rising / len(draws))
 
 
 def test_a_training_that_diverged_is_below_all_others_and_in_order_with_none_of_its_like():
-    assert in_order([(-math.inf, 1.0), (2.0,)]) == 1
-    assert in_order([(-math.inf,), (-math.inf, 2.0)]) == 0.5
+    assert probability_in_order([(-math.inf, 1.0), (2.0,)]) == 1
+    assert probability_in_order([(-math.inf,), (-math.inf, 2.0)]) == 0.5
 
 
 def test_the_published_order_is_followed_where_nothing_may_be_judged():
@@ -129,11 +137,11 @@ def five(suite_file):
 
 
 def checked(suite, records, title="Checked"):
-    return by_table(suite, rows(suite, records))[title]
+    return by_table(suite, leaderboard_rows(suite, records))[title]
 
 
 def test_a_table_of_a_suite(five, all_finished):
-    found = orderings(checked(five, all_finished(five)), "modes")
+    found = table_orders(checked(five, all_finished(five)), "modes")
     assert [(pair.first, pair.second) for pair in found.pairs] == [
         ("SSGAN", "GAN"),
         ("MSGAN", "GAN"),
@@ -144,7 +152,7 @@ def test_a_table_of_a_suite(five, all_finished):
 
 
 def test_of_a_metric_of_which_less_is_better(five, all_finished):
-    found = orderings(checked(five, all_finished(five)), "kl")
+    found = table_orders(checked(five, all_finished(five)), "kl")
     assert found.pairs[0].improvement.probability == 1
     assert str(found) == "3 of 3 published orderings reproduced"
 
@@ -155,17 +163,17 @@ def test_a_diverged_seed_is_a_bad_one_and_a_failed_one_is_unknown(
 ):
     six = load_suite(suite_file, "paper", seeds=6)
     records = all_finished(six)
-    assert orderings(checked(six, records), "modes").pairs[0].verdict == "reproduced"
+    assert table_orders(checked(six, records), "modes").pairs[0].verdict == "reproduced"
     spec = specs_of(six, "Checked", "SSGAN")[0]
     records[spec.trial_id] = make_record(spec, status, "why")
-    pair = orderings(checked(six, records), "modes").pairs[0]
+    pair = table_orders(checked(six, records), "modes").pairs[0]
     assert (pair.improvement.probability, pair.verdict) == (pytest.approx(probability), "undecided")
 
 
 def test_what_may_not_be_judged_is_compared_only(suite_file, five, all_finished):
     quick = load_suite(suite_file, "quick", seeds=5)
     for suite, title in ((quick, "Checked"), (five, "Remembered"), (five, "Own")):
-        found = orderings(checked(suite, all_finished(suite), title), "modes")
+        found = table_orders(checked(suite, all_finished(suite), title), "modes")
         assert found.pairs[0].improvement.probability >= 0
         assert {pair.verdict for pair in found.pairs} == {None}
 
@@ -173,5 +181,5 @@ def test_what_may_not_be_judged_is_compared_only(suite_file, five, all_finished)
 def test_one_measured_row_has_no_order(five, all_finished, specs_of):
     some = {spec.trial_id for spec in specs_of(five, "Checked", "GAN")}
     records = {trial_id: record for trial_id, record in all_finished(five).items() if trial_id in some}
-    assert orderings(checked(five, records), "modes") is None
-    assert orderings(checked(five, records), "unheard of") is None
+    assert table_orders(checked(five, records), "modes") is None
+    assert table_orders(checked(five, records), "unheard of") is None

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
 from benchmark.report.markdown import leaderboard
@@ -42,7 +42,7 @@ def test_only_the_row_that_is_unverified_is_not_judged(uneven, all_finished, row
 
 
 def test_both_sources_stand_below_the_table_and_in_the_csv(uneven, all_finished):
-    found = rows(uneven, all_finished(uneven))
+    found = leaderboard_rows(uneven, all_finished(uneven))
     document = leaderboard(uneven, found, ())
     assert "Read in: my memory of page 9. ± there: spread over training seeds, 7 trainings." in document
     assert "Read in: the PDF, page 7. ± there: spread over training seeds.\n" in document

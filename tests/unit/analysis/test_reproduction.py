@@ -14,12 +14,12 @@ from scipy import stats
 
 from baselines.methods.gan import GAN
 from benchmark.analysis import reproduction
-from benchmark.analysis.reproduction import Sameness, compared
+from benchmark.analysis.reproduction import ReproductionVerdict, judge_reproduction
 from benchmark.cli import app
 from benchmark.config.suite import load_suite
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
-from benchmark.execution.suite_run import Session
-from benchmark.store.record_store import Store
+from benchmark.execution.suite_run import SuiteRun
+from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL
 
@@ -57,7 +57,7 @@ def once(tmp_path_factory, instrument):
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(SUITE, sort_keys=False))
     workspace = Workspace.at(folder / "ws")
-    made = Session(load_suite(path), workspace, folder, folder / "report", Console(quiet=True))
+    made = SuiteRun(load_suite(path), workspace, folder, folder / "report", Console(quiet=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Digits, "prepare", classmethod(lambda *_: instrument))
         return workspace.root, list(made.run("inprocess", made.plan()).values())
@@ -68,7 +68,7 @@ def trained(tmp_path, once):
     """A store of one's own with these records."""
     root, records = once
     shutil.copytree(root, tmp_path / "ws")
-    return Store(tmp_path / "ws" / "results"), records
+    return RecordStore(tmp_path / "ws" / "results"), records
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, train
     assert "the same to the bit: every measurement" in said
     assert "5 of 5 groups of numbers" in said  # two measurements with their losses, and a redraw
     assert snapshot(store.folder) == before
-    kept = Store(store.folder.parent / "reproductions")
+    kept = RecordStore(store.folder.parent / "reproductions")
     assert kept.get(record.trial_id).history == record.history
     assert [path.name for path in kept.folder.iterdir()] == [f"{record.trial_id}.json"]  # no checkpoints stay
     assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # nor were sheets touched
@@ -133,12 +133,16 @@ def test_other_seeds_say_how_much_is_noise(trained):
     reach = stats.t.ppf(0.975, 2) * stats.tstd(values) * 2**0.5
     assert reach > 0
     records = [store.get(trial_id) for trial_id in store.ids()]
-    for share, verdict in ((0.99, Sameness.NOISE), (-0.99, Sameness.NOISE), (1.01, Sameness.DIFFERENT)):
-        made = compared(record, with_metrics(record, kl=record.metrics["kl"] + share * reach), records)
+    for share, verdict in (
+        (0.99, ReproductionVerdict.NOISE),
+        (-0.99, ReproductionVerdict.NOISE),
+        (1.01, ReproductionVerdict.DIFFERENT),
+    ):
+        made = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + share * reach), records)
         assert made.verdict is verdict
         assert next(f for f in made.findings if f.key == "kl").noise == (pytest.approx(reach), "other seeds", 3)
-    alone = compared(record, with_metrics(record, kl=record.metrics["kl"] + 1e-6), records[:1])
-    assert alone.verdict is Sameness.DIFFERENT
+    alone = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + 1e-6), records[:1])
+    assert alone.verdict is ReproductionVerdict.DIFFERENT
     assert "how much noise there is is not known" in alone.reason
 
 
@@ -146,10 +150,13 @@ def test_redraws_stand_in_where_there_are_no_seeds(trained):
     _, (record, *_) = trained
     draws = [{"modes": 20.0 + n, "kl": 4.0} for n in range(3)]
     drawn = record.model_copy(update={"redraws": draws})
-    made = compared(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 6), [])
+    made = judge_reproduction(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 6), [])
     assert made.findings[0].noise == (pytest.approx(stats.t.ppf(0.975, 2) * 2**0.5), "redraws of the samples", 3)
-    assert made.verdict is Sameness.NOISE
-    assert compared(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 7), []).verdict is Sameness.DIFFERENT
+    assert made.verdict is ReproductionVerdict.NOISE
+    assert (
+        judge_reproduction(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 7), []).verdict
+        is ReproductionVerdict.DIFFERENT
+    )
 
 
 def test_only_finished_seeds_of_the_same_trial_on_the_same_instruments_count(trained):

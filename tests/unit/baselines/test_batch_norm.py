@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.networks.base import ConditionalBatchNorm
 from baselines.networks.layers import batch_norm
 from baselines.networks.layers.batch_norm import BatchNorm2d
-from baselines.networks.layers.memory_format import as_it_comes, channels_last
+from baselines.networks.layers.conditional import ConditionalBatchNorm
+from baselines.networks.layers.memory_format import channels_last, contiguous_format
 from tests.support.layers_alike import assert_same
 
 
@@ -106,7 +106,7 @@ def test_where_nothing_is_gained_it_is_left_to_torch(why, lanes):
 
 def test_models_stacked_into_one_are_left_to_torch(lanes):
     ours = BatchNorm2d(8)
-    with as_it_comes():
+    with contiguous_format():
         slopes(ours, torch.randn(2, 8, 4, 4))
     assert not lanes
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.networks.base import Chain, ConditionalBatchNorm, Heads, batch_norms, without_logit
+from baselines.networks.base import Heads, drop_adversarial_head
+from baselines.networks.layers.conditional import ConditionalBatchNorm, ConditionalSequential, batch_norms
 from baselines.networks.mlp import MLP, MLPOptions
 from baselines.networks.msgan_stacked_mnist import MSGANStackedMNIST, MSGANStackedMNISTOptions
 from baselines.networks.sngan_resnet import SNGANResNet, SNGANResNetOptions
@@ -63,7 +64,7 @@ def test_without_conditions_it_is_batch_norm_itself():
 
 
 def test_a_chain_hands_the_condition_to_those_who_take_one():
-    chain = Chain(nn.Linear(4, 3), batch_norms(2, nn.BatchNorm1d)(3), nn.ReLU())
+    chain = ConditionalSequential(nn.Linear(4, 3), batch_norms(2, nn.BatchNorm1d)(3), nn.ReLU())
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 1, 0, 1])
     torch.testing.assert_close(chain(x, y), chain[2](chain[1](chain[0](x), y)))
 
@@ -168,8 +169,8 @@ def test_only_heads_can_lose_their_logit():
     odd = nn.Module()
     odd.heads = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="no Heads"):
-        without_logit(odd)
-    assert without_logit(nn.ModuleDict({"heads": Heads(3, 2)}))["heads"].logit is None
+        drop_adversarial_head(odd)
+    assert drop_adversarial_head(nn.ModuleDict({"heads": Heads(3, 2)}))["heads"].logit is None
 
 
 @pytest.mark.parametrize(("shape", "pixels"), [(CIFAR, 64), (STL, 9)])

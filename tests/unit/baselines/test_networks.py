@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baselines.networks.layers.tf_same import SameConv, SameDeconv, SameEnding
+from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d, TFSameOutput
 from baselines.networks.mlp import MLP, MLPOptions
 from baselines.networks.msgan_stacked_mnist import MSGANStackedMNIST, MSGANStackedMNISTOptions
 from tests.support.restatement import same_conv
@@ -118,19 +118,19 @@ def test_generator_maps_grow_4_8_cropped_to_7_14_28():
     generator = stacked(4).generator()
     sizes = []
     for layer in generator.modules():
-        if isinstance(layer, nn.BatchNorm2d | SameDeconv | SameEnding):
+        if isinstance(layer, nn.BatchNorm2d | TFSameConvTranspose2d | TFSameOutput):
             kind = type(layer).__name__
             layer.register_forward_hook(
                 lambda _, args, out, kind=kind: sizes.append((kind, args[0].shape[2], *out.shape[1:3]))
             )
     generator(torch.rand(2, 256))
     assert sizes == [
-        ("SameDeconv", 4, 32, 8),
+        ("TFSameConvTranspose2d", 4, 32, 8),
         ("BatchNorm2d", 8, 32, 8),
-        ("SameDeconv", 7, 16, 14),
+        ("TFSameConvTranspose2d", 7, 16, 14),
         ("BatchNorm2d", 14, 16, 14),
         ("BatchNorm2d", 14, 8, 14),  # on squares, as rows of their pixels
-        ("SameEnding", 14, 3, 28),
+        ("TFSameOutput", 14, 3, 28),
     ]
     norms = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     assert [layer.num_features for layer in norms] == [1024, 32, 16, 8]  # the first one before the picture
@@ -227,7 +227,7 @@ def test_initial_weights_fill_glorots_range_and_biases_are_zero(network, role):
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("size", [28, 14, 8, 7])
 def test_same_conv_pads_as_tensorflow(size, kernel, stride):
-    layer = SameConv(2, 3, kernel, stride)
+    layer = TFSameConv2d(2, 3, kernel, stride)
     x = torch.rand(2, 2, size, size)
     expected = same_conv(x.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), stride)
     np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=0, atol=1e-12)
@@ -235,7 +235,7 @@ def test_same_conv_pads_as_tensorflow(size, kernel, stride):
 
 def test_same_pads_the_far_end_when_it_cannot_pad_evenly():
     """28 -> 14 with a 5x5 kernel needs 3: one in front, two behind. By hand on a kernel of ones."""
-    layer = SameConv(1, 1, 5, 2)
+    layer = TFSameConv2d(1, 1, 5, 2)
     nn.init.ones_(layer.weight)
     nn.init.zeros_(layer.bias)
     counts = layer(torch.ones(1, 1, 28, 28))[0, 0]
@@ -254,7 +254,7 @@ def test_same_pads_the_far_end_when_it_cannot_pad_evenly():
 def test_same_deconv_is_the_transpose_of_same_conv(size, kernel, channels, seed):
     """<conv(x), y> = <x, deconv(y)> with shared weights."""
     wide, narrow = channels
-    conv_layer, deconv = SameConv(wide, narrow, kernel, 2), SameDeconv(narrow, wide, kernel)
+    conv_layer, deconv = TFSameConv2d(wide, narrow, kernel, 2), TFSameConvTranspose2d(narrow, wide, kernel)
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         conv_layer.weight.copy_(torch.randn(conv_layer.weight.shape, generator=rng))

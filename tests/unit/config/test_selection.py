@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from benchmark.cli import app
-from benchmark.config.suite import load_suite, restricted
+from benchmark.config.suite import load_suite, select_cells
 from benchmark.core.errors import UserError
-from benchmark.report.provenance import again, cell_command
+from benchmark.report.provenance import cell_command, rerun_commands
 
 SUITE = {
     "title": "Tiny",
@@ -55,7 +55,7 @@ def names(suite):
     ],
 )
 def test_cells_are_named_by_table_and_row_or_by_row(suite, wanted, expected):
-    cut = restricted(suite, wanted)
+    cut = select_cells(suite, wanted)
     assert names(cut) == expected
     assert len(cut.specs) == 3 * len(expected)
     assert set(cut.specs) <= set(suite.specs)
@@ -81,7 +81,7 @@ def test_a_scales_row_that_is_none_is_named_with_its_place(tmp_path):
 
 def test_an_unknown_cell_tells_the_nearest(suite):
     with pytest.raises(UserError, match=r"--only 'Longer/GAM'.*did you mean 'Longer/GAN'"):
-        restricted(suite, ["GAN", "Longer/GAM"])
+        select_cells(suite, ["GAN", "Longer/GAM"])
 
 
 def test_the_command_of_a_cell_runs_that_cell(suite, monkeypatch, capsys, tmp_path):
@@ -97,7 +97,7 @@ def test_the_command_of_a_cell_runs_that_cell(suite, monkeypatch, capsys, tmp_pa
     planned = json.loads(capsys.readouterr().out)["cell_states"]
     trials = [trial["trial_id"] for state in planned for trial in state["trials"]]
     assert trials == [spec.trial_id for spec in cell.specs]
-    assert again(restricted(suite, ["Width K/4/SS GAN's"]))[0].splitlines()[1] == line
+    assert rerun_commands(select_cells(suite, ["Width K/4/SS GAN's"]))[0].splitlines()[1] == line
 
 
 def test_a_part_does_not_overwrite_the_report_of_the_whole(suite, monkeypatch, tmp_path):

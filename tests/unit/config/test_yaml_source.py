@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmark.config.yaml_source import dotted, place, read_yaml
+from benchmark.config.yaml_source import dotted_key, location, read_yaml
 from benchmark.core.errors import UserError
 
 
@@ -113,14 +113,14 @@ def test_json_is_read_as_it_is(tmp_path_factory, data):
     ],
 )
 def test_key_paths_are_written_as_people_do(path, text):
-    assert dotted(path) == text
+    assert dotted_key(path) == text
 
 
 def test_a_place_has_the_line_of_the_innermost_part_that_stands_in_the_file(tmp_path):
     lines = {("a",): 1, ("a", "b"): 4}
-    assert place(tmp_path / "f", ("a", "b", "c"), lines) == f"{tmp_path / 'f'}:4: a.b.c"
-    assert place(tmp_path / "f", ("z",), lines) == f"{tmp_path / 'f'}: z"
-    assert place(tmp_path / "f", (), lines) == str(tmp_path / "f")
+    assert location(tmp_path / "f", ("a", "b", "c"), lines) == f"{tmp_path / 'f'}:4: a.b.c"
+    assert location(tmp_path / "f", ("z",), lines) == f"{tmp_path / 'f'}: z"
+    assert location(tmp_path / "f", (), lines) == str(tmp_path / "f")
 
 
 # --- what is refused -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import gc
 import weakref
 from contextlib import suppress
 
-from benchmark.core.memory import set_aside, uncollected
+from benchmark.core.memory import gc_disabled, gc_frozen
 
 
 class Ring:
@@ -14,9 +14,9 @@ class Ring:
 
 def test_it_is_looked_for_again_afterwards_also_after_an_error():
     assert gc.isenabled()
-    with suppress(ValueError), uncollected():
+    with suppress(ValueError), gc_disabled():
         assert not gc.isenabled()
-        with uncollected():
+        with gc_disabled():
             pass
         assert not gc.isenabled(), "the outer one has not ended"
         raise ValueError
@@ -26,7 +26,7 @@ def test_it_is_looked_for_again_afterwards_also_after_an_error():
 def test_what_was_set_aside_is_collected_afterwards_and_what_is_new_at_once():
     old = Ring()
     seen = weakref.ref(old)
-    with suppress(ValueError), set_aside():
+    with suppress(ValueError), gc_frozen():
         del old
         new = weakref.ref(Ring())
         gc.collect()

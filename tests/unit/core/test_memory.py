@@ -32,7 +32,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 found = {{"before": touch(4)}}
-with heap.kept():
+with heap.keep_freed_memory():
     touch(1)
     found |= {{"within": touch(4), "held": resident()}}
 found["left"] = resident()
@@ -51,5 +51,5 @@ def test_a_block_that_comes_again_and_again_is_filled_with_zeros_once():
 def test_where_there_is_no_glibc_nothing_happens(monkeypatch):
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("no C library was to be asked"))
-    with memory.kept():
+    with memory.keep_freed_memory():
         pass

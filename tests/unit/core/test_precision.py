@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.core.precision import lowered, rounding
+from benchmark.core.precision import autocast, tf32_mode
 from benchmark.training import checkpoint
 from tests.support.examples import CPU, advance, assert_equal, spec_of, trainer_of
 
@@ -35,7 +35,7 @@ def test_bfloat16_trains_near_float32_and_keeps_its_state_in_float32(names):
 def test_losses_and_what_they_are_made_of_are_float32(names):
     trainer = trainer_of(spec("bfloat16", *names))
     images = torch.rand(4, 3, 28, 28)
-    with lowered("bfloat16", CPU):
+    with autocast("bfloat16", CPU):
         assert {part.dtype for part in trainer.method.judge(images)} == {torch.float32}
     advance(trainer, 1)
     assert {total.dtype for total in trainer.sums.values()} == {torch.float32}
@@ -63,7 +63,7 @@ def test_on_a_gpu_each_precision_says_whether_tf32_may_be_used():
     """The switches are there without one, and so is what they were before."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     for precision in ("float32", "tf32", "bfloat16"):
-        with rounding(precision, torch.device("cuda")):
+        with tf32_mode(precision, torch.device("cuda")):
             found = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
             assert found == (precision == "tf32",) * 2
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from benchmark.core.spec import TrialSpec, canonical, digest
+from benchmark.core.spec import TrialSpec, canonical_json, content_hash
 
 LITERAL = {
     "method": "ssgan",
@@ -66,26 +66,26 @@ def test_the_identity_of_one_literal_trial_is_this():
 
 @given(value=json_values, seed=st.integers(0, 9))
 def test_canonical_form_does_not_depend_on_the_order_of_keys(value, seed):
-    assert canonical(shuffled(value, random.Random(seed))) == canonical(value)
-    assert digest(shuffled(value, random.Random(seed))) == digest(value)
+    assert canonical_json(shuffled(value, random.Random(seed))) == canonical_json(value)
+    assert content_hash(shuffled(value, random.Random(seed))) == content_hash(value)
 
 
 @given(value=json_values)
 def test_canonical_form_keeps_the_value(value):
-    assert json.loads(canonical(value)) == value
+    assert json.loads(canonical_json(value)) == value
 
 
 @given(one=json_values, other=json_values)
 def test_different_values_have_different_forms_and_digests(one, other):
     if json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True):
-        assert canonical(one) != canonical(other)
-        assert digest(one) != digest(other)
+        assert canonical_json(one) != canonical_json(other)
+        assert content_hash(one) != content_hash(other)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_has_no_canonical_form(value):
     with pytest.raises(ValueError):
-        canonical({"lr": value})
+        canonical_json({"lr": value})
 
 
 def test_equal_trials_have_equal_ids_whatever_the_order_of_their_keys():

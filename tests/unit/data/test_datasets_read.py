@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import Arrays, Dataset, open_prepared
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
 from benchmark.data.datasets import mnist as mnist_files
 from benchmark.data.datasets import stacked_mnist
 from benchmark.data.datasets.mnist import find, parse_idx, unpacked
 from benchmark.data.datasets.stacked_digits import StackedDigits
 from benchmark.data.datasets.stacked_mnist import StackedMNIST
-from benchmark.data.sampler import Images, kept_labels
+from benchmark.data.prepared import open_prepared
+from benchmark.data.sampler import ImageSampler, mask_labels
 
 CPU = torch.device("cpu")
 
@@ -267,7 +269,7 @@ class Counted(Dataset):
     @classmethod
     def read(cls, data_dir):
         cls.reads += 1
-        some = Arrays(np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), np.arange(3))
+        some = ArraySplit(np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), np.arange(3))
         return some, some, {"none": "0" * 32}
 
 
@@ -330,7 +332,7 @@ def numbered(n, channels=1):
 
 
 def test_draws_are_uniform_with_replacement():
-    images = Images(numbered(10), 1, CPU)
+    images = ImageSampler(numbered(10), 1, CPU)
     drawn = images.draw(5000, torch.Generator().manual_seed(0)).images
     assert drawn.shape == (5000, 1, 2, 2)
     counts = np.bincount(drawn[:, 0, 0, 0].numpy(), minlength=10)
@@ -339,7 +341,7 @@ def test_draws_are_uniform_with_replacement():
 
 def test_stacked_channels_are_independent_uniform_draws():
     """All 6 x 6 x 6 combinations are equally likely."""
-    images = Images(numbered(6), 3, CPU)
+    images = ImageSampler(numbered(6), 3, CPU)
     drawn = images.draw(20_000, torch.Generator().manual_seed(0)).images
     assert drawn.shape == (20_000, 3, 2, 2)
     assert (drawn == drawn[:, :, :1, :1]).all(), "a channel is one image"
@@ -350,13 +352,13 @@ def test_stacked_channels_are_independent_uniform_draws():
 
 @pytest.mark.parametrize(("channels", "stacked"), [(3, 1), (1, 3), (2, 2)])
 def test_stacking_multiplies_channels(channels, stacked):
-    images = Images(numbered(5, channels), stacked, CPU)
+    images = ImageSampler(numbered(5, channels), stacked, CPU)
     assert images.draw(4, torch.Generator().manual_seed(0)).images.shape == (4, channels * stacked, 2, 2)
 
 
 def test_a_draw_is_a_copy():
     pixels = numbered(5)
-    Images(pixels, 1, CPU).draw(50, torch.Generator().manual_seed(0)).images.zero_()
+    ImageSampler(pixels, 1, CPU).draw(50, torch.Generator().manual_seed(0)).images.zero_()
     assert pixels[4].max() == 4
 
 
@@ -364,7 +366,7 @@ def test_a_draw_is_a_copy():
 
 
 def test_a_stacked_image_is_labelled_with_the_number_that_its_digits_write():
-    images = Images(numbered(10), 3, CPU, labels=np.arange(10), classes=10)
+    images = ImageSampler(numbered(10), 3, CPU, labels=np.arange(10), classes=10)
     drawn = images.draw(500, torch.Generator().manual_seed(0))
     r, g, b = drawn.images[:, :, 0, 0].T.long()
     assert torch.equal(drawn.labels, 100 * r + 10 * g + b)
@@ -372,7 +374,7 @@ def test_a_stacked_image_is_labelled_with_the_number_that_its_digits_write():
 
 def test_a_stacked_image_has_a_label_when_all_its_parts_have_one():
     labels = np.where(np.arange(10) < 7, np.arange(10), -1)
-    images = Images(numbered(10), 2, CPU, labels=labels, classes=10)
+    images = ImageSampler(numbered(10), 2, CPU, labels=labels, classes=10)
     drawn = images.draw(500, torch.Generator().manual_seed(0))
     parts = drawn.images[:, :, 0, 0].long()
     known = (parts < 7).all(1)
@@ -383,7 +385,10 @@ def test_a_stacked_image_has_a_label_when_all_its_parts_have_one():
 
 
 def test_labels_change_no_draw():
-    plain, labelled = Images(numbered(10), 3, CPU), Images(numbered(10), 3, CPU, labels=np.arange(10), classes=10)
+    plain, labelled = (
+        ImageSampler(numbered(10), 3, CPU),
+        ImageSampler(numbered(10), 3, CPU, labels=np.arange(10), classes=10),
+    )
     one, other = (images.draw(20, torch.Generator().manual_seed(0)) for images in (plain, labelled))
     assert torch.equal(one.images, other.images)
     assert one.labels is None
@@ -392,12 +397,12 @@ def test_labels_change_no_draw():
 @pytest.mark.parametrize(("share", "stacked", "known"), [(1.0, 3, 1000), (0.1, 1, 100), (0.008, 3, 200), (0.0, 1, 0)])
 def test_so_many_images_keep_their_label_and_always_the_same(share, stacked, known):
     labels = np.arange(1000)
-    kept = kept_labels(labels, share, stacked)
+    kept = mask_labels(labels, share, stacked)
     assert (kept >= 0).sum() == known
     assert (kept[kept >= 0] == labels[kept >= 0]).all()
-    np.testing.assert_array_equal(kept, kept_labels(labels, share, stacked))
+    np.testing.assert_array_equal(kept, mask_labels(labels, share, stacked))
 
 
 def test_a_larger_share_keeps_the_labels_of_a_smaller_one():
-    few, many = (kept_labels(np.arange(1000), share, 1) >= 0 for share in (0.1, 0.4))
+    few, many = (mask_labels(np.arange(1000), share, 1) >= 0 for share in (0.1, 0.4))
     assert (many | ~few).all()

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import digest_of
+from benchmark.core.files import file_sha256
 from benchmark.data import prepared as prepare
-from benchmark.data.arrays import Arrays, Stream
+from benchmark.data.arrays import ArraySplit, StreamSplit
 from benchmark.data.datasets.image_folder import Folder32
-from benchmark.data.prepared import damage, is_prepared, open_prepared, write_prepared
+from benchmark.data.prepared import find_damage, is_prepared, open_prepared, write_prepared
 from benchmark.data.raw import image_tree
 from tests.support.raw_pictures import small_folder
 
@@ -29,7 +29,7 @@ SHAPE = (3, 4, 4)
 
 def arrays(n, seed=0):
     rng = np.random.default_rng(seed)
-    return Arrays(rng.integers(0, 256, (n, *SHAPE), dtype=np.uint8), rng.integers(0, 10, n))
+    return ArraySplit(rng.integers(0, 256, (n, *SHAPE), dtype=np.uint8), rng.integers(0, 10, n))
 
 
 def chunked(whole, size):
@@ -61,13 +61,13 @@ def test_arrays_come_back_and_the_manifest_tells_of_them(tmp_path):
     files = {path.name for path in found.path.glob("*.npy")}
     assert set(found.manifest["checksums"]) == files
     for name, checksum in found.manifest["checksums"].items():
-        assert digest_of(found.path / name, "sha256") == checksum
+        assert file_sha256(found.path / name, "sha256") == checksum
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 99])
 def test_a_stream_is_written_as_arrays_are(tmp_path, size):
     whole = arrays(10)
-    stream = Stream(10, SHAPE, chunked(whole, size))
+    stream = StreamSplit(10, SHAPE, chunked(whole, size))
     one, other = prepared(tmp_path / "arrays"), prepared(tmp_path / "stream", stream)
     for name in ("train_images.npy", "train_labels.npy"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
@@ -76,7 +76,7 @@ def test_a_stream_is_written_as_arrays_are(tmp_path, size):
 
 def test_progress_is_told(tmp_path):
     heard = []
-    stream = Stream(10, SHAPE, chunked(arrays(10), 4))
+    stream = StreamSplit(10, SHAPE, chunked(arrays(10), 4))
     write_prepared(tmp_path / "some", lambda: (stream, arrays(4), {}), {}, lambda *told: heard.append(told))
     assert heard == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10), ("test", 4, 4)]
 
@@ -86,16 +86,16 @@ def test_pages_are_shared_and_a_write_to_them_reaches_no_file(tmp_path):
     found = open_prepared(path)
     assert isinstance(found.train.images, np.memmap)
     found.train.images[:] = 0
-    assert damage(path, thorough=True) is None
+    assert find_damage(path, thorough=True) is None
 
 
 @pytest.mark.parametrize(
     ("train", "told"),
     [
-        (lambda: Stream(11, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 11 were announced"),
-        (lambda: Stream(9, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 9 were announced"),
-        (lambda: Stream(10, (3, 5, 5), chunked(arrays(10), 4)), "expected (3, 5, 5)"),
-        (lambda: Stream(0, SHAPE, iter([])), "no train images"),
+        (lambda: StreamSplit(11, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 11 were announced"),
+        (lambda: StreamSplit(9, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 9 were announced"),
+        (lambda: StreamSplit(10, (3, 5, 5), chunked(arrays(10), 4)), "expected (3, 5, 5)"),
+        (lambda: StreamSplit(0, SHAPE, iter([])), "no train images"),
     ],
 )
 def test_a_stream_that_is_not_what_it_says_is_refused_and_leaves_nothing(tmp_path, train, told):
@@ -141,8 +141,8 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from benchmark.data.prepared import write_prepared
-from benchmark.core.files import digest_of
-from benchmark.data.arrays import Arrays, Stream
+from benchmark.core.files import file_sha256
+from benchmark.data.arrays import ArraySplit, StreamSplit
 
 target, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 
@@ -156,8 +156,8 @@ def chunks():
 def read():
     with log.open("a") as file:
         file.write("read\\n")
-    some = Arrays(np.zeros((2, 3, 4, 4), np.uint8), np.zeros(2, np.int64))
-    return Stream(100, (3, 4, 4), chunks()), some, {}
+    some = ArraySplit(np.zeros((2, 3, 4, 4), np.uint8), np.zeros(2, np.int64))
+    return StreamSplit(100, (3, 4, 4), chunks()), some, {}
 
 write_prepared(target, read, {"dataset": "some"})
 """
@@ -173,7 +173,7 @@ def test_processes_at_once_read_once_and_all_find_the_whole(tmp_path):
     for process in [worker(target, log, 0.01) for _ in range(3)]:
         assert process.wait(60) == 0
     assert log.read_text().count("read") == 1
-    assert damage(target, thorough=True) is None
+    assert find_damage(target, thorough=True) is None
 
 
 def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_path):
@@ -190,7 +190,7 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_p
     assert leftovers, "what was killed could not clear up"
     prepared(target)
     assert [path for path in visible(tmp_path) if path != log] == [target]
-    assert damage(target, thorough=True) is None
+    assert find_damage(target, thorough=True) is None
 
 
 # --- killed at any moment, preparing real files ---------------------------------------------------------
@@ -227,9 +227,9 @@ def assert_whole_or_nothing(photographs, cache):
     """What a killed preparation left is not taken for prepared unless it is, and the next one clears up."""
     folder = Folder32.folder(cache)
     if Folder32.is_prepared(cache):
-        assert damage(folder, thorough=True) is None
+        assert find_damage(folder, thorough=True) is None
     Folder32.prepare(photographs, cache)
-    assert damage(folder, thorough=True) is None
+    assert find_damage(folder, thorough=True) is None
     assert visible(cache) == [folder]
 
 
@@ -313,16 +313,16 @@ def test_a_flipped_bit_is_found_by_its_checksum(tmp_path):
     content = bytearray(file.read_bytes())
     content[-7] ^= 1
     file.write_bytes(content)
-    assert damage(path) is None, "sizes are right"
-    assert str(file) in damage(path, thorough=True)
+    assert find_damage(path) is None, "sizes are right"
+    assert str(file) in find_damage(path, thorough=True)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"train": 3, "test": [1]}', "\x00"])
 def test_a_damaged_manifest_is_named(tmp_path, content):
     path = prepared(tmp_path / "some")
     (path / prepare.MANIFEST).write_text(content)
-    assert str(path / prepare.MANIFEST) in damage(path)
-    assert "\n" not in damage(path)
+    assert str(path / prepare.MANIFEST) in find_damage(path)
+    assert "\n" not in find_damage(path)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark.data import sampler as images_module
-from benchmark.data.base import Arrays, Dataset, open_prepared
-from benchmark.data.sampler import Choice, Gather, Images, Resident, fits, to_range
+from benchmark.data.arrays import ArraySplit
+from benchmark.data.base import Dataset
+from benchmark.data.prepared import open_prepared
+from benchmark.data.sampler import DeviceImages, ImageSampler, IndexSampler, PrefetchingImages, fits, to_range
 from tests.support.examples import advance, assert_equal, spec_of, trainer_of
 
 CPU = torch.device("cpu")
@@ -52,7 +54,7 @@ class Large(Dataset):
 
     @classmethod
     def read(cls, data_dir):
-        one = Arrays(np.zeros((1, *cls.shape), np.uint8), np.zeros(1, np.int64))
+        one = ArraySplit(np.zeros((1, *cls.shape), np.uint8), np.zeros(1, np.int64))
         return one, one, {}
 
 
@@ -76,7 +78,7 @@ def resident_bytes():
 def opened(folder):
     """Seconds and resident bytes that opening costs, and the images."""
     before, start = resident_bytes(), time.perf_counter()
-    images = Images(open_prepared(folder).train.images, 1, CPU)
+    images = ImageSampler(open_prepared(folder).train.images, 1, CPU)
     return time.perf_counter() - start, resident_bytes() - before, images
 
 
@@ -109,9 +111,9 @@ def test_an_array_that_cannot_be_written_or_is_not_contiguous_is_drawn_from_all_
     locked = pixels.copy()
     locked.flags.writeable = False
     turned = np.ascontiguousarray(pixels.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
-    expected = Images(pixels, 1, CPU).draw(9, rng()).images
+    expected = ImageSampler(pixels, 1, CPU).draw(9, rng()).images
     for same in (locked, turned):
-        assert torch.equal(Images(same, 1, CPU).draw(9, rng()).images, expected)
+        assert torch.equal(ImageSampler(same, 1, CPU).draw(9, rng()).images, expected)
 
 
 # --- resident or gathered ------------------------------------------------------------------------------
@@ -126,8 +128,8 @@ def test_images_stay_on_a_gpu_when_half_of_its_free_memory_is_enough(monkeypatch
 
 def both(pixels, stacked=1, fixed=0):
     """The same images, resident and gathered."""
-    stored, choice = torch.from_numpy(pixels), Choice(len(pixels), stacked, fixed)
-    return Resident(stored, choice, CPU), Gather(stored, choice, CPU)
+    stored, choice = torch.from_numpy(pixels), IndexSampler(len(pixels), stacked, fixed)
+    return DeviceImages(stored, choice, CPU), PrefetchingImages(stored, choice, CPU)
 
 
 def assert_same_draw(resident, gather, n, ours, theirs):
@@ -204,7 +206,7 @@ def test_an_error_in_the_thread_reaches_the_draw_and_the_next_one_is_right(monke
 @pytest.mark.usefixtures("gathered")
 def test_the_thread_ends_with_the_images():
     before = set(threading.enumerate())
-    images = Images(random_pixels(), 1, CPU)
+    images = ImageSampler(random_pixels(), 1, CPU)
     images.draw(4, rng())
     started = set(threading.enumerate()) - before
     assert len(started) == 1, "one thread"
@@ -238,11 +240,11 @@ def test_a_buffer_is_not_filled_before_its_copy_is_done():
     assert not second.copied.waited
 
 
-@pytest.mark.parametrize("kind", [Resident, Gather])
+@pytest.mark.parametrize("kind", [DeviceImages, PrefetchingImages])
 def test_a_batch_is_its_own_memory(kind):
     """Neither the next batch nor whoever writes into one may change another."""
     pixels = torch.from_numpy(random_pixels())
-    source, before = kind(pixels, Choice(len(pixels), 1), CPU), pixels.clone()
+    source, before = kind(pixels, IndexSampler(len(pixels), 1), CPU), pixels.clone()
     generator = rng()
     kept = [source.draw(6, generator)[0] for _ in range(5)]
     copies = [batch.clone() for batch in kept]
@@ -251,7 +253,7 @@ def test_a_batch_is_its_own_memory(kind):
     assert not any(torch.equal(later, batch) for batch in kept)
     for batch in kept:
         batch.zero_()
-    expected = pixels[Choice(len(pixels), 1).places(6, rng())]
+    expected = pixels[IndexSampler(len(pixels), 1).places(6, rng())]
     assert torch.equal(source.draw(6, rng())[0], expected)
     assert torch.equal(pixels, before)
 
@@ -259,10 +261,10 @@ def test_a_batch_is_its_own_memory(kind):
 @pytest.mark.parametrize("stacked", [1, 3])
 @pytest.mark.parametrize("labels", [None, np.arange(50) % 10], ids=["plain", "labelled"])
 def test_labels_and_stacks_are_the_same_from_both(monkeypatch, stacked, labels):
-    resident = Images(random_pixels(), stacked, CPU, labels, 10)
+    resident = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
     monkeypatch.setattr(images_module, "fits", lambda size, device: False)
-    gathered = Images(random_pixels(), stacked, CPU, labels, 10)
-    assert isinstance(gathered.source, Gather)
+    gathered = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
+    assert isinstance(gathered.source, PrefetchingImages)
     assert_equal(list(resident.draw(20, rng())), list(gathered.draw(20, rng())))
 
 
@@ -273,7 +275,7 @@ def test_a_training_on_gathered_images_is_the_same_to_the_bit(monkeypatch):
     resident = advance(trainer_of(SPEC), 4)
     monkeypatch.setattr(images_module, "fits", lambda size, device: False)
     gathered = advance(trainer_of(SPEC), 4)
-    assert isinstance(gathered.images.source, Gather)
+    assert isinstance(gathered.images.source, PrefetchingImages)
     assert_equal(gathered.state(), resident.state())
 
 
@@ -302,9 +304,9 @@ def test_a_checkpoint_holds_what_was_drawn_and_not_what_was_fetched(kept):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_both_draw_what_the_cpu_draws_though_the_host_runs_ahead():
     gpu, pixels = torch.device("cuda"), torch.from_numpy(np.tile(random_pixels(500, 3), (1, 1, 16, 16)))
-    choice = Choice(len(pixels), 1)
-    sources = [Resident(pixels, choice, gpu), Gather(pixels, choice, gpu)]
-    plain = Resident(pixels, choice, CPU)
+    choice = IndexSampler(len(pixels), 1)
+    sources = [DeviceImages(pixels, choice, gpu), PrefetchingImages(pixels, choice, gpu)]
+    plain = DeviceImages(pixels, choice, CPU)
     work = torch.rand(3000, 3000, device=gpu)
     generators, wrong, expected = [rng() for _ in range(3)], [], []
     for _ in range(50):
@@ -323,7 +325,7 @@ def test_on_a_gpu_both_draw_what_the_cpu_draws_though_the_host_runs_ahead():
 
 def test_fixed_stacks_are_few_and_the_same_for_every_trial():
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
-    one, other = (Images(pixels, 3, CPU, np.arange(200) % 10, 10, fixed=7) for _ in range(2))
+    one, other = (ImageSampler(pixels, 3, CPU, np.arange(200) % 10, 10, fixed=7) for _ in range(2))
     drawn = one.draw(500, rng())
     stacks = {tuple(image[:, 0, 0].tolist()) for image in drawn.images}
     assert len(stacks) == 7, "all of them come, and no others"
@@ -334,6 +336,6 @@ def test_fixed_stacks_are_few_and_the_same_for_every_trial():
 
 def test_fixed_stacks_are_drawn_uniformly():
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
-    drawn = Images(pixels, 2, CPU, fixed=5).draw(5000, rng()).images[:, :, 0, 0].long()
+    drawn = ImageSampler(pixels, 2, CPU, fixed=5).draw(5000, rng()).images[:, :, 0, 0].long()
     counts = torch.unique(drawn, dim=0, return_counts=True)[1]
     assert chisquare(counts.numpy()).pvalue > 0.01

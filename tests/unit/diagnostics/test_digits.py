@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.core import registry
-from benchmark.data.base import open_prepared
+from benchmark.data.prepared import open_prepared
 from benchmark.diagnostics import digits as digit_check
 from benchmark.diagnostics.digits import expected_kl, on_real_digits
 from benchmark.evaluation import sample_evaluator
@@ -34,7 +34,7 @@ def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_
     workspace, monkeypatch, epochs, right
 ):
     monkeypatch.setattr(digits, "EPOCHS", {8: epochs})
-    monkeypatch.setattr(sample_evaluator, "encoded", lambda images, codec: images)  # JPEG takes long
+    monkeypatch.setattr(sample_evaluator, "apply_codec", lambda images, codec: images)  # JPEG takes long
     dataset = registry.datasets["stacked_digits"]
     prepared = open_prepared(dataset.folder(workspace.data))
     if epochs:

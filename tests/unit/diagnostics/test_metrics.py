@@ -11,7 +11,13 @@ import torch
 from benchmark.cli import app
 from benchmark.core.errors import UserError
 from benchmark.diagnostics import metrics
-from benchmark.diagnostics.metrics import Verdict, arithmetic, conclusion, on_real_images, white
+from benchmark.diagnostics.metrics import (
+    MetricCheckReport,
+    closed_form_checks,
+    gaussian_checks,
+    on_real_images,
+    summary,
+)
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.metrics import fid, inception_score, kid, precision_recall
@@ -25,13 +31,13 @@ def names(checks, ok):
 
 
 def test_the_arithmetic_is_right():
-    checks = arithmetic()
+    checks = closed_form_checks()
     assert len(checks) == 9
     assert all(check.ok is True for check in checks), checks
 
 
 def test_whitened_rows_have_mean_0_and_covariance_1():
-    rows = white(np.random.default_rng(0).normal(3, 2, (50, 4)))
+    rows = gaussian_checks(np.random.default_rng(0).normal(3, 2, (50, 4)))
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(np.cov(rows.T), np.eye(4), atol=1e-12)
 
@@ -42,12 +48,12 @@ def test_whitened_rows_have_mean_0_and_covariance_1():
         (fid, "distance", lambda *_: 0.5, "FID"),
         (kid, "kernel", lambda x, y: x @ y.T + 1, "KID"),
         (inception_score, "score", lambda logits: 2.0, "Inception Score"),
-        (precision_recall, "covered", lambda *_: (0.5, 0.5), "Precision"),
+        (precision_recall, "fraction_inside", lambda *_: (0.5, 0.5), "Precision"),
     ],
 )
 def test_a_wrong_metric_is_found(module, name, wrong, found, monkeypatch):
     monkeypatch.setattr(module, name, wrong)
-    for checks in (arithmetic(), on_real_images(RandomConv(None, CPU), IMAGES)):
+    for checks in (closed_form_checks(), on_real_images(RandomConv(None, CPU), IMAGES)):
         wrong_ones = names(checks, ok=False)
         if found == "Inception Score" and len(checks) < 9:
             continue  # of other images than all of CIFAR-10 nothing is published
@@ -138,7 +144,7 @@ class Here(RandomConv):
 def test_with_files_all_images_are_looked_at_or_as_many_as_are_asked_for(samples, looked_at, doctor, monkeypatch):
     monkeypatch.setattr(metrics, "Inception", Here)
     monkeypatch.setattr(metrics, "training_images", lambda *_: IMAGES)
-    monkeypatch.setattr(metrics, "lacking", lambda *_: "")
+    monkeypatch.setattr(metrics, "missing_inputs", lambda *_: "")
     code, said, complaint = doctor("--metrics", *(["--samples", samples] if samples else []))
     assert code == 0, complaint
     assert f"Inception Score, {looked_at} images" in said
@@ -154,7 +160,7 @@ def test_the_images_are_read_in_the_order_of_the_files_prepared_or_not(tmp_path,
     raw = metrics.training_images(place, tmp_path)
     metrics.CIFAR10.prepare(tmp_path, place.data)
     np.testing.assert_array_equal(metrics.training_images(place, tmp_path / "nowhere"), raw)
-    assert metrics.lacking(place, tmp_path).count("datasets fetch") == 1, "only Inception is"
+    assert metrics.missing_inputs(place, tmp_path).count("datasets fetch") == 1, "only Inception is"
 
 
 def test_samples_without_metrics_are_refused(doctor):
@@ -164,9 +170,9 @@ def test_samples_without_metrics_are_refused(doctor):
 
 
 def test_what_it_concludes():
-    right = arithmetic()
-    assert conclusion(Verdict(right, "")) == "all is right"
+    right = closed_form_checks()
+    assert summary(MetricCheckReport(right, "")) == "all is right"
     with pytest.raises(UserError, match="not checked:\nno weights"):
-        conclusion(Verdict(right, "no weights"))
+        summary(MetricCheckReport(right, "no weights"))
     wrong = [replace(right[0], ok=False), *right[1:]]
-    assert "1 of 9 checks failed" in conclusion(Verdict(wrong, "no weights"))
+    assert "1 of 9 checks failed" in summary(MetricCheckReport(wrong, "no weights"))

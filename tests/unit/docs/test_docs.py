@@ -9,7 +9,7 @@ from typer.main import get_command
 from benchmark.analysis.verdicts import Verdict
 from benchmark.cli.app import app
 from benchmark.core.spec import TrialSpec
-from benchmark.report.render import CSV_COLUMNS
+from benchmark.report.results_csv import CSV_COLUMNS
 
 DOCUMENTS = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("reports").rglob("*.md")]
 

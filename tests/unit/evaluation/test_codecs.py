@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from benchmark.data.datasets.stacked_digits import StackedDigits
-from benchmark.evaluation.codecs import encoded
+from benchmark.evaluation.codecs import apply_codec
 
 
 def images(n=5, channels=3, size=32, seed=0):
@@ -28,13 +28,13 @@ def saved_and_loaded(image):
 @pytest.mark.parametrize("size", [8, 28, 33])
 def test_rgb_is_what_pillow_writes_and_reads_by_default(size):
     given = images(size=size)
-    for before, after in zip(given.numpy(), encoded(given, "jpeg").numpy(), strict=True):
+    for before, after in zip(given.numpy(), apply_codec(given, "jpeg").numpy(), strict=True):
         assert np.array_equal(after.transpose(1, 2, 0), saved_and_loaded(before.transpose(1, 2, 0).copy()))
 
 
 def test_one_channel_is_grey():
     given = images(channels=1)
-    for before, after in zip(given.numpy(), encoded(given, "jpeg").numpy(), strict=True):
+    for before, after in zip(given.numpy(), apply_codec(given, "jpeg").numpy(), strict=True):
         assert np.array_equal(after[0], saved_and_loaded(before[0]))
 
 
@@ -43,17 +43,17 @@ def test_one_channel_is_grey():
 def test_shape_and_type_stay_and_no_image_depends_on_another(channels, n):
     given = images(n, channels)
     before = given.clone()
-    after = encoded(given, "jpeg")
+    after = apply_codec(given, "jpeg")
     assert after.shape == given.shape
     assert after.dtype is torch.uint8
     assert not torch.equal(after, given)
     assert torch.equal(given, before), "the images that came in are left alone"
-    assert torch.equal(after[-1:], encoded(given[-1:], "jpeg"))
+    assert torch.equal(after[-1:], apply_codec(given[-1:], "jpeg"))
 
 
 def test_none_gives_back_the_images_themselves():
     given = images()
-    assert encoded(given, "none") is given
+    assert apply_codec(given, "none") is given
 
 
 def test_three_digits_as_one_colour_image_lose_more_than_three_grey_images(tmp_path):
@@ -63,6 +63,6 @@ def test_three_digits_as_one_colour_image_lose_more_than_three_grey_images(tmp_p
     together = digits.reshape(30, 3, 28, 28)
     apart = digits.reshape(90, 1, 28, 28)
     lost_together, lost_apart = (
-        float((encoded(some, "jpeg").float() - some.float()).abs().mean()) for some in (together, apart)
+        float((apply_codec(some, "jpeg").float() - some.float()).abs().mean()) for some in (together, apart)
     )
     assert lost_together > 2 * lost_apart > 0

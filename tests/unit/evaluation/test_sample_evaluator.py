@@ -6,17 +6,17 @@ import torch
 
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.core.protocol import outputs
+from benchmark.core.protocol import metric_outputs
 from benchmark.core.registry import EXTRACTORS
 from benchmark.core.spec import Protocol
-from benchmark.data.base import Arrays, Prepared
-from benchmark.data.reference import REFERENCE_SEED, real_images
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.reference import REFERENCE_SEED, reference_images
 from benchmark.evaluation import references, sample_evaluator
-from benchmark.evaluation.codecs import encoded
+from benchmark.evaluation.codecs import apply_codec
 from benchmark.evaluation.extractors.random_conv import RandomConv
-from benchmark.evaluation.metrics.feature_buffer import compared_with
-from benchmark.evaluation.references import _write_features, open_real, prepare
-from benchmark.evaluation.sample_evaluator import Gauge
+from benchmark.evaluation.metrics.feature_buffer import reference_features
+from benchmark.evaluation.references import _write_features, open_reference_features, prepare_references
+from benchmark.evaluation.sample_evaluator import SampleEvaluator
 
 CPU = torch.device("cpu")
 N = 60
@@ -57,9 +57,9 @@ def codecs(monkeypatch):
 
     def watched(images, codec):
         seen.append(codec)
-        return encoded(images, codec)
+        return apply_codec(images, codec)
 
-    monkeypatch.setattr(sample_evaluator, "encoded", watched)
+    monkeypatch.setattr(sample_evaluator, "apply_codec", watched)
     return seen
 
 
@@ -68,8 +68,8 @@ def noise(n, shape=(3, 16, 16), seed=0):
 
 
 def prepared(tmp_path, n=N, shape=(3, 16, 16), **manifest):
-    train, test = (Arrays(noise(n, shape, seed), np.arange(n) % 10) for seed in (1, 2))
-    return Prepared(tmp_path, train, test, {"dataset": "noise"} | manifest)
+    train, test = (ArraySplit(noise(n, shape, seed), np.arange(n) % 10) for seed in (1, 2))
+    return PreparedData(tmp_path, train, test, {"dataset": "noise"} | manifest)
 
 
 class Noise:
@@ -102,12 +102,12 @@ FOUR = {
 
 def kept(of, cache, data, dataset=Noise):
     cache.mkdir(exist_ok=True)
-    return prepare(of, dataset, data, cache, cache, lambda _: None)
+    return prepare_references(of, dataset, data, cache, cache, lambda _: None)
 
 
 def gauge_of(of, tmp_path):
     data = prepared(tmp_path)
-    gauge = Gauge(of, kept(of, tmp_path / "cache", data), CPU)
+    gauge = SampleEvaluator(of, kept(of, tmp_path / "cache", data), CPU)
     LOOKS.clear()
     return gauge
 
@@ -163,7 +163,7 @@ def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
 def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_path, labels):
     chosen = protocol(**{label: FOUR[label] for label in labels})
     found = gauge_of(chosen, tmp_path).measure(batches()).numbers
-    assert list(found) == list(outputs(chosen))
+    assert list(found) == list(metric_outputs(chosen))
     own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
     for label, suffix in own.items():
         metric = registry.metrics[FOUR[label]["metric"]]
@@ -180,7 +180,7 @@ def test_the_codec_stands_between_samples_and_metric(tmp_path):
     given = torch.cat(batches())
     raw = gauge_of(protocol(isc=fid(60, metric="isc", splits=2)), tmp_path)
     jpeg = gauge_of(protocol(isc=fid(60, "jpeg", metric="isc", splits=2)), tmp_path)
-    assert jpeg.measure([given]) == raw.measure([encoded(given, "jpeg")]) != raw.measure([given])
+    assert jpeg.measure([given]) == raw.measure([apply_codec(given, "jpeg")]) != raw.measure([given])
 
 
 def test_a_gauge_can_be_used_again(tmp_path):
@@ -211,14 +211,14 @@ def test_references_are_the_first_of_a_fixed_shuffle_of_the_split_in_its_order(t
         split = getattr(data, reference)
         assert np.array_equal(images.numpy(), split.images[places])
         features = RandomConv(tmp_path, CPU)(images).features.numpy()
-        np.testing.assert_allclose(open_real(folder).features, features, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(open_reference_features(folder).features, features, rtol=1e-5, atol=1e-6)
 
 
 def test_without_n_real_they_are_the_whole_split(tmp_path):
     data = prepared(tmp_path)
     images, folder = shown_for(protocol(fid=fid()), tmp_path, data)
     assert np.array_equal(images.numpy(), data.train.images)
-    assert open_real(folder).features.shape == (N, RandomConv.width)
+    assert open_reference_features(folder).features.shape == (N, RandomConv.width)
 
 
 def test_of_stacked_images_they_are_so_many_fixed_stacks(tmp_path):
@@ -226,7 +226,7 @@ def test_of_stacked_images_they_are_so_many_fixed_stacks(tmp_path):
     of = protocol(fid=fid(n_real=3 * N))
     images, _ = shown_for(of, tmp_path, data, Stacks)
     assert images.shape == (3 * N, 3, 16, 16), "more than there are single images"
-    assert torch.equal(images, torch.cat(list(real_images(data.train, Stacks, 3 * N))))
+    assert torch.equal(images, torch.cat(list(reference_images(data.train, Stacks, 3 * N))))
     parts = {part.tobytes() for part in data.train.images}
     assert {part.tobytes() for part in images.numpy().reshape(-1, 16, 16)} <= parts
     assert len({stack.tobytes() for stack in images.numpy()}) > 2.9 * N, "stacks differ"
@@ -240,7 +240,7 @@ def test_more_than_there_are_is_refused_by_name(tmp_path):
 def test_the_codec_is_for_real_images_too(tmp_path):
     data = prepared(tmp_path)
     images, _ = shown_for(protocol(fid=fid(codec="jpeg")), tmp_path, data)
-    assert torch.equal(images, encoded(torch.from_numpy(data.train.images), "jpeg"))
+    assert torch.equal(images, apply_codec(torch.from_numpy(data.train.images), "jpeg"))
 
 
 # --- what is kept --------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing(tmp_path, monkeypatch, stop
             kept(protocol(fid=fid()), cache, prepared(tmp_path))
     assert list(cache.iterdir()) == []
     (folder, _) = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
-    assert np.all(open_real(folder).features.any(axis=1)), "no row was left empty"
+    assert np.all(open_reference_features(folder).features.any(axis=1)), "no row was left empty"
 
 
 def test_interrupted_before_the_summary_it_keeps_the_features(tmp_path, monkeypatch):
@@ -337,18 +337,18 @@ def test_another_run_that_was_quicker_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(references, "_write_features", raced)
     folder, _ = kept(protocol(fid=fid()), cache, data).references["fid"]
     assert {path.name for path in cache.iterdir()} == {folder.name}
-    assert open_real(folder).features.shape == (N, RandomConv.width)
+    assert open_reference_features(folder).features.shape == (N, RandomConv.width)
 
 
 def test_features_are_mapped_and_not_copied(tmp_path):
     found = kept(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
-    features = open_real(found.references["fid"][0]).features
+    features = open_reference_features(found.references["fid"][0]).features
     assert isinstance(features, np.memmap)
-    tensor = compared_with(open_real(found.references["fid"][0]))
+    tensor = reference_features(open_reference_features(found.references["fid"][0]))
     before = (found.references["fid"][0] / "features.npy").read_bytes()
     tensor.fill_(7)
     assert (found.references["fid"][0] / "features.npy").read_bytes() == before, "nobody can spoil them for others"
-    gauge = Gauge(protocol(fid=fid()), found, CPU)
+    gauge = SampleEvaluator(protocol(fid=fid()), found, CPU)
     assert isinstance(gauge.references["fid"][0].features, np.memmap)
 
 
@@ -364,7 +364,7 @@ def test_a_measurement_copies_no_real_features(tmp_path, metric):
 def test_logits_are_kept_beside_the_features_and_what_has_none_keeps_none(tmp_path):
     data, cache = prepared(tmp_path), tmp_path / "cache"
     of = protocol(fid=fid(), fid_pixels=fid(extractor="pixels"))
-    with_logits, without = (open_real(folder) for folder, _ in kept(of, cache, data).references.values())
+    with_logits, without = (open_reference_features(folder) for folder, _ in kept(of, cache, data).references.values())
     expected = RandomConv(tmp_path, CPU)(torch.from_numpy(data.train.images)).logits
     np.testing.assert_allclose(with_logits.logits, expected, rtol=1e-5, atol=1e-6)
     assert without.logits.shape == (N, 0)
@@ -374,7 +374,7 @@ def test_what_looks_at_the_discriminator_is_no_gauges_business(tmp_path):
     of = protocol(fid=fid(), rotation_accuracy={"options": {"n_test": 5}})
     gauge = gauge_of(of, tmp_path)
     assert [one.label for one in gauge.named] == ["fid"]
-    assert list(gauge.measure(batches()).numbers) == [key for key in outputs(of) if key != "rotation_accuracy"]
+    assert list(gauge.measure(batches()).numbers) == [key for key in metric_outputs(of) if key != "rotation_accuracy"]
 
 
 def test_facts_and_identities_are_those_of_the_extractors_in_use(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmark.config.suite import load_suite
-from benchmark.execution.live_view import View, duration, lines_of
+from benchmark.execution.live_view import LiveView, format_duration, trial_lines
 from benchmark.trials.job import Progress
 
 
@@ -17,7 +17,7 @@ from benchmark.trials.job import Progress
 def view(small_suite):
     suite = load_suite(Path(small_suite()))
     out = io.StringIO()
-    return View(lines_of(suite, suite.specs), Console(file=out, width=100)), out, list(suite.specs)
+    return LiveView(trial_lines(suite, suite.specs), Console(file=out, width=100)), out, list(suite.specs)
 
 
 def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
@@ -35,7 +35,7 @@ def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
 def test_the_table_shows_running_trials_first_when_not_all_fit(small_suite):
     suite = load_suite(Path(small_suite()), seeds=20)
     console = Console(file=io.StringIO(), width=100, height=12)
-    view = View(lines_of(suite, suite.specs), console)
+    view = LiveView(trial_lines(suite, suite.specs), console)
     last = list(suite.specs)[-1]
     view.lines[last].state = "running"
     console.print(view)
@@ -46,7 +46,7 @@ def test_the_table_shows_running_trials_first_when_not_all_fit(small_suite):
 
 @given(st.floats(0, 1e8))
 def test_durations_are_short_and_read_back(seconds):
-    text = duration(seconds)
+    text = format_duration(seconds)
     assert len(text) <= 12
     parts = text.replace(" d", "").replace(" h", "").replace(" s", "").replace(":", " ").split()
     assert all(part.isdigit() for part in parts)

@@ -16,10 +16,10 @@ from pyarrow import fs
 
 from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.execution import worker_files
-from benchmark.execution.remote_storage import Depot, Storage
-from benchmark.store.record_store import Store
+from benchmark.execution.remote_storage import RemoteFiles, RemoteSync
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.training.checkpoint import Checkpoints
@@ -36,13 +36,13 @@ def job(tmp_path, small_suite):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     spec = next(iter(load_suite(small_suite()).specs.values()))
-    instruments = Instruments(extractors={"digits": root / "digits.pt"}, references={})
+    instruments = EvaluationAssets(extractors={"digits": root / "digits.pt"}, references={})
     return Job(spec, root / "data", instruments, root / "checkpoints", root / "samples", 1, 0.0)
 
 
 @pytest.fixture
 def depot(tmp_path):
-    return Depot(Storage.at(str(tmp_path / "store")), Workspace.at(tmp_path / "ws"))
+    return RemoteSync(RemoteFiles.at(str(tmp_path / "store")), Workspace.at(tmp_path / "ws"))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def node(tmp_path, monkeypatch):
 
 
 def test_files_come_and_go(tmp_path):
-    storage = Storage.at(str(tmp_path / "store"))
+    storage = RemoteFiles.at(str(tmp_path / "store"))
     (tmp_path / "here").write_bytes(b"x" * 100)
     storage.write("some/where/a", tmp_path / "here")
     storage.write("some/where/b", b"y")
@@ -75,47 +75,47 @@ def test_files_come_and_go(tmp_path):
 @pytest.mark.parametrize("uri", ["gopher://somewhere", "s3://", "/proc/nowhere"])
 def test_a_place_that_cannot_be_written_to_is_refused(uri):
     with pytest.raises(UserError, match="--storage"):
-        Storage.at(uri)
+        RemoteFiles.at(uri)
 
 
 def test_what_is_missing_is_fetched_once_and_checked(job, depot, node, tmp_path):
     told = depot.ship([job]).told(job)
-    with worker_files.at_hand(job, told) as (here, _):
+    with worker_files.localise_job(job, told) as (here, _):
         assert here.data == job.data  # the driver's machine has it
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.at_hand(job, told) as (here, _):
+    with worker_files.localise_job(job, told) as (here, _):
         assert (here.data / "train.npy").read_bytes() == b"images"
         assert here.instruments.extractors["digits"].read_bytes() == b"weights"
         assert here.data.is_relative_to(tmp_path / "node a")
     for path in (tmp_path / "store" / "files").iterdir():
         path.write_bytes(b"other")
-    with worker_files.at_hand(job, told):
+    with worker_files.localise_job(job, told):
         pass  # nothing is fetched again
     node("node b")
-    with pytest.raises(OSError, match="damaged"), worker_files.at_hand(job, told):
+    with pytest.raises(OSError, match="damaged"), worker_files.localise_job(job, told):
         pass
 
 
 def test_a_trial_that_moves_finds_its_checkpoint(job, depot, node, tmp_path):
     told, trial_id = depot.ship([job]).told(job), job.spec.trial_id
-    with pytest.raises(KeyError), worker_files.at_hand(job, told) as (here, now_and_then):  # noqa: PT012
+    with pytest.raises(KeyError), worker_files.localise_job(job, told) as (here, now_and_then):  # noqa: PT012
         for step in (1, 2, 3):
             Checkpoints(here.checkpoints, trial_id).save({"step": step})
             now_and_then()
         raise KeyError  # whatever ends it
     node("node b")
-    with worker_files.at_hand(job, told) as (here, _):
+    with worker_files.localise_job(job, told) as (here, _):
         assert Checkpoints(here.checkpoints, trial_id).load(CPU) == {"step": 3}
         Checkpoints(here.checkpoints, trial_id).save({"step": 4})
     assert len(depot.storage.names("checkpoints")) == 2  # no more than there are on a disk
     node("node a")
-    with worker_files.at_hand(job, told) as (here, _):
+    with worker_files.localise_job(job, told) as (here, _):
         assert Checkpoints(here.checkpoints, trial_id).load(CPU) == {"step": 4}
 
 
 def test_checkpoints_are_copied_while_the_trial_runs(job, depot, node):
     told = depot.ship([job]).told(job)
-    with worker_files.at_hand(job, told) as (here, now_and_then):
+    with worker_files.localise_job(job, told) as (here, now_and_then):
         Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": 1})
         now_and_then()
         for _ in range(100):
@@ -131,18 +131,18 @@ def record_of(job) -> TrialRecord:
 
 def test_records_are_brought_and_taken_over(job, depot, tmp_path):
     record, ids = record_of(job), [job.spec.trial_id]
-    Store(depot.workspace.results).put(record)
+    RecordStore(depot.workspace.results).put(record)
     depot.storage.write(f"checkpoints/{record.trial_id}/00000001.ckpt", b"state")
     depot.storage.write(f"samples/{record.trial_id}/step-00000003.png", b"sheet")
     depot.push(ids)
     assert depot.storage.names("checkpoints") == {}
     assert (depot.workspace.samples / record.trial_id / "step-00000003.png").read_bytes() == b"sheet"
-    Store(depot.workspace.results).put(record.model_copy(update={"attempts": ["no luck"]}))
+    RecordStore(depot.workspace.results).put(record.model_copy(update={"attempts": ["no luck"]}))
     depot.push(ids)
-    record = Store(depot.workspace.results).get(record.trial_id)
-    other = Depot(depot.storage, Workspace.at(tmp_path / "other"))
+    record = RecordStore(depot.workspace.results).get(record.trial_id)
+    other = RemoteSync(depot.storage, Workspace.at(tmp_path / "other"))
     assert (other.pull(ids), other.pull(ids)) == (1, 0)
-    assert Store(other.workspace.results).get(record.trial_id) == record
+    assert RecordStore(other.workspace.results).get(record.trial_id) == record
     assert [path.name for path in other.workspace.root.iterdir()] == ["results"]
 
 
@@ -169,19 +169,19 @@ def bucket(monkeypatch):
 
 @pytest.mark.long
 def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
-    depot = Depot(Storage.at(bucket), Workspace.at(tmp_path / "ws"))
-    Store(depot.workspace.results).put(record_of(job))
+    depot = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "ws"))
+    RecordStore(depot.workspace.results).put(record_of(job))
     depot.push([job.spec.trial_id])
     assert depot.storage.names("results")
-    other = Depot(Storage.at(bucket), Workspace.at(tmp_path / "other"))
+    other = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "other"))
     assert other.pull([job.spec.trial_id]) == 1
     told = depot.ship([job]).told(job)
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.at_hand(job, told) as (here, _):
+    with worker_files.localise_job(job, told) as (here, _):
         for step in (1, 2, 3):
             Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": step})
     node("node b")
-    with worker_files.at_hand(replace(job, cpus=2), told) as (here, _):
+    with worker_files.localise_job(replace(job, cpus=2), told) as (here, _):
         assert Checkpoints(here.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
         assert (here.data / "train.npy").read_bytes() == b"images"
 
@@ -189,4 +189,4 @@ def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
 @pytest.mark.long
 def test_a_bucket_that_is_none_is_told(bucket):
     with pytest.raises(UserError, match=r"--storage .*bucket does not exist"):
-        Storage.at(bucket.replace("s3://bucket/", "s3://nobodys/"))
+        RemoteFiles.at(bucket.replace("s3://bucket/", "s3://nobodys/"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.config.suite import load_suite
-from benchmark.execution.retries import Attempts
+from benchmark.execution.retries import RetryQueue
 from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Progress
 
@@ -63,7 +63,7 @@ def record_of(job, status, error=""):
 
 def test_a_failed_trial_waits_behind_the_others_and_tells_of_its_attempts(specs):
     heard = Heard()
-    attempts = Attempts([Work(spec) for spec in specs[:2]], 1, heard)
+    attempts = RetryQueue([Work(spec) for spec in specs[:2]], 1, heard)
     bad, good = attempts.next(), attempts.next()
     attempts.ended(record_of(bad, "failed", "no luck"))
     assert heard.said == [(bad.spec.trial_id, "no luck")]
@@ -81,7 +81,7 @@ def test_a_failed_trial_waits_behind_the_others_and_tells_of_its_attempts(specs)
 
 def test_the_same_reason_is_told_once(specs):
     heard = Heard()
-    attempts = Attempts([Work(specs[0])], 2, heard)
+    attempts = RetryQueue([Work(specs[0])], 2, heard)
     while job := attempts.next():
         attempts.ended(record_of(job, "failed", "no luck"))
     assert heard.records[specs[0].trial_id].error == "no luck (3 attempts)"
@@ -89,7 +89,7 @@ def test_the_same_reason_is_told_once(specs):
 
 def test_a_trial_that_succeeds_in_the_end_remembers_its_trouble(specs):
     heard = Heard()
-    attempts = Attempts([Work(specs[0])], 1, heard)
+    attempts = RetryQueue([Work(specs[0])], 1, heard)
     attempts.next()
     attempts.lost(specs[0].trial_id, "the worker died")
     attempts.ended(record_of(attempts.next(), "finished"))
@@ -99,7 +99,7 @@ def test_a_trial_that_succeeds_in_the_end_remembers_its_trouble(specs):
 
 def test_a_diverged_trial_is_never_tried_again(specs):
     heard = Heard()
-    attempts = Attempts([Work(specs[0])], 5, heard)
+    attempts = RetryQueue([Work(specs[0])], 5, heard)
     attempts.ended(record_of(attempts.next(), "diverged", "a loss"))
     assert attempts.next() is None
     assert heard.records[specs[0].trial_id].status == "diverged"
@@ -107,7 +107,7 @@ def test_a_diverged_trial_is_never_tried_again(specs):
 
 def test_preemptions_count_only_when_nothing_was_gained(specs):
     heard = Heard()
-    attempts = Attempts([Work(specs[0])], 0, heard)
+    attempts = RetryQueue([Work(specs[0])], 0, heard)
     trial_id = specs[0].trial_id
     for step in (10, 20, 30):
         attempts.next()
@@ -131,7 +131,7 @@ def test_an_old_record_without_attempts_can_be_read(specs):
 def test_every_trial_ends_once_after_at_most_so_many_attempts(specs, data, retries):
     """Whatever happens, in whatever order: one record for each, and never more attempts than allowed."""
     heard, begun = Heard(), Counter()
-    attempts = Attempts([Work(spec) for spec in specs], retries, heard)
+    attempts = RetryQueue([Work(spec) for spec in specs], retries, heard)
     while attempts.peek() or attempts.running:
         if attempts.peek() and (not attempts.running or data.draw(st.booleans())):
             begun[attempts.next().spec.trial_id] += 1

@@ -12,11 +12,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from benchmark.data.base import open_prepared
+from benchmark.data.prepared import open_prepared
 from benchmark.data.datasets.stacked_digits import StackedDigits
 from benchmark.evaluation.extractors.digits import DigitClassifier
 from benchmark.evaluation.references import Instruments
-from benchmark.execution.runners import InProcess, RayTune
+from benchmark.execution.in_process import InProcessRunner
+from benchmark.execution.ray.driver import RayRunner
 from benchmark.config.suite import load_suite
 from benchmark.trials.job import Job
 
@@ -30,7 +31,7 @@ jobs = [Job(spec, data, found, root / "checkpoints", root / "samples", 1, 0.0) f
 # two more seeds of each, trained as one
 jobs += [replace(job, spec=spec, together=2) for job in jobs for spec in job.spec.with_seeds([7, 8])]
 
-class Listener:
+class RunListener:
     def __init__(self):
         self.records, self.begun, self.heard, self.trouble = {}, [], [], {}
     def started(self, trial_id):
@@ -42,8 +43,8 @@ class Listener:
     def finished(self, record):
         self.records[record.trial_id] = record
 
-here, there = Listener(), Listener()
-InProcess().run(jobs, here)
+here, there = RunListener(), RunListener()
+InProcessRunner().run(jobs, here)
 def sheets():
     return {path.relative_to(root): path.read_bytes() for path in (root / "samples").rglob("*.png")}
 before = sheets()
@@ -52,7 +53,7 @@ for path in (root / "samples").rglob("*.png"):
     path.unlink()
 elsewhere = [replace(job, checkpoints=root / "elsewhere") for job in jobs]
 lost = replace(elsewhere[0], spec=specs[0].model_copy(update={"seed": 99}), data=root / "no such data")
-RayTune(root / "ray").run([lost, *elsewhere], there)
+RayRunner(root / "ray").run([lost, *elsewhere], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard
 failed = there.records.pop(lost.spec.trial_id)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from benchmark.execution.signals import TOLD, Stopping, terminated_as_interrupted, undisturbed
+from benchmark.execution.signals import TOLD, StopSignal, signals_ignored, sigterm_as_interrupt
 
 
 def send(number: int) -> None:
@@ -18,7 +18,7 @@ def send(number: int) -> None:
 def test_one_signal_asks_and_a_second_one_interrupts(number):
     said = []
     before = signal.getsignal(number)
-    stop = Stopping(said.append)
+    stop = StopSignal(said.append)
     with stop.armed():
         assert not stop.asked
         send(number)
@@ -34,13 +34,13 @@ def test_one_signal_asks_and_a_second_one_interrupts(number):
 
 
 def test_sigterm_interrupts_what_is_around_the_trials():
-    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
+    with sigterm_as_interrupt(), pytest.raises(KeyboardInterrupt):
         send(signal.SIGTERM)
 
 
 def test_nothing_disturbs_the_end():
     before = signal.getsignal(signal.SIGINT)
-    with undisturbed():
+    with signals_ignored():
         send(signal.SIGINT)
         send(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) == before

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.base import Arrays, Prepared
+from benchmark.data.arrays import ArraySplit, PreparedData
 from perf import images
 
 QUICK = ["--images", "200", "--batch", "8", "--repeats", "2", "--seconds", "0.02"]
@@ -17,7 +17,7 @@ QUICK = ["--images", "200", "--batch", "8", "--repeats", "2", "--seconds", "0.02
 @pytest.fixture
 def prepared():
     train, test, _ = images.Synthetic.read(None)
-    return Prepared(None, Arrays(train.images[:40], train.labels[:40]), test, {})
+    return PreparedData(None, ArraySplit(train.images[:40], train.labels[:40]), test, {})
 
 
 @pytest.fixture(autouse=True)

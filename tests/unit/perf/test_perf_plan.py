@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import spec as specs
 from benchmark.planning.plan import make_plan
 from benchmark.report.figures import draw
 from benchmark.report.figures.page import Page
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from perf import plan as perf
@@ -26,11 +26,11 @@ def large(tmp_path):
 
 def test_each_trial_is_named_once_and_no_picture_is_read(large, tmp_path, monkeypatch):
     path, workspace = large
-    store = Store(workspace.results)
+    store = RecordStore(workspace.results)
     perf.write_records(load_suite(path), store, 0.1, {"device": "cpu"})
     hashed = []
-    real = specs.digest
-    monkeypatch.setattr(specs, "digest", lambda value: hashed.append(1) or real(value))
+    real = specs.content_hash
+    monkeypatch.setattr(specs, "content_hash", lambda value: hashed.append(1) or real(value))
     monkeypatch.setattr(TrialRecord, "model_validate_json", None)  # nobody reads a whole record
     suite = load_suite(path)
     plan = make_plan(suite, workspace, tmp_path)
@@ -42,7 +42,7 @@ def test_each_trial_is_named_once_and_no_picture_is_read(large, tmp_path, monkey
 
 def test_a_report_reads_one_picture_of_each_cell(large):
     path, workspace = large
-    suite, store = load_suite(path), Store(workspace.results)
+    suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 0.05, {"device": "cpu"})
     whole, light = store.find(suite.specs), store.without_pictures(suite.specs)
     assert list(whole) == list(light)
@@ -58,7 +58,7 @@ def test_a_report_reads_one_picture_of_each_cell(large):
 
 def test_a_record_of_another_layout_is_read_whole(large):
     path, workspace = large
-    suite, store = load_suite(path), Store(workspace.results)
+    suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 1 / 600, {})
     (trial_id,) = store.outcomes(suite.specs)
     record = store.get(trial_id)
@@ -69,7 +69,7 @@ def test_a_record_of_another_layout_is_read_whole(large):
 
 def test_a_picture_of_too_many_rows_shows_the_first(large, monkeypatch):
     suite = load_suite(large[0])
-    all_rows = rows(suite, {})
+    all_rows = leaderboard_rows(suite, {})
     whole = draw.draw(suite, all_rows, {})["leaderboard.png"]
     told = []
     shown = Page.words

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from baselines.common.method import Turn
+from baselines.common.method import StepInputs
 from benchmark.training.trainer import Trainer
 from perf import plain, roofline, step
 from perf.roofline import Work
@@ -43,7 +43,7 @@ def sides(name):
 def test_both_sides_have_the_same_losses_and_gradients(name, player):
     method, theirs, real = sides(name)
     of_theirs = theirs.loss(player, real, torch.Generator().manual_seed(1))
-    of_ours = method.loss(player, Turn(real, 0.0, torch.Generator().manual_seed(1)))
+    of_ours = method.loss(player, StepInputs(real, 0.0, torch.Generator().manual_seed(1)))
     assert of_ours.keys() == of_theirs.keys()
     for term in of_ours:
         torch.testing.assert_close(of_ours[term], of_theirs[term], rtol=1e-9, atol=1e-11)

@@ -14,9 +14,9 @@ import torch
 from rich.console import Console
 
 from benchmark.config.suite import load_suite
-from benchmark.execution.live_view import View, lines_of
-from benchmark.store.record_store import Store
-from benchmark.store.workspace import Workspace, sheet_path
+from benchmark.execution.live_view import LiveView, trial_lines
+from benchmark.store.record_store import RecordStore
+from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.training import checkpoint
 from benchmark.trials.job import Progress
 from perf.plan import made_up
@@ -47,20 +47,20 @@ def calm(tmp_path, suite):
     """A workspace as a finished run leaves it, with made-up numbers."""
     place, rng = Workspace.at(tmp_path / "calm"), np.random.default_rng(0)
     for index, spec in enumerate(suite.specs.values()):
-        Store(place.results).put(made_up(spec, rng, "", {}))
+        RecordStore(place.results).put(made_up(spec, rng, "", {}))
         state = {"method": {"weight": torch.full((3,), 0.1 + index)}, "average": None}
         checkpoint.save(place.checkpoints / f"{spec.trial_id}.final.pt", state)
-        sheet_path(place.samples, spec.trial_id, 100).parent.mkdir(parents=True)
-        sheet_path(place.samples, spec.trial_id, 100).write_bytes(b"png")
+        sample_grid_path(place.samples, spec.trial_id, 100).parent.mkdir(parents=True)
+        sample_grid_path(place.samples, spec.trial_id, 100).write_bytes(b"png")
     return place
 
 
 def change_a_loss(place, trial_id):
-    record = Store(place.results).get(trial_id)
+    record = RecordStore(place.results).get(trial_id)
     last = record.history[-1]
     losses = last.losses | {"generator/task": float(np.nextafter(last.losses["generator/task"], 9))}
     history = [*record.history[:-1], last.model_copy(update={"losses": losses})]
-    Store(place.results).put(record.model_copy(update={"history": history}))
+    RecordStore(place.results).put(record.model_copy(update={"history": history}))
 
 
 def change_a_weight(place, trial_id):
@@ -71,12 +71,12 @@ def change_a_weight(place, trial_id):
 
 
 DAMAGE = {
-    "result lost": lambda place, one: Store(place.results).path(one).unlink(),
+    "result lost": lambda place, one: RecordStore(place.results).path(one).unlink(),
     "history differs": change_a_loss,
     "final weights": change_a_weight,
     "missing or damaged": lambda place, one: (place.checkpoints / f"{one}.final.pt").write_bytes(b"half"),
-    "other bytes": lambda place, one: sheet_path(place.samples, one, 100).write_bytes(b"other"),
-    "not there": lambda place, one: sheet_path(place.samples, one, 100).unlink(),
+    "other bytes": lambda place, one: sample_grid_path(place.samples, one, 100).write_bytes(b"other"),
+    "not there": lambda place, one: sample_grid_path(place.samples, one, 100).unlink(),
     "left behind: checkpoints": lambda place, one: (place.checkpoints / one).mkdir(),
     "left behind: results/.": lambda place, one: (place.results / f".{one}.json-0a").touch(),
     "left behind: ray/": lambda place, one: (place.root / "ray" / "20260101-000000").mkdir(parents=True),
@@ -96,9 +96,9 @@ def test_the_comparison_sees(told, calm, suite, tmp_path):
 def test_how_a_result_came_about_makes_no_difference(calm, suite, tmp_path):
     shutil.copytree(calm.root, tmp_path / "storm")
     storm, one = Workspace.at(tmp_path / "storm"), next(iter(suite.specs))
-    record = Store(storm.results).get(one)
+    record = RecordStore(storm.results).get(one)
     late = {"started": "2027-01-01T00:00:00+00:00", "attempts": ["the worker died"], "cost": None}
-    Store(storm.results).put(record.model_copy(update=late))
+    RecordStore(storm.results).put(record.model_copy(update=late))
     assert not list(differences(suite, calm, storm))
 
 
@@ -135,7 +135,7 @@ def storm(tmp_path, suite):
 
 def test_the_view_of_a_run_tells_which_trials_a_kill_interrupts(storm, suite):
     said = StringIO()
-    view = View(lines_of(suite, suite.specs), Console(file=said, width=100))
+    view = LiveView(trial_lines(suite, suite.specs), Console(file=said, width=100))
     first, second, third = list(suite.specs)[:3]
     records = {one: made_up(suite.specs[one], np.random.default_rng(0), "", {}) for one in (second, third)}
     view.started(first)

@@ -9,15 +9,15 @@ import pytest
 from benchmark.cli import app
 from benchmark.config.suite import load_suite
 from benchmark.planning import calibrate as calibrating
-from benchmark.planning.calibrate import calibrate, in_child, seconds_each, time_training
-from benchmark.planning.cost_keys import Looking, looks_of, training_of
+from benchmark.planning.calibrate import calibrate, in_subprocess, seconds_per_call, time_training
+from benchmark.planning.cost_keys import FeatureCostKey, feature_passes, training_cost_key
 from benchmark.planning.plan import make_plan
 from benchmark.planning.timings import Calibration, Timing
 from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL
 
 PROTOCOL = {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64}
-LOOK = Looking(extractor="digits", codec="none", shape=(3, 8, 8))
+LOOK = FeatureCostKey(extractor="digits", codec="none", shape=(3, 8, 8))
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_
 
 
 def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, monkeypatch):
-    real = calibrating.in_child
+    real = calibrating.in_subprocess
 
     def some(task, *arguments):
         if task is time_training and arguments[0].method == "gan":
             return real(os._exit, 3)
         return Timing(kind={}, seconds=0.01, sample_seconds=0.001, peak_memory_mib=100)
 
-    monkeypatch.setattr(calibrating, "in_child", some)
+    monkeypatch.setattr(calibrating, "in_subprocess", some)
     said = []
     calibrate(make_plan(suite, workspace, tmp_path), tmp_path, said.append)
     assert "gan on mlp, stacked_digits, batch 8: the process died (exit code 3)" in said[0]
@@ -84,12 +84,12 @@ def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, m
 
 
 def test_a_process_that_the_system_kills_did_not_fit():
-    assert "did not fit into memory" in in_child(signal.raise_signal, signal.SIGKILL).error
+    assert "did not fit into memory" in in_subprocess(signal.raise_signal, signal.SIGKILL).error
 
 
 def test_what_a_timing_raises_is_told(suite):
     broken = next(iter(suite.specs.values())).model_copy(update={"network": "mpl"})
-    assert "unknown network 'mpl'; did you mean 'mlp'" in in_child(time_training, broken, "cpu", 1).error
+    assert "unknown network 'mpl'; did you mean 'mlp'" in in_subprocess(time_training, broken, "cpu", 1).error
 
 
 def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypatch):
@@ -100,8 +100,8 @@ def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypat
     def play():
         now[0] += next(durations)
 
-    assert seconds_each(play, lambda: None) == pytest.approx((0.5 + 1.0 + 0.6) / 3)
-    assert seconds_each(play, lambda: None) == 99
+    assert seconds_per_call(play, lambda: None) == pytest.approx((0.5 + 1.0 + 0.6) / 3)
+    assert seconds_per_call(play, lambda: None) == 99
 
 
 def test_timings_are_of_one_machine_and_others_stay(tmp_path):
@@ -137,10 +137,10 @@ def test_a_kind_depends_on_what_costs_time_and_on_nothing_else(suite):
     same = {"seed": 7, "steps": 999, "optimizer": spec.optimizer.model_copy(update={"lr": 1.0})}
     other = {"batch_size": 9, "discriminator_steps": 2, "method": "msgan", "network_options": {"generator_width": 1}}
     for key, value in same.items():
-        assert training_of(spec.model_copy(update={key: value})).key == training_of(spec).key
-    keys = {training_of(spec.model_copy(update={key: value})).key for key, value in other.items()}
-    assert len(keys | {training_of(spec).key}) == 5
-    assert looks_of(spec) == {LOOK: 100}
+        assert training_cost_key(spec.model_copy(update={key: value})).key == training_cost_key(spec).key
+    keys = {training_cost_key(spec.model_copy(update={key: value})).key for key, value in other.items()}
+    assert len(keys | {training_cost_key(spec).key}) == 5
+    assert feature_passes(spec) == {LOOK: 100}
 
 
 def test_measures_that_look_the_same_way_share_the_look(suite):
@@ -149,7 +149,7 @@ def test_measures_that_look_the_same_way_share_the_look(suite):
     measures = {"modes": modes, "modes_more": modes.model_copy(update={"n_fake": 300})}
     measures["modes_jpeg"] = modes.model_copy(update={"codec": "jpeg"})
     protocol = spec.protocol.model_copy(update={"measures": measures})
-    looks = looks_of(spec.model_copy(update={"protocol": protocol}))
+    looks = feature_passes(spec.model_copy(update={"protocol": protocol}))
     assert looks == {LOOK: 300, LOOK.model_copy(update={"codec": "jpeg"}): 100}
 
 
@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, ca
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr(calibrating, "in_child", some)
+    monkeypatch.setattr(calibrating, "in_subprocess", some)
     code, _, said = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
     assert code == 130
     assert "what was timed is kept" in said
@@ -177,7 +177,7 @@ def test_plan_asks_for_a_calibration_and_then_prints_hours_and_memory(suite, wor
     assert "add --calibrate (about 25 s)" in said
     assert not workspace.root.exists()
     timing = Timing(kind={}, seconds=10, sample_seconds=0.01, peak_memory_mib=1000)
-    monkeypatch.setattr(calibrating, "in_child", lambda *_: timing)
+    monkeypatch.setattr(calibrating, "in_subprocess", lambda *_: timing)
     code, said, told = main(monkeypatch, capsys, "plan", suite.path, *places, "--calibrate", "--json")
     plan = json.loads(said)
     assert (code, plan["todo"], plan["estimate"]["source"]) == (0, 4, "calibration")

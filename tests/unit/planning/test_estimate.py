@@ -3,11 +3,11 @@
 import pytest
 
 from benchmark.config.suite import load_suite
-from benchmark.planning.cost_keys import looks_of, training_of
+from benchmark.planning.cost_keys import feature_passes, training_cost_key
 from benchmark.planning.estimate import estimate
-from benchmark.planning.hardware import Machine
+from benchmark.planning.hardware import Hardware
 from benchmark.planning.timings import Calibration, Timing
-from benchmark.store.records import Cost, Outcome
+from benchmark.store.records import Cost, TrialSummary
 from tests.conftest import SMALL
 
 PROTOCOL = {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64, "draws": 3}
@@ -29,22 +29,24 @@ def finished(spec, train=12.0, evaluation=8.0, memory=300.0, environment=ENVIRON
         cpus=1,
         gpus=0,
     )
-    return Outcome(trial_id=spec.trial_id, status=status, cost=cost, environment=environment, data={})
+    return TrialSummary(trial_id=spec.trial_id, status=status, cost=cost, environment=environment, data={})
 
 
 def reckon(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=None, images=0.0):
     done = {outcome.trial_id: outcome for outcome in outcomes}
     todo = {i: spec for i, spec in suite.specs.items() if i not in done}
     calibration = Calibration(None, HERE, timings or {})
-    machine = Machine("cpu", slots, memory, HERE)
+    machine = Hardware("cpu", slots, memory, HERE)
     return estimate(suite.cells, done, todo, calibration, machine, {"stacked_digits": images}, missing or {})
 
 
 def timings_of(suite, **changes):
     found = {}
     for spec in suite.specs.values():
-        found[training_of(spec).key] = Timing(kind={}, seconds=2, sample_seconds=0.5, peak_memory_mib=400, **changes)
-        found |= {look.key: Timing(kind={}, seconds=0.25, peak_memory_mib=30) for look in looks_of(spec)}
+        found[training_cost_key(spec).key] = Timing(
+            kind={}, seconds=2, sample_seconds=0.5, peak_memory_mib=400, **changes
+        )
+        found |= {look.key: Timing(kind={}, seconds=0.25, peak_memory_mib=30) for look in feature_passes(spec)}
     return found
 
 
@@ -97,7 +99,7 @@ def test_a_diverged_trial_tells_nothing(suite):
 def test_without_weights_measuring_is_left_out_and_told(suite):
     timings = timings_of(suite)
     for spec in suite.specs.values():
-        for look in looks_of(spec):
+        for look in feature_passes(spec):
             timings.pop(look.key, None)
     found = reckon(suite, timings=timings, missing={"digits": "its weights are not here"})
     assert found.cells[0].each.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
-from benchmark.data.manifest import MANIFEST, manifest_of, same_data
+from benchmark.data.manifest import MANIFEST, data_unchanged, manifest_of
 from benchmark.evaluation.extractors.inception import Inception
 from benchmark.planning.plan import make_plan
-from benchmark.store.record_store import Store
+from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 
@@ -32,14 +32,14 @@ def record_of(spec, **changes):
 
 @given(one=manifests, other=manifests)
 def test_same_data_is_symmetric_and_true_of_itself(one, other):
-    assert same_data(one, one)
-    assert same_data(one, other) == same_data(other, one)
+    assert data_unchanged(one, one)
+    assert data_unchanged(one, other) == data_unchanged(other, one)
 
 
 def test_checksums_of_the_arrays_count_before_those_of_the_files():
-    assert same_data({"checksums": {"a": "1"}, "sources": {"x": "1"}}, {"checksums": {"a": "1"}, "sources": {}})
-    assert not same_data({"checksums": {"a": "1"}}, {"checksums": {"a": "2"}})
-    assert not same_data({"sources": {"x": "1"}}, {"sources": {"x": "2"}, "checksums": {"a": "1"}})
+    assert data_unchanged({"checksums": {"a": "1"}, "sources": {"x": "1"}}, {"checksums": {"a": "1"}, "sources": {}})
+    assert not data_unchanged({"checksums": {"a": "1"}}, {"checksums": {"a": "2"}})
+    assert not data_unchanged({"sources": {"x": "1"}}, {"sources": {"x": "2"}, "checksums": {"a": "1"}})
 
 
 def test_a_result_of_other_images_under_the_same_name_is_trained_again(tmp_path, small_suite):
@@ -48,7 +48,7 @@ def test_a_result_of_other_images_under_the_same_name_is_trained_again(tmp_path,
     digits = registry.datasets["stacked_digits"]
     folder = digits.prepare(tmp_path, workspace.data)
     manifest = manifest_of("stacked_digits", workspace.data)
-    store = Store(workspace.results)
+    store = RecordStore(workspace.results)
     for spec in suite.specs.values():
         store.put(record_of(spec, data=manifest))
     assert not make_plan(suite, workspace, tmp_path).todo
@@ -61,7 +61,7 @@ def test_without_prepared_images_every_result_counts(tmp_path, small_suite):
     suite = load_suite(small_suite())
     workspace = Workspace.at(tmp_path / "workspace")
     for spec in suite.specs.values():
-        Store(workspace.results).put(record_of(spec))
+        RecordStore(workspace.results).put(record_of(spec))
     assert manifest_of("stacked_digits", workspace.data) == {}
     assert not make_plan(suite, workspace, tmp_path).todo
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import load_suite
 from benchmark.report.markdown import leaderboard
@@ -15,7 +15,7 @@ PICTURES = ("leaderboard.png", "curves.png", "samples.png")
 
 
 def written(suite, records, pictures=PICTURES):
-    return leaderboard(suite, rows(suite, records), pictures)
+    return leaderboard(suite, leaderboard_rows(suite, records), pictures)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,9 @@ def test_tables_lay_measured_beside_published(document, suite, mixed):
     assert "| Method | Published | Measured | 95 % interval | Difference | Seeds | Verdict |" in modes
     line = line_of(modes, "| MSGAN <sup>")
     assert "926.75 ± 32.65" in line
-    result = next(row for row in rows(suite, mixed) if (row.table, row.label) == ("Checked", "MSGAN")).results["modes"]
+    result = next(
+        row for row in leaderboard_rows(suite, mixed) if (row.table, row.label) == ("Checked", "MSGAN")
+    ).results["modes"]
     apart = result.difference
     assert f"{apart.estimate:+.1f} [{apart.interval[0]:+.1f}, {apart.interval[1]:+.1f}]" in line
     assert f"[{result.aggregate.interval[0]:.1f}, {result.aggregate.interval[1]:.1f}]" in line
@@ -119,7 +121,7 @@ def test_footnotes_tell_source_mismatch_and_doubt(document):
 
 def test_a_difference_that_is_not_judged_is_in_brackets_and_has_no_interval(document, suite, mixed):
     assert "in brackets where nothing is judged" in document
-    for row in rows(suite, mixed):
+    for row in leaderboard_rows(suite, mixed):
         for result in row.results.values():
             if result.difference and result.verdict is Verdict.NO_REFERENCE:
                 shown = f"({result.difference.estimate:+.{result.output.digits}f})"
@@ -127,7 +129,9 @@ def test_a_difference_that_is_not_judged_is_in_brackets_and_has_no_interval(docu
 
 
 def test_only_verdicts_that_occur_are_explained(document, suite, mixed):
-    used = {result.verdict for row in rows(suite, mixed) for result in row.results.values() if result.published}
+    used = {
+        result.verdict for row in leaderboard_rows(suite, mixed) for result in row.results.values() if result.published
+    }
     for verdict in Verdict:
         assert (f"- **{verdict.value}**:" in document) == (verdict in used)
 
@@ -148,7 +152,7 @@ def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
 def test_captions_tell_of_published_values_only_where_there_are_some(suite, mixed):
     """Of the tables alone in which something, or nothing, was published."""
     pictures = ["leaderboard.png", "besides.png", "curves.png"]
-    found = rows(suite, mixed)
+    found = leaderboard_rows(suite, mixed)
     with_some, without = ([row for row in found if (row.table == "Own") is own] for own in (False, True))
     some, none = (leaderboard(suite, members, pictures) for members in (with_some, without))
     assert "## Measured besides\n\n![The other metrics](figures/besides.png)" in some

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from benchmark.analysis.leaderboard import by_table, rows
-from benchmark.core.spec import Average
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.core.spec import EMAConfig
 from benchmark.report import provenance
 from benchmark.store.records import Event
 
 
 def test_what_all_rows_share_is_told_once(suite):
-    shared, table = provenance.recipes(by_table(suite, rows(suite, {})))
+    shared, table = provenance.recipes(by_table(suite, leaderboard_rows(suite, {})))
     assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256, spectral" in shared
     assert "samples from the generator" in shared
     assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
@@ -20,12 +20,12 @@ def test_what_all_rows_share_is_told_once(suite):
 
 
 def test_schedule_and_average_are_told(suite):
-    (first, *_) = rows(suite, {})
+    (first, *_) = leaderboard_rows(suite, {})
     spec = first.spec
     changed = spec.model_copy(
         update={
             "optimizer": spec.optimizer.model_copy(update={"schedule": "capped_linear"}),
-            "average": Average(decay=0.9999, start=10_000),
+            "average": EMAConfig(decay=0.9999, start=10_000),
         }
     )
     told = provenance._recipe(changed)
@@ -35,7 +35,7 @@ def test_schedule_and_average_are_told(suite):
 
 def test_a_single_row_tells_everything(small_suite):
     suite = small_suite("GAN")
-    (table,) = provenance.recipes(by_table(suite, rows(suite, {})))
+    (table,) = provenance.recipes(by_table(suite, leaderboard_rows(suite, {})))
     assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
 
 
@@ -46,23 +46,23 @@ def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
         spec.trial_id: make_record(spec, environment={"cpu": cpu, "device": "cpu"}, facts={"other_fact": 2.5})
         for spec, cpu in zip(specs, machines, strict=True)
     }
-    (table,) = provenance.environment(rows(suite, records))
+    (table,) = provenance.environment(leaderboard_rows(suite, records))
     assert "| cpu | A CPU (2 trials)<br>B \\| CPU (1 trial) |" in table
     assert "| device | cpu |" in table
     assert "train 1348 x 1 x 8 x 8, digits 0123456789ab…" in table
-    assert provenance.instruments(rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
+    assert provenance.instruments(leaderboard_rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
 
 
 def test_the_commands_are_safe_to_paste(suite):
     trial = suite.cells[0].specs[0].trial_id
-    commands = [block.splitlines()[1] for block in provenance.again(suite) if block.startswith("`")]
+    commands = [block.splitlines()[1] for block in provenance.rerun_commands(suite) if block.startswith("`")]
     assert commands == [
         "python -m benchmark run suites/a_suite.yaml --scale paper",
         "python -m benchmark run suites/a_suite.yaml --scale paper --only Checked/GAN",
         f"python -m benchmark reproduce {trial}",
     ]
     odd = replace(suite, name="a b`$(x)", scale="```")
-    fence, line, end = provenance.again(odd)[0].splitlines()
+    fence, line, end = provenance.rerun_commands(odd)[0].splitlines()
     assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
     assert fence == "````sh"
     assert end == "````"
@@ -71,16 +71,16 @@ def test_the_commands_are_safe_to_paste(suite):
 def test_what_happened_on_the_way_is_told_where_something_did(suite, make_record, specs_of):
     specs = specs_of(suite, "Own", "GAN")
     quiet = {spec.trial_id: make_record(spec) for spec in specs}
-    assert provenance.on_the_way(rows(suite, quiet)) == []
+    assert provenance.events(leaderboard_rows(suite, quiet)) == []
     went_on, refused = "went on from a checkpoint", "a checkpoint could not be written: No space | left"
     first = [Event(what=went_on, step=1200, times=2), Event(what=refused, step=300)]
     records = quiet | {specs[0].trial_id: make_record(specs[0], events=first)}
-    _, lines = provenance.on_the_way(rows(suite, records))
+    _, lines = provenance.events(leaderboard_rows(suite, records))
     assert lines.splitlines() == [
         "- went on from a checkpoint: 1 trial (GAN seed 0, 2 times from step 1,200)",
         "- a checkpoint could not be written: No space \\| left: 1 trial (GAN seed 0, at step 300)",
     ]
     every = {spec.trial_id: make_record(spec, events=[Event(what=went_on, step=5)]) for spec in suite.specs.values()}
-    _, line = provenance.on_the_way(rows(suite, every))
+    _, line = provenance.events(leaderboard_rows(suite, every))
     assert line.count("at step 5") == provenance.NAMED_TRIALS
     assert f"; {len(every) - provenance.NAMED_TRIALS} more)" in line

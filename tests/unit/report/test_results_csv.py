@@ -5,9 +5,8 @@ import io
 
 import pytest
 
-from benchmark.analysis.leaderboard import rows
-from benchmark.report.render import CSV_COLUMNS
-from benchmark.report.results_csv import csv_columns, results_csv
+from benchmark.analysis.leaderboard import leaderboard_rows
+from benchmark.report.results_csv import CSV_COLUMNS, csv_columns, results_csv
 
 HEADER = (
     "table,row,trial_id,method,network,dataset,seed,scale,steps,batch_size,status,error,modes,kl,"
@@ -18,12 +17,12 @@ HEADER = (
 
 @pytest.fixture(scope="module")
 def lines(suite, mixed):
-    return list(csv.DictReader(io.StringIO(results_csv(suite, rows(suite, mixed)), newline="")))
+    return list(csv.DictReader(io.StringIO(results_csv(suite, leaderboard_rows(suite, mixed)), newline="")))
 
 
 def test_the_columns_are_stable_and_documented(suite, mixed):
-    assert results_csv(suite, rows(suite, mixed)).splitlines()[0] == HEADER
-    assert len(csv_columns(rows(suite, {}))) == len(CSV_COLUMNS) + 2
+    assert results_csv(suite, leaderboard_rows(suite, mixed)).splitlines()[0] == HEADER
+    assert len(csv_columns(leaderboard_rows(suite, {}))) == len(CSV_COLUMNS) + 2
     assert all(CSV_COLUMNS.values())
 
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from benchmark.analysis.leaderboard import by_table, rows
-from benchmark.analysis.ordering import orderings
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.ordering import table_orders
 from benchmark.report.results_json import results_json
 
 
@@ -36,7 +36,7 @@ def records(request, suite):
 
 @pytest.fixture(scope="module")
 def expected(suite, records):
-    return rows(suite, records)
+    return leaderboard_rows(suite, records)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_trials_are_named_with_their_status(content, expected):
 def test_orders_are_those_of_the_tables(suite, content, expected):
     for table in content["tables"]:
         for key in ("modes", "kl"):
-            order = orderings(by_table(suite, expected)[table["title"]], key)
+            order = table_orders(by_table(suite, expected)[table["title"]], key)
             if order is None:
                 assert key not in table["orders"]
                 continue
@@ -120,7 +120,7 @@ def test_orders_are_those_of_the_tables(suite, content, expected):
 
 
 def test_a_published_order_is_there_with_its_pairs(suite, all_finished):
-    checked, *_ = read(results_json(suite, rows(suite, all_finished(suite))))["tables"]
+    checked, *_ = read(results_json(suite, leaderboard_rows(suite, all_finished(suite))))["tables"]
     assert len(checked["orders"]["modes"]["pairs"]) == 3
     assert checked["orders"]["modes"]["kendall_tau"] == 1.0, "GAN, SSGAN, MSGAN, as published"
     whole = {"methods": ["MSGAN", "SSGAN", "GAN"], "probability": 1.0, "chance": 1 / 6}
@@ -132,7 +132,7 @@ def test_what_is_not_finite_is_null(suite, all_finished, make_record, specs_of, 
     records = all_finished(suite)
     spec = specs_of(suite, "Checked", "GAN")[0]
     records[spec.trial_id] = make_record(spec, metrics={"modes": value, "kl": 1.0})
-    found = members(read(results_json(suite, rows(suite, records))))["Checked", "GAN"]["results"]["modes"]
+    found = members(read(results_json(suite, leaderboard_rows(suite, records))))["Checked", "GAN"]["results"]["modes"]
     assert found["measured"]["by_seed"][str(spec.seed)] is None
     assert found["measured"]["mean"] is None
     assert found["difference"] is None
@@ -141,14 +141,14 @@ def test_what_is_not_finite_is_null(suite, all_finished, make_record, specs_of, 
 
 
 def test_a_reduced_scale_judges_nothing(quick, all_finished):
-    content = read(results_json(quick, rows(quick, all_finished(quick))))
+    content = read(results_json(quick, leaderboard_rows(quick, all_finished(quick))))
     assert content["reduced"] is True
     verdicts = {result["verdict"] for row in members(content).values() for result in row["results"].values()}
     assert verdicts == {"reduced scale", "no matched reference"}
 
 
 def test_nothing_run_is_nothing_measured(suite):
-    content = read(results_json(suite, rows(suite, {})))
+    content = read(results_json(suite, leaderboard_rows(suite, {})))
     for row in members(content).values():
         assert {result["verdict"] for result in row["results"].values()} == {"not run"}
         assert all(result["measured"] is None for result in row["results"].values())
@@ -156,7 +156,7 @@ def test_nothing_run_is_nothing_measured(suite):
 
 
 def test_the_same_records_give_the_same_bytes_whatever_their_order(suite, records):
-    text = results_json(suite, rows(suite, records))
+    text = results_json(suite, leaderboard_rows(suite, records))
     backwards = dict(reversed(records.items()))
-    assert results_json(suite, rows(suite, backwards)) == text
+    assert results_json(suite, leaderboard_rows(suite, backwards)) == text
     assert text.endswith("}\n")

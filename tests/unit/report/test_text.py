@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmark.analysis.aggregate import Aggregate
-from benchmark.analysis.leaderboard import Result, TotalCost
+from benchmark.analysis.leaderboard import MetricResult, TotalCost
 from benchmark.analysis.verdicts import Reference, Verdict
 from benchmark.evaluation.metrics.base import Output
 from benchmark.report import text
@@ -30,9 +30,9 @@ def shown(fragment):
 @example("\\|")
 @example("--- | ---")
 def test_escaped_text_is_shown_as_it_was(raw):
-    clean = text.plain(raw)
-    assert shown(PARSER.render(text.escape(raw))).strip() == clean
-    table = PARSER.render(text.grid(["a", "b"], [[text.escape(raw), "x"]], "lr"))
+    clean = text.single_line(raw)
+    assert shown(PARSER.render(text.escape_markdown(raw))).strip() == clean
+    table = PARSER.render(text.grid(["a", "b"], [[text.escape_markdown(raw), "x"]], "lr"))
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table, re.S)
     assert [shown(cell).strip() for cell in cells] == [clean, "x"]
     assert "<em>" not in table
@@ -41,11 +41,11 @@ def test_escaped_text_is_shown_as_it_was(raw):
 
 @given(SPICY, st.integers(1, 30))
 def test_clipped_text_fits(raw, length):
-    assert len(text.clip(raw, length)) <= length
+    assert len(text.truncate(raw, length)) <= length
 
 
 def result(value=None, digits=1, values=None, verified=True):
-    return Result(
+    return MetricResult(
         output=Output("modes", "modes", "higher", digits),
         aggregate=Aggregate(dict(enumerate(values))) if values else None,
         published=value,
@@ -64,7 +64,7 @@ def result(value=None, digits=1, values=None, verified=True):
     ],
 )
 def test_measured(values, words):
-    assert text.measured(result(values=values)) == words
+    assert text.format_measured(result(values=values)) == words
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_measured(values, words):
     ],
 )
 def test_published_values_keep_the_decimals_of_their_source(value, verified, words):
-    assert text.published(result(value, verified=verified)) == words
+    assert text.format_published(result(value, verified=verified)) == words
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_published_values_keep_the_decimals_of_their_source(value, verified, wor
     [(0, "0.0 s"), (9.4, "9.4 s"), (59, "59 s"), (900, "15 min"), (7200, "2.0 h"), (4e6, "1,111.1 h")],
 )
 def test_durations(seconds, words):
-    assert text.duration(seconds) == words
+    assert text.format_duration(seconds) == words
 
 
 def test_device_time_names_its_device():
-    assert text.spent(TotalCost(1, 1, 90, 0, 0, 0)) == "90 core-s"
-    assert text.spent(TotalCost(1, 1, 0, 8000, 0, 0)) == "2.2 GPU-h"
-    assert text.spent(None) == text.speed(None) == ""
-    assert text.speed(TotalCost(1, 1, 1, 0, 6712.4, 0)) == "6,712 img/s"
+    assert text.format_cost(TotalCost(1, 1, 90, 0, 0, 0)) == "90 core-s"
+    assert text.format_cost(TotalCost(1, 1, 0, 8000, 0, 0)) == "2.2 GPU-h"
+    assert text.format_cost(None) == text.format_speed(None) == ""
+    assert text.format_speed(TotalCost(1, 1, 1, 0, 6712.4, 0)) == "6,712 img/s"
 
 
 def test_verdicts_are_told_once_when_all_metrics_agree():

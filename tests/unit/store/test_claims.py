@@ -13,9 +13,9 @@ from rich.console import Console
 from benchmark.config.suite import load_suite
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.execution import work_sharing
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.store import claims
-from benchmark.store.claims import STALE_SECONDS, Claims, Run
+from benchmark.store.claims import STALE_SECONDS, Claims, RunIdentity
 from benchmark.store.workspace import Workspace
 from benchmark.trials import runner
 
@@ -143,7 +143,7 @@ def test_a_machine_that_never_had_a_pulse_is_waited_for_and_then_dead(folder, cl
 
 def test_half_a_claim_is_a_claim_until_it_is_stale(folder, clock):
     folder.mkdir()
-    (folder / f"{A}.claim").write_bytes(json.dumps(asdict(Run.this())).encode()[:20])
+    (folder / f"{A}.claim").write_bytes(json.dumps(asdict(RunIdentity.this())).encode()[:20])
     here = Claims(folder)
     assert not here.take(A)
     clock[0] += STALE_SECONDS
@@ -180,7 +180,7 @@ def start(tmp_path, small_suite, monkeypatch):
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, tmp_path / "c.pt")
     monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
     monkeypatch.setattr(work_sharing, "LOOK_SECONDS", 0.1)
-    real = runner.run
+    real = runner.run_trial
 
     def noted(job, report):
         with (tmp_path / "trained").open("a") as file:
@@ -188,7 +188,7 @@ def start(tmp_path, small_suite, monkeypatch):
         time.sleep(0.2)  # so that the other one gets some too
         return real(job, report)
 
-    monkeypatch.setattr(runner, "run", noted)
+    monkeypatch.setattr(runner, "run_trial", noted)
     path = small_suite()
 
     def begin(name, ready):
@@ -197,7 +197,7 @@ def start(tmp_path, small_suite, monkeypatch):
             return child
         try:
             console = Console(file=(tmp_path / f"{name}.txt").open("w", buffering=1), width=200)
-            made = Session(load_suite(path), Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / name, console)
+            made = SuiteRun(load_suite(path), Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / name, console)
             plan = made.plan()
             (tmp_path / f"{name}.ready").touch()
             while len(list(tmp_path.glob("*.ready"))) < ready:

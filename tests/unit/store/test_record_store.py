@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from benchmark.core.errors import UserError
 from benchmark.core.spec import TrialSpec
 from benchmark.store import record_store
-from benchmark.store.record_store import Store
-from benchmark.store.records import Outcome, TrialRecord
+from benchmark.store.record_store import RecordStore
+from benchmark.store.records import TrialRecord, TrialSummary
 from tests.conftest import SMALL
 
 SPEC = TrialSpec.model_validate({**SMALL["defaults"], "method": "gan", "seed": 0})
@@ -24,18 +24,18 @@ def record(**changed):
 
 @pytest.fixture
 def kept(tmp_path):
-    return Store(tmp_path / "results")
+    return RecordStore(tmp_path / "results")
 
 
 @given(histograms=st.dictionaries(st.text(max_size=9), st.lists(st.integers(0, 2**40), min_size=1), max_size=3))
 @settings(max_examples=20)
 def test_histograms_come_back_as_they_were(tmp_path_factory, histograms):
-    kept = Store(tmp_path_factory.mktemp("results"))
+    kept = RecordStore(tmp_path_factory.mktemp("results"))
     written = record(histograms=histograms, samples_png="AAAA")
     kept.put(written)
     assert kept.get(SPEC.trial_id) == written
     assert kept.without_pictures([SPEC.trial_id]) == {SPEC.trial_id: written.model_copy(update={"samples_png": ""})}
-    assert kept.outcomes([SPEC.trial_id]) == {SPEC.trial_id: Outcome.model_validate(written.model_dump())}
+    assert kept.outcomes([SPEC.trial_id]) == {SPEC.trial_id: TrialSummary.model_validate(written.model_dump())}
 
 
 def test_a_record_from_before_there_were_any_has_none(kept):
@@ -61,7 +61,7 @@ def test_a_plan_reads_neither_counts_nor_picture(kept, monkeypatch, head, field)
         path.write_text(json.dumps(whole, indent=1) + "\n")
     read = kept._head(SPEC.trial_id, record_store.COUNTS)
     assert list(json.loads(read))[-1] == "events"
-    monkeypatch.setattr(Store, "get", None)
+    monkeypatch.setattr(RecordStore, "get", None)
     assert kept.outcomes([SPEC.trial_id])[SPEC.trial_id].status == "finished"
     shown = kept.without_pictures([SPEC.trial_id])[SPEC.trial_id]
     assert shown.histograms == ({"modes": COUNTS * 25} if field else {})

@@ -16,12 +16,12 @@ from PIL import Image
 
 from benchmark.config.suite import Suite, load_suite
 from benchmark.core.files import write_atomically
-from benchmark.core.spec import TrialSpec, digest
+from benchmark.core.spec import TrialSpec, content_hash
 from benchmark.store.records import Cost, Measurement, TrialRecord
-from benchmark.store.workspace import Workspace, sheet_path
+from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking import writer
-from benchmark.tracking.fields import KEY, VALUE, milliseconds, params_of, points_of, published_of, tags_of
-from benchmark.tracking.mirror import Mirror
+from benchmark.tracking.fields import KEY, VALUE, metric_points, milliseconds, published_of, trial_params, trial_tags
+from benchmark.tracking.mirror import MLflowMirror
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 1000
@@ -103,8 +103,8 @@ class Room:
         self.suite = make_suite(folder)
         self.records = [make_record(spec) for spec in self.suite.specs.values()]
 
-    def sync(self, *records: TrialRecord, suite: Suite | None = None) -> Mirror:
-        mirror = Mirror(suite or self.suite, self.workspace)
+    def sync(self, *records: TrialRecord, suite: Suite | None = None) -> MLflowMirror:
+        mirror = MLflowMirror(suite or self.suite, self.workspace)
         mirror.sync(records)
         mirror.close(timeout=None)  # a busy machine is no failure
         assert mirror.problem is None
@@ -180,7 +180,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
     assert run.data.params["resources.cpus"] == "1"
     assert run.data.metrics["usage/train_seconds"] == 80
     assert [(used.dataset.name, used.dataset.digest) for used in run.inputs.dataset_inputs] == [
-        ("stacked_digits", digest(record.data)[:8])
+        ("stacked_digits", content_hash(record.data)[:8])
     ]
     curve = room.client.get_metric_history(run.info.run_id, "loss/generator/game")
     assert [point.step for point in curve] == [200, 400, 600, 800, 1000]
@@ -254,7 +254,7 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
 
     with monkeypatch.context() as broken:
         broken.setattr(MlflowClient, "log_artifacts", killed)
-        mirror = Mirror(suite, room.workspace)
+        mirror = MLflowMirror(suite, room.workspace)
         mirror.sync(records)
         mirror.close()
     assert mirror.problem is not None
@@ -274,7 +274,7 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
 def test_one_refused_record_does_not_keep_out_the_others(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "refused")
     records = [make_record(spec) for spec in suite.specs.values()]
-    mirror = Mirror(suite, room.workspace)
+    mirror = MLflowMirror(suite, room.workspace)
     mirror.sync([records[0].model_copy(update={"finished": "yesterday"}), *records[1:]])
     mirror.close()
     assert mirror.problem is not None
@@ -342,29 +342,29 @@ def test_terms_are_finite_and_short() -> None:
     record = TrialRecord(
         trial_id=spec.trial_id, spec=spec, status="diverged", history=history, started=now, finished=now
     )
-    assert [point[:2] for point in points_of(record, {})] == [("evaluation/b", 2.0)]
-    assert all(0 < len(key) <= KEY and len(value) <= VALUE for key, value in params_of(record).items())
+    assert [point[:2] for point in metric_points(record, {})] == [("evaluation/b", 2.0)]
+    assert all(0 < len(key) <= KEY and len(value) <= VALUE for key, value in trial_params(record).items())
 
 
 def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
     suite = make_suite(tmp_path, scale="paper")
     record = make_record(next(iter(suite.specs.values())))
-    assert tags_of(record, suite, [])["mlflow.runName"] == "gan · seed 0"
+    assert trial_tags(record, suite, [])["mlflow.runName"] == "gan · seed 0"
 
 
 def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: Path) -> None:
     suite = make_suite(tmp_path)
     record = make_record(next(iter(suite.specs.values())))
     derived = record.model_copy(update={"spec": record.spec.model_copy(update={"method": "self_labelling"})})
-    assert tags_of(record, suite, [])["spec"] == "official-code"
-    assert tags_of(derived, suite, [])["spec"] == "derived-from-abstract"
+    assert trial_tags(record, suite, [])["spec"] == "official-code"
+    assert trial_tags(derived, suite, [])["spec"] == "derived-from-abstract"
 
 
 def test_a_server_that_is_away_costs_seconds_and_leaves_a_reason(
     room: Room, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    mirror = Mirror(room.suite, room.workspace)
+    mirror = MLflowMirror(room.suite, room.workspace)
     begun = time.monotonic()
     mirror.sync(room.records)
     assert time.monotonic() - begun < 0.5
@@ -390,21 +390,21 @@ def test_a_tracking_uri_of_the_user_is_honoured(room: Room, monkeypatch: pytest.
 
 
 def test_the_command_shows_the_store_but_no_password(room: Room) -> None:
-    mirror = Mirror(room.suite, room.workspace)
+    mirror = MLflowMirror(room.suite, room.workspace)
     assert (
         mirror.ui_command
         == f"mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri 'sqlite:///{room.workspace.mlflow}/mlflow.db'"
     )
-    secret = Mirror(room.suite, room.workspace, "postgresql://me:secret@host/db")
+    secret = MLflowMirror(room.suite, room.workspace, "postgresql://me:secret@host/db")
     assert secret.ui_command == 'mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$MLFLOW_TRACKING_URI"'
 
 
 def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    idle = Mirror(room.suite, room.workspace)
+    idle = MLflowMirror(room.suite, room.workspace)
     idle.sync([])
     idle.close()
     assert idle.problem is None
-    mirror = Mirror(room.suite, room.workspace)
+    mirror = MLflowMirror(room.suite, room.workspace)
     monkeypatch.setattr(mirror._writer, "write", lambda records: time.sleep(1) or iter([]))
     mirror.submit(room.records[0])
     thread = mirror._thread
@@ -452,19 +452,19 @@ def make_published(folder: Path, name: str, value: float = 1000.0) -> tuple[Suit
 def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
     suite, (record, *_) = make_published(tmp_path, "beside")
     published = published_of(record.spec, suite.cells[:1])
-    points = {(key, step): value for key, value, _, step in points_of(record, {"modes": 1000.0})}
+    points = {(key, step): value for key, value, _, step in metric_points(record, {"modes": 1000.0})}
     assert {at: value for at, value in points.items() if at[0].startswith("published")} == {
         ("published/modes", 200): 1000,
         ("published/modes", 1000): 1000,
         ("published/difference/modes", 1000): -500,
     }
-    tags = tags_of(record, suite, suite.cells[:1], {"modes": "inconclusive"})
+    tags = trial_tags(record, suite, suite.cells[:1], {"modes": "inconclusive"})
     assert tags["published.modes"] == "1000 ± 20.5, verified (spread: training seeds): the PDF, page 7"
     assert tags["verdict.modes"] == "inconclusive"
     assert tags["mlflow.note.content"].startswith("**finished** modes 500 (published 1000), kl 0.2")
     assert set(published) == {"modes"}
     cell = suite.cells[1]
-    unread = tags_of(make_record(cell.specs[0]), suite, [cell], {})
+    unread = trial_tags(make_record(cell.specs[0]), suite, [cell], {})
     assert unread["published.modes"] == "900, unverified: from memory"
     assert "modes 800 (published 900, unverified)" in unread["mlflow.note.content"]
     assert "verdict.kl" not in unread
@@ -473,7 +473,7 @@ def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> N
 def test_a_trial_that_measured_nothing_still_shows_what_was_published(tmp_path: Path) -> None:
     _, (record, *_) = make_published(tmp_path, "nothing")
     failed = record.model_copy(update={"history": [], "cost": None})
-    assert [(key, value, step) for key, value, _, step in points_of(failed, {"modes": 9.0})] == [
+    assert [(key, value, step) for key, value, _, step in metric_points(failed, {"modes": 9.0})] == [
         ("published/modes", 9.0, 0)
     ]
 
@@ -505,7 +505,7 @@ def test_sheets_are_images_by_step_and_those_of_an_earlier_attempt_are_left_out(
     suite = make_suite(room.suite.path.parent, "sheets")
     record = make_record(next(iter(suite.specs.values())))
     for step in (200, 400, 700):
-        write_atomically(sheet_path(room.workspace.samples, record.trial_id, step), record.samples)
+        write_atomically(sample_grid_path(room.workspace.samples, record.trial_id, step), record.samples)
     room.sync(record, suite=suite)
     run = room.runs("sheets")[record.trial_id]
     folder = Path(room.client.download_artifacts(run.info.run_id, ""))
@@ -529,7 +529,7 @@ def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) 
         return list(room.client.search_runs([experiment], "tags.report = 'quick'"))
 
     def publish() -> Any:
-        mirror = Mirror(suite, room.workspace)
+        mirror = MLflowMirror(suite, room.workspace)
         mirror.sync(records)
         mirror.report(tmp_path)
         mirror.close()
@@ -565,7 +565,7 @@ def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) 
 
 
 def test_a_report_that_cannot_be_read_is_told_and_stops_nothing(room: Room, tmp_path: Path) -> None:
-    mirror = Mirror(room.suite, room.workspace)
+    mirror = MLflowMirror(room.suite, room.workspace)
     mirror.report(tmp_path / "none")
     mirror.close()
     assert mirror.problem is not None

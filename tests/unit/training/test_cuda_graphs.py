@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.common.ema import MovingAverage
+from baselines.common.ema import EMA
 from baselines.methods.dist_gan import DistGAN
 from benchmark.core import registry
-from benchmark.evaluation.references import Instruments
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.training import checkpoint, cuda_graphs
-from benchmark.training.cuda_graphs import EAGER_TURNS, CapturedTurn
+from benchmark.training.cuda_graphs import EAGER_TURNS, GraphedStepInputs
 from benchmark.training.loop import Player
 from benchmark.training.trainer import Trainer
-from benchmark.training.vmapped import Cohort
+from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import Job
@@ -100,8 +100,8 @@ def test_so_it_is_with_seeds_that_are_trained_as_one(case):
     plain = CHANGES["network_options"] | {"spectral_norm": False}  # which cannot be done for several
     specs = spec(case, network_options=plain).with_seeds((3, 5))
     alike = [[trainer_of(one) for one in specs] for _ in range(2)]
-    captured = Cohort([capturing(trainer) for trainer in alike[0]])
-    eager = Cohort(alike[1])
+    captured = VmappedTrainer([capturing(trainer) for trainer in alike[0]])
+    eager = VmappedTrainer(alike[1])
     for _ in range(EVERY):
         captured.advance()
         eager.advance()
@@ -169,7 +169,7 @@ def test_samples_between_replays_disturb_nothing():
 
 def test_a_weight_that_stays_as_it_was_is_seen(monkeypatch):
     """So the tests above say something of weights: Dist-GAN's move from the middle of a training on."""
-    monkeypatch.setattr(CapturedTurn, "scheduled", lambda turn, weight: weight(0.5))
+    monkeypatch.setattr(GraphedStepInputs, "scheduled", lambda turn, weight: weight(0.5))
     ours, eager = captured(spec(DECAYING[0]), EVERY), advance(trainer_of(spec(DECAYING[0])), EVERY)
     assert ours.uncaptured == {}
     assert ours.mean_losses() != eager.mean_losses()
@@ -184,7 +184,9 @@ def test_a_learning_rate_that_stays_as_it_was_is_seen(monkeypatch):
 
 
 def test_images_that_stay_as_they_were_are_seen(monkeypatch):
-    monkeypatch.setattr(cuda_graphs.Captured, "__call__", lambda self, drawn, progress: self.replay() or self.terms)
+    monkeypatch.setattr(
+        cuda_graphs.GraphedUpdate, "__call__", lambda self, drawn, progress: self.replay() or self.terms
+    )
     ours, eager = captured(spec(), EVERY), advance(trainer_of(spec()), EVERY)
     assert ours.mean_losses() != eager.mean_losses()
 
@@ -330,9 +332,9 @@ def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
         return with_losses(capturing(build(*arguments)), reads_progress)
 
     monkeypatch.setattr(runner, "build_trainer", with_recorder)
-    job = Job(of, tmp_path, Instruments(extractors={}, references={}), tmp_path / "c", tmp_path / "s", 1, 0.0)
+    job = Job(of, tmp_path, EvaluationAssets(extractors={}, references={}), tmp_path / "c", tmp_path / "s", 1, 0.0)
     notes = []
-    record = runner.run(replace(job, graphs=True), lambda progress: notes.append(progress.note))
+    record = runner.run_trial(replace(job, graphs=True), lambda progress: notes.append(progress.note))
     assert record.status == "finished", record.error
     assert asked == [True]
     (event,) = record.events
@@ -345,7 +347,7 @@ def test_a_job_says_whether_turns_are_captured_wherever_it_goes():
     pytest.importorskip("ray")
     from benchmark.execution.ray.worker import packed, unpacked
 
-    job = Job(spec(), Path("a"), Instruments(extractors={}, references={}), Path("b"), Path("c"), 1, 1.0)
+    job = Job(spec(), Path("a"), EvaluationAssets(extractors={}, references={}), Path("b"), Path("c"), 1, 1.0)
     for graphs in (True, False):
         assert unpacked(packed(replace(job, graphs=graphs))) == replace(job, graphs=graphs)
 
@@ -395,7 +397,7 @@ def test_a_capture_that_fails_leaves_everything_as_it_was():
 
 def test_an_average_is_captured_and_torchs_own_could_not_be():
     model, recorder = nn.BatchNorm1d(2), RecordedGraphs(torch.Generator())
-    ours, theirs = MovingAverage(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
+    ours, theirs = EMA(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     for average in (ours, theirs):
         average.update_parameters(model)
     recorder.record(lambda: ours.update_parameters(model) or {})

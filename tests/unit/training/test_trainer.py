@@ -11,8 +11,8 @@ from torch import nn
 
 from baselines.common.method import Method
 from benchmark.core.spec import TrialSpec
-from benchmark.data.sampler import Images, to_range, to_uint8
-from benchmark.training.loop import Diverged, stream_seed
+from benchmark.data.sampler import ImageSampler, to_range, to_uint8
+from benchmark.training.loop import TrainingDiverged, stream_seed
 from benchmark.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -96,7 +96,7 @@ def trainer(**changes):
     }
     spec = TrialSpec.model_validate(fields | changes)
     pixels = np.random.default_rng(0).integers(0, 256, (30, 1, 2, 2), dtype=np.uint8)
-    return Trainer(spec, Diary(), Images(pixels, 3, CPU), (0.0, 1.0), CPU)
+    return Trainer(spec, Diary(), ImageSampler(pixels, 3, CPU), (0.0, 1.0), CPU)
 
 
 def run(of, until):
@@ -240,7 +240,7 @@ def test_a_loss_that_is_not_finite_is_a_divergence_that_names_the_term(value):
         "wild": torch.tensor(value if player == "discriminator" else 0.0),
     }
     run(t, 2)
-    with pytest.raises(Diverged, match=r"discriminator/wild.*step 2"):
+    with pytest.raises(TrainingDiverged, match=r"discriminator/wild.*step 2"):
         t.mean_losses()
 
 
@@ -250,7 +250,7 @@ def test_a_weight_that_is_not_finite_is_a_divergence(value):
     run(t, 1)
     with torch.no_grad():
         t.method.encoder.weight.fill_(value)
-    with pytest.raises(Diverged, match=r"weight.*step 1"):
+    with pytest.raises(TrainingDiverged, match=r"weight.*step 1"):
         t.mean_losses()
 
 
@@ -263,7 +263,7 @@ def test_a_divergence_in_the_middle_is_not_forgotten():
     for p in t.players:
         p.optimizer.step = lambda: None  # keep the weights finite
     run(t, 5)
-    with pytest.raises(Diverged):
+    with pytest.raises(TrainingDiverged):
         t.mean_losses()
 
 
@@ -277,7 +277,7 @@ def test_weights_that_are_all_zero_have_collapsed():
     t.check()
     with torch.no_grad():
         matrix.zero_()
-    with pytest.raises(Diverged, match="weights of the discriminator collapsed: all were zero by step 1"):
+    with pytest.raises(TrainingDiverged, match="weights of the discriminator collapsed: all were zero by step 1"):
         t.check()
 
 

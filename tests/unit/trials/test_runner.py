@@ -13,11 +13,11 @@ import torch
 from baselines.methods.gan import GAN
 from benchmark.core.files import write_atomically
 from benchmark.core.spec import TrialSpec
-from benchmark.evaluation.sample_evaluator import Gauge
+from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.trials import runner, stopwatch
-from benchmark.trials.job import Job, Stop
+from benchmark.trials.job import Job, TrialStopped
 from tests.conftest import SMALL
 from tests.support.trials import events, killed_after, silent, told, weights
 
@@ -35,9 +35,9 @@ def changed(job, **fields):
 
 
 def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp_path):
-    undisturbed = runner.run(replace(job, checkpoints=tmp_path / "other"), silent)
-    kills = sum(killed_after(reports, lambda report: runner.run(job, report)) for reports in (2, 4, 5))
-    record = runner.run(job, silent)
+    undisturbed = runner.run_trial(replace(job, checkpoints=tmp_path / "other"), silent)
+    kills = sum(killed_after(reports, lambda report: runner.run_trial(job, report)) for reports in (2, 4, 5))
+    record = runner.run_trial(job, silent)
     assert kills == 3
     assert events(record) == {"went on from a checkpoint": 3}
     assert told(record) == told(undisturbed)
@@ -46,10 +46,10 @@ def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp
 
 def test_a_record_that_was_not_stored_is_there_again_without_training(job, monkeypatch):
     job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     monkeypatch.setattr(GAN, "loss", None)
-    monkeypatch.setattr(Gauge, "measure", None)
-    again = runner.run(job, silent)
+    monkeypatch.setattr(SampleEvaluator, "measure", None)
+    again = runner.run_trial(job, silent)
     assert again.status == "finished"
     assert told(again) == told(record)
     assert again.cost.train_seconds >= record.cost.train_seconds
@@ -60,20 +60,20 @@ def test_a_measurement_that_is_killed_loses_no_training(job, always, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Gauge, "measure", power_cut)
+        patch.setattr(SampleEvaluator, "measure", power_cut)
         with pytest.raises(KeyboardInterrupt):
-            runner.run(job, silent)
+            runner.run_trial(job, silent)
     state = Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)
     assert state["trainer"]["step"] == 3
     assert state["losses"]
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 1e9)
     heard = []
-    runner.run(job, lambda progress: heard.append(progress.step))
+    runner.run_trial(job, lambda progress: heard.append(progress.step))
     assert heard[0] == 3
 
 
 def test_a_stop_inside_a_measurement_is_heard_and_leaves_the_generator_as_it_was(job, monkeypatch):
-    undisturbed = runner.run(job, silent)
+    undisturbed = runner.run_trial(job, silent)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
     heard = Counter()
@@ -81,11 +81,11 @@ def test_a_stop_inside_a_measurement_is_heard_and_leaves_the_generator_as_it_was
     def report(progress):
         heard[progress.step] += 1
         if progress.step == 3 and heard[3] == 3:  # after the step, before the measurement, after the first batch
-            raise Stop
+            raise TrialStopped
 
-    with pytest.raises(Stop):
-        runner.run(job, report)
-    assert told(runner.run(job, silent)) == told(undisturbed)
+    with pytest.raises(TrialStopped):
+        runner.run_trial(job, report)
+    assert told(runner.run_trial(job, silent)) == told(undisturbed)
 
 
 # --- time limits ---------------------------------------------------------------------------------------
@@ -95,30 +95,30 @@ def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
     monkeypatch.setattr(stopwatch, "SHARE", float("inf"))
     saves = []
     monkeypatch.setattr(runner.Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
-    runner.run(replace(job, checkpoint_seconds=1e-9), silent)
+    runner.run_trial(replace(job, checkpoint_seconds=1e-9), silent)
     assert len(saves) > job.spec.steps
     saves.clear()
-    runner.run(job, silent)
+    runner.run_trial(job, silent)
     assert saves == [job.spec.steps]
 
 
 def test_a_time_limit_ends_an_attempt_and_the_next_one_goes_on(job, monkeypatch):
-    undisturbed = runner.run(job, silent)
+    undisturbed = runner.run_trial(job, silent)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     clock = iter(range(10**6))
     monkeypatch.setattr(stopwatch, "clock", lambda: next(clock) / 100)
-    records = [runner.run(replace(job, time_limit=0.1), silent)]
+    records = [runner.run_trial(replace(job, time_limit=0.1), silent)]
     while records[-1].status == "failed":
         assert "time limit of 0.1 s reached at step" in records[-1].error
         assert records[-1].error.endswith("run again to continue")
-        records.append(runner.run(replace(job, time_limit=0.1), silent))
+        records.append(runner.run_trial(replace(job, time_limit=0.1), silent))
     assert 3 <= len(records) < 30
     assert told(records[-1]) == told(undisturbed)
 
 
 def test_no_time_limit_fails_what_is_complete(job):
-    runner.run(job, silent)
-    assert runner.run(replace(job, time_limit=0.0), silent).status == "finished"
+    runner.run_trial(job, silent)
+    assert runner.run_trial(replace(job, time_limit=0.0), silent).status == "finished"
 
 
 # --- disks that refuse ---------------------------------------------------------------------------------
@@ -138,11 +138,11 @@ def refusing(what, number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_refuses_ends_no_trial(job, always, monkeypatch, number):
-    undisturbed = runner.run(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
     monkeypatch.setattr(checkpoint, "write_atomically", refusing(job.spec.trial_id, number))
     monkeypatch.setattr(runner, "write_atomically", refusing(job.spec.trial_id, number))
     notes = []
-    record = runner.run(job, lambda progress: notes.append(progress.note))
+    record = runner.run_trial(job, lambda progress: notes.append(progress.note))
     assert told(record) == told(undisturbed)
     why = os.strerror(number)
     found = events(record)
@@ -161,7 +161,7 @@ def test_a_disk_that_has_room_again_is_written_to(job, always, monkeypatch):
         real(path, *parts)
 
     monkeypatch.setattr(checkpoint, "write_atomically", write)
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     assert events(record) == {"a checkpoint could not be written: No space left on device": 3}
     assert Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)["trainer"]["step"] == 6
 
@@ -172,7 +172,7 @@ def test_half_a_checkpoint_is_none(job, always):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        record = runner.run(job, silent)
+        record = runner.run_trial(job, silent)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
@@ -188,7 +188,7 @@ def test_a_folder_that_vanishes_is_made_again(job, always):
                 path.rmdir() if path.is_dir() else path.unlink()
             job.checkpoints.rmdir()
 
-    assert runner.run(job, report).status == "finished"
+    assert runner.run_trial(job, report).status == "finished"
     assert Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)["trainer"]["step"] == 6
 
 
@@ -198,26 +198,26 @@ def test_a_folder_that_vanishes_is_made_again(job, always):
 def stopped(job, step):
     def report(progress):
         if progress.step == step:
-            raise Stop
+            raise TrialStopped
 
-    with pytest.raises(Stop):
-        runner.run(job, report)
+    with pytest.raises(TrialStopped):
+        runner.run_trial(job, report)
 
 
 def test_a_checkpoint_of_other_images_is_not_gone_on_from(job, always, monkeypatch):
-    undisturbed = runner.run(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
     real = runner.open_prepared
     with monkeypatch.context() as patch:
         patch.setattr(runner, "open_prepared", lambda path: replace(real(path), manifest={"checksums": {"a": "0"}}))
         stopped(job, 4)
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     assert list(events(record)) == ["a checkpoint of other data, instruments or another kind of device was not used"]
     assert told(record) == told(undisturbed)
 
 
 @pytest.mark.parametrize("how", ["a key is gone", "another optimiser", "a word for a number"])
 def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
-    undisturbed = runner.run(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
     stopped(job, 4)
     made = Checkpoints(job.checkpoints, job.spec.trial_id)
     for state in list(made.states(CPU)):
@@ -228,7 +228,7 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
         else:
             state["seconds"]["training"] = "long"
         made.save(state)
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     assert events(record) == {"a checkpoint that this version cannot read was not used": 2}
     assert told(record) == told(undisturbed)
 
@@ -236,7 +236,7 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
 def test_a_change_of_hardware_or_versions_is_told_of(job, always, monkeypatch):
     stopped(job, 4)
     monkeypatch.setattr(runner.environment, "cpu_name", lambda: "another one")
-    (event,) = runner.run(job, silent).events
+    (event,) = runner.run_trial(job, silent).events
     assert event.what.startswith("went on from a checkpoint of other hardware, versions or source")
     assert event.step == 4
 
@@ -245,7 +245,7 @@ def test_a_damaged_checkpoint_is_told_of(job, always):
     stopped(job, 4)
     newest = max((job.checkpoints / job.spec.trial_id).iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
-    assert events(runner.run(job, silent)) == {
+    assert events(runner.run_trial(job, silent)) == {
         "went on from a checkpoint": 1,
         "a damaged checkpoint was passed over": 1,
     }
@@ -278,7 +278,7 @@ def failing(monkeypatch, at, problem):
 )
 def test_out_of_memory_says_what_to_do(job, monkeypatch, problem, expected):
     failing(monkeypatch, 0.5, problem)
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     assert record.status == "failed"
     assert record.error.startswith(expected)
     assert "resources." in record.error
@@ -297,7 +297,7 @@ def test_losses_that_are_not_finite_are_found_long_before_the_next_measurement(j
         return {name: term * float("nan") for name, term in terms.items()} if turn.progress >= 0.55 else terms
 
     monkeypatch.setattr(SSGAN, "loss", loss)
-    record = runner.run(job, silent)
+    record = runner.run_trial(job, silent)
     assert record.status == "diverged"
     assert record.error.endswith("was not finite by step 100")
     assert [entry.step for entry in record.history] == [60]
@@ -305,5 +305,5 @@ def test_losses_that_are_not_finite_are_found_long_before_the_next_measurement(j
 
 
 def test_what_checkpoints_took_is_in_the_record(job, always):
-    cost = runner.run(job, silent).cost
+    cost = runner.run_trial(job, silent).cost
     assert 0 < cost.checkpoint_seconds < 60

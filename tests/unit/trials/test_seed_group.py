@@ -9,15 +9,15 @@ import torch
 from baselines.methods.gan import GAN
 from benchmark.core.spec import TrialSpec
 from benchmark.data import sampler
-from benchmark.execution.retries import Attempts
+from benchmark.execution.retries import RetryQueue
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.training.trainer import Trainer
-from benchmark.training.vmapped import Cohort
+from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner, seed_group, stopwatch
 from benchmark.trials.build import build_trainer
-from benchmark.trials.job import Job, Stop
-from benchmark.trials.make_jobs import beside_each_other
-from benchmark.trials.seed_group import CAUGHT_UP, run_together
+from benchmark.trials.job import Job, TrialStopped
+from benchmark.trials.make_jobs import group_seeds
+from benchmark.trials.seed_group import CAUGHT_UP, run_seed_group
 from tests.conftest import SMALL
 from tests.support.recorded_graph import RecordedGraphs
 from tests.support.trials import events, killed_after, silent, told, weights
@@ -41,13 +41,13 @@ def stopping_after(reports):
 
     def report(progress):
         if next(left, None) is None:
-            raise Stop
+            raise TrialStopped
 
     return report
 
 
 def ended(jobs, report=silent):
-    return {record.trial_id: record for record in run_together(jobs, report)}
+    return {record.trial_id: record for record in run_seed_group(jobs, report)}
 
 
 def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
@@ -55,7 +55,7 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
     found = ended(jobs)
     assert list(found) == [job.spec.trial_id for job in jobs]
     for job in jobs_in("alone"):
-        alone, beside = runner.run(replace(job, together=1), silent), found[job.spec.trial_id]
+        alone, beside = runner.run_trial(replace(job, together=1), silent), found[job.spec.trial_id]
         assert (beside.status, beside.spec, beside.data) == (alone.status, alone.spec, alone.data)
         assert [one.step for one in beside.history] == [one.step for one in alone.history]
         for one, other in zip(beside.history, alone.history, strict=True):
@@ -76,14 +76,14 @@ def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in,
 
 def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
     moment = 0.0
-    advance = Cohort.advance
+    advance = VmappedTrainer.advance
 
     def half_a_minute(self):
         nonlocal moment
         advance(self)
         moment += 30.0
 
-    monkeypatch.setattr(Cohort, "advance", half_a_minute)
+    monkeypatch.setattr(VmappedTrainer, "advance", half_a_minute)
     monkeypatch.setattr(seed_group, "clock", lambda: moment)
     monkeypatch.setattr(stopwatch, "clock", lambda: 0.0)  # nothing but steps takes any time
     found = ended(jobs_in("x", steps=4))
@@ -94,7 +94,7 @@ def test_interrupted_and_gone_on_is_as_if_nothing_had_been(jobs_in, always):
     undisturbed = ended(jobs_in("quiet"))
     jobs = jobs_in("stopped")
     for reports in (2, 5, 9):
-        with pytest.raises(Stop):
+        with pytest.raises(TrialStopped):
             ended(jobs, stopping_after(reports))
     found = ended(jobs)
     for job, quiet in zip(jobs, jobs_in("quiet"), strict=True):
@@ -118,7 +118,7 @@ def test_a_kill_between_two_saves_sends_all_back_to_the_step_that_they_share(job
 
 def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
     jobs = jobs_in("lost")
-    with pytest.raises(Stop):
+    with pytest.raises(TrialStopped):
         ended(jobs, stopping_after(7))
     Checkpoints(jobs[1].checkpoints, jobs[1].spec.trial_id).forget()
     found = ended(jobs)
@@ -130,14 +130,14 @@ def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
 def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in, monkeypatch):
     undisturbed = ended(jobs_in("quiet"))
     jobs = jobs_in("diverging")
-    advance = Cohort.advance
+    advance = VmappedTrainer.advance
 
     def broken(self):
         advance(self)
         if self.trainers[1].step == 2:
             next(self.trainers[1].method.generator.parameters()).data.fill_(math.nan)
 
-    monkeypatch.setattr(Cohort, "advance", broken)
+    monkeypatch.setattr(VmappedTrainer, "advance", broken)
     found = ended(jobs)
     assert [found[job.spec.trial_id].status for job in jobs] == ["finished", "diverged", "finished"]
     for job in (jobs[0], jobs[2]):
@@ -148,7 +148,7 @@ def test_what_a_shared_step_raises_is_every_trial_s_failure(jobs_in, monkeypatch
     def full(self):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(Cohort, "advance", full)
+    monkeypatch.setattr(VmappedTrainer, "advance", full)
     found = ended(jobs_in("full"))
     assert len(found) == len(SEEDS)
     assert all(record.status == "failed" and "out of memory" in record.error for record in found.values())
@@ -158,10 +158,10 @@ def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, 
     def refused(self):
         raise RuntimeError("Batching rule not implemented")
 
-    monkeypatch.setattr(Cohort, "rehearse", refused)
+    monkeypatch.setattr(VmappedTrainer, "rehearse", refused)
     found = ended(jobs_in("turns"))
     for job in jobs_in("alone"):
-        alone, beside = runner.run(replace(job, together=1), silent), found[job.spec.trial_id]
+        alone, beside = runner.run_trial(replace(job, together=1), silent), found[job.spec.trial_id]
         assert told(beside) == told(alone)
         assert list(events(beside)) == [
             "trained beside others, but not as one with them: Batching rule not implemented"
@@ -177,7 +177,7 @@ def test_turns_are_captured_beside_others_too(jobs_in, monkeypatch, as_one):
         return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
 
     if not as_one:
-        monkeypatch.setattr(Cohort, "rehearse", lambda self: 1 / 0)
+        monkeypatch.setattr(VmappedTrainer, "rehearse", lambda self: 1 / 0)
     plain = ended(jobs_in("plain", steps=8))
     monkeypatch.setattr(runner, "build_trainer", capturing)
     captured = ended(jobs_in("captured", steps=8))
@@ -200,7 +200,7 @@ def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypa
 
 
 def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatch):
-    monkeypatch.setattr(Cohort, "rehearse", lambda self: 1 / 0)
+    monkeypatch.setattr(VmappedTrainer, "rehearse", lambda self: 1 / 0)
     loss = GAN.loss
 
     def sometimes(self, player, turn):
@@ -227,11 +227,11 @@ def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatc
 
 def test_a_checkpoint_holds_the_weights_of_one_trial(jobs_in, always):
     jobs = jobs_in("together")
-    with pytest.raises(Stop):
+    with pytest.raises(TrialStopped):
         ended(jobs, stopping_after(3))
     alone = [replace(job, together=1) for job in jobs_in("alone")]
-    with pytest.raises(Stop):
-        runner.run(alone[0], stopping_after(1))
+    with pytest.raises(TrialStopped):
+        runner.run_trial(alone[0], stopping_after(1))
 
     def size(job):
         return max(path.stat().st_size for path in (job.checkpoints / job.spec.trial_id).iterdir())
@@ -249,8 +249,8 @@ def cells(*learning_rates):
 
 def test_seeds_of_a_cell_stand_beside_each_other_and_first_ones_come_first():
     specs = [one for seed in range(5) for one in (cell.with_seeds([seed])[0] for cell in cells(0.1, 0.2))]
-    assert beside_each_other(specs, 1) == specs
-    found = [(spec.optimizer.lr, spec.seed) for spec in beside_each_other(specs, 2)]
+    assert group_seeds(specs, 1) == specs
+    found = [(spec.optimizer.lr, spec.seed) for spec in group_seeds(specs, 2)]
     assert found == [
         *((0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)),
         *((0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)),
@@ -269,7 +269,7 @@ class Deaf:
 def test_only_seeds_of_one_cell_are_handed_out_together_and_a_failed_one_again_by_itself(prepared, tmp_path):
     specs = [spec for cell in cells(0.1, 0.2) for spec in cell.with_seeds(range(3))]
     jobs = [Job(spec, *prepared, tmp_path, tmp_path, 1, 0.0, together=2) for spec in specs]
-    attempts, handed_out = Attempts(jobs, 1, Deaf()), []
+    attempts, handed_out = RetryQueue(jobs, 1, Deaf()), []
     for _ in range(4):
         handed_out.append(attempts.next_together())
     assert [[job.spec.seed for job in pack] for pack in handed_out] == [[0, 1], [2], [0, 1], [2]]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.trials import stopwatch
-from benchmark.trials.stopwatch import SECONDS, SHARE, Pace, Stopwatch
+from benchmark.trials.stopwatch import SECONDS, SHARE, CheckpointPolicy, Stopwatch
 
 
 class Clock:
@@ -49,7 +49,7 @@ def test_time_that_ends_in_an_error_is_counted(clock):
 
 def train(clock, seconds, step, save):
     """A training with steps and saves of so many seconds. The stopwatch, and when it saved."""
-    made, saves = Pace(Stopwatch()), []
+    made, saves = CheckpointPolicy(Stopwatch()), []
     end = clock.now + seconds
     while clock.now < end:
         clock.now += step
@@ -74,7 +74,7 @@ def test_checkpoints_take_their_share_at_the_most(step, save):
 
 
 def test_a_disk_that_becomes_slow_is_written_to_less_often(clock):
-    made = Pace(Stopwatch())
+    made = CheckpointPolicy(Stopwatch())
     clock.now += 61
     assert made.due()
     with made.saving():
@@ -86,7 +86,7 @@ def test_a_disk_that_becomes_slow_is_written_to_less_often(clock):
 
 
 def test_a_suite_may_ask_for_more_checkpoints_but_not_for_a_larger_share(clock):
-    made = Pace(Stopwatch(), apart=2.0)
+    made = CheckpointPolicy(Stopwatch(), apart=2.0)
     clock.now += 3
     assert made.due()
     with made.saving():

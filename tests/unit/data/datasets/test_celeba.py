@@ -8,9 +8,9 @@ from PIL import Image
 from torchvision.datasets import CelebA as Theirs
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets import celeba
 from benchmark.data.datasets.celeba import CelebA
+from benchmark.data.prepared import open_prepared
 from tests.support.raw_pictures import celeba_files, write_files, write_zip
 
 

@@ -6,8 +6,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets.image_folder import Folder32, Folder48, Folder64, class_labels
+from benchmark.data.prepared import open_prepared
 from tests.support.raw_pictures import picture, write_files
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets import imagenet32, imagenet32_png
 from benchmark.data.datasets.imagenet32 import ImageNet32
 from benchmark.data.datasets.imagenet32_png import ImageNet32PNG
+from benchmark.data.prepared import open_prepared
 from tests.support.examples import imagenet32_batches, npz, png, small_imagenet32_png, write_tar
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from torchvision import datasets as theirs
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets import stl10
 from benchmark.data.datasets.stl10 import STL10, LabelledSTL10, STL10At32
+from benchmark.data.prepared import open_prepared
 from tests.support.raw_pictures import stl10_files, write_files, write_tar
 
 ALL = [STL10, STL10At32, LabelledSTL10]

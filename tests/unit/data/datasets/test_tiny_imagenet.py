@@ -8,9 +8,9 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from benchmark.core.errors import UserError
-from benchmark.data.base import open_prepared
 from benchmark.data.datasets import tiny_imagenet
 from benchmark.data.datasets.tiny_imagenet import TinyImageNet
+from benchmark.data.prepared import open_prepared
 from tests.support.raw_pictures import tiny_imagenet_files, write_files, write_zip
 
 ROOT = tiny_imagenet.ROOT

@@ -391,6 +391,6 @@ def test_a_changed_archive_is_read_or_refused(tmp_path, changes, zipped):
 
 
 def test_files_that_cannot_be_opened_are_refused_by_name(tmp_path):
-    for read in (partial(cifar.content_of, tmp_path), partial(dict, archive.members(tmp_path, CONTENTS))):
+    for read in (partial(cifar.read_verified, tmp_path), partial(dict, archive.members(tmp_path, CONTENTS))):
         with pytest.raises(UserError, match=str(tmp_path)):
             read()

@@ -16,7 +16,16 @@ from torchvision.transforms import v2
 from benchmark.core.errors import UserError
 from benchmark.data.raw import image_tree
 from benchmark.data.raw.decode import centre_crop, decode, fill, pixels, resize
-from benchmark.data.raw.image_tree import CHUNK, FILE_LIMIT, Folder, Zip, entry, order, picture_stream, shown
+from benchmark.data.raw.image_tree import (
+    CHUNK,
+    FILE_LIMIT,
+    DirectoryTree,
+    ZipTree,
+    display_path,
+    entry,
+    image_stream,
+    order,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = RGB[:, :, 0]
@@ -211,7 +220,7 @@ def zipped(path, names, root="top"):
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(f"{root}/{name}", name.encode())
-    return Zip(path, root)
+    return ZipTree(path, root)
 
 
 NAMES = [
@@ -231,7 +240,7 @@ OTHERS = ["notes.txt", ".hidden.png", ".git/1.png", "a/.x/1.png", "__MACOSX/a/._
 
 def test_folder_and_archive_give_images_in_the_same_order(tmp_path):
     put(tmp_path / "tree", *NAMES, *OTHERS)
-    folder, archive = Folder(tmp_path / "tree"), zipped(tmp_path / "x.zip", NAMES + OTHERS)
+    folder, archive = DirectoryTree(tmp_path / "tree"), zipped(tmp_path / "x.zip", NAMES + OTHERS)
     assert folder.names() == archive.names() == [*IN_ORDER, "ä/ö.png"]
     for name in NAMES:
         assert folder.read(name) == archive.read(name) == name.encode()
@@ -245,7 +254,7 @@ def test_links_are_not_followed_and_the_root_may_be_one(tmp_path):
     (tmp_path / "tree/one.jpg").symlink_to(tmp_path / "outside/1.jpg")
     (tmp_path / "tree/broken.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "link").symlink_to(tmp_path / "tree")
-    assert Folder(tmp_path / "link").names() == ["2.jpg", "a/3.jpg"]
+    assert DirectoryTree(tmp_path / "link").names() == ["2.jpg", "a/3.jpg"]
 
 
 def test_an_archive_gives_only_plain_files_below_its_folder(tmp_path):
@@ -256,7 +265,7 @@ def test_an_archive_gives_only_plain_files_below_its_folder(tmp_path):
             archive.writestr(name, b"")
         archive.mkdir("top/7.jpg")
         archive.writestr(link, "/etc/passwd")
-    assert Zip(tmp_path / "x.zip", "top").names() == ["1.jpg"]
+    assert ZipTree(tmp_path / "x.zip", "top").names() == ["1.jpg"]
 
 
 parts = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
@@ -270,7 +279,7 @@ names = st.lists(parts, min_size=1, max_size=3).map(lambda some: "/".join(some) 
 def test_odd_names_survive(tmp_path_factory, found):
     folder = tmp_path_factory.mktemp("odd")
     put(folder, *found)
-    tree = Folder(folder)
+    tree = DirectoryTree(folder)
     assert tree.names() == sorted(found, key=order)
     assert all(tree.read(name) == os.fsencode(name) for name in found)
     assert all(tree.where(name).isprintable() for name in found)
@@ -279,27 +288,27 @@ def test_odd_names_survive(tmp_path_factory, found):
 def test_a_name_that_is_no_unicode_is_read_and_shown_with_escapes(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     put(tmp_path, name)
-    tree = Folder(tmp_path)
+    tree = DirectoryTree(tmp_path)
     assert tree.names() == [name]
     tree.where(name).encode()
     assert "caf" in tree.where(name)
 
 
 def test_what_can_be_shown_is_shown_as_it_is():
-    assert shown("/a b/ä.jpg") == "/a b/ä.jpg"
-    assert shown("a\nb") == r"'a\nb'"
+    assert display_path("/a b/ä.jpg") == "/a b/ä.jpg"
+    assert display_path("a\nb") == r"'a\nb'"
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.jpg: cannot be read"):
-        Folder(tmp_path).read("gone.jpg")
+        DirectoryTree(tmp_path).read("gone.jpg")
     with pytest.raises(UserError, match=r"nowhere: cannot be read"):
-        Folder(tmp_path / "nowhere").names()
+        DirectoryTree(tmp_path / "nowhere").names()
     with pytest.raises(UserError, match=r"x\.zip: top/gone\.jpg: is not in the archive"):
         zipped(tmp_path / "x.zip", NAMES).read("gone.jpg")
     (tmp_path / "bad.zip").write_bytes(b"PK no archive")
     with pytest.raises(UserError, match=r"bad\.zip: cannot be read as a zip archive"):
-        Zip(tmp_path / "bad.zip", "top")
+        ZipTree(tmp_path / "bad.zip", "top")
 
 
 def test_a_damaged_member_is_named(tmp_path):
@@ -307,7 +316,7 @@ def test_a_damaged_member_is_named(tmp_path):
     content = (tmp_path / "x.zip").read_bytes()
     (tmp_path / "x.zip").write_bytes(content.replace(b"1.jpg1.jpg", b"1.jpg2.jpg"))
     with pytest.raises(UserError, match=r"x\.zip: top/1\.jpg: cannot be read: Bad CRC"):
-        Zip(tmp_path / "x.zip", "top").read("1.jpg")
+        ZipTree(tmp_path / "x.zip", "top").read("1.jpg")
 
 
 # --- streams -------------------------------------------------------------------------------------------
@@ -318,7 +327,7 @@ def many(folder, n):
     for number in range(n):
         colour = np.full((4, 4, 3), number % 256, np.uint8)
         (folder / f"{number:04}.png").write_bytes(saved(Image.fromarray(colour)))
-    return Folder(folder)
+    return DirectoryTree(folder)
 
 
 def whole(picture, where):
@@ -328,7 +337,7 @@ def whole(picture, where):
 def test_a_stream_comes_in_chunks_and_ends_with_one_checksum(tmp_path):
     tree, n = many(tmp_path / "tree", CHUNK + 5), CHUNK + 5
     checksums = {}
-    stream = picture_stream(tree, [(name, k) for k, name in enumerate(tree.names())], whole, 4, "tree", checksums)
+    stream = image_stream(tree, [(name, k) for k, name in enumerate(tree.names())], whole, 4, "tree", checksums)
     chunks = list(stream.chunks)
     assert (stream.length, stream.shape) == (n, (3, 4, 4))
     assert [len(labels) for _, labels in chunks] == [CHUNK, 5]
@@ -379,7 +388,7 @@ def test_a_file_too_large_for_an_image_is_not_read(tmp_path):
     with (tmp_path / "huge.png").open("wb") as file:
         file.truncate(FILE_LIMIT + 1)  # a hole
     with pytest.raises(UserError, match=r"huge.png: has 512 MiB, too many for an image"):
-        Folder(tmp_path).read("huge.png")
+        DirectoryTree(tmp_path).read("huge.png")
 
 
 def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
@@ -387,7 +396,7 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("root/bomb.png", bytes(10**7))
         archive.writestr("root/fine.png", bytes(10**6))
-    tree = Zip(tmp_path / "a.zip", "root")
+    tree = ZipTree(tmp_path / "a.zip", "root")
     with pytest.raises(UserError, match=r"a.zip: root/bomb.png: has 10 MiB"):
         tree.read("bomb.png")
     assert len(tree.read("fine.png")) == 10**6
@@ -395,7 +404,7 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
 
 def checksum(tree):
     checksums = {}
-    list(picture_stream(tree, [(name, 0) for name in tree.names()], whole, 4, "x", checksums).chunks)
+    list(image_stream(tree, [(name, 0) for name in tree.names()], whole, 4, "x", checksums).chunks)
     return next(iter(checksums.values()))
 
 

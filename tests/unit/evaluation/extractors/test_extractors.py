@@ -14,7 +14,7 @@ from benchmark.evaluation.extractors.pixels import Pixels
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.extractors.vgg16 import VGG16
 from benchmark.evaluation.metrics.fid import FID
-from benchmark.evaluation.metrics.inception_score import ISC, over_splits
+from benchmark.evaluation.metrics.inception_score import InceptionScore, over_splits
 from benchmark.evaluation.metrics.kid import KID
 from perf.seeded import drawn, inception_file, pinned_to
 from tests.support.examples import NoFiles32
@@ -168,7 +168,7 @@ def test_metrics_through_inception_are_what_torch_fidelity_says(seen, data_dir):
     kid = measured(KID, fake.features, real.features, subsets=5, subset_size=3, extractor="inception")
     assert kid == {"kid": pytest.approx(said["kernel_inception_distance_mean"], abs=1e-6, rel=1e-4)}
     mean, std = over_splits(fake.logits, splits=2)
-    assert measured(ISC, fake.features, logits=fake.logits, splits=2, extractor="inception") == {"isc": mean}
+    assert measured(InceptionScore, fake.features, logits=fake.logits, splits=2, extractor="inception") == {"isc": mean}
     assert mean == pytest.approx(said["inception_score_mean"], rel=1e-4)
     assert std == pytest.approx(said["inception_score_std"], rel=1e-4)
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.evaluation.extractors.random_conv import RandomConv
-from benchmark.evaluation.metrics.inception_score import ISC, over_splits
+from benchmark.evaluation.metrics.inception_score import InceptionScore, over_splits
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, normal, torch_fidelity, uint8
 
 
 def scored(logits, **options):
-    found = measured(ISC, logits[:, :0], logits=logits, **options)
+    found = measured(InceptionScore, logits[:, :0], logits=logits, **options)
     assert list(found) == ["classifier_score_random_conv"]
     return found["classifier_score_random_conv"]
 
@@ -83,21 +83,23 @@ def test_fewer_images_than_splits_are_refused(n, said):
 
 
 def test_they_are_refused_before_anything_runs():
-    options = ISC.Options(extractor="random_conv")
-    assert "fewer splits" in ISC.problem(options, NoFiles32, 9)
-    assert ISC.problem(options, NoFiles32, 10) is None
+    options = InceptionScore.Options(extractor="random_conv")
+    assert "fewer splits" in InceptionScore.problem(options, NoFiles32, 9)
+    assert InceptionScore.problem(options, NoFiles32, 10) is None
 
 
 def test_an_extractor_without_classes_is_refused_with_those_that_have_some():
-    said = ISC.problem(ISC.Options(extractor="pixels"), NoFiles32, 100)
+    said = InceptionScore.problem(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
     assert "names no classes" in said
     assert "inception" in said
 
 
 def test_only_with_inception_is_it_called_inception_score():
-    assert [o.key for o in ISC.outputs(ISC.Options())] == ["isc"], "the deviation over splits is no result to rank"
-    assert ISC.outputs(ISC.Options())[0].title == "Inception Score"
-    assert "nothing published" not in ISC.notes(ISC.Options(), 9)["Inception Score"]
+    assert [o.key for o in InceptionScore.outputs(InceptionScore.Options())] == ["isc"], (
+        "the deviation over splits is no result to rank"
+    )
+    assert InceptionScore.outputs(InceptionScore.Options())[0].title == "Inception Score"
+    assert "nothing published" not in InceptionScore.notes(InceptionScore.Options(), 9)["Inception Score"]
     title = "Classifier score (random network)"
-    assert ISC.outputs(ISC.Options(extractor="random_conv"))[0].title == title
-    assert "nothing published" in ISC.notes(ISC.Options(extractor="random_conv"), 9)[title]
+    assert InceptionScore.outputs(InceptionScore.Options(extractor="random_conv"))[0].title == title
+    assert "nothing published" in InceptionScore.notes(InceptionScore.Options(extractor="random_conv"), 9)[title]

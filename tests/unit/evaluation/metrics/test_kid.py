@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.evaluation.extractors.random_conv import RandomConv
-from benchmark.evaluation.metrics.kid import KID, discrepancy
+from benchmark.evaluation.metrics.kid import KID, mmd
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, normal, opened_with, torch_fidelity, uint8
 
@@ -26,12 +26,12 @@ def by_loops(x, y):
 @settings(max_examples=40, deadline=None)
 def test_it_is_the_definition_pair_by_pair(seed, n, d):
     x, y = np.random.default_rng(seed).normal(size=(2, n, d))
-    assert float(discrepancy(torch.from_numpy(x), torch.from_numpy(y))) == pytest.approx(by_loops(x, y), abs=1e-9)
+    assert float(mmd(torch.from_numpy(x), torch.from_numpy(y))) == pytest.approx(by_loops(x, y), abs=1e-9)
 
 
 def test_two_points_by_hand():
     """Zeros against ones: 1 within zeros, (1 + 1)^3 within ones, 1 between: 1 + 8 - 2."""
-    assert float(discrepancy(torch.zeros(5, 3).double(), torch.ones(5, 3).double())) == pytest.approx(7, rel=1e-12)
+    assert float(mmd(torch.zeros(5, 3).double(), torch.ones(5, 3).double())) == pytest.approx(7, rel=1e-12)
 
 
 def test_it_is_what_torch_fidelity_says():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.core import registry
-from benchmark.data.base import Arrays, Prepared
+from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.metrics.linear_probe import PENALTIES, LinearProbe, ProbeOptions, Ridge, best_penalty, fitted
 
 Synthetic32 = registry.datasets["synthetic_32"]
@@ -31,11 +31,11 @@ def split(n, seed=0):
     labels = rng.integers(0, CLASSES, n)
     images = rng.integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
     images[:, 0, 0, 0] = labels
-    return Arrays(images, labels)
+    return ArraySplit(images, labels)
 
 
 def prepared(train=400, test=300):
-    return Prepared(Path(), split(train, 1), split(test, 2), {})
+    return PreparedData(Path(), split(train, 1), split(test, 2), {})
 
 
 def accuracy(features, n_train=400, n_test=None, data=None):
@@ -174,7 +174,7 @@ def test_images_without_a_label_are_passed_over():
 def test_the_training_images_come_in_a_random_order():
     """So that the fifth that chooses the penalty is of all classes, whatever the order of the files."""
     train = split(400)
-    data = Prepared(Path(), Arrays(train.images, np.sort(train.labels)), split(10), {})
+    data = PreparedData(Path(), ArraySplit(train.images, np.sort(train.labels)), split(10), {})
     places = LinearProbe(ProbeOptions(n_train=400), Synthetic32, data).train_places
     assert sorted(places) == list(range(400))
     assert set(data.train.labels[places][:80]) == set(range(CLASSES))

@@ -13,13 +13,14 @@ from scipy.stats import entropy
 from torch.nn.functional import one_hot
 
 from benchmark.core.protocol import all_outputs
-from benchmark.data.base import Arrays, Prepared, open_prepared
+from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.datasets.stacked_digits import StackedDigits
+from benchmark.data.prepared import open_prepared
 from benchmark.evaluation.extractors import digits as digits_module
 from benchmark.evaluation.extractors.digits import (
     DigitClassifier,
     Digits,
-    DigitsAgain,
+    DigitsSecondSeed,
     accuracy,
     as_float,
     joint,
@@ -222,9 +223,9 @@ def test_training_the_classifier_again_gives_the_same_bits_and_disturbs_nothing(
 @pytest.mark.usefixtures("one_epoch")
 def test_other_data_or_another_recipe_is_another_classifier(digits, tmp_path, monkeypatch):
     first = Digits.prepare(digits, tmp_path, Path())
-    other_data = Prepared(digits.path, digits.train, digits.test, digits.manifest | {"variant": "2"})
+    other_data = PreparedData(digits.path, digits.train, digits.test, digits.manifest | {"variant": "2"})
     second = Digits.prepare(other_data, tmp_path, Path())
-    third = DigitsAgain.prepare(digits, tmp_path, Path())
+    third = DigitsSecondSeed.prepare(digits, tmp_path, Path())
     monkeypatch.setattr(digits_module, "EPOCHS", {8: 2, 28: 2})
     fourth = Digits.prepare(digits, tmp_path, Path())
     assert len({first, second, third, fourth}) == 4
@@ -240,7 +241,7 @@ def test_the_classifier_takes_both_sizes_of_digits(size):
 def test_accuracy_is_the_share_named_right():
     model = lambda images: torch.eye(10)[images[:, 0, 0, 0].mul(255).round().long()]  # noqa: E731
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
-    assert accuracy(model, Arrays(images, np.array([0, 1, 2, 9]))) == 0.75
+    assert accuracy(model, ArraySplit(images, np.array([0, 1, 2, 9]))) == 0.75
 
 
 def test_shifted_batches_keep_their_pixels_within_reach():

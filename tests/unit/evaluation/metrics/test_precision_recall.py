@@ -9,13 +9,13 @@ from scipy.spatial.distance import cdist
 
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.metrics import precision_recall
-from benchmark.evaluation.metrics.precision_recall import PRC, squared_distances, squared_radii
+from benchmark.evaluation.metrics.precision_recall import PrecisionRecall, squared_distances, squared_radii
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, normal, torch_fidelity, uint8
 
 
 def both(fake, real, **options):
-    found = measured(PRC, fake, real, **options)
+    found = measured(PrecisionRecall, fake, real, **options)
     assert list(found) == ["precision_random_conv", "recall_random_conv"]
     return tuple(found.values())
 
@@ -96,15 +96,18 @@ def test_too_few_images_are_refused(n, said):
 
 @pytest.mark.parametrize("n_fake, n_real, kind", [(3, None, "3 generated"), (9, 3, "3 real")])
 def test_they_are_refused_before_anything_runs(n_fake, n_real, kind):
-    said = PRC.problem(PRC.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
+    said = PrecisionRecall.problem(PrecisionRecall.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
     assert kind in said
-    assert PRC.problem(PRC.Options(extractor="random_conv", n_real=4), NoFiles32, 4) is None
+    assert PrecisionRecall.problem(PrecisionRecall.Options(extractor="random_conv", n_real=4), NoFiles32, 4) is None
 
 
 def test_they_carry_the_name_of_another_network_than_vgg_16():
-    assert [(o.key, o.title) for o in PRC.outputs(PRC.Options())] == [("precision", "Precision"), ("recall", "Recall")]
-    (first, _) = PRC.outputs(PRC.Options(extractor="inception"))
+    assert [(o.key, o.title) for o in PrecisionRecall.outputs(PrecisionRecall.Options())] == [
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+    ]
+    (first, _) = PrecisionRecall.outputs(PrecisionRecall.Options(extractor="inception"))
     assert (first.key, first.title) == ("precision_inception", "Precision (Inception)")
-    (first, _) = PRC.outputs(PRC.Options(extractor="pixels"))
-    assert "nothing published" in PRC.notes(PRC.Options(extractor="pixels"), 9)[first.title]
-    assert "VGG-16" not in PRC.notes(PRC.Options(), 9)["Precision"]
+    (first, _) = PrecisionRecall.outputs(PrecisionRecall.Options(extractor="pixels"))
+    assert "nothing published" in PrecisionRecall.notes(PrecisionRecall.Options(extractor="pixels"), 9)[first.title]
+    assert "VGG-16" not in PrecisionRecall.notes(PrecisionRecall.Options(), 9)["Precision"]

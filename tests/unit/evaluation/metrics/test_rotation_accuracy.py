@@ -8,16 +8,17 @@ import torch
 import yaml
 
 from baselines.common import rotations
-from benchmark.analysis.leaderboard import rows
+from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.core.protocol import measure_of, outputs
-from benchmark.data.base import Arrays, Prepared, open_prepared
+from benchmark.core.protocol import measure_of, metric_outputs
+from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import to_range
-from benchmark.evaluation.discriminator_evaluator import AtRest
+from benchmark.evaluation.discriminator_evaluator import FrozenDiscriminator
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
-from benchmark.evaluation.references import prepare
+from benchmark.evaluation.references import prepare_references
 from benchmark.report.markdown import leaderboard
 from benchmark.report.provenance import instruments
 from benchmark.trials import runner
@@ -46,8 +47,8 @@ def prepared(n=150):
     """Noise, with a light in the corner that a quarter turn takes to the next."""
     images = np.random.default_rng(0).integers(0, 200, (n, 3, 4, 4), dtype=np.uint8)
     images[:, :, 0, 0] = 255
-    arrays = Arrays(images, np.arange(n) % 10)
-    return Prepared(Path(), arrays, arrays, {})
+    arrays = ArraySplit(images, np.arange(n) % 10)
+    return PreparedData(Path(), arrays, arrays, {})
 
 
 def light(images):
@@ -75,7 +76,7 @@ def accuracy(discriminator, n_test=None, data=None):
 def test_it_is_the_share_of_right_answers_over_all_four_turns(monkeypatch, turns, expected, n_test):
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 33)
     data = prepared()
-    data = Prepared(Path(), data.train, data.test, {})
+    data = PreparedData(Path(), data.train, data.test, {})
     monkeypatch.setattr(Synthetic32, "shape", (3, 4, 4))
     assert accuracy(Names(turns), n_test, data) == expected
 
@@ -111,9 +112,9 @@ def test_a_reduced_scale_shows_fewer_images():
 
 def test_heads_are_read_given_that_the_image_is_real():
     five = torch.tensor([[0.0, 1.0, 3.0, 2.0, 9.0]])  # "fake" is most likely
-    assert rotations.of_real(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
+    assert rotations.real_rotations(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
     eight = torch.tensor([[0.0, 9.0, 4.0, 0.0, 1.0, 9.0, 2.0, 9.0]])  # real and fake by turns
-    assert rotations.of_real_jointly(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
+    assert rotations.joint_batch(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
 
 
 def test_which_methods_name_rotations():
@@ -157,8 +158,8 @@ def data(tmp_path_factory):
 
 
 def run(spec, data, folder, dataset=Synthetic32):
-    found = prepare(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
-    return runner.run(Job(spec, data, found, folder / "c", folder / "s", 1, 0.0), lambda _: None)
+    found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
+    return runner.run_trial(Job(spec, data, found, folder / "c", folder / "s", 1, 0.0), lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_without_samples_to_measure_there_is_still_a_whole_contact_sheet(records
 
 def test_the_report_says_what_was_measured_and_leaves_a_dash(records):
     loaded, found = records
-    table = rows(loaded, {record.trial_id: record for record in found.values()})
+    table = leaderboard_rows(loaded, {record.trial_id: record for record in found.values()})
     text = leaderboard(loaded, table, [])
     assert "rotation accuracy, % ↑" in text
     gan = next(line for line in text.splitlines() if line.startswith("| gan"))
@@ -219,7 +220,7 @@ def test_training_is_the_same_to_the_bit_with_and_without_these_measurements(dat
         for step in trainer.train_until(4):
             if step % 2 == 0 and measures is MEASURES:
                 running = runner.Examination(spec.protocol, Synthetic32, prepared)
-                running.measure(AtRest(trainer.method, trainer.image_range, CPU))
+                running.measure(FrozenDiscriminator(trainer.method, trainer.image_range, CPU))
                 assert all(module.training for module in trainer.method.modules())
         weights.append(trainer.state())
     examined, plain = (state["method"] for state in weights)
@@ -234,7 +235,7 @@ def test_at_rest_images_are_judged_in_evaluation_mode_and_not_one_with_another(d
     list(trainer.train_until(2))
     images = torch.from_numpy(open_prepared(data).test.images[:270].copy())
     trainer.method.discriminator.heads.eval()  # a mode of its own, which it keeps
-    whole = AtRest(trainer.method, trainer.image_range, CPU)
+    whole = FrozenDiscriminator(trainer.method, trainer.image_range, CPU)
     judged, named = whole.judge(images), whole.rotation_logits(images)
     assert judged.features.shape[0] == 270
     assert named.shape == (270, 4)
@@ -260,7 +261,7 @@ def test_what_draws_no_samples_is_not_drawn_again(data, tmp_path):
     spec = load_suite(suite(tmp_path, ["ssgan"], protocol=protocol, steps=1)).cells[0].specs[0]
     record = run(spec, data, tmp_path)
     assert record.status == "finished", record.error
-    assert list(record.metrics) == list(outputs(spec.protocol)) == ["probe_accuracy", "rotation_accuracy_few"]
+    assert list(record.metrics) == list(metric_outputs(spec.protocol)) == ["probe_accuracy", "rotation_accuracy_few"]
     assert record.redraws == []
 
 
@@ -283,7 +284,9 @@ def test_beside_a_measure_of_samples_on_stacks_in_the_order_of_the_protocol(tmp_
 
 def test_a_discriminator_that_is_not_finite_is_a_divergence(data, tmp_path, monkeypatch):
     spec = load_suite(suite(tmp_path, ["ssgan"], steps=1, **{"protocol": {"measures": MEASURES, "evaluations": 1}}))
-    monkeypatch.setattr(AtRest, "rotation_logits", lambda self, images: torch.full((len(images), 4), torch.nan))
+    monkeypatch.setattr(
+        FrozenDiscriminator, "rotation_logits", lambda self, images: torch.full((len(images), 4), torch.nan)
+    )
     record = run(spec.cells[0].specs[0], data, tmp_path)
     assert record.status == "diverged"
     assert "rotation_accuracy" in record.error
@@ -326,7 +329,7 @@ def test_mistakes_are_told_with_their_place(tmp_path, changes, words):
 def test_too_few_images_stop_a_run_before_it_trains(data, tmp_path):
     spec = load_suite(suite(tmp_path, ["gan"], {"linear_probe": {}})).cells[0].specs[0]
     with pytest.raises(UserError, match="linear_probe: n_train asks for 5,000"):
-        prepare(spec.protocol, Synthetic32, open_prepared(data), tmp_path, tmp_path, lambda _: None)
+        prepare_references(spec.protocol, Synthetic32, open_prepared(data), tmp_path, tmp_path, lambda _: None)
 
 
 def test_a_reduced_scale_reaches_the_options(tmp_path):

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from benchmark.core.errors import Lost
+from benchmark.core.errors import ClusterLost
 from benchmark.execution.ray import cluster
-from benchmark.execution.ray.cluster import first_line, own_cluster
-from benchmark.execution.ray.failures import PREEMPTED, reason_of
+from benchmark.execution.ray.cluster import first_line, local_cluster
+from benchmark.execution.ray.failures import PREEMPTED, failure_reason
 
 HEAD = "Failure # 1 (occurred at 2026-01-01_00-00-00)\n"
 DIED = """The actor died unexpectedly before finishing this task.
@@ -34,7 +34,7 @@ CAUSES = " Some common causes include: (1) the process was killed by the OOM kil
 def test_reasons_are_short(tmp_path, text, said):
     path = tmp_path / "error.txt"
     path.write_text(HEAD + text)
-    reason = reason_of(str(path))
+    reason = failure_reason(str(path))
     assert reason.startswith("the worker died: ")
     assert re.search(said, reason)
     assert len(reason) < 400
@@ -43,8 +43,8 @@ def test_reasons_are_short(tmp_path, text, said):
 def test_a_preempted_worker_said_so(tmp_path):
     path = tmp_path / "error.txt"
     path.write_text(HEAD + DIED.format(detail=f"Worker exits with {PREEMPTED}: SIGTERM"))
-    assert reason_of(str(path)) == PREEMPTED
-    assert "no reason" in reason_of(None)
+    assert failure_reason(str(path)) == PREEMPTED
+    assert "no reason" in failure_reason(None)
 
 
 def test_a_message_that_begins_with_a_traceback_is_told_by_its_end():
@@ -60,5 +60,8 @@ def test_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(cluster, "_init", fail)
-    with pytest.raises(Lost, match=re.escape("Ray could not be started (The current node timed out")), own_cluster():
+    with (
+        pytest.raises(ClusterLost, match=re.escape("Ray could not be started (The current node timed out")),
+        local_cluster(),
+    ):
         pass

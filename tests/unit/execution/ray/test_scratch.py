@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark.execution.ray.scratch import fresh, sweep
+from benchmark.execution.ray.scratch import run_directory, sweep
 
 DRIVER = """
 import sys, time
@@ -38,7 +38,7 @@ def test_only_what_the_dead_have_left_is_swept(tmp_path):
 
 
 def test_a_folder_goes_with_its_run(tmp_path):
-    with fresh(tmp_path) as name, fresh(tmp_path) as other:
+    with run_directory(tmp_path) as name, run_directory(tmp_path) as other:
         assert name != other
         (tmp_path / name).mkdir()
         sweep(tmp_path)

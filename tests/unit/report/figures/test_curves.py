@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
 from benchmark.report.figures import curves
 from benchmark.report.figures import draw as figures
 from benchmark.report.figures.style import Style, comparable, styles
@@ -18,7 +18,7 @@ def look():
 
 
 def tables_of(suite, records):
-    return by_table(suite, rows(suite, records))
+    return by_table(suite, leaderboard_rows(suite, records))
 
 
 def colour(suite, label):
@@ -99,7 +99,7 @@ def test_published_values_are_lines_in_the_colour_of_their_method(suite, finishe
 
 
 def edge_or_white(suite, table, label):
-    row = next(row for row in rows(suite, {}) if (row.table, row.label) == (table, label))
+    row = next(row for row in leaderboard_rows(suite, {}) if (row.table, row.label) == (table, label))
     return colour(suite, label) if comparable(row.results["modes"].reference) else "white"
 
 
@@ -126,7 +126,7 @@ def test_the_published_value_never_takes_more_than_a_part_of_the_panel():
     style = Style("#000000", "o", None)
     for log in (False, True):
         for value in (-1e6, 1e-9, 5.0, 20.0, 1e9):
-            one = curves.Published(value, style, True)
+            one = curves.PublishedPoint(value, style, True)
             near, above, below = curves._by_distance([one], [10.0, 30.0], log)
             assert len(near) + len(above) + len(below) == 1
             assert not near or 0 < value < 100

@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
 from benchmark.core import registry
 from benchmark.report.figures import draw, page
-from benchmark.report.figures.style import PALETTE, landmarks, styles
+from benchmark.report.figures.style import PALETTE, reference_lines, styles
 from tests.support.looking import said
 
 
 @pytest.fixture(scope="module")
 def drawn(suite, mixed, real):
-    return draw.draw(suite, rows(suite, mixed)[:3], real)
+    return draw.draw(suite, leaderboard_rows(suite, mixed)[:3], real)
 
 
 def test_three_pictures_of_one_width_without_metadata(drawn):
@@ -40,7 +40,7 @@ def test_nothing_touches_the_edge_of_a_picture(drawn):
 
 
 def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
-    chosen = styles(by_table(suite, rows(suite, {})))
+    chosen = styles(by_table(suite, leaderboard_rows(suite, {})))
     gan, hinge = chosen["gan", "GAN"], chosen["gan", "Hinge GAN"]
     assert gan.colour == hinge.colour == PALETTE[list(registry.methods).index("gan")]
     assert (gan.marker, gan.dash) != (hinge.marker, hinge.dash)
@@ -48,7 +48,7 @@ def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
 
 
 def test_colours_do_not_depend_on_the_other_rows(suite):
-    tables = by_table(suite, rows(suite, {}))
+    tables = by_table(suite, leaderboard_rows(suite, {}))
     alone = styles({"Own": tables["Own"]})
     assert alone["msgan", "MSGAN"] == styles(tables)["msgan", "MSGAN"]
 
@@ -59,10 +59,11 @@ def test_methods_that_share_a_colour_have_other_markers(suite):
     first, eighth = order[0], order[len(PALETTE)]
     specs = [
         row.spec.model_copy(update={"method": name})
-        for row, name in zip(rows(suite, {}), (first, eighth), strict=False)
+        for row, name in zip(leaderboard_rows(suite, {}), (first, eighth), strict=False)
     ]
     found = [
-        replace(row, cell=replace(row.cell, specs=(spec,))) for row, spec in zip(rows(suite, {}), specs, strict=False)
+        replace(row, cell=replace(row.cell, specs=(spec,)))
+        for row, spec in zip(leaderboard_rows(suite, {}), specs, strict=False)
     ]
     one, other = styles({"T": found}).values()
     assert one.colour == other.colour
@@ -71,7 +72,7 @@ def test_methods_that_share_a_colour_have_other_markers(suite):
 
 
 def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
-    again = draw.draw(suite, rows(suite, mixed)[:3], real)
+    again = draw.draw(suite, leaderboard_rows(suite, mixed)[:3], real)
     assert again == drawn
 
 
@@ -79,18 +80,18 @@ def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch)
     monkeypatch.setattr(draw, "MOST_ROWS", 2)
     heard = []
     monkeypatch.setattr(draw, "_png", lambda figure: heard.append(said(figure)[0]))
-    draw.draw(suite, rows(suite, mixed), real)
+    draw.draw(suite, leaderboard_rows(suite, mixed), real)
     assert heard == ["The first 2 of 7 rows; results.csv has all of them"] * 3
 
 
 def test_any_label_can_be_drawn(small_suite, all_finished, recwarn):
     suite = small_suite("_hidden", "$x$", "a\nb", "数字 🎲", "", "x" * 200, "%s {}", title="$\\frac $")
-    draw.draw(suite, rows(suite, all_finished(suite)), {})
+    draw.draw(suite, leaderboard_rows(suite, all_finished(suite)), {})
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_landmarks_are_of_the_metric_that_counts_modes(suite):
-    found = rows(suite, {})
-    assert [mark.value for mark in landmarks("modes", found)] == [1000]
-    assert [mark.value for mark in landmarks("kl", found)] == [pytest.approx(999 / 51200)]
-    assert landmarks("fid", found) == []
+    found = leaderboard_rows(suite, {})
+    assert [mark.value for mark in reference_lines("modes", found)] == [1000]
+    assert [mark.value for mark in reference_lines("kl", found)] == [pytest.approx(999 / 51200)]
+    assert reference_lines("fid", found) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.collections import PathCollection
 
-from benchmark.analysis.leaderboard import by_table, rows
+from benchmark.analysis.leaderboard import by_table, leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.report.figures import draw, leaderboard
 from benchmark.report.figures.style import COLUMNS
@@ -23,11 +23,11 @@ def look():
 
 
 def tables_of(suite, records):
-    return by_table(suite, rows(suite, records))
+    return by_table(suite, leaderboard_rows(suite, records))
 
 
 def drawn(tables):
-    return leaderboard.leaderboard(tables, leaderboard.split(tables)[0])
+    return leaderboard.draw_leaderboard(tables, leaderboard.split(tables)[0])
 
 
 def dots(axes):
@@ -71,7 +71,7 @@ def test_nor_does_a_long_name_or_a_large_number(small_suite, make_record):
 def test_nor_anything_in_the_shipped_suites(shipped, name):
     tables = shipped(name)
     for keys in filter(None, leaderboard.split(tables)):
-        figure = leaderboard.leaderboard(tables, keys)
+        figure = leaderboard.draw_leaderboard(tables, keys)
         assert not clipped(figure)
         assert not overlapping(figure)
         lefts = {round(axes.get_position().x0, 6) for axes in figure.axes}
@@ -95,7 +95,7 @@ def test_every_metric_is_drawn_once_and_every_table_is_in_the_main_figure(shippe
     assert not main & besides
     everything = {key for members in tables.values() for row in members for key in row.results}
     assert main | besides == everything
-    assert set(tables) <= set(said(leaderboard.leaderboard(tables, main)))
+    assert set(tables) <= set(said(leaderboard.draw_leaderboard(tables, main)))
 
 
 def test_tables_share_an_axis_only_with_the_same_data(shipped):

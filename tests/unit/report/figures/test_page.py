@@ -81,8 +81,8 @@ def test_limits_leave_a_margin(values):
 @given(sizes=st.lists(st.integers(1, 40), max_size=12))
 @settings(deadline=None)
 def test_a_key_keeps_its_order_and_its_width(sizes):
-    entries = [page.Entry("m" * size, {}) for size in sizes]
-    lines = page.flow(entries, 8, 4.0)
+    entries = [page.LegendEntry("m" * size, {}) for size in sizes]
+    lines = page.wrap_entries(entries, 8, 4.0)
     assert [entry for line in lines for entry in line] == entries
     assert all(sum(page._entry_width(entry, 8) for entry in line) <= 4.0 for line in lines if len(line) > 1)
 
