@@ -25,6 +25,7 @@ from baselines.networks.base import (
     without_conditions,
     xavier_,
 )
+from baselines.networks.layers.resample_conv import StridedPointwiseConv
 from baselines.networks.layers.residual import PLANS, Residual, conv3, generator
 
 norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.001)
@@ -93,13 +94,15 @@ def _down(inputs: int, outputs: int, kernel: int) -> tuple[nn.Conv2d, nn.Conv2d]
 
     That one looks at every other pixel either way, so the first has the stride: it need not make the others.
     """
+    if kernel == 1:
+        return StridedPointwiseConv(inputs, outputs), nn.Conv2d(outputs, outputs, 1)
     return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.Conv2d(outputs, outputs, 1)
 
 
 def _first_block(inputs: int, outputs: int) -> Residual:
     return Residual(
         nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), *_down(outputs, outputs, 3)),
-        nn.Sequential(nn.Conv2d(inputs, inputs, 1, stride=2), nn.Conv2d(inputs, outputs, 1)),
+        nn.Sequential(StridedPointwiseConv(inputs, inputs), nn.Conv2d(inputs, outputs, 1)),
     )
 
 

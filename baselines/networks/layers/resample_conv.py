@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.networks.layers.memory_format import channels_last
+
 BORDERS = 16  # side from which on a bilinear doubling is worth its borders
+ONEDNN_BLOCK = 16  # channels that oneDNN processes at once
+SAFE_SIDE = 32  # largest map whose strided 1x1 convolution is left to oneDNN, whatever its channels
 
 
 class UpConv(nn.Conv2d):
@@ -41,6 +45,24 @@ class ConvDown(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), H and W even -> (N, outputs, H / 2, W / 2): the means are taken first, of the inputs."""
         return F.conv2d(F.avg_pool2d(x, 2, stride=1, padding=1), self.weight, self.bias, stride=2)
+
+
+class StridedPointwiseConv(nn.Conv2d):
+    """A 1x1 convolution with stride 2.
+
+    On a CPU, large maps with few channels are subsampled first and convolved without a stride. For the weight gradient
+    of the strided convolution, oneDNN 3.12 (in torch 2.14) writes past its workspace if channels are last and fewer
+    than a block, which corrupts the heap (oneDNN issue 6035). The two forms differ by rounding only.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, outputs, ceil(H / 2), ceil(W / 2))."""
+        if x.device.type == "cpu" and self.in_channels < ONEDNN_BLOCK and max(x.shape[2:]) > SAFE_SIDE:
+            return F.conv2d(channels_last(x[:, :, ::2, ::2]), self.weight, self.bias)
+        return super().forward(x)
 
 
 def bilinear(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from baselines.networks.layers import resample_conv
 from baselines.networks.layers.memory_format import channels_last
-from baselines.networks.layers.resample_conv import ConvDown, UpConv
+from baselines.networks.layers.resample_conv import ONEDNN_BLOCK, SAFE_SIDE, ConvDown, StridedPointwiseConv, UpConv
 from tests.support.layers_alike import assert_same
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -60,3 +60,19 @@ def test_maps_have_their_channels_last():
     for layer in (UpConv(4, 6, "bilinear"), UpConv(4, 6, "nearest"), ConvDown(4, 6)):
         maps = layer(channels_last(torch.randn(2, 4, 8, 8)))
         assert maps.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (SAFE_SIDE + 1, SAFE_SIDE + 2)])
+@pytest.mark.parametrize("inputs", [3, ONEDNN_BLOCK])
+def test_a_strided_pointwise_convolution_takes_every_other_pixel(inputs, size):
+    layer = StridedPointwiseConv(inputs, 4)
+    expected = lambda x: F.conv2d(x, layer.weight, layer.bias, stride=2)  # noqa: E731
+    assert_same(layer, torch.randn(2, inputs, *size), expected)
+
+
+def test_large_maps_with_few_channels_are_convolved_without_a_stride(monkeypatch):
+    """With a stride, the weight gradient corrupts the heap: the class says where this is reported."""
+    strides, conv2d = [], F.conv2d
+    monkeypatch.setattr(F, "conv2d", lambda x, w, b, stride=1: strides.append(stride) or conv2d(x, w, b, stride))
+    StridedPointwiseConv(3, 3)(channels_last(torch.randn(2, 3, 48, 48)))
+    assert strides == [1]
