@@ -175,7 +175,7 @@ def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str
     split, dataset = measured["reference_split"], registry.datasets[spec.dataset]
     ours = {
         "dataset": _folded(spec.dataset),
-        "images": dataset.images or None,
+        "images": dataset.preprocessing or None,
         "aggregation": AGGREGATION,
         **measured,
         "reference_split": dataset.split_names.get(str(split), split),

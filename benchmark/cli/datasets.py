@@ -132,7 +132,7 @@ def import_(
         put = import_files(dataset, sources, data, verify, link)
     folders = ", ".join(sorted({str(path.parent) for path in put}))
     _say(f"{name}: {len(put)} files put into {folders}" if put else f"{name}: all files were there already")
-    _say(f"{name}: prepared in {dataset.folder(place.data)}")
+    _say(f"{name}: prepared in {dataset.prepared_dir(place.data)}")
 
 
 @app.command()
@@ -157,7 +157,7 @@ def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
 
     again = prepare_command(dataset, workspace, data_dir)
     return [
-        f"Arrays: delete {dataset.folder(workspace.data)} and type\n  {again}",
+        f"Arrays: delete {dataset.prepared_dir(workspace.data)} and type\n  {again}",
         f"Raw files: replace those named above.{acquisition_hint(dataset, as_options(workspace, data_dir))}",
     ]
 

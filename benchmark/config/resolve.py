@@ -94,13 +94,13 @@ class SpecResolver:
                 where = self.place(("optimizer", "player_lr", player))
                 raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
         with self.at(("options",)):
-            if method.labelled(spec.options) and not dataset.classes():
-                fits = sorted(name for name in plugins.datasets if plugins.datasets[name].classes())
+            if method.labelled(spec.options) and not dataset.num_classes():
+                fits = sorted(name for name in plugins.datasets if plugins.datasets[name].num_classes())
                 raise UserError(
                     f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
                     f" labelled: {', '.join(fits)}"
                 )
-            problem = method.problem(spec.options, spec.batch_size, max(dataset.classes(), 0))
+            problem = method.problem(spec.options, spec.batch_size, max(dataset.num_classes(), 0))
             if problem:
                 raise UserError(problem)
         for one in bind_metrics(spec.protocol):

@@ -51,9 +51,9 @@ def synthetic_dataset(spec: TrialSpec) -> TrialSpec:
 def synthetic_substitute(name: str) -> str:
     """The synthetic dataset with images of the same shape and make; what needs no files stands for itself."""
     dataset = registry.datasets[name]
-    if dataset.ships:
+    if dataset.is_bundled:
         return name
-    made_up = {other: registry.datasets[other] for other in registry.datasets if registry.datasets[other].synthetic}
+    made_up = {other: registry.datasets[other] for other in registry.datasets if registry.datasets[other].is_synthetic}
     like = (dataset.shape, dataset.stacked)
     alike = [other for other, candidate in made_up.items() if (candidate.shape, candidate.stacked) == like]
     if not alike:

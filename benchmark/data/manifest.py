@@ -50,7 +50,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
     """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
     with suppress(OSError, ValueError):
-        return read_manifest(registry.datasets[dataset].folder(cache))
+        return read_manifest(registry.datasets[dataset].prepared_dir(cache))
     return {}
 
 

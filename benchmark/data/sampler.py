@@ -153,7 +153,7 @@ class _Fetcher:
         return buffer
 
 
-def fits(size: int, device: torch.device) -> bool:
+def fits_on_device(size: int, device: torch.device) -> bool:
     """Whether so many bytes of images may stay on the device."""
     if device.type != "cuda":
         return True
@@ -181,17 +181,19 @@ class ImageSampler:
         device: torch.device,
         labels: np.ndarray | None = None,
         classes: int = 0,
-        fixed: int = 0,
+        num_fixed_stacks: int = 0,
     ) -> None:
         stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        choice = IndexSampler(len(stored), stacked, fixed)
-        self.source = (DeviceImages if fits(stored.nbytes, device) else PrefetchingImages)(stored, choice, device)
+        choice = IndexSampler(len(stored), stacked, num_fixed_stacks)
+        self.source = (DeviceImages if fits_on_device(stored.nbytes, device) else PrefetchingImages)(
+            stored, choice, device
+        )
         self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.powers = classes ** torch.arange(stacked - 1, -1, -1, device=device)
 
     @property
-    def resident(self) -> bool:
+    def is_resident(self) -> bool:
         """Whether they are in the memory of the device, and several generators can choose at once."""
         return isinstance(self.source, DeviceImages)
 

@@ -39,12 +39,12 @@ def on_real_digits(workspace: Workspace) -> list[Check]:
 def _of_digits(workspace: Workspace) -> Iterator[type[Dataset]]:
     for name in registry.datasets:
         dataset = registry.datasets[name]
-        if dataset.digits and dataset.stacked == 3 and dataset.is_prepared(workspace.data):
+        if dataset.has_digits and dataset.stacked == 3 and dataset.is_prepared(workspace.data):
             yield dataset
 
 
 def _checks(dataset: type[Dataset], workspace: Workspace) -> Iterator[Check]:
-    prepared = open_prepared(dataset.folder(workspace.data))
+    prepared = open_prepared(dataset.prepared_dir(workspace.data))
     files = {kind: classifier_file(prepared, workspace.instruments, kind.seed) for kind in (Digits, DigitsSecondSeed)}
     trained = [kind for kind, file in files.items() if is_trained(file)]
     looks = {f"modes_{kind.name}_{codec}": (kind, codec) for kind in trained for codec in CODECS}

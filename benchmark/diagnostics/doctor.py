@@ -81,9 +81,9 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
     states = {}
     for name in registry.datasets:
         dataset = registry.datasets[name]
-        missing = dataset.missing(data_dir)
+        missing = dataset.missing_files(data_dir)
         prepared = dataset.is_prepared(workspace.data)
-        damaged = find_damage(dataset.folder(workspace.data)) if prepared else None
+        damaged = find_damage(dataset.prepared_dir(workspace.data)) if prepared else None
         arrays = "corrupt" if damaged else "prepared"
         states[name] = {
             "about": dataset.about,

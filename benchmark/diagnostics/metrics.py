@@ -81,7 +81,7 @@ def check_metrics(
 
 def missing_inputs(workspace: Workspace, data_dir: Path) -> str:
     """Which files are missing, and how to get them."""
-    images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing(data_dir)
+    images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing_files(data_dir)
     how = acquisition_hint(CIFAR10, as_options(workspace, data_dir))
     return "\n".join(filter(None, (Inception.missing(data_dir), images and images + how)))
 
@@ -89,7 +89,7 @@ def missing_inputs(workspace: Workspace, data_dir: Path) -> str:
 def training_images(workspace: Workspace, data_dir: Path) -> np.ndarray:
     """CIFAR-10's, uint8 (50000, 3, 32, 32) in the order of the official files, prepared or read now."""
     if CIFAR10.is_prepared(workspace.data):
-        return open_prepared(CIFAR10.folder(workspace.data)).train.images
+        return open_prepared(CIFAR10.prepared_dir(workspace.data)).train.images
     return CIFAR10.read(data_dir)[0].images
 
 

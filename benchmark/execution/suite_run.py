@@ -208,7 +208,7 @@ class SuiteRun:
         for name in dict.fromkeys(spec.dataset for spec in self.suite.specs.values()):
             dataset = registry.datasets[name]
             if dataset.is_prepared(self.workspace.data):
-                arrays = open_prepared(dataset.folder(self.workspace.data)).train
+                arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
                 sheets[name] = sample_grid(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
         return sheets

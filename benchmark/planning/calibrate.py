@@ -88,7 +88,7 @@ def random_images(name: str) -> Any:
     channels, height, width = dataset.shape
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
-    arrays = ArraySplit(images, np.arange(IMAGES) % (dataset.labels if dataset.labels > 0 else CLASSES))
+    arrays = ArraySplit(images, np.arange(IMAGES) % (dataset.num_labels if dataset.num_labels > 0 else CLASSES))
     return PreparedData(Path(), arrays, arrays, {"dataset": "made up", "classes": CLASSES})
 
 

@@ -55,7 +55,7 @@ def training_cost_key(spec: TrialSpec) -> TrainingCostKey:
         latent=spec.latent.dim,
         shape=dataset.shape,
         stacked=dataset.stacked,
-        classes=dataset.classes(),
+        classes=dataset.num_classes(),
         batch_size=spec.batch_size,
         discriminator_steps=spec.discriminator_steps,
         averaged=spec.average is not None,

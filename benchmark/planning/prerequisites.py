@@ -56,13 +56,13 @@ def _told(problems: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 def why_not_ready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:
     """What is wrong and what to type; None for whole arrays, and for images that ship with a package."""
-    folder = dataset.folder(workspace.data)
+    folder = dataset.prepared_dir(workspace.data)
     if dataset.is_prepared(workspace.data):
         harm = find_damage(folder)
         return harm and f"{harm}\n  {prepare_command(dataset, workspace, data_dir)}"
-    if dataset.ships:
+    if dataset.is_bundled:
         return None
-    missing = dataset.missing(data_dir)
+    missing = dataset.missing_files(data_dir)
     if missing:
         return missing + acquisition_hint(dataset, as_options(workspace, data_dir))
     return (
@@ -79,8 +79,8 @@ def prepare_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path
 def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
     """One line for a list: what to do next for a dataset that is not ready."""
     if dataset.is_prepared(workspace.data):
-        return f"{find_damage(dataset.folder(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
-    if not dataset.missing(data_dir):
+        return f"{find_damage(dataset.prepared_dir(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
+    if not dataset.missing_files(data_dir):
         return prepare_command(dataset, workspace, data_dir)
     if not required_files(dataset.name):
         return f"put your images into {data_dir / FOLDER}, then {prepare_command(dataset, workspace, data_dir)}"

@@ -53,7 +53,7 @@ class VmappedTrainer(Loop):
         self.buffers = self._stacked(dict(t.method.named_buffers()) for t in trainers)
         self.tensors = {f"method.{name}": tensor for name, tensor in (self.weights | self.buffers).items()}
         own = {id(tensor): name for name, tensor in lead.method.named_parameters()}
-        if lead.images.resident:
+        if lead.images.is_resident:
             for trainer in trainers:
                 trainer.images = lead.images  # a GPU need not hold the same ones for each
         self.players = [
@@ -123,7 +123,7 @@ class VmappedTrainer(Loop):
     def drawn(self) -> Batch:
         """(S, N, C, H, W) images and (S, N) labels, as each trial chooses them."""
         n, streams = self.spec.batch_size, [trainer.data_rng for trainer in self.trainers]
-        if self.images.resident:
+        if self.images.is_resident:
             images, labels = self.images.draw(n, *streams)
         else:
             each = [trainer.images.draw(n, rng) for trainer, rng in zip(self.trainers, streams, strict=True)]

@@ -24,14 +24,21 @@ def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device,
         method = method_class(network, spec.latent.distribution, options, classes_of(dataset, prepared)).to(device)
     share = method_class.labelled(spec.options)
     labels = mask_labels(prepared.train.labels, share, dataset.stacked) if share else None
-    images = ImageSampler(prepared.train.images, dataset.stacked, device, labels, max(dataset.labels, 0), dataset.fixed)
+    images = ImageSampler(
+        prepared.train.images,
+        dataset.stacked,
+        device,
+        labels,
+        max(dataset.num_labels, 0),
+        num_fixed_stacks=dataset.num_fixed_stacks,
+    )
     captured = CudaGraphs if graphs and device.type == "cuda" else None
     return Trainer(spec, method, images, network_class.image_range, device, graphs=captured)
 
 
 def classes_of(dataset: type[Dataset], prepared: PreparedData) -> int:
     """Of how many manual classes the training images are: as the dataset says, or its files."""
-    told = dataset.classes()
+    told = dataset.num_classes()
     return int(prepared.manifest.get("classes", 0)) if told == UNKNOWN_CLASSES else told
 
 

@@ -43,9 +43,9 @@ def make_jobs(
     for spec in group_seeds(specs, together):
         dataset = registry.datasets[spec.dataset]
         if spec.dataset not in prepared:
-            if dataset.ships:  # all else was prepared before
+            if dataset.is_bundled:  # all else was prepared before
                 dataset.prepare(data_dir, workspace.data)
-            prepared[spec.dataset] = open_prepared(dataset.folder(workspace.data))
+            prepared[spec.dataset] = open_prepared(dataset.prepared_dir(workspace.data))
         data = prepared[spec.dataset]
         if (kind := (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)) not in labelled:
             check_labels(spec, data)

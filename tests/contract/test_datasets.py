@@ -32,7 +32,7 @@ def data_dir(name, dataset, tmp_path, monkeypatch):
     """A folder with the raw files that the dataset needs, made small."""
     folder = tmp_path / "raw"
     folder.mkdir()
-    if dataset.missing(folder) is not None:
+    if dataset.missing_files(folder) is not None:
         assert name in RAW_FILES, "teach contract/examples.py to write small raw files for this dataset"
         RAW_FILES[name](folder, monkeypatch)
     return folder
@@ -101,8 +101,8 @@ def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(datas
 
 
 def test_missing_files_are_named_with_a_way_to_get_them(name, dataset, tmp_path):
-    problem = dataset.missing(tmp_path)
-    assert dataset.ships is (problem is None), "`run` prepares what needs no files, and nothing else"
+    problem = dataset.missing_files(tmp_path)
+    assert dataset.is_bundled is (problem is None), "`run` prepares what needs no files, and nothing else"
     if problem is None:
         assert name not in RAW_FILES
         dataset.prepare(tmp_path, tmp_path / "cache")  # it needs no files, as it says
@@ -120,11 +120,11 @@ def test_each_missing_file_is_named_and_no_other(dataset, data_dir, tmp_path):
     for file in sorted(data_dir.iterdir()):
         aside = file.rename(tmp_path / "aside")
         others = [other.name for other in data_dir.iterdir()]
-        problem = dataset.missing(data_dir)
+        problem = dataset.missing_files(data_dir)
         assert file.name in problem
         assert not any(other in problem for other in others)
         aside.rename(file)
-    assert dataset.missing(data_dir) is None
+    assert dataset.missing_files(data_dir) is None
 
 
 def test_its_files_can_be_imported_from_wherever_they_are(name, dataset, data_dir, tmp_path):
@@ -136,6 +136,6 @@ def test_its_files_can_be_imported_from_wherever_they_are(name, dataset, data_di
     data = tmp_path / "data"
     put = import_files(dataset, [mine], data, lambda: dataset.prepare(data, tmp_path / "cache"))
     assert {path.parent for path in put} == {data / raw_dir(name)}
-    assert dataset.missing(data) is None
+    assert dataset.missing_files(data) is None
     assert dataset.is_prepared(tmp_path / "cache")
     assert verify(dataset, data, tmp_path / "cache").corrupt == []

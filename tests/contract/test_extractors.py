@@ -19,7 +19,7 @@ def extractor_class(request):
 
 @pytest.fixture(scope="module")
 def dataset(extractor_class):
-    ships = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.ships)
+    ships = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled)
     return next(d for d in ships if extractor_class.fits(d))
 
 

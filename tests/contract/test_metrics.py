@@ -44,7 +44,7 @@ def small(metric_class, extractor):
 @pytest.fixture(scope="module")
 def chosen(metric_class):
     """The first dataset that ships and extractor without a download that the metric can be measured with."""
-    for dataset in (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.ships):
+    for dataset in (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled):
         for name in (n for n in registry.extractors if not registry.extractors[n].fetched):
             options = small(metric_class, name)
             if metric_class.problem(options, dataset, SAMPLES) is None:

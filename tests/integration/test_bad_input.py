@@ -356,7 +356,7 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
     """Harmed arrays and manifests, and every command that opens them."""
     reference(room)
     place = Workspace.at(room.root / "workspace")
-    folder = registry.datasets["stacked_digits"].folder(place.data)
+    folder = registry.datasets["stacked_digits"].prepared_dir(place.data)
     manifest = folder / "manifest.json"
     tree = json.loads(manifest.read_bytes())
     harmed_manifests = mutants(rng.random(), manifest.read_bytes(), tree, as_json)

@@ -64,7 +64,7 @@ def test_the_list_tells_each_state(datasets, raw, tmp_path):
     found = state(datasets)
     assert (found["state"], found["how_to_get"]) == ("prepared", "")
     assert found["size"].startswith("35 + 20")
-    array = StackedMNIST.folder(tmp_path / "ws" / "data") / "train_images.npy"
+    array = StackedMNIST.prepared_dir(tmp_path / "ws" / "data") / "train_images.npy"
     array.write_bytes(array.read_bytes()[:-9])
     assert state(datasets)["state"] == "corrupt"
     assert str(array) in state(datasets)["how_to_get"]
@@ -263,7 +263,7 @@ def test_every_download_has_names_that_the_dataset_knows(name):
 def here(datasets, raw, tmp_path):
     """Prepared, with raw files. The folder of the arrays."""
     assert datasets("import", "stacked_mnist", raw)[0] == 0
-    return StackedMNIST.folder(tmp_path / "ws" / "data")
+    return StackedMNIST.prepared_dir(tmp_path / "ws" / "data")
 
 
 def test_verify_says_that_all_is_well_with_and_without_raw_files(datasets, here, tmp_path):
@@ -386,7 +386,7 @@ def test_damaged_arrays_stop_a_run_before_anything_is_started(benchmark, raw, tm
     raw.rename(tmp_path / "mnist")
     where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
     assert benchmark("datasets", "prepare", "stacked_mnist", *where)[0] == 0
-    array = StackedMNIST.folder(tmp_path / "ws" / "data") / "train_images.npy"
+    array = StackedMNIST.prepared_dir(tmp_path / "ws" / "data") / "train_images.npy"
     array.write_bytes(array.read_bytes()[:-9])
     before = files(tmp_path)
     code, said = benchmark("run", SUITE, *where)

@@ -62,7 +62,7 @@ def run(monkeypatch, suite, tmp_path):
 def test_how_many_classes_there_are_is_told_by_the_manifest(tmp_path):
     write_images(tmp_path / "folder", CLASSES)
     dataset = registry.datasets["folder_32"]
-    assert dataset.classes() == UNKNOWN_CLASSES
+    assert dataset.num_classes() == UNKNOWN_CLASSES
     path = dataset.prepare(tmp_path, tmp_path / "cache")
     assert json.loads((path / MANIFEST).read_text())["classes"] == 3
 

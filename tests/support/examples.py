@@ -46,19 +46,19 @@ def smallest_options(model: Any) -> dict[str, Any]:
 class Grey28(Dataset):
     """Stands in for all datasets of this shape: networks and methods see no more of them. So do those below."""
 
-    name, shape, labels = "grey_28", (1, 28, 28), 10
+    name, shape, num_labels = "grey_28", (1, 28, 28), 10
 
 
 class Images32(Dataset):
-    name, shape, labels = "images_32", (3, 32, 32), 10
+    name, shape, num_labels = "images_32", (3, 32, 32), 10
 
 
 class Images48(Dataset):
-    name, shape, labels = "images_48", (3, 48, 48), 10
+    name, shape, num_labels = "images_48", (3, 48, 48), 10
 
 
 class Images64(Dataset):
-    name, shape, labels = "images_64", (3, 64, 64), 10
+    name, shape, num_labels = "images_64", (3, 64, 64), 10
 
 
 STAND_INS = (Grey28, Images32, Images48, Images64)
@@ -68,11 +68,11 @@ EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method m
 class NoFiles32(Dataset):
     """For what needs a dataset of colour images to be tried on: noise, each image about a grey of its own."""
 
-    name, shape, labels = "no_files_32", (3, 32, 32), 10
-    about, licence, source, ships = "noise about greys, for tests", "none", "a random generator", True
+    name, shape, num_labels = "no_files_32", (3, 32, 32), 10
+    about, licence, source, is_bundled = "noise about greys, for tests", "none", "a random generator", True
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         return None
 
     @classmethod
@@ -256,13 +256,13 @@ def cifar_files(dataset: type[Dataset], n: int = 12) -> dict[str, bytes]:
     contents = {}
     for name in dataset.files:
         batch = {"batch_label": f"{name} of {dataset.name}", "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8)}
-        labels = rng.permutation(np.arange(n) % dataset.labels).tolist()
-        more = {"coarse_labels": [label // 5 for label in labels]} if dataset.labels == 100 else {}
+        labels = rng.permutation(np.arange(n) % dataset.num_labels).tolist()
+        more = {"coarse_labels": [label // 5 for label in labels]} if dataset.num_labels == 100 else {}
         contents[name] = python2_pickle(
             batch | {dataset.key: labels, "filenames": [f"{i}.png" for i in range(n)]} | more
         )
-    names = [f"class {i}" for i in range(dataset.labels)]
-    if dataset.labels == 100:
+    names = [f"class {i}" for i in range(dataset.num_labels)]
+    if dataset.num_labels == 100:
         return contents | {"meta": python2_pickle({"fine_label_names": names})}
     return contents | {"batches.meta": python2_pickle({"label_names": names})}
 

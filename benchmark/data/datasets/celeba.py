@@ -37,13 +37,13 @@ class CelebA(Dataset):
 
     name = "celeba"
     about = "CelebA's aligned faces, the middle 108x108 made 64x64 by PIL (bilinear; MSGAN: skimage)"
-    images = "the middle 108x108 made 64x64"
+    preprocessing = "the middle 108x108 made 64x64"
     licence = "non-commercial research only (Liu, Luo, Wang and Tang, CUHK)"
     source = "img_align_celeba.zip or its folder, and list_eval_partition.txt"
     shape = (3, SIZE, SIZE)
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The files that are not under `data_dir`, and where to put them."""
         lacking = []
         if _images(data_dir) is None:
@@ -66,7 +66,7 @@ class CelebA(Dataset):
         """Training and test images. The archive and the partition are checked against official checksums."""
         images, partition = _images(data_dir), find_in(data_dir, FOLDERS, PARTITION)
         if images is None or partition is None:
-            raise UserError(cls.missing(data_dir) or f"files of CelebA vanished from {data_dir}")
+            raise UserError(cls.missing_files(data_dir) or f"files of CelebA vanished from {data_dir}")
         check_md5(partition, MD5[PARTITION])
         parts = parse_partition(partition)
         checksums = {PARTITION: MD5[PARTITION]}

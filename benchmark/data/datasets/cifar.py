@@ -34,7 +34,7 @@ class _CIFAR(Dataset):
     key: ClassVar[str]
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """Neither the archive nor the whole unpacked folder is there: what lacks, and where to get it."""
         if cls._archive(data_dir) or cls._unpacked(data_dir):
             return None
@@ -54,7 +54,7 @@ class _CIFAR(Dataset):
         if folder:
             return cls._splits((name, str(folder / name), read_verified(folder / name)) for name in cls.files)
         if archive is None:
-            raise UserError(cls.missing(data_dir) or f"{cls.archive} vanished from {data_dir}")
+            raise UserError(cls.missing_files(data_dir) or f"{cls.archive} vanished from {data_dir}")
         names = {f"{cls.unpacked}/{name}": name for name in cls.files}
         try:
             return cls._splits((names[m], f"{archive}: {m}", content) for m, content in members(archive, names))
@@ -81,12 +81,12 @@ class _CIFAR(Dataset):
             raise UserError(f"{where}: 'data': expected uint8 (N, 3072), found {found}; get the original file")
         if not isinstance(labels, list) or any(type(label) is not int for label in labels):
             raise UserError(f"{where}: '{cls.key}': expected a list of whole numbers; get the original file")
-        if not all(0 <= label < cls.labels for label in labels):
+        if not all(0 <= label < cls.num_labels for label in labels):
             raise UserError(
                 f"{where}: '{cls.key}': holds labels from {min(labels)} to {max(labels)}, expected 0 to"
-                f" {cls.labels - 1}; get the original file"
+                f" {cls.num_labels - 1}; get the original file"
             )
-        return with_labels(data.reshape(-1, *cls.shape), np.array(labels, np.int64), where, cls.shape, cls.labels)
+        return with_labels(data.reshape(-1, *cls.shape), np.array(labels, np.int64), where, cls.shape, cls.num_labels)
 
     @classmethod
     def _archive(cls, data_dir: Path) -> Path | None:
@@ -108,7 +108,7 @@ class CIFAR10(_CIFAR):
     name = "cifar10"
     about = "60,000 photographs of ten kinds of animals and vehicles, 32x32, 50,000 of them for training"
     source = "cifar-10-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html"
-    labels = 10
+    num_labels = 10
     torchvision = "CIFAR10"
     archive = "cifar-10-python.tar.gz"
     archive_md5 = "c58f30108f718f92721af3b95e74349a"
@@ -131,7 +131,7 @@ class CIFAR100(_CIFAR):
     name = "cifar100"
     about = "60,000 photographs of a hundred kinds of things, 32x32, 50,000 of them for training"
     source = "cifar-100-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html"
-    labels = 100
+    num_labels = 100
     torchvision = "CIFAR100"
     archive = "cifar-100-python.tar.gz"
     archive_md5 = "eb9058c3a382ffc7106e4002c42a8d85"

@@ -32,10 +32,10 @@ class Folder32(Dataset):
     source = f"a folder or link named '{FOLDER}' in --data-dir"
     note = "images of your own: no checksum is published, those above are of the files that were found"
     shape = (3, 32, 32)
-    labels = UNKNOWN_CLASSES
+    num_labels = UNKNOWN_CLASSES
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The folder that is not there, or has no images, and how to make it."""
         empty = [
             root for root in _roots(data_dir) if not root.is_dir() or next(DirectoryTree(root).walk(), None) is None

@@ -82,15 +82,15 @@ class ImageNet32(Dataset):
 
     name = "imagenet32"
     about = "ImageNet made small (Chrabaszcz et al. 2017): 1,281,167 images of 1,000 classes"
-    images = "whole pictures made 32x32"
+    preprocessing = "whole pictures made 32x32"
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_data_batch_1 .. 10 and val_data, pickles or .npz, loose or in Imagenet32_train.zip and _val.zip"
     shape = (3, 32, 32)
-    labels = LABELS
+    num_labels = LABELS
     note = "no published checksum is known for the pickles; a published one is checked for the .npz zips"
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The batches or zips that are not under `data_dir`, and where to put them."""
         lacking = [line for part in BATCHES for line in _lacking(data_dir, part)]
         if not lacking:
@@ -106,7 +106,7 @@ class ImageNet32(Dataset):
     @classmethod
     def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
         """Both splits as streams. All files are checked for being the published ones, and none for another."""
-        problem = cls.missing(data_dir)
+        problem = cls.missing_files(data_dir)
         if problem:
             raise UserError(problem)
         batches = {part: _located(data_dir, part) for part in BATCHES}

@@ -37,13 +37,13 @@ class ImageNet32PNG(Dataset):
 
     name = "imagenet32_png"
     about = "ImageNet made small (van den Oord et al. 2016), without labels: what MSGAN was trained on"
-    images = "whole pictures made 32x32"
+    preprocessing = "whole pictures made 32x32"
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_32x32.tar and valid_32x32.tar, or the folders of PNGs in them"
     shape = (3, 32, 32)
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The tars or folders that are not under `data_dir`, and where to put them."""
         lacking = [part for part in COUNTS if find(data_dir, part) is None]
         if not lacking:
@@ -63,7 +63,7 @@ class ImageNet32PNG(Dataset):
         for part, expected in COUNTS.items():
             path = find(data_dir, part)
             if path is None:
-                raise UserError(cls.missing(data_dir) or f"{part} vanished from {data_dir}")
+                raise UserError(cls.missing_files(data_dir) or f"{part} vanished from {data_dir}")
             images = _InTar(path) if path.is_file() else _InFolder(path)
             if len(images) != expected:
                 raise UserError(f"{path}: holds {len(images):,} PNGs, expected {expected:,}; get all of them again")

@@ -92,11 +92,11 @@ class MNIST(Dataset):
     licence = LICENCE
     source = SOURCE
     shape = (1, 28, 28)
-    labels = 10
-    digits = True
+    num_labels = 10
+    has_digits = True
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The IDX files that are not under `data_dir`, and where to put them."""
         return missing_mnist(cls.name, data_dir)
 

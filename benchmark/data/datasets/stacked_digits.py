@@ -24,8 +24,8 @@ class StackedDigits(BundledDataset):
     source = "scikit-learn, sklearn.datasets.load_digits"
     shape = (3, 8, 8)
     stacked = 3
-    labels = 10
-    digits = True
+    num_labels = 10
+    has_digits = True
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:

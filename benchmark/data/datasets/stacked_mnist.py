@@ -43,4 +43,4 @@ class FixedStackedMNIST(AllStackedMNIST):
 
     name = "stacked_mnist_fixed"
     about = "128,000 fixed stacks of three MNIST digits (VEEGAN's protocol), 1,000 modes"
-    fixed = 128_000
+    num_fixed_stacks = 128_000

@@ -55,7 +55,7 @@ class STL10(Dataset):
     files: ClassVar[tuple[str, ...]] = ("unlabeled_X.bin", "test_X.bin")
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The files that are not under `data_dir`, and where to put the archive."""
         if _unpacked(data_dir, cls.files) or find_in(data_dir, ARCHIVE_FOLDERS, ARCHIVE):
             return None
@@ -73,7 +73,7 @@ class STL10(Dataset):
         folder = _unpacked(data_dir, cls.files)
         source = folder or find_in(data_dir, ARCHIVE_FOLDERS, ARCHIVE)
         if source is None:
-            raise UserError(cls.missing(data_dir) or f"{ARCHIVE} vanished from {data_dir}")
+            raise UserError(cls.missing_files(data_dir) or f"{ARCHIVE} vanished from {data_dir}")
         train, test = (cls._stream(source, name) for name in cls.files if name.endswith("_X.bin"))
         return train, test, {name: FILES[name][1] for name in cls.files}
 
@@ -99,7 +99,7 @@ class LabelledSTL10(STL10):
 
     name = "stl10_labelled"
     about = "STL-10's 5,000 labelled photographs of 10 classes, 96x96 made 48x48 by PIL (bilinear)"
-    labels = CLASSES
+    num_labels = CLASSES
     split_names: ClassVar[dict[str, str]] = {}
     files = ("train_X.bin", "test_X.bin", "train_y.bin", "test_y.bin")
 

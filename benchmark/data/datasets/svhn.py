@@ -31,10 +31,10 @@ class SVHN(Dataset):
     licence = "for non-commercial use (Netzer et al.)"
     source = "train_32x32.mat and test_32x32.mat, http://ufldl.stanford.edu/housenumbers/"
     shape = (3, 32, 32)
-    labels = 10
+    num_labels = 10
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """The .mat files that are not under `data_dir`, and where to put them."""
         lacking = [name for name in FILES if find(data_dir, FOLDERS, [name]) is None]
         if not lacking:
@@ -54,7 +54,7 @@ class SVHN(Dataset):
         for name in FILES:
             path = find(data_dir, FOLDERS, [name])
             if path is None:
-                raise UserError(cls.missing(data_dir) or f"{name} vanished from {data_dir}")
+                raise UserError(cls.missing_files(data_dir) or f"{name} vanished from {data_dir}")
             content = read_verified(path)
             sums[name] = checked_md5(content, path, name, FILES)
             splits.append(parse_mat(content, path))
@@ -81,4 +81,4 @@ def parse_mat(content: bytes, path: Path) -> ArraySplit:
             " get the original file"
         )
     labels = digits[:, 0].astype(np.int64) % 10
-    return with_labels(images.transpose(3, 2, 0, 1), labels, path, SVHN.shape, SVHN.labels)
+    return with_labels(images.transpose(3, 2, 0, 1), labels, path, SVHN.shape, SVHN.num_labels)

@@ -24,8 +24,8 @@ class Synthetic(BundledDataset):
     licence = "none needed: made by this program"
     source = "a random generator"
     note = "synthetic images: what is measured on them says nothing about any method"
-    labels = CLASSES
-    synthetic = True
+    num_labels = CLASSES
+    is_synthetic = True
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
@@ -89,4 +89,4 @@ class SyntheticStacked(Synthetic):
     about = "three synthetic 28x28 patterns of 10 kinds stacked as channels, for trying things out"
     shape = (3, 28, 28)
     stacked = 3
-    digits = True
+    has_digits = True

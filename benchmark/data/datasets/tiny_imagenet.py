@@ -34,10 +34,10 @@ class TinyImageNet(Dataset):
     licence = "non-commercial research only (ImageNet)"
     source = "tiny-imagenet-200.zip, or unpacked"
     shape = (3, SIZE, SIZE)
-    labels = CLASSES
+    num_labels = CLASSES
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_files(cls, data_dir: Path) -> str | None:
         """What is not under `data_dir`, and where to put the archive."""
         folder, archive = find_in(data_dir, FOLDERS, ROOT), find_in(data_dir, FOLDERS, ARCHIVE)
         lacking = [part for part in PARTS if folder is None or not (folder / part).exists()]
@@ -56,7 +56,7 @@ class TinyImageNet(Dataset):
         checksums: dict[str, str] = {}
         tree = _tree(data_dir, checksums)
         if tree is None:
-            raise UserError(cls.missing(data_dir) or f"{ROOT} vanished from {data_dir}")
+            raise UserError(cls.missing_files(data_dir) or f"{ROOT} vanished from {data_dir}")
         classes = _classes(tree)
         names = tree.names()
         found = {"train": _train(tree, names, classes), "val": _val(tree, names, classes)}

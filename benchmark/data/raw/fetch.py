@@ -76,7 +76,7 @@ def fetch(dataset: type[Dataset], data_dir: Path, heard: ProgressCallback | None
 
     Raises UserError, with what to put where, when the dataset cannot be downloaded or a download fails.
     """
-    by_hand = dataset.missing(data_dir)
+    by_hand = dataset.missing_files(data_dir)
     if by_hand is None:
         return None
     place = raw_dir(dataset.name)

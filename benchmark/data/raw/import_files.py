@@ -27,7 +27,7 @@ def import_files(
     """
 
     def complete() -> None:
-        problem = dataset.missing(data_dir)
+        problem = dataset.missing_files(data_dir)
         if problem:
             raise UserError(problem)
         verify()
@@ -66,7 +66,7 @@ def _plan(dataset: type[Dataset], sources: Sequence[Path], data_dir: Path) -> di
     """Target -> source."""
     needed = required_files(dataset.name)
     if not needed:
-        problem = dataset.missing(data_dir)
+        problem = dataset.missing_files(data_dir)
         why = f"its files have no names of their own.\n{problem}" if problem else "it needs no files, or has them"
         raise UserError(f"{dataset.name}: there is nothing to import: {why}")
     by_name = _files_by_name(sources)

@@ -32,9 +32,9 @@ def verify(
     """Look at the prepared arrays and at the raw files; changes nothing. Raises UserError when neither is here."""
     verdict = VerificationResult()
     known: dict[str, Any] = {}
-    problem = dataset.missing(data_dir)
+    problem = dataset.missing_files(data_dir)
     if dataset.is_prepared(cache):
-        folder = dataset.folder(cache)
+        folder = dataset.prepared_dir(cache)
         damaged = find_damage(folder, thorough=True)
         verdict.note(damaged, f"prepared arrays in {folder}")
         if not damaged:

@@ -42,7 +42,7 @@ class Digits(Extractor):
     @classmethod
     def fits(cls, dataset: type[Dataset]) -> bool:
         """Digits alone or stacked, of a size that it was built for."""
-        return dataset.digits and dataset.shape[-1] in EPOCHS
+        return dataset.has_digits and dataset.shape[-1] in EPOCHS
 
     @classmethod
     def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:

@@ -75,11 +75,11 @@ class LinearProbe(DiscriminatorMetric):
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """The images must have classes."""
         del options, n_fake
-        if dataset.stacked == 1 and dataset.classes():
+        if dataset.stacked == 1 and dataset.num_classes():
             return None
         datasets = map(registry.datasets.__getitem__, registry.datasets)
-        able = sorted(each.name for each in datasets if each.stacked == 1 and each.classes())
-        why = "has none" if dataset.stacked == 1 else f"is made of stacks, whose classes are {dataset.classes():,}"
+        able = sorted(each.name for each in datasets if each.stacked == 1 and each.num_classes())
+        why = "has none" if dataset.stacked == 1 else f"is made of stacks, whose classes are {dataset.num_classes():,}"
         return f"'{cls.name}' needs images of a few classes, and {dataset.name} {why}; labelled: {', '.join(able)}"
 
     @classmethod

@@ -80,7 +80,7 @@ class Modes(SampleMetric):
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """Only stacks of three digits have these modes."""
-        if dataset.stacked != 3 or not dataset.digits:
+        if dataset.stacked != 3 or not dataset.has_digits:
             return f"'{cls.name}' counts triples of digits, and {dataset.name} is no stack of three"
         return super().problem(options, dataset, n_fake)
 

@@ -21,7 +21,7 @@ from benchmark.evaluation.metrics.linear_probe import fitted
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
 SCALES = [(path, scale) for path in SUITES for scale in yaml.safe_load(path.read_text())["scales"]]
-MADE_UP = [name for name in registry.datasets if registry.datasets[name].synthetic]
+MADE_UP = [name for name in registry.datasets if registry.datasets[name].is_synthetic]
 
 
 @cache
@@ -95,19 +95,19 @@ def test_there_is_a_stand_in_of_the_same_make_for_every_dataset_of_a_shipped_sui
     for spec in largest(path).specs.values():
         dataset, other = registry.datasets[spec.dataset], registry.datasets[synthetic_substitute(spec.dataset)]
         assert (other.shape, other.stacked) == (dataset.shape, dataset.stacked)
-        assert other.ships
-        assert other is dataset or other.synthetic
-        assert bool(other.digits) >= bool(dataset.digits)
+        assert other.is_bundled
+        assert other is dataset or other.is_synthetic
+        assert bool(other.has_digits) >= bool(dataset.has_digits)
 
 
 def test_what_ships_stands_for_itself():
     for name in registry.datasets:
-        if registry.datasets[name].ships:
+        if registry.datasets[name].is_bundled:
             assert synthetic_substitute(name) == name
 
 
 class Odd(Dataset):
-    name, shape, labels = "odd_images", (3, 20, 24), 10
+    name, shape, num_labels = "odd_images", (3, 20, 24), 10
 
 
 def test_images_that_nothing_is_like_are_refused(monkeypatch):
@@ -175,8 +175,8 @@ def test_a_scale_on_synthetic_images_has_no_published_value(path, scale):
 def test_every_suite_has_a_smoke_scale_that_needs_no_files_and_no_weights(path, tmp_path):
     for spec in loaded(path, "smoke").specs.values():
         dataset = registry.datasets[spec.dataset]
-        assert dataset.ships
-        assert dataset.missing(tmp_path) is None
+        assert dataset.is_bundled
+        assert dataset.missing_files(tmp_path) is None
         for measure in spec.protocol.measures.values():
             if name := measure.options.get("extractor"):
                 assert not registry.extractors[name].fetched
@@ -199,7 +199,7 @@ def splits(made_up, tmp_path_factory):
 def test_they_say_that_they_are_synthetic(made_up):
     assert "synthetic" in made_up.about
     assert "nothing" in made_up.note
-    assert made_up.ships
+    assert made_up.is_bundled
 
 
 def test_they_are_the_same_every_time_and_their_checksum_tells_them_apart(made_up, splits, tmp_path):

@@ -242,11 +242,11 @@ class Unlabelled(Dataset):
 
 
 class Sized32(Dataset):
-    name, shape, labels = "sized_32", (3, 32, 32), 10
+    name, shape, num_labels = "sized_32", (3, 32, 32), 10
 
 
 class Sized48(Dataset):
-    name, shape, labels = "sized_48", (3, 48, 48), 10
+    name, shape, num_labels = "sized_48", (3, 48, 48), 10
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,9 @@ def write(contents, folder, packed=False):
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("where", [".", "mnist", "MNIST", "MNIST/raw"])
 def test_mnist_is_found_plain_or_gzipped_in_the_usual_folders(mnist, tmp_path, where, packed):
-    assert StackedMNIST.missing(tmp_path) is not None
+    assert StackedMNIST.missing_files(tmp_path) is not None
     write(mnist, tmp_path / where, packed)
-    assert StackedMNIST.missing(tmp_path) is None
+    assert StackedMNIST.missing_files(tmp_path) is None
     train, test, checksums = StackedMNIST.read(tmp_path)
     digits = parse_idx(mnist["train-images-idx3-ubyte"], tmp_path)
     labels = parse_idx(mnist["train-labels-idx1-ubyte"], tmp_path)
@@ -263,7 +263,7 @@ class Counted(Dataset):
     reads = 0
 
     @classmethod
-    def missing(cls, data_dir):
+    def missing_files(cls, data_dir):
         return None
 
     @classmethod
@@ -288,7 +288,7 @@ def test_raw_files_are_read_once(counted, tmp_path):
     assert not counted.is_prepared(tmp_path)
     path = counted.prepare(tmp_path, tmp_path)
     assert counted.is_prepared(tmp_path)
-    assert counted.prepare(tmp_path, tmp_path) == path == counted.folder(tmp_path)
+    assert counted.prepare(tmp_path, tmp_path) == path == counted.prepared_dir(tmp_path)
     assert counted.reads == 1
 
 
@@ -296,10 +296,10 @@ def test_raw_files_are_read_once(counted, tmp_path):
 def test_a_half_finished_folder_is_replaced(counted, tmp_path, left):
     """As a machine that lost power leaves it: without a manifest."""
     for name in left:
-        path = counted.folder(tmp_path) / name
+        path = counted.prepared_dir(tmp_path) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    counted.folder(tmp_path).mkdir(exist_ok=True)
+    counted.prepared_dir(tmp_path).mkdir(exist_ok=True)
     prepared = open_prepared(counted.prepare(tmp_path, tmp_path))
     assert prepared.train.images.shape == (3, 1, 2, 2)
     assert visible(tmp_path) == [prepared.path]

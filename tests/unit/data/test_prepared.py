@@ -225,7 +225,7 @@ def ended(child):
 
 def assert_whole_or_nothing(photographs, cache):
     """What a killed preparation left is not taken for prepared unless it is, and the next one clears up."""
-    folder = Folder32.folder(cache)
+    folder = Folder32.prepared_dir(cache)
     if Folder32.is_prepared(cache):
         assert find_damage(folder, thorough=True) is None
     Folder32.prepare(photographs, cache)

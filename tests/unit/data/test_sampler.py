@@ -19,7 +19,7 @@ from benchmark.data import sampler as images_module
 from benchmark.data.arrays import ArraySplit
 from benchmark.data.base import Dataset
 from benchmark.data.prepared import open_prepared
-from benchmark.data.sampler import DeviceImages, ImageSampler, IndexSampler, PrefetchingImages, fits, to_range
+from benchmark.data.sampler import DeviceImages, ImageSampler, IndexSampler, PrefetchingImages, fits_on_device, to_range
 from tests.support.examples import advance, assert_equal, spec_of, trainer_of
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def random_pixels(n=50, channels=1):
 @pytest.fixture
 def gathered(monkeypatch):
     """No image may stay on the device."""
-    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+    monkeypatch.setattr(images_module, "fits_on_device", lambda size, device: False)
 
 
 # --- the mapped file is the tensor ---------------------------------------------------------------------
@@ -49,7 +49,7 @@ class Large(Dataset):
     name, about, licence, source, shape = "large", "for tests", "none", "none", (1, 1000, 1000)
 
     @classmethod
-    def missing(cls, data_dir):
+    def missing_files(cls, data_dir):
         return None
 
     @classmethod
@@ -122,8 +122,8 @@ def test_an_array_that_cannot_be_written_or_is_not_contiguous_is_drawn_from_all_
 @pytest.mark.parametrize(("size", "expected"), [(0, True), (500, True), (501, False), (2000, False)])
 def test_images_stay_on_a_gpu_when_half_of_its_free_memory_is_enough(monkeypatch, size, expected):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 10_000))
-    assert fits(size, torch.device("cuda")) is expected
-    assert fits(size, CPU)
+    assert fits_on_device(size, torch.device("cuda")) is expected
+    assert fits_on_device(size, CPU)
 
 
 def both(pixels, stacked=1, fixed=0):
@@ -262,7 +262,7 @@ def test_a_batch_is_its_own_memory(kind):
 @pytest.mark.parametrize("labels", [None, np.arange(50) % 10], ids=["plain", "labelled"])
 def test_labels_and_stacks_are_the_same_from_both(monkeypatch, stacked, labels):
     resident = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
-    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+    monkeypatch.setattr(images_module, "fits_on_device", lambda size, device: False)
     gathered = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
     assert isinstance(gathered.source, PrefetchingImages)
     assert_equal(list(resident.draw(20, rng())), list(gathered.draw(20, rng())))
@@ -273,7 +273,7 @@ SPEC = spec_of("ssgan", "mlp", "stacked_digits")
 
 def test_a_training_on_gathered_images_is_the_same_to_the_bit(monkeypatch):
     resident = advance(trainer_of(SPEC), 4)
-    monkeypatch.setattr(images_module, "fits", lambda size, device: False)
+    monkeypatch.setattr(images_module, "fits_on_device", lambda size, device: False)
     gathered = advance(trainer_of(SPEC), 4)
     assert isinstance(gathered.images.source, PrefetchingImages)
     assert_equal(gathered.state(), resident.state())
@@ -325,7 +325,7 @@ def test_on_a_gpu_both_draw_what_the_cpu_draws_though_the_host_runs_ahead():
 
 def test_fixed_stacks_are_few_and_the_same_for_every_trial():
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
-    one, other = (ImageSampler(pixels, 3, CPU, np.arange(200) % 10, 10, fixed=7) for _ in range(2))
+    one, other = (ImageSampler(pixels, 3, CPU, np.arange(200) % 10, 10, num_fixed_stacks=7) for _ in range(2))
     drawn = one.draw(500, rng())
     stacks = {tuple(image[:, 0, 0].tolist()) for image in drawn.images}
     assert len(stacks) == 7, "all of them come, and no others"
@@ -336,6 +336,6 @@ def test_fixed_stacks_are_few_and_the_same_for_every_trial():
 
 def test_fixed_stacks_are_drawn_uniformly():
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
-    drawn = ImageSampler(pixels, 2, CPU, fixed=5).draw(5000, rng()).images[:, :, 0, 0].long()
+    drawn = ImageSampler(pixels, 2, CPU, num_fixed_stacks=5).draw(5000, rng()).images[:, :, 0, 0].long()
     counts = torch.unique(drawn, dim=0, return_counts=True)[1]
     assert chisquare(counts.numpy()).pvalue > 0.01

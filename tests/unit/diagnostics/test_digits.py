@@ -36,7 +36,7 @@ def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_
     monkeypatch.setattr(digits, "EPOCHS", {8: epochs})
     monkeypatch.setattr(sample_evaluator, "apply_codec", lambda images, codec: images)  # JPEG takes long
     dataset = registry.datasets["stacked_digits"]
-    prepared = open_prepared(dataset.folder(workspace.data))
+    prepared = open_prepared(dataset.prepared_dir(workspace.data))
     if epochs:
         Digits.prepare(prepared, workspace.instruments, workspace.root)
     else:  # one that was never trained

@@ -73,16 +73,16 @@ def test_archive_and_folder_give_the_same_images_and_checksums_of_them(raw, monk
 @pytest.mark.parametrize("where", [".", "CelebA/Img", "celeba/img_align_celeba"])
 def test_images_are_found_in_the_usual_folders(raw, where):
     images = (raw / "celeba/img_align_celeba").rename(raw / "aside")
-    assert "img_align_celeba.zip" in CelebA.missing(raw)
+    assert "img_align_celeba.zip" in CelebA.missing_files(raw)
     (raw / where).mkdir(parents=True, exist_ok=True)
     images.rename(raw / where / "img_align_celeba")
-    assert CelebA.missing(raw) is None
+    assert CelebA.missing_files(raw) is None
     CelebA.prepare(raw, raw / "cache")
 
 
 def test_only_what_is_missing_is_named_and_how_to_get_it_by_hand(raw):
     (raw / "celeba" / celeba.PARTITION).unlink()
-    problem = CelebA.missing(raw)
+    problem = CelebA.missing_files(raw)
     assert celeba.PARTITION in problem
     assert celeba.ARCHIVE not in problem
     assert "browser" in problem

@@ -79,14 +79,14 @@ def test_the_folder_may_be_a_link(tmp_path):
     write(tmp_path / "elsewhere", *CLASSES)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/folder").symlink_to(tmp_path / "elsewhere")
-    assert Folder32.missing(tmp_path / "data") is None
+    assert Folder32.missing_files(tmp_path / "data") is None
     Folder32.prepare(tmp_path / "data", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("there", [[], ["folder/notes.txt", "folder/.hidden.jpg", "folder/a/b.jpg.part"]])
 def test_a_folder_without_images_is_missing(there, tmp_path):
     write_files(dict.fromkeys(there, b""), tmp_path)
-    problem = Folder32.missing(tmp_path)
+    problem = Folder32.missing_files(tmp_path)
     assert f"no images found in {tmp_path / 'folder'}" in problem
     assert "--data-dir" in problem
     assert refused(tmp_path) == problem
@@ -95,7 +95,7 @@ def test_a_folder_without_images_is_missing(there, tmp_path):
 def test_an_empty_split_is_named(tmp_path):
     write(tmp_path / "folder/train", "1.jpg")
     (tmp_path / "folder/test").mkdir()
-    assert f"no images found in {tmp_path / 'folder/test'}" in Folder64.missing(tmp_path)
+    assert f"no images found in {tmp_path / 'folder/test'}" in Folder64.missing_files(tmp_path)
 
 
 def test_too_few_images_are_refused(tmp_path):

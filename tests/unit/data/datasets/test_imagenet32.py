@@ -219,7 +219,7 @@ def test_tars_and_folders_give_the_same_bytes_in_the_order_of_names(tars, tmp_pa
     assert set(found.train.labels.tolist()) == {-1}
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     assert (found.train.images[0] == pixels.transpose(2, 0, 1)).all()
-    assert ImageNet32PNG.classes() == 0
+    assert ImageNet32PNG.num_classes() == 0
 
 
 def swap_tar(data, monkeypatch, files):

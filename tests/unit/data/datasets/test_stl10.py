@@ -53,7 +53,7 @@ def test_images_are_those_of_torchvision_made_smaller_by_pillow(dataset, train, 
         for image, label, (picture, their_label) in zip(arrays.images, arrays.labels, expected, strict=True):
             small = picture.resize((size, size), Image.Resampling.BILINEAR)
             assert np.array_equal(image.transpose(1, 2, 0), small)
-            assert label == (their_label if dataset.labels else -1)
+            assert label == (their_label if dataset.num_labels else -1)
 
 
 @pytest.mark.parametrize("dataset", ALL)
@@ -67,16 +67,16 @@ def test_archive_and_unpacked_files_give_the_same_bytes(dataset, files, tmp_path
 
 @pytest.mark.parametrize("where", stl10.FOLDERS)
 def test_unpacked_files_are_found_in_the_usual_folders(where, files, tmp_path):
-    assert STL10.missing(tmp_path) is not None
+    assert STL10.missing_files(tmp_path) is not None
     write_files(files, tmp_path / where)
-    assert STL10.missing(tmp_path) is None
+    assert STL10.missing_files(tmp_path) is None
 
 
 @pytest.mark.parametrize("dataset", ALL)
 def test_each_missing_file_is_named_and_no_other(dataset, files, tmp_path):
     for name in dataset.files:
         write_files({other: files[other] for other in files if other != name}, tmp_path / name / "stl10_binary")
-        problem = dataset.missing(tmp_path / name)
+        problem = dataset.missing_files(tmp_path / name)
         assert f"1 of {len(dataset.files)}" in problem
         assert f"  {name}\n" in problem
         assert stl10.ARCHIVE_MD5 in problem
@@ -84,8 +84,8 @@ def test_each_missing_file_is_named_and_no_other(dataset, files, tmp_path):
 
 def test_files_that_a_variant_does_not_read_may_be_absent(files, tmp_path):
     write_files({name: files[name] for name in ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")}, tmp_path)
-    assert LabelledSTL10.missing(tmp_path) is None
-    assert "unlabeled_X.bin" in STL10.missing(tmp_path)
+    assert LabelledSTL10.missing_files(tmp_path) is None
+    assert "unlabeled_X.bin" in STL10.missing_files(tmp_path)
 
 
 @pytest.mark.parametrize("name", LabelledSTL10.files)

@@ -79,7 +79,7 @@ def test_grey_images_become_rgb(files, tmp_path):
 def test_each_missing_part_is_named(part, files, tmp_path):
     kept = {name: content for name, content in files.items() if not name.startswith(part)}
     write_files(kept, tmp_path / ROOT)
-    problem = TinyImageNet.missing(tmp_path)
+    problem = TinyImageNet.missing_files(tmp_path)
     assert f"{tmp_path / ROOT} lacks {part}." in problem
     assert "--data-dir" in problem
 

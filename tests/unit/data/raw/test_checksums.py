@@ -137,7 +137,7 @@ def test_a_folder_that_is_not_whole_is_told_and_gives_way_to_the_archive(dataset
     write(folder, {name: content for name, content in contents.items() if name != last})
     assert f"{folder} lacks {last}\n" in refused(dataset, tmp_path, dataset.archive, "--data-dir")
     small_cifar(dataset, tmp_path, monkeypatch)
-    assert dataset.missing(tmp_path) is None
+    assert dataset.missing_files(tmp_path) is None
     assert len(dataset.read(tmp_path)[1].labels) == 12
 
 
@@ -145,7 +145,7 @@ def test_a_folder_that_is_not_whole_is_told_and_gives_way_to_the_archive(dataset
 def test_svhn_is_found_in_the_usual_folders(where, tmp_path, monkeypatch):
     (tmp_path / where).mkdir(exist_ok=True)
     small_svhn(tmp_path / where, monkeypatch)
-    assert SVHN.missing(tmp_path) is None
+    assert SVHN.missing_files(tmp_path) is None
     assert [len(split.labels) for split in SVHN.read(tmp_path)[:2]] == [24, 15]
 
 

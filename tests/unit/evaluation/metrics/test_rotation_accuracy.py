@@ -278,7 +278,7 @@ def test_beside_a_measure_of_samples_on_stacks_in_the_order_of_the_protocol(tmp_
     assert list(record.metrics) == ["rotation_accuracy", "modes", "kl"]
     assert [list(draw) for draw in record.redraws] == [["modes", "kl"]]
     alone = spec.protocol.model_copy(update={"measures": {"modes": spec.protocol.measures["modes"]}, "draws": 1})
-    other = run(spec.model_copy(update={"protocol": alone}), dataset.folder(tmp_path / "d"), tmp_path, dataset)
+    other = run(spec.model_copy(update={"protocol": alone}), dataset.prepared_dir(tmp_path / "d"), tmp_path, dataset)
     assert other.metrics == {key: record.metrics[key] for key in ("modes", "kl")}
 
 
