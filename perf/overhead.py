@@ -291,7 +291,15 @@ def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict
     dataset = registry.datasets[next(iter(suite.specs.values())).dataset]
     data = dataset.prepare(root, places.data)
     jobs = [
-        Job(spec, data, EvaluationAssets(extractors={}, references={}), root, root, 1, 0.0)
+        Job(
+            spec=spec,
+            data=data,
+            assets=EvaluationAssets(extractors={}, references={}),
+            checkpoints=root,
+            samples=root,
+            cpus=1,
+            gpus=0.0,
+        )
         for spec in made.suite.specs.values()
     ]
     with thread_settings(1):

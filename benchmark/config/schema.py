@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from benchmark.core.spec import FrozenModel, PositiveFloat, PositiveInt, Seed
 
@@ -17,18 +17,20 @@ class Resources(FrozenModel):
 
     `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
     `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
-    time they may take is fixed. On a GPU, `together`: so many seeds of a cell are trained as one model, in one process
-    that gets what one trial gets, each with a record of its own; `graphs`: each turn is captured as a CUDA graph.
-    Nothing of this is part of a trial's identity.
+    time they may take is fixed. On a GPU, `vmap_seeds`: so many seeds of a cell are trained as one model, in one
+    process that gets what one trial gets, each with a record of its own; `cuda_graphs`: each update is captured as a
+    CUDA graph. `together` and `graphs` are older names of these two. Nothing of this is part of a trial's identity.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] = 0.0
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = RETRIES
     time_limit_hours: PositiveFloat | None = None
-    together: Annotated[int, Field(strict=True, gt=0, le=1000)] = 1
+    vmap_seeds: Annotated[
+        int, Field(strict=True, gt=0, le=1000, validation_alias=AliasChoices("vmap_seeds", "together"))
+    ] = 1
     checkpoint_seconds: PositiveFloat | None = None
-    graphs: Annotated[bool, Field(strict=True)] = False
+    cuda_graphs: Annotated[bool, Field(strict=True, validation_alias=AliasChoices("cuda_graphs", "graphs"))] = False
 
     @property
     def time_limit(self) -> float | None:

@@ -165,7 +165,7 @@ class UploadedAssets:
 
 def _read_by(job: Job) -> list[Path]:
     """The files that a trial reads."""
-    references = [path for pair in job.instruments.references.values() for path in pair]
-    places = [job.data, *job.instruments.extractors.values(), *references]
+    references = [path for pair in job.assets.references.values() for path in pair]
+    places = [job.data, *job.assets.extractors.values(), *references]
     found = (place.rglob("*") if place.is_dir() else [place] for place in places)
     return sorted({path for paths in found for path in paths if path.is_file() and not path.name.startswith(".")})

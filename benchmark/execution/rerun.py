@@ -119,7 +119,7 @@ def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    jobs = make_jobs([spec], workspace, data_dir, each, say, scratch / surroundings)
+    jobs = make_jobs([spec], workspace=workspace, data_dir=data_dir, resources=each, scratch=scratch / surroundings)
     view = LiveView({spec.trial_id: TrialLine(spec.name, spec.steps)}, console)
     kept = RecordStore(workspace.reproductions)
     keeper = ResultSink(kept, None, view, say=say)

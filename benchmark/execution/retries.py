@@ -5,7 +5,6 @@ Both runners take their trials from here, so that a trial has the same attempts,
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -61,9 +60,9 @@ class RetryQueue:
         """The next trial, and as many of its cell as are to be trained as one with it; empty when none is waiting."""
         job = self.next()
         found = [job] if job else []
-        while job and len(found) < job.together and (other := self.peek()) and job.spec.cell_id == other.spec.cell_id:
+        while job and len(found) < job.vmap_seeds and (other := self.peek()) and job.spec.cell_id == other.spec.cell_id:
             found.append(self.next() or other)
-        together = [replace(job, together=len(found)) for job in found]
+        together = [job.model_copy(update={"vmap_seeds": len(found)}) for job in found]
         self.running |= {job.spec.trial_id: job for job in together}
         return together
 
@@ -123,7 +122,7 @@ class RetryQueue:
         self._said.setdefault(trial_id, []).append(reason)
         del self.running[trial_id]
         # Behind all others: a bad trial holds none of them up. And by itself, so that it ends none beside it.
-        self._later.append(job if job.together == 1 else replace(job, together=1))
+        self._later.append(job if job.vmap_seeds == 1 else job.model_copy(update={"vmap_seeds": 1}))
         self.listener.failed(trial_id, reason)
 
     def _forget(self, trial_id: str) -> None:

@@ -199,8 +199,13 @@ class SuiteRun:
     def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
         """What every trial gets."""
         with_gpu = cluster.cluster_has_gpus() if self.address else None
-        each = self.suite.resources
-        return make_jobs(specs, self.workspace, self.data_dir, each, self._say, with_gpu=with_gpu)
+        return make_jobs(
+            specs,
+            workspace=self.workspace,
+            data_dir=self.data_dir,
+            resources=self.suite.resources,
+            with_gpu=with_gpu,
+        )
 
     def _real_samples(self) -> dict[str, bytes]:
         """A contact sheet of real images for every dataset of the suite that is prepared here."""

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ def localise_job(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, C
         return
     storage = RemoteFiles(told["uri"])
     cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(told["uri"])
-    here = replace(
-        _fetched(job, storage, told["files"], cache), checkpoints=cache / "checkpoints", samples=cache / "samples"
+    here = _fetched(job, storage, told["files"], cache).model_copy(
+        update={"checkpoints": cache / "checkpoints", "samples": cache / "samples"}
     )
     copies = CheckpointUploader(storage, job.spec.trial_id, cache)
     copies.fetch_checkpoints()
@@ -63,11 +63,11 @@ def _fetched(job: Job, storage: RemoteFiles, files: Files, cache: Path) -> Job:
         place = root / str(path).lstrip("/")
         return place if place.exists() else path
 
-    instruments = EvaluationAssets(
-        extractors={name: moved(path) for name, path in job.instruments.extractors.items()},
-        references={name: (moved(a), moved(b)) for name, (a, b) in job.instruments.references.items()},
+    assets = EvaluationAssets(
+        extractors={name: moved(path) for name, path in job.assets.extractors.items()},
+        references={name: (moved(a), moved(b)) for name, (a, b) in job.assets.references.items()},
     )
-    return replace(job, data=moved(job.data), instruments=instruments)
+    return job.model_copy(update={"data": moved(job.data), "assets": assets})
 
 
 @dataclass

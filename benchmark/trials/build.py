@@ -21,7 +21,7 @@ def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device,
             dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
         )
         options = method_class.Options.model_validate(spec.options)
-        method = method_class(network, spec.latent.distribution, options, classes_of(dataset, prepared)).to(device)
+        method = method_class(network, spec.latent.distribution, options, count_classes(dataset, prepared)).to(device)
     share = method_class.labelled(spec.options)
     labels = mask_labels(prepared.train.labels, share, dataset.stacked) if share else None
     images = ImageSampler(
@@ -36,7 +36,7 @@ def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device,
     return Trainer(spec, method, images, network_class.image_range, device, graphs=captured)
 
 
-def classes_of(dataset: type[Dataset], prepared: PreparedData) -> int:
+def count_classes(dataset: type[Dataset], prepared: PreparedData) -> int:
     """Of how many manual classes the training images are: as the dataset says, or its files."""
     told = dataset.num_classes()
     return int(prepared.manifest.get("classes", 0)) if told == UNKNOWN_CLASSES else told

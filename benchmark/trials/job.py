@@ -1,4 +1,4 @@
-"""A trial with the place and the resources that it runs with."""
+"""A trial together with the files and the resources that it runs with."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -7,35 +7,51 @@ from typing import Any
 
 import torch
 
-from benchmark.core.spec import TrialSpec
+from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.evaluation.references import EvaluationAssets
 
 
-@dataclass(frozen=True)
-class Job:
-    """A trial, and where and on what it runs. Only `spec` may change its numbers."""
+class Job(FrozenModel):
+    """A trial, the files that it reads and writes, and its share of the machine. Only `spec` may change its numbers.
+
+    Attributes:
+        spec: the trial.
+        data: folder of the prepared dataset.
+        assets: evaluation networks and features of real images.
+        checkpoints: folder of the checkpoints and final weights of all trials.
+        samples: folder of the sample grids of all trials.
+        cpus: threads of the training.
+        gpus: share of a GPU; 0 trains on the CPU.
+        time_limit: seconds of one attempt; None: no limit.
+        checkpoint_seconds: least time between two checkpoints; None: the default of `CheckpointPolicy`.
+        vmap_seeds: number of trials, this one included, that are trained as one model and share the time of a step.
+        cuda_graphs: whether updates are captured as CUDA graphs, on a GPU.
+    """
 
     spec: TrialSpec
     data: Path
-    instruments: EvaluationAssets
+    assets: EvaluationAssets
     checkpoints: Path
     samples: Path
     cpus: int
     gpus: float
-    time_limit: float | None = None  # seconds, of one attempt
-    checkpoint_seconds: float | None = None  # between two checkpoints, at the least; None: as `pace` says
-    together: int = 1  # how many trials, it included, are trained as one, and so share what a step takes
-    graphs: bool = False  # whether turns are captured, on a GPU
+    time_limit: float | None = None
+    checkpoint_seconds: float | None = None
+    vmap_seeds: int = 1
+    cuda_graphs: bool = False
 
     @property
     def device(self) -> torch.device:
-        """A GPU only when the trial was given a share of one."""
+        """The GPU if the trial has a share of one, else the CPU."""
         return torch.device("cuda" if self.gpus > 0 else "cpu")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a worker says while it trains: small, plain values. `note`: what somebody should know, said once."""
+    """The state of a running trial, in small plain values.
+
+    `metrics` are those of the last evaluation, `note` is an event that occurs for the first time, or empty.
+    """
 
     trial_id: str
     step: int
@@ -44,16 +60,16 @@ class Progress:
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For the way between processes."""
+        """The same as plain values, to send between processes."""
         return asdict(self)
 
 
-class TrialStopped(Exception):  # noqa: N818 - a wish, not an error
-    """Raised by a `report`: the trial shall end here, and go on some other time."""
+class TrialStopped(Exception):  # noqa: N818 - a request, not an error
+    """Raised by a progress callback to end a trial, which saves a checkpoint and can resume later."""
 
 
-class TimeLimitReached(Exception):  # noqa: N818 - a wish too
-    """The trial's time limit is over."""
+class TimeLimitReached(Exception):  # noqa: N818 - a limit, not an error
+    """The attempt has used up the trial's time limit."""
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -1,5 +1,6 @@
-"""Trials -> jobs: data and instruments are prepared once, in the driver, and every trial is told where they are."""
+"""Builds the jobs of trials. Data and reference features are prepared once, in the driver; a job names their files."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,83 +12,110 @@ from benchmark.core.errors import UserError
 from benchmark.core.spec import TrialSpec, canonical_json
 from benchmark.data.arrays import PreparedData
 from benchmark.data.prepared import open_prepared
-from benchmark.evaluation.references import EvaluationAssets, Say, prepare_references
+from benchmark.evaluation.references import EvaluationAssets, prepare_references
 from benchmark.store.workspace import Workspace
-from benchmark.trials.build import classes_of
+from benchmark.trials.build import count_classes
 from benchmark.trials.job import Job
+
+logger = logging.getLogger(__name__)
 
 
 def make_jobs(
     specs: Iterable[TrialSpec],
+    *,
     workspace: Workspace,
     data_dir: Path,
-    each: Resources,
-    say: Say,
+    resources: Resources,
     scratch: Path | None = None,
     with_gpu: bool | None = None,
 ) -> list[Job]:
-    """A job for each trial, with these resources. Raises UserError when data or weights are missing or do not fit.
+    """A job for each trial.
 
-    What trials write goes to the workspace, or else under `scratch`. `with_gpu`: whether there is a GPU where they
-    run; by default, whether there is one here.
+    Args:
+        specs: the trials.
+        workspace: where prepared data and evaluation assets are kept, and trials write.
+        data_dir: folder of raw datasets and downloaded weights.
+        resources: what each trial gets.
+        scratch: where trials write instead of the workspace.
+        with_gpu: whether there is a GPU where the trials run; None: whether there is one here.
+
+    Raises:
+        UserError: if data or weights are missing, or do not fit a trial.
     """
-    checkpoints, samples = workspace.checkpoints, workspace.samples
-    if scratch:
-        checkpoints, samples = scratch, scratch / "samples"
-    prepared: dict[str, PreparedData] = {}
-    instruments: dict[tuple[str, str], EvaluationAssets] = {}
-    jobs = []
-    gpus = each.gpus if (torch.cuda.is_available() if with_gpu is None else with_gpu) else 0.0
-    together = seeds_per_process(each, gpus)
-    labelled = set()
-    for spec in group_seeds(specs, together):
-        dataset = registry.datasets[spec.dataset]
-        if spec.dataset not in prepared:
-            if dataset.is_bundled:  # all else was prepared before
-                dataset.prepare(data_dir, workspace.data)
-            prepared[spec.dataset] = open_prepared(dataset.prepared_dir(workspace.data))
-        data = prepared[spec.dataset]
-        if (kind := (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)) not in labelled:
-            check_labels(spec, data)
-            labelled.add(kind)
-        key = (spec.dataset, canonical_json(spec.protocol.model_dump(mode="json")["measures"]))
-        if key not in instruments:
-            say(f"preparing what is measured on {spec.dataset}: {', '.join(spec.protocol.measures)}")
-            instruments[key] = prepare_references(spec.protocol, dataset, data, workspace.instruments, data_dir, say)
-        rest = each.time_limit, each.checkpoint_seconds, together, each.graphs
-        jobs.append(Job(spec, data.path, instruments[key], checkpoints, samples, each.cpus, gpus, *rest))
-    return jobs
+    gpus = resources.gpus if (torch.cuda.is_available() if with_gpu is None else with_gpu) else 0.0
+    vmap_seeds = seeds_per_process(resources, gpus)
+    specs = group_seeds(specs, vmap_seeds)
+
+    datasets: dict[str, PreparedData] = {}
+    for name in dict.fromkeys(spec.dataset for spec in specs):
+        dataset = registry.datasets[name]
+        if dataset.is_bundled:  # a command prepares all other datasets before a run
+            dataset.prepare(data_dir, workspace.data)
+        datasets[name] = open_prepared(dataset.prepared_dir(workspace.data))
+    labels_checked = set()
+    for spec in specs:
+        if (
+            trained := (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)
+        ) not in labels_checked:
+            check_labels(spec, datasets[spec.dataset])
+            labels_checked.add(trained)
+
+    keys = [(spec.dataset, canonical_json(spec.protocol.model_dump(mode="json")["measures"])) for spec in specs]
+    assets: dict[tuple[str, str], EvaluationAssets] = {}
+    for key, spec in zip(keys, specs, strict=True):
+        if key not in assets:
+            logger.info("preparing the evaluation on %s: %s", spec.dataset, ", ".join(spec.protocol.measures))
+            dataset, data = registry.datasets[spec.dataset], datasets[spec.dataset]
+            assets[key] = prepare_references(
+                spec.protocol, dataset, data, workspace.instruments, data_dir, lambda text: logger.info("%s", text)
+            )
+
+    return [
+        Job(
+            spec=spec,
+            data=datasets[spec.dataset].path,
+            assets=assets[key],
+            checkpoints=scratch or workspace.checkpoints,
+            samples=scratch / "samples" if scratch else workspace.samples,
+            cpus=resources.cpus,
+            gpus=gpus,
+            time_limit=resources.time_limit,
+            checkpoint_seconds=resources.checkpoint_seconds,
+            vmap_seeds=vmap_seeds,
+            cuda_graphs=resources.cuda_graphs,
+        )
+        for key, spec in zip(keys, specs, strict=True)
+    ]
 
 
-def seeds_per_process(each: Resources, gpus: float) -> int:
-    """How many seeds are trained as one: that is faster on a GPU, and slower on a CPU."""
-    return each.together if gpus else 1
+def seeds_per_process(resources: Resources, gpus: float) -> int:
+    """How many seeds are trained as one model. Vmapped training is faster on a GPU and slower on a CPU."""
+    return resources.vmap_seeds if gpus else 1
 
 
-def group_seeds(specs: Iterable[TrialSpec], together: int) -> list[TrialSpec]:
-    """So many seeds of a cell one after the other; first those of every cell that come first."""
-    if together == 1:
+def group_seeds(specs: Iterable[TrialSpec], size: int) -> list[TrialSpec]:
+    """The trials, reordered so that groups of `size` seeds of a cell are adjacent; first groups of all cells first."""
+    if size == 1:
         return list(specs)
     cells: dict[str, list[TrialSpec]] = {}
     for spec in specs:
         cells.setdefault(spec.cell_id, []).append(spec)
     longest = max(map(len, cells.values()), default=0)
-    rounds = range(0, longest, together)
-    return [spec for start in rounds for cell in cells.values() for spec in cell[start : start + together]]
+    return [spec for start in range(0, longest, size) for cell in cells.values() for spec in cell[start : start + size]]
 
 
-def check_labels(spec: TrialSpec, prepared: PreparedData) -> None:
-    """Raises UserError when a method needs labels that the images turn out not to have, before anything is trained."""
+def check_labels(spec: TrialSpec, data: PreparedData) -> None:
+    """Raises UserError if the method learns from labels and the prepared images do not have the labels it needs."""
     method = registry.methods[spec.method]
-    share = method.labelled(spec.options)
-    if not share:
+    label_fraction = method.labelled(spec.options)
+    if not label_fraction:
         return
-    classes = classes_of(registry.datasets[spec.dataset], prepared)
-    without = int((prepared.train.labels < 0).sum())
-    if classes == 0 or (share == 1 and without):
+    classes = count_classes(registry.datasets[spec.dataset], data)
+    unlabelled = int((data.train.labels < 0).sum())
+    if classes == 0 or (label_fraction == 1 and unlabelled):
         raise UserError(
-            f"method '{spec.method}' learns from labels, and {without:,} of {len(prepared.train.labels):,} images of"
-            f" {spec.dataset} have none; put every image into a folder of its class, delete {prepared.path}, run again"
+            f"method '{spec.method}' learns from labels, and {unlabelled:,} of {len(data.train.labels):,} images of"
+            f" {spec.dataset} have none; put every image into a folder of its class, delete {data.path}, run again"
         )
     problem = method.problem(spec.options, spec.batch_size, classes)
     if problem:

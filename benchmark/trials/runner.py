@@ -137,7 +137,7 @@ class TrialRunner:
         remove_partial_writes(sample_grid_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
         self.prepared = open_prepared(self.job.data)
         self.goals = evaluation_steps(spec.steps, spec.protocol.evaluations)
-        self.gauge = SampleEvaluator(spec.protocol, self.job.instruments, device)
+        self.gauge = SampleEvaluator(spec.protocol, self.job.assets, device)
         self.examination = DiscriminatorEvaluator(spec.protocol, registry.datasets[spec.dataset], self.prepared)
         self.trainer = self._built()
         # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
@@ -161,7 +161,7 @@ class TrialRunner:
         self.trainer.advance()
 
     def _built(self) -> Trainer:
-        return build_trainer(self.job.spec, self.prepared, self.job.device, self.job.graphs)
+        return build_trainer(self.job.spec, self.prepared, self.job.device, self.job.cuda_graphs)
 
     def run(self, report: ProgressCallback) -> Iterator["TrialRunner"]:
         """Yields itself before every step."""
@@ -211,7 +211,7 @@ class TrialRunner:
             )
         if now or moment - self.said >= PROGRESS_SECONDS:
             self.said = moment
-            speed = self.trainer.step / max(self.watch.so_far()["training"] * self.job.together, 1e-9)
+            speed = self.trainer.step / max(self.watch.so_far()["training"] * self.job.vmap_seeds, 1e-9)
             note, self.note = self.note, ""
             report(Progress(self.job.spec.trial_id, self.trainer.step, speed, self.metrics, note))
 
@@ -372,7 +372,7 @@ class TrialRunner:
 def environment_of(job: Job) -> dict[str, Any]:
     """The environment as a record tells it. `together`: of how many trials that were trained as one it is."""
     found = environment.describe(job.device.type, job.cpus)
-    return found | {"together": job.together} if job.together > 1 else found
+    return found | {"together": job.vmap_seeds} if job.vmap_seeds > 1 else found
 
 
 MAKERS = ("python", "cpu", "threads", "gpu", "packages", "source", "together")

@@ -2,17 +2,16 @@
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from benchmark.core.protocol import metric_outputs
-from benchmark.evaluation.references import EvaluationAssets
 from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
 from benchmark.trials import runner
-from benchmark.trials.job import Job, TrialStopped
+from benchmark.trials.job import TrialStopped
 from tests.support.examples import CPU, assert_equal, random_images, spec_of
+from tests.support.trials import job_in
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
 PLACES = (  # step, whether anything was measured before, and which report of those
@@ -58,15 +57,10 @@ def spec(method_name, monkeypatch):
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
     monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
-    monkeypatch.setattr(runner, "Gauge", Scale)
+    monkeypatch.setattr(runner, "SampleEvaluator", Scale)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
     monkeypatch.setattr(runner, "SHEET", 12)
     return made
-
-
-def job_of(spec, folder: Path) -> Job:
-    found = EvaluationAssets(extractors={}, references={})
-    return Job(spec, folder, found, folder / "checkpoints", folder / "samples", 1, 0.0)
 
 
 def stopped_at(places):
@@ -88,17 +82,17 @@ def told(record):
     return record.model_dump(exclude=OF_ITS_OWN_TIME)
 
 
-def finals(job: Job):
+def finals(job):
     return checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
 
 
-def last(job: Job):
+def last(job):
     state = checkpoint.Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)
     return {key: value for key, value in state.items() if key not in OF_ONE_ATTEMPT}
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
-    whole, parts = job_of(spec, tmp_path / "whole"), job_of(spec, tmp_path / "parts")
+    whole, parts = job_in(tmp_path / "whole", spec), job_in(tmp_path / "parts", spec)
     undisturbed = runner.run_trial(whole, lambda _: None)
     assert undisturbed.status == "finished", undisturbed.error
     report, stops, record = stopped_at(PLACES), 0, None

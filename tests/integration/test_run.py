@@ -86,8 +86,10 @@ def test_a_run_without_anything_to_train_clears_the_claims_of_a_dead_one(session
 
 def test_seeds_can_be_trained_as_one_and_each_has_its_record(session, small_suite, monkeypatch, tmp_path):
     alone = go(session())
-    monkeypatch.setattr(make_jobs, "seeds_per_process", lambda each, gpus: each.together)  # as if there were a GPU
-    both = replace(session(small_suite(resources={"together": 2})), workspace=Workspace.at(tmp_path / "both"))
+    monkeypatch.setattr(
+        make_jobs, "seeds_per_process", lambda resources, gpus: resources.vmap_seeds
+    )  # as if there were a GPU
+    both = replace(session(small_suite(resources={"vmap_seeds": 2})), workspace=Workspace.at(tmp_path / "both"))
     together = go(both)
     assert list(together) == list(alone), "how trials are run is no part of what they are"
     assert {record.environment["together"] for record in together.values()} == {2}
@@ -448,7 +450,9 @@ print(sorted({{"ray", "mlflow"}} & set(sys.modules)))
 
 def test_the_limits_of_a_suite_reach_every_job(session, small_suite):
     made = session(
-        small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "graphs": True})
+        small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "cuda_graphs": True})
     )
     jobs = list(made._jobs(made.plan().todo.values()))
-    assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.graphs) for job in jobs} == {(2, 2.5, 1800.0, True)}
+    assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.cuda_graphs) for job in jobs} == {
+        (2, 2.5, 1800.0, True)
+    }

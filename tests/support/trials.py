@@ -5,10 +5,24 @@ import signal
 
 import torch
 
+from benchmark.evaluation.references import EvaluationAssets
 from benchmark.training import checkpoint
+from benchmark.trials.job import Job
 
 CPU = torch.device("cpu")
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+
+
+def job_in(folder, spec, data=None, assets=None, **fields):
+    """A job that trains on one CPU and writes under `folder`."""
+    return Job(
+        spec=spec,
+        data=data or folder / "data",
+        assets=assets or EvaluationAssets(extractors={}, references={}),
+        checkpoints=folder / "checkpoints",
+        samples=folder / "samples",
+        **{"cpus": 1, "gpus": 0.0} | fields,
+    )
 
 
 def silent(progress):

@@ -129,11 +129,9 @@ class RunState:
 
     def config_of(self, jobs: list[Job]) -> dict[str, Any]:
         """What a worker is told that trains these as one."""
-        from benchmark.execution.ray.worker import packed
-
         return {
             "trial_ids": [job.spec.trial_id for job in jobs],
-            "jobs": [packed(job) for job in jobs],
+            "jobs": [job.model_dump(mode="json") for job in jobs],
             "board": self.name,
             "revision": self.code,
             "storages": [self.storage.told(job) if self.storage else None for job in jobs],

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,8 +15,6 @@ from ray import tune
 from ray.exceptions import RayError
 
 from benchmark.core.environment import check_revision
-from benchmark.core.spec import TrialSpec
-from benchmark.evaluation.references import EvaluationAssets
 from benchmark.execution.ray.failures import PREEMPTED
 from benchmark.execution.worker_files import localise_job
 from benchmark.store.records import TrialRecord
@@ -25,40 +22,6 @@ from benchmark.trials.job import Job, Progress, TrialStopped
 from benchmark.trials.seed_group import run_seed_group
 
 LEAVE_SECONDS = 5.0  # for the last word of a machine that is being taken away
-
-
-def packed(job: Job) -> dict[str, Any]:
-    """Plain values only, so that nothing of ours is needed to look into them."""
-    return {
-        "spec": job.spec.model_dump(mode="json"),
-        "data": str(job.data),
-        "instruments": job.instruments.model_dump(mode="json"),
-        "checkpoints": str(job.checkpoints),
-        "samples": str(job.samples),
-        "cpus": job.cpus,
-        "gpus": job.gpus,
-        "time_limit": job.time_limit,
-        "checkpoint_seconds": job.checkpoint_seconds,
-        "together": job.together,
-        "graphs": job.graphs,
-    }
-
-
-def unpacked(packed: dict[str, Any]) -> Job:
-    """The job that was packed."""
-    return Job(
-        TrialSpec.model_validate(packed["spec"]),
-        Path(packed["data"]),
-        EvaluationAssets.model_validate(packed["instruments"]),
-        Path(packed["checkpoints"]),
-        Path(packed["samples"]),
-        packed["cpus"],
-        packed["gpus"],
-        packed["time_limit"],
-        packed["checkpoint_seconds"],
-        packed["together"],
-        packed["graphs"],
-    )
 
 
 class TrialWorker(tune.Trainable):
@@ -70,7 +33,7 @@ class TrialWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Called with every trial."""
         check_revision(config["revision"])
-        self.jobs = list(map(unpacked, config["jobs"]))
+        self.jobs = [Job.model_validate(job) for job in config["jobs"]]
         self.board: Any = ray.get_actor(config["board"])
         self.storages = config["storages"]
         self.answer: Any = None  # of the board

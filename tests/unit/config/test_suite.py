@@ -224,6 +224,8 @@ def only(method, **changes):
         ({"recipe": "none_such"}, ["recipe", "unknown recipe 'none_such'"]),
         ({"resources": {"cpus": 0}}, ["resources.cpus", "0", "greater than 0"]),
         ({"resources": {"retries": -1}}, ["resources.retries", "-1", "greater than or equal to 0"]),
+        ({"resources": {"vmap_seeds": 0}}, ["resources.vmap_seeds", "0", "greater than 0"]),
+        ({"resources": {"together": 0}}, ["resources.together", "0", "greater than 0"]),
         ({"resources": {"time_limit_hours": 0}}, ["resources.time_limit_hours", "0", "greater than 0"]),
         (
             {"tables": [{"title": "T", "published": "nips/x", "rows": {"A": {"method": "gan"}}}]},
@@ -291,6 +293,12 @@ def test_a_method_that_may_do_without_labels_does_on_unlabelled_images(small_sui
     monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
     monkeypatch.setattr(Modes, "problem", classmethod(lambda *_: None))
     assert load_suite(small_suite(**with_default(dataset="unlabelled") | only("self_labelling"))).specs
+
+
+@pytest.mark.parametrize("keys", [("vmap_seeds", "cuda_graphs"), ("together", "graphs")])
+def test_resources_have_two_names_for_vmapped_seeds_and_cuda_graphs(small_suite, keys):
+    resources = load_suite(small_suite(resources=dict(zip(keys, (3, True), strict=True)))).resources
+    assert (resources.vmap_seeds, resources.cuda_graphs) == (3, True)
 
 
 def test_all_mistakes_are_told_at_once_and_each_once(small_suite):

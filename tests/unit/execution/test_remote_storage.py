@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,7 +22,7 @@ from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.training.checkpoint import Checkpoints
-from benchmark.trials.job import Job
+from tests.support.trials import job_in
 
 CPU = torch.device("cpu")
 
@@ -36,8 +35,8 @@ def job(tmp_path, small_suite):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     spec = next(iter(load_suite(small_suite()).specs.values()))
-    instruments = EvaluationAssets(extractors={"digits": root / "digits.pt"}, references={})
-    return Job(spec, root / "data", instruments, root / "checkpoints", root / "samples", 1, 0.0)
+    assets = EvaluationAssets(extractors={"digits": root / "digits.pt"}, references={})
+    return job_in(root, spec, assets=assets)
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_what_is_missing_is_fetched_once_and_checked(job, depot, node, tmp_path)
     shutil.rmtree(tmp_path / "driver")
     with worker_files.localise_job(job, told) as (here, _):
         assert (here.data / "train.npy").read_bytes() == b"images"
-        assert here.instruments.extractors["digits"].read_bytes() == b"weights"
+        assert here.assets.extractors["digits"].read_bytes() == b"weights"
         assert here.data.is_relative_to(tmp_path / "node a")
     for path in (tmp_path / "store" / "files").iterdir():
         path.write_bytes(b"other")
@@ -181,7 +180,7 @@ def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
         for step in (1, 2, 3):
             Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": step})
     node("node b")
-    with worker_files.localise_job(replace(job, cpus=2), told) as (here, _):
+    with worker_files.localise_job(job.model_copy(update={"cpus": 2}), told) as (here, _):
         assert Checkpoints(here.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
         assert (here.data / "train.npy").read_bytes() == b"images"
 

@@ -40,7 +40,7 @@ class Work:
 
     spec: object
     cpus: int = 1
-    together: int = 1
+    vmap_seeds: int = 1
     device: object = type("CPU", (), {"type": "cpu"})()
 
 

@@ -27,9 +27,10 @@ torch.manual_seed(0)
 torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
 specs = list(load_suite(Path(sys.argv[2])).specs.values())
 found = Instruments(extractors={"digits": root / "c.pt"}, references={})
-jobs = [Job(spec, data, found, root / "checkpoints", root / "samples", 1, 0.0) for spec in specs]
+folders = {"data": data, "checkpoints": root / "checkpoints", "samples": root / "samples"}
+jobs = [Job(spec=spec, assets=found, cpus=1, gpus=0.0, **folders) for spec in specs]
 # two more seeds of each, trained as one
-jobs += [replace(job, spec=spec, together=2) for job in jobs for spec in job.spec.with_seeds([7, 8])]
+jobs += [job.model_copy(update={"spec": spec, "vmap_seeds": 2}) for job in jobs for spec in job.spec.with_seeds([7, 8])]
 
 class RunListener:
     def __init__(self):
@@ -51,8 +52,9 @@ before = sheets()
 assert len(before) == 2 * len(jobs), here.records
 for path in (root / "samples").rglob("*.png"):
     path.unlink()
-elsewhere = [replace(job, checkpoints=root / "elsewhere") for job in jobs]
-lost = replace(elsewhere[0], spec=specs[0].model_copy(update={"seed": 99}), data=root / "no such data")
+elsewhere = [job.model_copy(update={"checkpoints": root / "elsewhere"}) for job in jobs]
+other_seed = specs[0].model_copy(update={"seed": 99})
+lost = elsewhere[0].model_copy(update={"spec": other_seed, "data": root / "no such data"})
 RayRunner(root / "ray").run([lost, *elsewhere], there)
 assert set(there.begun) == {job.spec.trial_id for job in [*jobs, lost]}
 assert 6 in there.heard

@@ -5,11 +5,10 @@ from perf.scale import Meter, _summary, instant
 
 def test_the_stand_in_gives_a_record_with_a_picture(small_suite, tmp_path):
     from benchmark.config.suite import load_suite
-    from benchmark.evaluation.references import EvaluationAssets
-    from benchmark.trials.job import Job
+    from tests.support.trials import job_in
 
     spec = next(iter(load_suite(small_suite()).specs.values()))
-    job = Job(spec, tmp_path, EvaluationAssets(extractors={}, references={}), tmp_path, tmp_path, 1, 0.0)
+    job = job_in(tmp_path, spec)
     heard = []
     record = instant(job, heard.append)
     assert (record.trial_id, record.status) == (spec.trial_id, "finished")

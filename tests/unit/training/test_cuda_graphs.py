@@ -1,8 +1,6 @@
 """Captured turns: replayed they are the eager ones, to the bit, and whatever cannot be captured is trained as ever."""
 
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
@@ -12,7 +10,6 @@ from torch import nn
 from baselines.common.ema import EMA
 from baselines.methods.dist_gan import DistGAN
 from benchmark.core import registry
-from benchmark.evaluation.references import EvaluationAssets
 from benchmark.training import checkpoint, cuda_graphs
 from benchmark.training.cuda_graphs import EAGER_TURNS, GraphedStepInputs
 from benchmark.training.loop import Player
@@ -20,7 +17,6 @@ from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
-from benchmark.trials.job import Job
 from tests.support.examples import (
     CPU,
     advance,
@@ -34,6 +30,7 @@ from tests.support.examples import (
     trainer_of,
 )
 from tests.support.recorded_graph import RecordedGraphs, RefusedError
+from tests.support.trials import job_in
 
 ALL = [(name, {}) for name in registry.methods]
 SWITCHED = [
@@ -332,24 +329,15 @@ def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
         return with_losses(capturing(build(*arguments)), reads_progress)
 
     monkeypatch.setattr(runner, "build_trainer", with_recorder)
-    job = Job(of, tmp_path, EvaluationAssets(extractors={}, references={}), tmp_path / "c", tmp_path / "s", 1, 0.0)
+    job = job_in(tmp_path, of, cuda_graphs=True)
     notes = []
-    record = runner.run_trial(replace(job, graphs=True), lambda progress: notes.append(progress.note))
+    record = runner.run_trial(job, lambda progress: notes.append(progress.note))
     assert record.status == "finished", record.error
     assert asked == [True]
     (event,) = record.events
     assert event.what.startswith("turns of the generator are not captured as a graph: RuntimeError: the loss reads")
     assert (event.step, event.times) == (EAGER_TURNS + 1, 1)
     assert [note for note in notes if note] == [event.what]
-
-
-def test_a_job_says_whether_turns_are_captured_wherever_it_goes():
-    pytest.importorskip("ray")
-    from benchmark.execution.ray.worker import packed, unpacked
-
-    job = Job(spec(), Path("a"), EvaluationAssets(extractors={}, references={}), Path("b"), Path("c"), 1, 1.0)
-    for graphs in (True, False):
-        assert unpacked(packed(replace(job, graphs=graphs))) == replace(job, graphs=graphs)
 
 
 # --- the stand-in for a GPU ----------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.trials import runner, stopwatch
-from benchmark.trials.job import Job, TrialStopped
+from benchmark.trials.job import TrialStopped
 from tests.conftest import SMALL
-from tests.support.trials import events, killed_after, silent, told, weights
+from tests.support.trials import events, job_in, killed_after, silent, told, weights
 
 CPU = torch.device("cpu")
 
@@ -27,21 +27,21 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def job(prepared, tmp_path):
     spec = TrialSpec.model_validate({**SMALL["defaults"], "method": "ssgan", "seed": 0})
-    return Job(spec, *prepared, tmp_path / "checkpoints", tmp_path / "samples", 1, 0.0)
+    return job_in(tmp_path, spec, *prepared)
 
 
 def changed(job, **fields):
-    return replace(job, spec=job.spec.model_copy(update=fields))
+    return job.model_copy(update={"spec": job.spec.model_copy(update=fields)})
 
 
 def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp_path):
-    undisturbed = runner.run_trial(replace(job, checkpoints=tmp_path / "other"), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": tmp_path / "other"}), silent)
     kills = sum(killed_after(reports, lambda report: runner.run_trial(job, report)) for reports in (2, 4, 5))
     record = runner.run_trial(job, silent)
     assert kills == 3
     assert events(record) == {"went on from a checkpoint": 3}
     assert told(record) == told(undisturbed)
-    assert weights(job) == weights(replace(job, checkpoints=tmp_path / "other"))
+    assert weights(job) == weights(job.model_copy(update={"checkpoints": tmp_path / "other"}))
 
 
 def test_a_record_that_was_not_stored_is_there_again_without_training(job, monkeypatch):
@@ -95,7 +95,7 @@ def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
     monkeypatch.setattr(stopwatch, "SHARE", float("inf"))
     saves = []
     monkeypatch.setattr(runner.Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
-    runner.run_trial(replace(job, checkpoint_seconds=1e-9), silent)
+    runner.run_trial(job.model_copy(update={"checkpoint_seconds": 1e-9}), silent)
     assert len(saves) > job.spec.steps
     saves.clear()
     runner.run_trial(job, silent)
@@ -107,18 +107,18 @@ def test_a_time_limit_ends_an_attempt_and_the_next_one_goes_on(job, monkeypatch)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     clock = iter(range(10**6))
     monkeypatch.setattr(stopwatch, "clock", lambda: next(clock) / 100)
-    records = [runner.run_trial(replace(job, time_limit=0.1), silent)]
+    records = [runner.run_trial(job.model_copy(update={"time_limit": 0.1}), silent)]
     while records[-1].status == "failed":
         assert "time limit of 0.1 s reached at step" in records[-1].error
         assert records[-1].error.endswith("run again to continue")
-        records.append(runner.run_trial(replace(job, time_limit=0.1), silent))
+        records.append(runner.run_trial(job.model_copy(update={"time_limit": 0.1}), silent))
     assert 3 <= len(records) < 30
     assert told(records[-1]) == told(undisturbed)
 
 
 def test_no_time_limit_fails_what_is_complete(job):
     runner.run_trial(job, silent)
-    assert runner.run_trial(replace(job, time_limit=0.0), silent).status == "finished"
+    assert runner.run_trial(job.model_copy(update={"time_limit": 0.0}), silent).status == "finished"
 
 
 # --- disks that refuse ---------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def refusing(what, number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_refuses_ends_no_trial(job, always, monkeypatch, number):
-    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     monkeypatch.setattr(checkpoint, "write_atomically", refusing(job.spec.trial_id, number))
     monkeypatch.setattr(runner, "write_atomically", refusing(job.spec.trial_id, number))
     notes = []
@@ -205,7 +205,7 @@ def stopped(job, step):
 
 
 def test_a_checkpoint_of_other_images_is_not_gone_on_from(job, always, monkeypatch):
-    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     real = runner.open_prepared
     with monkeypatch.context() as patch:
         patch.setattr(runner, "open_prepared", lambda path: replace(real(path), manifest={"checksums": {"a": "0"}}))
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_other_images_is_not_gone_on_from(job, always, monkeypat
 
 @pytest.mark.parametrize("how", ["a key is gone", "another optimiser", "a word for a number"])
 def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
-    undisturbed = runner.run_trial(replace(job, checkpoints=job.checkpoints / "other"), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     stopped(job, 4)
     made = Checkpoints(job.checkpoints, job.spec.trial_id)
     for state in list(made.states(CPU)):

@@ -1,7 +1,6 @@
 """Several seeds of a cell in one process: each has its own record, whatever becomes of the others."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -15,12 +14,12 @@ from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner, seed_group, stopwatch
 from benchmark.trials.build import build_trainer
-from benchmark.trials.job import Job, TrialStopped
+from benchmark.trials.job import TrialStopped
 from benchmark.trials.make_jobs import group_seeds
 from benchmark.trials.seed_group import CAUGHT_UP, run_seed_group
 from tests.conftest import SMALL
 from tests.support.recorded_graph import RecordedGraphs
-from tests.support.trials import events, killed_after, silent, told, weights
+from tests.support.trials import events, job_in, killed_after, silent, told, weights
 
 CPU = torch.device("cpu")
 SEEDS = (0, 4, 2)
@@ -30,8 +29,7 @@ SEEDS = (0, 4, 2)
 def jobs_in(prepared, tmp_path):
     def jobs(folder, **changes):
         specs = TrialSpec.model_validate({**SMALL["defaults"], "method": "ssgan", "seed": 0} | changes)
-        places = tmp_path / folder / "checkpoints", tmp_path / folder / "samples"
-        return [Job(spec, *prepared, *places, 1, 0.0, together=len(SEEDS)) for spec in specs.with_seeds(SEEDS)]
+        return [job_in(tmp_path / folder, spec, *prepared, vmap_seeds=len(SEEDS)) for spec in specs.with_seeds(SEEDS)]
 
     return jobs
 
@@ -55,7 +53,7 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
     found = ended(jobs)
     assert list(found) == [job.spec.trial_id for job in jobs]
     for job in jobs_in("alone"):
-        alone, beside = runner.run_trial(replace(job, together=1), silent), found[job.spec.trial_id]
+        alone, beside = runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), silent), found[job.spec.trial_id]
         assert (beside.status, beside.spec, beside.data) == (alone.status, alone.spec, alone.data)
         assert [one.step for one in beside.history] == [one.step for one in alone.history]
         for one, other in zip(beside.history, alone.history, strict=True):
@@ -161,7 +159,7 @@ def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, 
     monkeypatch.setattr(VmappedTrainer, "rehearse", refused)
     found = ended(jobs_in("turns"))
     for job in jobs_in("alone"):
-        alone, beside = runner.run_trial(replace(job, together=1), silent), found[job.spec.trial_id]
+        alone, beside = runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), silent), found[job.spec.trial_id]
         assert told(beside) == told(alone)
         assert list(events(beside)) == [
             "trained beside others, but not as one with them: Batching rule not implemented"
@@ -229,7 +227,7 @@ def test_a_checkpoint_holds_the_weights_of_one_trial(jobs_in, always):
     jobs = jobs_in("together")
     with pytest.raises(TrialStopped):
         ended(jobs, stopping_after(3))
-    alone = [replace(job, together=1) for job in jobs_in("alone")]
+    alone = [job.model_copy(update={"vmap_seeds": 1}) for job in jobs_in("alone")]
     with pytest.raises(TrialStopped):
         runner.run_trial(alone[0], stopping_after(1))
 
@@ -268,13 +266,13 @@ class Deaf:
 
 def test_only_seeds_of_one_cell_are_handed_out_together_and_a_failed_one_again_by_itself(prepared, tmp_path):
     specs = [spec for cell in cells(0.1, 0.2) for spec in cell.with_seeds(range(3))]
-    jobs = [Job(spec, *prepared, tmp_path, tmp_path, 1, 0.0, together=2) for spec in specs]
+    jobs = [job_in(tmp_path, spec, *prepared, vmap_seeds=2) for spec in specs]
     attempts, handed_out = RetryQueue(jobs, 1, Deaf()), []
     for _ in range(4):
         handed_out.append(attempts.next_together())
     assert [[job.spec.seed for job in pack] for pack in handed_out] == [[0, 1], [2], [0, 1], [2]]
-    assert [[job.together for job in pack] for pack in handed_out] == [[2, 2], [1], [2, 2], [1]]
+    assert [[job.vmap_seeds for job in pack] for pack in handed_out] == [[2, 2], [1], [2, 2], [1]]
     attempts.lost(specs[1].trial_id, "killed")
     (again,) = attempts.next_together()
-    assert (again.spec, again.together) == (specs[1], 1)
+    assert (again.spec, again.vmap_seeds) == (specs[1], 1)
     assert attempts.next_together() == []

@@ -23,7 +23,7 @@ from benchmark.report.markdown import leaderboard
 from benchmark.report.provenance import instruments
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
-from benchmark.trials.job import Job
+from tests.support.trials import job_in, silent
 
 CPU = torch.device("cpu")
 Synthetic32 = registry.datasets["synthetic_32"]
@@ -159,7 +159,7 @@ def data(tmp_path_factory):
 
 def run(spec, data, folder, dataset=Synthetic32):
     found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
-    return runner.run_trial(Job(spec, data, found, folder / "c", folder / "s", 1, 0.0), lambda _: None)
+    return runner.run_trial(job_in(folder, spec, data=data, assets=found), silent)
 
 
 @pytest.fixture(scope="module")
