@@ -132,8 +132,8 @@ def calibrated(suite: Suite, workspace: Workspace) -> None:
     """A made-up timing of every kind of trial to do."""
     plan = make_plan(suite, workspace, workspace.root)
     timing = Timing(kind={}, seconds=0.01, sample_seconds=1e-5, peak_memory_mib=500.0)
-    for kind, _ in (*plan.estimate.untimed, *plan.estimate.unlooked):
-        plan.calibration.keep(kind, timing)
+    for kind, _ in (*plan.estimate.untimed_training, *plan.estimate.untimed_features):
+        plan.calibration.save(kind, timing)
 
 
 def command(*arguments: str) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, leaderb
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.suite import Suite
 from benchmark.core.protocol import measure_of
-from benchmark.store.diff import Change, diff_lines, diff_values
+from benchmark.store.diff import Change, diff_values, summarise_environments
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:  # importing it for real would load torch
@@ -139,8 +139,8 @@ def compare_runs(a: ComparisonSide, b: ComparisonSide) -> Comparison:
         only_b=_alone(b.suite, (pair.b for pair in pairs)),
         surroundings=tuple(
             diff_values(
-                diff_lines(record for pair in pairs for record in _records(pair.a)),
-                diff_lines(record for pair in pairs for record in _records(pair.b)),
+                summarise_environments(record for pair in pairs for record in _records(pair.a)),
+                summarise_environments(record for pair in pairs for record in _records(pair.b)),
             )
         ),
     )

@@ -179,7 +179,7 @@ def _result(
     apart = None
     if aggregate and reference:
         apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
-    verdict = judge(counts, apart, reference, output.better, suite.reduced)
+    verdict = judge(counts, apart, reference, output.better, suite.is_reduced)
     return MetricResult(output, aggregate, published, reference, verdict, apart)
 
 

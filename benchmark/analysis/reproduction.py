@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from benchmark.analysis.aggregate import around
 from benchmark.core.protocol import metric_outputs
 from benchmark.data.manifest import data_unchanged
-from benchmark.store.diff import Change, diff_values, environment_diff
+from benchmark.store.diff import Change, diff_values, environment_values
 from benchmark.store.records import TrialRecord
 
 MIN_VALUES = 3  # a spread over fewer allows almost any difference
@@ -142,7 +142,7 @@ def judge_reproduction(recorded: TrialRecord, again: TrialRecord, store: Iterabl
         same=len(both) - len(parted),
         measured=len(both),
         departure=_told(parted[0], ours, theirs) if parted else "",
-        changes=tuple(diff_values(environment_diff(recorded), environment_diff(again))),
+        changes=tuple(diff_values(environment_values(recorded), environment_values(again))),
         doubts=tuple(_doubts(recorded, again)),
         seeds=len(others),
     )

@@ -109,8 +109,8 @@ def plan(
         print_json(made.as_json())
         return
     _print_plan(made)
-    if made.missing.told:
-        console.print(made.missing.told, markup=False, highlight=False, soft_wrap=True)
+    if made.missing.message:
+        console.print(made.missing.message, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -176,11 +176,11 @@ def papers(
 ) -> None:
     """List the papers whose published values are known, or print one's tables, each value with its source."""
     from benchmark.cli import papers as papers_page
-    from benchmark.config.published import load_named
+    from benchmark.config.published import find_paper
 
     folder = SUITES / "papers"
     if as_json:
-        found = {name: load_named(folder, name)} if name else papers_page.all_papers(folder)
+        found = {name: find_paper(folder, name)} if name else papers_page.all_papers(folder)
         entries = {key: papers_page.entry(paper) for key, paper in found.items()}
         print_json(entries[name] if name else entries)
         return

@@ -51,7 +51,7 @@ def _side(suite: Suite, folder: Path, name: str) -> ComparisonSide:
     store = RecordStore(Workspace.at(folder).results)
     if not store.folder.is_dir():
         raise UserError(f"{folder}: no workspace, there is no results/ in it; name the folder that --workspace named")
-    return ComparisonSide(name, suite, store.find(suite.specs))
+    return ComparisonSide(name, suite, store.read_many(suite.specs))
 
 
 def show(made: Comparison, folder: Path, as_json: bool) -> None:

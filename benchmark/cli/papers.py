@@ -14,10 +14,10 @@ from benchmark.config.published import (
     PublishedReference,
     PublishedTable,
     PublishedValue,
-    load_named,
+    find_paper,
     load_paper,
     reference_rows,
-    with_ids,
+    with_discrepancy_ids,
 )
 from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, published_value
 
@@ -55,7 +55,7 @@ def listed(papers: dict[str, Paper]) -> Iterator[RenderableType]:
 
 def page(folder: Path, name: str) -> Iterator[RenderableType]:
     """A paper and its tables, each value with its source. Raises UserError when there is no such paper."""
-    paper = load_named(folder, name)
+    paper = find_paper(folder, name)
     yield Text(f"{paper.title}\n{paper.authors}, {paper.venue} {paper.year}, {paper.url}")
     if paper.note:
         yield Text(paper.note)
@@ -88,7 +88,7 @@ def _facts(table: PublishedTable) -> Table:
         "protocol": protocol_words(table.protocol) or "not stated",
         "±": spread,
         "trainings": trainings,
-        "note": with_ids(table.note, table.discrepancies),
+        "note": with_discrepancy_ids(table.note, table.discrepancies),
     }
     grid = Table(box=None, show_header=False, pad_edge=False)
     for key, value in lines.items():

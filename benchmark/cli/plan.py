@@ -53,7 +53,7 @@ def _table(plan: Plan, found: Estimate) -> Table:
 
 
 def _numbers(cell: CellEstimate) -> tuple[str, ...]:
-    each = cell.each
+    each = cell.trial
     more = "+" if each.seconds is not None and each.problem else ""  # something is left out
     return (
         str(cell.done),
@@ -69,8 +69,8 @@ def _add_table(table: Table, title: str, cells: list[CellEstimate]) -> None:
     if not cells:
         return
     known = [cell.seconds for cell in cells if cell.seconds is not None]
-    peaks = [cell.each.peak_memory_mib for cell in cells if cell.each.peak_memory_mib is not None]
-    more = "+" if len(known) < len(cells) or any(cell.each.problem for cell in cells if cell.todo) else ""
+    peaks = [cell.trial.peak_memory_mib for cell in cells if cell.trial.peak_memory_mib is not None]
+    more = "+" if len(known) < len(cells) or any(cell.trial.problem for cell in cells if cell.todo) else ""
     table.add_row(
         Text(text.single_line(title)),
         f"{len(cells)} cells",
@@ -97,10 +97,10 @@ def _totals(found: Estimate) -> Iterator[str]:
         yield f"estimated {SOURCES[found.source]}"
     for problem, count in found.problems.items():
         yield f"  {count} trials: {problem}"
-    if found.untimed or found.unlooked:
+    if found.untimed_training or found.untimed_features:
         yield f"  to time them: add --calibrate (about {format_duration(calibration_seconds(found))})"
-    if found.together_mib is not None:
-        room = f"{memory(found.together_mib)} side by side, of {memory(found.machine.memory_mib)} here"
+    if found.side_by_side_memory_mib is not None:
+        room = f"{memory(found.side_by_side_memory_mib)} side by side, of {memory(found.hardware.memory_mib)} here"
         yield f"peak memory: {memory(found.peak_memory_mib)} of the largest trial, {room}"
     if not found.fits:
         yield (
@@ -111,11 +111,11 @@ def _totals(found: Estimate) -> Iterator[str]:
 
 def calibration_seconds(found: Estimate) -> float:
     """About how long a calibration takes: each timing some seconds, and all of them one start."""
-    return 10 + 5.0 * len(found.untimed) + 5.0 * len(found.unlooked)
+    return 10 + 5.0 * len(found.untimed_training) + 5.0 * len(found.untimed_features)
 
 
 def _machine(found: Estimate) -> str:
-    hardware = found.machine.hardware
+    hardware = found.hardware.hardware
     return str(hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}")
 
 

@@ -48,7 +48,7 @@ def sync(
     from benchmark.tracking.writer import REPORT
 
     place = Workspace.at(workspace)
-    records = RecordStore(place.results).without_pictures(loaded.specs)
+    records = RecordStore(place.results).read_without_samples(loaded.specs)
     if not records:
         _say(f"nothing to mirror: no trial of {loaded.path} has a record in {place.results}")
         return

@@ -25,7 +25,7 @@ METHODS = "methods"  # in a recipe or table: what is set for single methods
 class Cell:
     """One place in a table: what is trained for it, and what was published there (None: nothing known).
 
-    `origins`: of every value that files set, by key path; what is not there is a default.
+    `provenance`: of every value that files set, by key path; what is not there is a default.
     """
 
     table: str
@@ -33,7 +33,7 @@ class Cell:
     published: PublishedReference | None
     note: str
     specs: tuple[TrialSpec, ...]
-    origins: dict[KeyPath, Provenance] = field(default_factory=dict, compare=False, repr=False)
+    provenance: dict[KeyPath, Provenance] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass
@@ -125,7 +125,7 @@ class CellBuilder:
         spec = self._spec(layers, self.source.at(at))
         published = self._published(table, index, label, row, at)
         self._check_published(published, spec, ("tables", index, "published"))
-        return Cell(table.title, label, published, row.note, (spec,), layers.origins)
+        return Cell(table.title, label, published, row.note, (spec,), layers.provenance)
 
     def _overlay_method(self, layers: ConfigLayers, source: YamlFile, at: KeyPath, by_method: Any, method: Any) -> None:
         """Lay over the others what is set for the row's method."""

@@ -60,7 +60,7 @@ class ConfigLayers:
     """Patches merged into one, remembering the origin of each leaf."""
 
     values: Overrides = field(default_factory=dict)
-    origins: dict[KeyPath, Provenance] = field(default_factory=dict)
+    provenance: dict[KeyPath, Provenance] = field(default_factory=dict)
 
     def overlay(self, patch: Overrides, source: YamlFile, at: KeyPath) -> None:
         """Lay a patch, written at `at` in `source`, over what is there; mappings merge, all else is replaced.
@@ -74,7 +74,7 @@ class ConfigLayers:
     def _merge(self, target: Overrides, patch: Overrides, written: _Written, here: KeyPath) -> None:
         for key, value in patch.items():
             path = (*here, key)
-            self.origins[path] = written.origin(path)
+            self.provenance[path] = written.origin(path)
             if isinstance(value, dict) and isinstance(target.get(key), dict):
                 self._merge(target[key], value, written, path)
             else:
@@ -84,14 +84,14 @@ class ConfigLayers:
     def _note(self, value: Any, written: _Written, path: KeyPath) -> None:
         items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, inner in items:
-            self.origins[(*path, key)] = written.origin((*path, key))
+            self.provenance[(*path, key)] = written.origin((*path, key))
             self._note(inner, written, (*path, key))
 
     def place_of(self, path: KeyPath, otherwise: str) -> str:
         """Where the value at a path was written, or where the innermost part of the path was."""
         for end in range(len(path), 0, -1):
-            if path[:end] in self.origins:
-                return self.origins[path[:end]].place
+            if path[:end] in self.provenance:
+                return self.provenance[path[:end]].place
         return otherwise
 
 

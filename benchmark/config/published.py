@@ -156,7 +156,7 @@ class PublishedReference(FrozenModel):
     @property
     def note(self) -> str:
         """The row's own note, with its ids of discrepancies; the table's note is not repeated."""
-        return with_ids(self._own.note, self._own.discrepancies)
+        return with_discrepancy_ids(self._own.note, self._own.discrepancies)
 
     def value(self, metric: str) -> PublishedValue | None:
         """The row's value of a metric; None when none was published."""
@@ -192,7 +192,7 @@ class PublishedReference(FrozenModel):
         return getattr(self._own if name in self._own.model_fields_set else self.table, name)
 
 
-def with_ids(note: str, discrepancies: tuple[str, ...]) -> str:
+def with_discrepancy_ids(note: str, discrepancies: tuple[str, ...]) -> str:
     """A note, and in brackets the ids of the discrepancies that explain it."""
     ids = ", ".join(discrepancies)
     return f"{note} ({ids})" if note and ids else note or ids
@@ -233,7 +233,7 @@ class PublishedTables:
         """The paper's title and the table that `paper/table` names. Raises UserError with the nearest name."""
         paper_name, _, table_name = reference.partition("/")
         if paper_name not in self.papers:
-            self.papers[paper_name] = load_named(self.folder, paper_name)
+            self.papers[paper_name] = find_paper(self.folder, paper_name)
         paper = self.papers[paper_name]
         if table_name not in paper.tables:
             path = self.folder / paper_name
@@ -241,7 +241,7 @@ class PublishedTables:
         return named(paper), paper.tables[table_name]
 
 
-def load_named(folder: Path, name: str) -> Paper:
+def find_paper(folder: Path, name: str) -> Paper:
     """The paper in `folder/name.yaml`. Raises UserError with the nearest name when there is none."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:

@@ -92,7 +92,7 @@ def constants(cell: Cell) -> dict[str, Constant]:
     spec = cell.specs[0]
     found = {}
     for path, value in _leaves(spec.model_dump(mode="json", exclude={"seed", "version"}), ()):
-        origin = cell.origins.get(path)
+        origin = cell.provenance.get(path)
         if origin is None:
             found[dotted_key(path)] = Constant(value, _source_of_default(spec, path), DEFAULT)
         else:

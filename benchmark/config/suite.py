@@ -36,7 +36,7 @@ class Suite:
     scale_about: str
     scales: tuple[str, ...]  # all that the file has
     seeds: tuple[int, ...]
-    counted_seeds: int | None  # how many were asked for from outside, in place of the file's
+    seeds_option: int | None  # how many were asked for from outside, in place of the file's
     resources: Resources
     tolerance: dict[str, float]
     tables: dict[str, str]  # title -> note, in the order of the file
@@ -44,7 +44,7 @@ class Suite:
     only: tuple[str, ...] = ()  # the cells that were asked for, when not all were
 
     @property
-    def reduced(self) -> bool:
+    def is_reduced(self) -> bool:
         """Whether trials are smaller than the published recipe, so that no verdict may be passed."""
         return self.scale != "paper"
 
@@ -119,7 +119,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         scale_about=file.scales[chosen].about,
         scales=tuple(file.scales),
         seeds=used_seeds,
-        counted_seeds=seeds,
+        seeds_option=seeds,
         resources=file.resources,
         tolerance=dict(file.tolerance),
         tables={table.title: table.note for table in file.tables},

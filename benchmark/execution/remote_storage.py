@@ -118,7 +118,7 @@ class RemoteSync:
         there, store = self.storage.names("results"), RecordStore(self.workspace.results)
         missing = [one for one in trial_ids if f"results/{one}.json" in there and not store.path(one).exists()]
         for trial_id in missing:
-            store.put(TrialRecord.model_validate_json(self.storage.read(f"results/{trial_id}.json")))
+            store.write(TrialRecord.model_validate_json(self.storage.read(f"results/{trial_id}.json")))
         return len(missing)
 
     def push(self, trial_ids: Iterable[str]) -> None:
@@ -126,7 +126,7 @@ class RemoteSync:
         there, store = self.storage.names("results"), RecordStore(self.workspace.results)
         for trial_id in trial_ids:
             path, size = store.path(trial_id), there.get(f"results/{trial_id}.json")
-            if path.exists() and path.stat().st_size != size and (record := store.get(trial_id)):
+            if path.exists() and path.stat().st_size != size and (record := store.read(trial_id)):
                 self.keep(record)
 
     def keep(self, record: TrialRecord) -> None:

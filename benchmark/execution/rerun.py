@@ -66,7 +66,7 @@ def _readable(store: RecordStore, trial_id: str) -> TrialRecord:
             f" {RECIPE_VERSION}, with other numbers; {made_by}: check that out to run it again"
         )
     try:
-        record = store.get(trial_id)
+        record = store.read(trial_id)
     except UserError as error:
         raise UserError(f"{error}" + (f"; {made_by}" if written else "")) from None
     if record is None:
@@ -96,7 +96,7 @@ def same_recipe_records(store: RecordStore) -> Iterator[TrialRecord]:
     """All records that can be read: one that cannot says nothing about noise."""
     for trial_id in store.ids():
         with suppress(UserError):
-            record = store.get(trial_id)
+            record = store.read(trial_id)
             if record is not None:
                 yield record
 
@@ -109,7 +109,7 @@ def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console
     is missing or the workspace cannot be written to; Unwritten when the new record cannot be stored.
     """
     spec = recorded.spec
-    if told := find_missing([spec], workspace, data_dir).told:
+    if told := find_missing([spec], workspace, data_dir).message:
         raise UserError(told)
     require_writable(workspace.root, "--workspace")
     each = _resources(recorded)
@@ -127,7 +127,7 @@ def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console
         InProcessRunner().run(jobs, keeper)
     if keeper.unstored:
         raise ResultsNotStored(keeper.told())
-    record = kept.get(spec.trial_id)
+    record = kept.read(spec.trial_id)
     assert record is not None
     if record.status != "failed":
         shutil.rmtree(scratch, ignore_errors=True)

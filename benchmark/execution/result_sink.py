@@ -62,7 +62,7 @@ class ResultSink(RunListener):
 
     def done_elsewhere(self, trial_id: str) -> None:
         """Another run has stored the record of a trial."""
-        if record := self.store.get(trial_id):
+        if record := self.store.read(trial_id):
             self.view.finished(record)
 
     def forget(self, trial_ids: Iterable[str]) -> None:
@@ -88,7 +88,7 @@ class ResultSink(RunListener):
         self._tried = monotonic()
         for record in list(self.unstored.values()):
             try:
-                self.store.put(record)
+                self.store.write(record)
             except OSError as error:
                 self._refused(error)
                 break

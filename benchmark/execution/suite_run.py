@@ -101,8 +101,8 @@ class SuiteRun:
         return RemoteSync(self.storage, self.workspace) if self.storage else None
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
-        if plan.missing.told:
-            raise UserError(plan.missing.told)
+        if plan.missing.message:
+            raise UserError(plan.missing.message)
         if runner_name != "ray" and (self.address or self.storage):
             raise UserError("--runner inprocess: trains in this process only; without --address and --storage")
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
@@ -145,21 +145,21 @@ class SuiteRun:
         view = LiveView(trial_lines(self.suite, plan.todo), self.console)
         keeper = ResultSink(store, mirror, view, self.workspace.checkpoints, claims, self._say, self._depot)
         scratch.sweep(self.workspace.ray)
-        keeper.forget(trial_id for trial_id, record in plan.records.items() if record.status != "failed")
+        keeper.forget(trial_id for trial_id, record in plan.summaries.items() if record.status != "failed")
         if mirror:
             mirror.sync(self._records_to_mirror())  # verdicts are over all seeds, also those of earlier runs
         if plan.todo:
             jobs = self._jobs(plan.todo.values())
-            shared = WorkSharing(jobs, claims, store, plan.stamps, keeper.done_elsewhere, self._say)
+            shared = WorkSharing(jobs, claims, store, plan.record_versions, keeper.done_elsewhere, self._say)
             shipped = keeper.depot.ship(jobs) if keeper.depot else None
             chosen = runner(runner_name, self.workspace.ray, self.suite.resources.retries, shipped)
             stop = StopSignal(self._say)
-            with keeper.view.shown(), claims.beating(), keeper.settled():
+            with keeper.view.shown(), claims.heartbeating(), keeper.settled():
                 chosen.run(shared.own(), keeper, stop)
                 for left in shared.others(keeper.settle):
                     chosen.run(left, keeper, stop)
         else:
-            claims.sweep()
+            claims.remove_dead()
         if keeper.depot:
             try:
                 keeper.depot.push(self.suite.specs)
@@ -172,20 +172,20 @@ class SuiteRun:
 
     def records(self) -> dict[str, TrialRecord]:
         """All records of the suite that exist by now."""
-        return RecordStore(self.workspace.results).find(self.suite.specs)
+        return RecordStore(self.workspace.results).read_many(self.suite.specs)
 
     def _records_to_mirror(self) -> Iterable[TrialRecord]:
         """All of them without their pictures, which the mirror reads where it lacks them: thousands fill the memory."""
-        return RecordStore(self.workspace.results).without_pictures(self.suite.specs).values()
+        return RecordStore(self.workspace.results).read_without_samples(self.suite.specs).values()
 
     @gc_disabled()
     def shown_records(self) -> dict[str, TrialRecord]:
         """The same for a report, which shows one picture of each cell: those of the other trials are not read."""
         store = RecordStore(self.workspace.results)
-        records = store.without_pictures(self.suite.specs)
+        records = store.read_without_samples(self.suite.specs)
         for cell in self.suite.cells:
             for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
-                whole = store.get(trial_id)
+                whole = store.read(trial_id)
                 if whole and whole.samples_png:
                     records[trial_id] = whole
                     break

@@ -170,20 +170,20 @@ def calibrate(plan: Plan, data_dir: Path, say: Say) -> None:
     was timed before.
     """
     found: Estimate = plan.estimate
-    device, threads = plan.machine.device, plan.suite.resources.cpus
-    total = len(found.untimed) + len(found.unlooked)
+    device, threads = plan.hardware.device, plan.suite.resources.cpus
+    total = len(found.untimed_training) + len(found.untimed_features)
     done = 0
 
     def keep(kind: CostKey, what: str, timing: Timing) -> None:
         nonlocal done
         done += 1
-        plan.calibration.keep(kind, timing.model_copy(update={"kind": kind.model_dump(mode="json")}))
+        plan.calibration.save(kind, timing.model_copy(update={"kind": kind.model_dump(mode="json")}))
         say(f"[{done}/{total}] {what}: {timing.error or outcome(timing)}")
 
-    for training, spec in found.untimed:
+    for training, spec in found.untimed_training:
         what = f"{spec.method} on {spec.network}, {spec.dataset}, batch {spec.batch_size}"
         keep(training, what, in_subprocess(time_training, spec, device, threads))
-    for look, spec in found.unlooked:
+    for look, spec in found.untimed_features:
         what = f"looking through {look.extractor}, {spec.dataset}"
         keep(look, what, in_subprocess(time_features, look, spec.dataset, device, threads, data_dir))
 

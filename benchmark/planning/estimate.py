@@ -43,18 +43,18 @@ class CellEstimate:
     cell: Cell
     done: int
     todo: int
-    each: TrialEstimate
+    trial: TrialEstimate
 
     @property
     def seconds(self) -> float | None:
         """All that is to do, as if one after the other."""
         if not self.todo:
             return 0.0
-        return None if self.each.seconds is None else self.each.seconds * self.todo
+        return None if self.trial.seconds is None else self.trial.seconds * self.todo
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
-        return {"done": self.done, "todo": self.todo, "estimated_seconds": self.seconds, "each": asdict(self.each)}
+        return {"done": self.done, "todo": self.todo, "estimated_seconds": self.seconds, "each": asdict(self.trial)}
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Estimate:
 
     cells: tuple[CellEstimate, ...]
     rest: tuple[TrialEstimate, ...]
-    machine: Hardware
-    untimed: tuple[tuple[TrainingCostKey, TrialSpec], ...]
-    unlooked: tuple[tuple[FeatureCostKey, TrialSpec], ...]
+    hardware: Hardware
+    untimed_training: tuple[tuple[TrainingCostKey, TrialSpec], ...]
+    untimed_features: tuple[tuple[FeatureCostKey, TrialSpec], ...]
 
     @property
     def device_seconds(self) -> float | None:
@@ -83,7 +83,7 @@ class Estimate:
     @property
     def side_by_side(self) -> int:
         """How many trials the machine's cores, or shares of its GPUs, are enough for."""
-        return self.machine.slots
+        return self.hardware.slots
 
     @property
     def peak_memory_mib(self) -> float | None:
@@ -91,7 +91,7 @@ class Estimate:
         return max((each.peak_memory_mib for each in self.rest if each.peak_memory_mib is not None), default=None)
 
     @property
-    def together_mib(self) -> float | None:
+    def side_by_side_memory_mib(self) -> float | None:
         """The largest trials side by side; an upper bound, because they share libraries and mapped images."""
         known = sorted((each.peak_memory_mib for each in self.rest if each.peak_memory_mib is not None), reverse=True)
         return sum(known[: self.side_by_side]) if known else None
@@ -99,7 +99,7 @@ class Estimate:
     @property
     def fits(self) -> bool:
         """Whether they have room side by side, as far as known."""
-        return (self.together_mib or 0.0) <= self.machine.memory_mib
+        return (self.side_by_side_memory_mib or 0.0) <= self.hardware.memory_mib
 
     @property
     def source(self) -> Literal["records", "calibration", "mixed", ""]:
@@ -120,8 +120,8 @@ class Estimate:
             "wall_seconds": self.wall_seconds,
             "side_by_side": self.side_by_side,
             "peak_memory_mib": self.peak_memory_mib,
-            "side_by_side_memory_mib": self.together_mib,
-            "machine": asdict(self.machine),
+            "side_by_side_memory_mib": self.side_by_side_memory_mib,
+            "machine": asdict(self.hardware),
             "fits": self.fits,
             "source": self.source,
             "problems": self.problems,
@@ -218,7 +218,7 @@ def _calibrated(
     images_mib: float,
     missing: Mapping[str, str],
 ) -> TrialEstimate:
-    timing = calibration.of(training)
+    timing = calibration.get(training)
     if timing is None or timing.error:
         return TrialEstimate(None, None, "", timing.error if timing else UNTIMED)
     batches = math.ceil(spec.protocol.n_fake / spec.protocol.sample_batch)
@@ -226,7 +226,7 @@ def _calibrated(
     memory: dict[str, float] = {}
     problems = []
     for look, count in looks.items():
-        looked = calibration.of(look)
+        looked = calibration.get(look)
         if looked is None or looked.error:
             why = "its weights are not here" if look.extractor in missing else looked.error if looked else UNTIMED
             problems.append(f"measuring through {look.extractor} is left out: {why}")

@@ -23,7 +23,7 @@ class Hardware:
     hardware: dict[str, Any]
 
     @classmethod
-    def here(cls, resources: Resources) -> "Hardware":
+    def detect(cls, resources: Resources) -> "Hardware":
         """A GPU counts only when the suite gives its trials a share of one, as it does in a run."""
         import torch
 

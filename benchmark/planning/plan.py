@@ -15,7 +15,7 @@ from benchmark.planning.hardware import Hardware
 from benchmark.planning.prerequisites import MissingInputs, find_missing
 from benchmark.planning.timings import Calibration
 from benchmark.store.record_store import RecordStore
-from benchmark.store.records import Stamp, TrialSummary
+from benchmark.store.records import FileVersion, TrialSummary
 from benchmark.store.workspace import Workspace
 from benchmark.training.checkpoint import trials_with_checkpoints
 
@@ -28,13 +28,13 @@ class Plan:
     """
 
     suite: Suite
-    records: dict[str, TrialSummary]
+    summaries: dict[str, TrialSummary]
     begun: frozenset[str] = field(default_factory=frozenset)
-    machine: Hardware = field(default_factory=lambda: Hardware.here(Resources()))
+    hardware: Hardware = field(default_factory=lambda: Hardware.detect(Resources()))
     calibration: Calibration = field(default_factory=lambda: Calibration(Path(), {}))
     images_mib: dict[str, float] = field(default_factory=dict)
     missing: MissingInputs = field(default_factory=MissingInputs)
-    stamps: dict[str, Stamp] = field(default_factory=dict)  # of all records in the store, read before them
+    record_versions: dict[str, FileVersion] = field(default_factory=dict)  # read before the records
 
     @cached_property
     def todo(self) -> dict[str, TrialSpec]:
@@ -42,7 +42,7 @@ class Plan:
         return {
             trial_id: spec
             for trial_id, spec in self.suite.specs.items()
-            if trial_id not in self.records or self.records[trial_id].status == "failed"
+            if trial_id not in self.summaries or self.summaries[trial_id].status == "failed"
         }
 
     @property
@@ -50,18 +50,18 @@ class Plan:
         """What the rest will cost here, as far as finished trials and the calibration tell."""
         return estimate(
             self.suite.cells,
-            self.records,
+            self.summaries,
             self.todo,
             self.calibration,
-            self.machine,
+            self.hardware,
             self.images_mib,
             self.missing.weights,
         )
 
     def state(self, trial_id: str) -> str:
         """`finished`, `diverged`, `failed`, `begun` (a checkpoint is there) or `missing`."""
-        if trial_id in self.records:
-            return self.records[trial_id].status
+        if trial_id in self.summaries:
+            return self.summaries[trial_id].status
         return "begun" if trial_id in self.begun else "missing"
 
     def as_json(self) -> dict[str, Any]:
@@ -100,15 +100,15 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
     datasets = dict.fromkeys(spec.dataset for spec in suite.specs.values())
     manifests = {name: manifest_of(name, workspace.data) for name in datasets}
     store = RecordStore(workspace.results)
-    stamps = store.stamps()
+    versions = store.versions()
     records = {
         trial_id: record
-        for trial_id, record in store.outcomes(suite.specs).items()
+        for trial_id, record in store.summaries(suite.specs).items()
         if data_unchanged(record.data, manifests[suite.specs[trial_id].dataset])
     }
     begun = trials_with_checkpoints(workspace.checkpoints) & suite.specs.keys()
-    machine = Hardware.here(suite.resources)
+    machine = Hardware.detect(suite.resources)
     calibration = Calibration.load(workspace.calibration, machine.hardware)
     images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
-    plan = Plan(suite, records, begun, machine, calibration, images_mib, stamps=stamps)
+    plan = Plan(suite, records, begun, machine, calibration, images_mib, record_versions=versions)
     return replace(plan, missing=find_missing(plan.todo.values(), workspace, data_dir))

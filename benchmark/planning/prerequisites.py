@@ -27,7 +27,7 @@ class MissingInputs:
     steps: dict[str, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """For people: all about one thing, a line for each of several, nothing for none."""
         if len(self.steps) <= 1:
             return "".join((*self.data.values(), *self.weights.values()))

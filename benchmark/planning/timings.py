@@ -60,11 +60,11 @@ class Calibration:
         found = _read(path).machines.get(content_hash(hardware))
         return cls(path, hardware, dict(found.timings) if found else {})
 
-    def of(self, kind: CostKey) -> Timing | None:
+    def get(self, kind: CostKey) -> Timing | None:
         """The timing of a kind, which may tell why there is none; None when it was never tried."""
         return self.timings.get(kind.key)
 
-    def keep(self, kind: CostKey, timing: Timing) -> None:
+    def save(self, kind: CostKey, timing: Timing) -> None:
         """Remember a timing, in the file too."""
         self.timings[kind.key] = timing
         machines = _read(self.path).machines | {
@@ -75,7 +75,7 @@ class Calibration:
 
     def untimed(self, kinds: Iterable[K]) -> list[K]:
         """Those that have no timing, or failed to get one."""
-        return [kind for kind in kinds if (timing := self.of(kind)) is None or timing.error]
+        return [kind for kind in kinds if (timing := self.get(kind)) is None or timing.error]
 
 
 def _read(path: Path) -> _File:

@@ -61,7 +61,7 @@ def _setting(suite: Suite, tables: dict[str, list[LeaderboardRow]]) -> list[str]
     about = f" – {escape_markdown(suite.scale_about)}" if suite.scale_about else ""
     if not any(cell.published for cell in suite.cells):
         meaning = "no published value is known for these tables"
-    elif suite.reduced:
+    elif suite.is_reduced:
         meaning = "reduced: smaller than the published recipes, so nothing is judged against published values"
     else:
         meaning = "the full recipe"

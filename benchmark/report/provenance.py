@@ -186,6 +186,6 @@ def cell_command(suite: Suite, cell: Cell) -> str:
 
 def _run(suite: Suite, only: Iterable[str]) -> str:
     file, scale = f"suites/{text.single_line(suite.name)}.yaml", text.single_line(suite.scale)
-    counted = ["--seeds", str(suite.counted_seeds)] if suite.counted_seeds else []
+    counted = ["--seeds", str(suite.seeds_option)] if suite.seeds_option else []
     cells = [word for name in only for word in ("--only", text.single_line(name))]
     return shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted, *cells])

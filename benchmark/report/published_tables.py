@@ -8,7 +8,7 @@ from itertools import pairwise
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
 from benchmark.analysis.ordering import MethodPair, OrderVerdict, TableOrder, table_orders
 from benchmark.analysis.verdicts import Verdict
-from benchmark.config.published import PublishedValue, with_ids
+from benchmark.config.published import PublishedValue, with_discrepancy_ids
 from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 
@@ -65,7 +65,7 @@ def sources(members: Sequence[LeaderboardRow]) -> list[str]:
             paper, table, source = map(escape_markdown, (published.paper, value.table, value.source))
             read = f"- Published: {paper}, {table}. Read in: {source}."
             found.setdefault(read, {})[spread_words(value)] = None
-        if values and (remark := with_ids(published.table.note, published.table.discrepancies)):
+        if values and (remark := with_discrepancy_ids(published.table.note, published.table.discrepancies)):
             remarks[f"- {escape_markdown(remark)}"] = None
     lines = [*(read + "".join(spreads) for read, spreads in found.items()), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]

@@ -22,7 +22,7 @@ def results_json(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
         "suite": suite.name,
         "title": suite.title,
         "scale": suite.scale,
-        "reduced": suite.reduced,
+        "reduced": suite.is_reduced,
         "seeds": list(suite.seeds),
         "tolerance": suite.tolerance,
         "tables": [

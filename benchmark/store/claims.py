@@ -1,12 +1,12 @@
-"""Two runs on one workspace: each trial is trained by one of them.
+"""Claims: two runs on one workspace divide the trials between them.
 
-A run claims a trial before it trains it, by a small file that only one run can make, and lets go of it when the record
-is stored. While a run lives it counts up in a file of its own, its pulse. The clocks of two machines may disagree, so
-no time is ever compared: a run whose pulse was not seen to change for STALE_SECONDS, by the clock of the one that
-looks, is dead. On one machine its process is looked at instead.
+Before a run trains a trial, it claims it: it creates `<trial_id>.claim`, which only one run can do. It removes the file
+when the record is stored. While a run is alive, it counts up in a file of its own, `<name>.pulse`. Clocks of two
+machines may disagree, so no times are compared: a run on another machine is dead once its pulse has not changed for
+STALE_SECONDS of the observer's own clock. A run on the same machine is dead when its process is.
 
-Claims save time and protect nothing: records and checkpoints are written all or nothing, and two trainings of one trial
-give the same bits. So where a claim cannot be written, a run goes on without.
+Claims save time and protect nothing: records and checkpoints are written atomically, and training a trial twice gives
+bit-identical results. A run that cannot write a claim therefore trains without.
 """
 
 import json
@@ -20,16 +20,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-BEAT_SECONDS = 10.0
-TRIES = 5  # to get hold of a claim that comes and goes, or cannot be removed; then a run goes on without
+HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0  # a shared file system may show what another machine wrote a minute late
+MAX_TRIES = 5  # to acquire a claim that other runs create and remove meanwhile; then the run trains without
 
 monotonic = time.monotonic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunIdentity:
-    """One process that trains a suite. Within one `place` a `pid` is one process, and one `born` later is another."""
+    """One process that trains a suite.
+
+    `place` is equal for processes that see each other's process ids (one boot of one machine, one container). `born` is
+    when the process started: a process id that is used again has another.
+    """
 
     name: str
     host: str
@@ -42,90 +46,103 @@ class RunIdentity:
 
     @classmethod
     def this(cls) -> "RunIdentity":
-        """The run of this process."""
+        """The identity of this process."""
         pid = os.getpid()
-        return cls(uuid4().hex, socket.gethostname(), pid, _place(), _born(pid))
+        return cls(name=uuid4().hex, host=socket.gethostname(), pid=pid, place=_place(), born=_born(pid))
 
 
-UNKNOWN = RunIdentity(
-    "unknown", "an unknown machine", 0, "", ""
-)  # whose claim cannot be read: it was killed while writing
+# The owner of a claim that cannot be read: it was killed while writing.
+UNKNOWN = RunIdentity(name="unknown", host="an unknown machine", pid=0, place="", born="")
 
 
 class Claims:
-    """The claims of all runs under one folder, as one run sees them."""
+    """The claims of all runs in one folder, as one run sees them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run = RunIdentity.this()
-        self.mine: set[str] = set()
-        self.problem = ""  # why a claim could not be written
-        self._pulses: dict[str, tuple[bytes, float]] = {}  # of other runs: the last one seen, and since when
+        self.held: set[str] = set()
+        self.write_error = ""  # why a claim could not be written, else empty
+        self._pulses: dict[str, tuple[bytes, float]] = {}  # run name -> its last pulse, and when that was first seen
 
     @contextmanager
-    def beating(self) -> Iterator["Claims"]:
-        """Alive inside, as other runs see it. At the end all claims of this run are let go of."""
-        self.sweep()
-        over = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(over,), name="claims", daemon=True)
+    def heartbeating(self) -> Iterator["Claims"]:
+        """Inside, other runs see this one as alive. On exit all its claims are released."""
+        self.remove_dead()
+        stop = threading.Event()
+        thread = threading.Thread(target=self._heartbeat, args=(stop,), name="claims", daemon=True)
         thread.start()
         try:
             yield self
         finally:
-            over.set()
+            stop.set()
             thread.join()
-            for trial_id in list(self.mine):
+            for trial_id in list(self.held):
                 self.release(trial_id)
             with suppress(OSError):
-                self._pulse(self.run).unlink()
+                self._pulse_path(self.run).unlink()
             with suppress(OSError):
                 self.folder.rmdir()
 
-    def take(self, trial_id: str) -> bool:
-        """Whether the trial is this run's from now on: no living run has it."""
-        for _ in range(TRIES):
-            if self._write(trial_id):
+    def acquire(self, trial_id: str) -> bool:
+        """Claim a trial. False if another living run holds it."""
+        for _ in range(MAX_TRIES):
+            if self._create(trial_id):
                 break
-            holder = self._read(trial_id)
-            if holder is not None and self.lives(holder):
-                return holder == self.run
-            if holder is not None:
-                self._remove(trial_id, holder)
-        self.mine.add(trial_id)
+            owner = _read_identity(self._claim_path(trial_id))
+            if owner is not None and self.is_alive(owner):
+                return owner == self.run
+            if owner is not None:
+                self._remove_claim(trial_id, owner)
+        self.held.add(trial_id)
         return True
 
     def release(self, trial_id: str) -> None:
-        """Let go of a trial."""
-        self.mine.discard(trial_id)
-        if self._read(trial_id) == self.run:
+        """Give up the claim on a trial, if this run holds it."""
+        self.held.discard(trial_id)
+        path = self._claim_path(trial_id)
+        if _read_identity(path) == self.run:
             with suppress(OSError):
-                self._path(trial_id).unlink()
+                path.unlink()
 
-    def holder(self, trial_id: str) -> RunIdentity | None:
-        """The living run that has the trial, if it is another one."""
-        holder = self._read(trial_id)
-        return holder if holder not in (None, self.run) and self.lives(holder) else None
+    def owner(self, trial_id: str) -> RunIdentity | None:
+        """The other, living run that holds a trial; None without one."""
+        owner = _read_identity(self._claim_path(trial_id))
+        return owner if owner not in (None, self.run) and self.is_alive(owner) else None
 
-    def lives(self, run: RunIdentity) -> bool:
-        """Whether a run is not known to be dead."""
+    def is_alive(self, run: RunIdentity) -> bool:
+        """Whether a run is alive, as far as is known here."""
         if run.place and run.place == self.run.place:
             return bool(run.born) and _born(run.pid) == run.born
-        seen, now = _content(self._pulse(run)), monotonic()
-        last, since = self._pulses.setdefault(run.name, (seen, now))
-        if seen != last:
-            self._pulses[run.name] = seen, now
+        pulse, now = _read_bytes(self._pulse_path(run)), monotonic()
+        last_pulse, since = self._pulses.setdefault(run.name, (pulse, now))
+        if pulse != last_pulse:
+            self._pulses[run.name] = pulse, now
             return True
         return now - since < STALE_SECONDS
 
-    def _path(self, trial_id: str) -> Path:
+    def remove_dead(self) -> None:
+        """Remove the claims and pulses of killed processes of this machine."""
+        for path in [*self.folder.glob("*.claim"), *self.folder.glob("*.pulse")]:
+            run = _read_identity(path)
+            if run and run.place == self.run.place and not self.is_alive(run):
+                if path.suffix == ".claim":
+                    self._remove_claim(path.stem, run)
+                else:
+                    with suppress(OSError):
+                        path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _claim_path(self, trial_id: str) -> Path:
         return self.folder / f"{trial_id}.claim"
 
-    def _pulse(self, run: RunIdentity) -> Path:
+    def _pulse_path(self, run: RunIdentity) -> Path:
         return self.folder / f"{run.name}.pulse"
 
-    def _write(self, trial_id: str) -> bool:
-        """Whether there is now no other claim: this run's own, or none, as the disk refuses to keep it."""
-        path = self._path(trial_id)
+    def _create(self, trial_id: str) -> bool:
+        """Create the claim. False if there is one; True also if the disk refuses it (see `write_error`)."""
+        path = self._claim_path(trial_id)
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -138,51 +155,33 @@ class Claims:
         except OSError as error:
             if isinstance(error, FileExistsError) and self.folder.is_dir():
                 return False
-            self.problem = error.strerror or str(error)
+            self.write_error = error.strerror or str(error)
         return True
 
-    def _read(self, trial_id: str) -> RunIdentity | None:
-        return _run(self._path(trial_id))
-
-    def _remove(self, trial_id: str, dead: RunIdentity) -> None:
-        """Remove the claim of a dead run. Of several that try, one gets hold of the file."""
-        path, aside = self._path(trial_id), self.folder / f".{trial_id}-{uuid4().hex}"
+    def _remove_claim(self, trial_id: str, dead: RunIdentity) -> None:
+        """Remove a dead run's claim. Of several runs that try at once, one succeeds in renaming the file."""
+        path, aside = self._claim_path(trial_id), self.folder / f".{trial_id}-{uuid4().hex}"
         with suppress(OSError):
             path.rename(aside)
-            if _run(aside) != dead:  # another one was quicker, and has claimed it by now
+            if _read_identity(aside) != dead:  # another run was faster and holds the trial by now: put its claim back
                 with suppress(OSError):
                     os.link(aside, path)
             aside.unlink()
 
-    def sweep(self) -> None:
-        """Clear what processes of this machine left that were killed."""
-        for path in self.folder.glob("*.claim"):
-            if (run := _run(path)) and self._died_here(run):
-                self._remove(path.stem, run)
-        for path in self.folder.glob("*.pulse"):
-            if (run := _run(path)) and self._died_here(run):
-                with suppress(OSError):
-                    path.unlink()
-        with suppress(OSError):
-            self.folder.rmdir()
-
-    def _died_here(self, run: RunIdentity) -> bool:
-        return run.place == self.run.place and not self.lives(run)
-
-    def _beat(self, over: threading.Event) -> None:
-        beats, whose = 0, json.dumps(asdict(self.run))
+    def _heartbeat(self, stop: threading.Event) -> None:
+        beats, identity = 0, json.dumps(asdict(self.run))
         while True:
             with suppress(OSError):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                # In place: a new file would be seen later elsewhere.
-                self._pulse(self.run).write_text(f"{whose}\n{beats}\n")
+                # Overwritten in place: another machine would see a new file later.
+                self._pulse_path(self.run).write_text(f"{identity}\n{beats}\n")
             beats += 1
-            if over.wait(BEAT_SECONDS):
+            if stop.wait(HEARTBEAT_SECONDS):
                 return
 
 
-def _run(path: Path) -> RunIdentity | None:
-    """Whose claim, or pulse, a file is; None when there is none."""
+def _read_identity(path: Path) -> RunIdentity | None:
+    """The run that wrote a claim or a pulse; None without a file, UNKNOWN if it is damaged."""
     try:
         return RunIdentity(**json.loads(path.read_bytes().partition(b"\n")[0]))
     except OSError:
@@ -191,7 +190,7 @@ def _run(path: Path) -> RunIdentity | None:
         return UNKNOWN
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
@@ -199,7 +198,7 @@ def _content(path: Path) -> bytes:
 
 
 def _place() -> str:
-    """The same for two processes only when they see each other's ids: one boot of one machine, one container."""
+    """One boot of one machine and one process-id namespace; empty where the system does not tell."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -207,7 +206,7 @@ def _place() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process began, in ticks since the machine did; empty when it has ended."""
+    """When a process started, in clock ticks since the machine did; empty if it has ended or is a zombie."""
     with suppress(OSError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]

@@ -1,4 +1,4 @@
-"""The record of a trial: its schema."""
+"""The schema of a trial's record."""
 
 import base64
 from typing import Annotated, Any, Literal
@@ -8,16 +8,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.data.manifest import Manifest
 
-MOST_CORES = 2**16  # of one machine
-MOST_BINS = 2**16  # of one histogram
-MOST_IMAGES = 2**40  # in one bin
+MAX_CORES = 2**16  # of one machine
+MAX_BINS = 2**16  # of one histogram
+MAX_COUNT = 2**40  # of images in one bin
 BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Status = Literal["finished", "diverged", "failed"]
-Stamp = tuple[int, int, int]  # inode, time of change, size: of a file that is never changed, only replaced
+FileVersion = tuple[int, int, int]  # inode, time of change and size of a file that is replaced, never modified
 
 
 class Measurement(FrozenModel):
-    """What was measured at one step, and the mean of every loss term since the measurement before."""
+    """The metrics at one step, and the mean of every loss term since the previous measurement."""
 
     step: int
     metrics: dict[str, float]
@@ -27,7 +27,7 @@ class Measurement(FrozenModel):
 class Cost(FrozenModel):
     """Seconds of wall time, and peak resident (CPU) or allocated (GPU) memory in MiB.
 
-    Of a trial that was interrupted the seconds are of all that led to the result; what was lost is not among them.
+    For a trial that was interrupted, the seconds cover all work that led to the result and none that was lost.
     """
 
     train_seconds: float
@@ -35,49 +35,50 @@ class Cost(FrozenModel):
     checkpoint_seconds: float = 0.0
     images_per_second: float
     peak_memory_mib: float
-    cpus: Annotated[int, Field(ge=1, le=MOST_CORES)]
+    cpus: Annotated[int, Field(ge=1, le=MAX_CORES)]
     gpus: float
 
 
 class Event(FrozenModel):
-    """What happened to a trial on its way, how often, and at which step first."""
+    """Something that happened to a trial: what, how often, and at which step first."""
 
     what: str
     step: int
     times: int = 1
 
 
-def _described(environment: dict[str, Any]) -> dict[str, Any]:
-    """What is reckoned with has to be of its kind; all else is only shown."""
+def _check_environment(environment: dict[str, Any]) -> dict[str, Any]:
+    """Validate the fields that are used in computations; all others are only displayed."""
     for key, kind in (("packages", dict), ("source", str)):
         if not isinstance(environment.get(key, kind()), kind):
-            raise ValueError(f"environment: '{key}' is no {'mapping' if kind is dict else 'text'}")
+            raise ValueError(f"environment: '{key}' is not a {'mapping' if kind is dict else 'text'}")
     for key in ("threads", "cores"):
-        if not isinstance(count := environment.get(key, 1), int) or not 0 < count <= MOST_CORES:
-            raise ValueError(f"environment: '{key}' is no number of {key}")
+        if not isinstance(count := environment.get(key, 1), int) or not 0 < count <= MAX_CORES:
+            raise ValueError(f"environment: '{key}' is not a number of {key}")
     return environment
 
 
-Environment = Annotated[dict[str, Any], AfterValidator(_described)]
+Environment = Annotated[dict[str, Any], AfterValidator(_check_environment)]
 
 
-def _counted(counts: list[int]) -> list[int]:
-    """In one go: a constraint of each would take most of the time that a report reads records."""
-    if not 0 < len(counts) <= MOST_BINS or min(counts) < 0 or max(counts) > MOST_IMAGES:
-        raise ValueError(f"histograms: not 1 to {MOST_BINS} counts of 0 to {MOST_IMAGES} images")
+def _check_counts(counts: list[int]) -> list[int]:
+    """Validate all counts at once: one constraint per count would dominate the time in which a report reads records."""
+    if not 0 < len(counts) <= MAX_BINS or min(counts) < 0 or max(counts) > MAX_COUNT:
+        raise ValueError(f"histograms: not 1 to {MAX_BINS} counts of 0 to {MAX_COUNT} images")
     return counts
 
 
-Histogram = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_counted)]
+Histogram = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_check_counts)]
 
 
 class TrialRecord(FrozenModel):
     """The result of one trial.
 
-    `diverged` and `finished` are results; a `failed` trial is shown, and tried again by the next `run`.
-    `redraws` are the last measurement again, from other latents each time: the noise of drawing samples. `facts` are
-    properties of the instruments, such as the accuracy of the digit classifier, and `instruments` the SHA-256 of each.
-    `histograms` are of the last measurement, by the labels of the measures that count.
+    `finished` and `diverged` are results; a `failed` trial is reported, and retried by the next `run`.
+
+    `redraws` repeat the last measurement with other latents, which shows the sampling noise. `facts` are metadata of
+    the evaluation, such as the accuracy of the digit classifier. `instruments` are the SHA-256 of each evaluation
+    network. `histograms` belong to the last measurement and are keyed by the label of the measure.
     """
 
     trial_id: str
@@ -96,7 +97,7 @@ class TrialRecord(FrozenModel):
     finished: str
     events: list[Event] = Field(default_factory=list)
     histograms: dict[str, Histogram] = Field(default_factory=dict)
-    samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 contact sheet of fixed latents
+    samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 grid of samples from fixed latents
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -105,12 +106,12 @@ class TrialRecord(FrozenModel):
 
     @property
     def samples(self) -> bytes:
-        """The contact sheet as PNG, empty when there is none."""
+        """The sample grid as PNG; empty without one."""
         return base64.b64decode(self.samples_png)
 
 
 class TrialSummary(BaseModel):
-    """How a trial ended: of its record what a plan needs, read without its measurements, counts and picture."""
+    """The fields of a record that a plan needs, read without its histograms and samples."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -122,5 +123,5 @@ class TrialSummary(BaseModel):
 
 
 def without_samples_png(record: TrialRecord) -> TrialRecord:
-    """The record without its contact sheet, which is most of it."""
+    """The record without its sample grid, which is most of its bytes."""
     return record.model_copy(update={"samples_png": ""})

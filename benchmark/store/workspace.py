@@ -1,4 +1,4 @@
-"""Where things are kept: one folder with results, checkpoints, prepared data and the MLflow store."""
+"""The workspace: one folder with results, checkpoints, prepared data and the MLflow store."""
 
 import os
 import shlex
@@ -13,38 +13,38 @@ DEFAULT_DATA, DATA_VARIABLE = Path("data"), "SSGAN_DATA_DIR"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Absolute paths under one root; nothing is made before `create`."""
+    """Absolute paths under one root. Nothing is created before `create`."""
 
     root: Path
 
     @classmethod
     def at(cls, root: Path) -> "Workspace":
-        """The workspace at a path, made absolute: trials run in other working directories."""
+        """The workspace at a path, made absolute because trials run in other working directories."""
         return cls(absolute(root, "--workspace"))
 
     @property
     def results(self) -> Path:
-        """One record per finished trial."""
+        """One record per trial."""
         return self.root / "results"
 
     @property
     def checkpoints(self) -> Path:
-        """States of trials under way, and final weights."""
+        """Training states of running trials, and final weights."""
         return self.root / "checkpoints"
 
     @property
     def samples(self) -> Path:
-        """Small contact sheets of every trial, one for each of its measurements."""
+        """Small sample grids of every trial, one per measurement."""
         return self.root / "samples"
 
     @property
     def claims(self) -> Path:
-        """Which run trains which trial, while runs are going on."""
+        """Which run trains which trial, while runs are active."""
         return self.root / "claims"
 
     @property
     def reproductions(self) -> Path:
-        """Records of trials that `reproduce` ran again, apart from the results."""
+        """Records of trials that `reproduce` trained again, kept apart from the results."""
         return self.root / "reproductions"
 
     @property
@@ -54,12 +54,12 @@ class Workspace:
 
     @property
     def instruments(self) -> Path:
-        """What metrics prepared, such as trained classifiers."""
+        """Evaluation networks and reference features that metrics prepared."""
         return self.root / "instruments"
 
     @property
     def calibration(self) -> Path:
-        """Short timings of kinds of trials, for plans."""
+        """Short timings, from which plans estimate costs."""
         return self.root / "calibration.json"
 
     @property
@@ -69,19 +69,19 @@ class Workspace:
 
     @property
     def ray(self) -> Path:
-        """Ray Tune's own bookkeeping; never read by us."""
+        """Ray Tune's own files, which the benchmark never reads."""
         return self.root / "ray"
 
     def create(self) -> None:
-        """Make the root. Raises UserError when that fails."""
+        """Create the root. Raises UserError if that fails."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--workspace {self.root}: cannot be made ({error.strerror})") from None
+            raise UserError(f"--workspace {self.root}: cannot be created ({error.strerror})") from None
 
 
 def absolute(path: Path, option: str) -> Path:
-    """The path from the root on, `~` written out. Raises UserError when there is no such home."""
+    """The absolute path, with `~` expanded. Raises UserError if there is no such home directory."""
     try:
         return path.expanduser().absolute()
     except RuntimeError:
@@ -89,21 +89,20 @@ def absolute(path: Path, option: str) -> Path:
 
 
 def as_options(workspace: Workspace, data_dir: Path) -> str:
-    """The options, quoted for a shell, that lead a command to these places; nothing where it goes there by itself."""
-    places = (
+    """The options, quoted for a shell, with which a command uses these folders; empty for its defaults."""
+    folders = (
         ("--data-dir", data_dir, DEFAULT_DATA, DATA_VARIABLE),
         ("--workspace", workspace.root, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE),
     )
-    wanted = (
-        (option, place)
-        for option, place, default, variable in places
-        if place != Path(os.environ.get(variable) or default).expanduser().absolute()
+    return "".join(
+        f" {option} {shlex.quote(str(folder))}"
+        for option, folder, default, variable in folders
+        if folder != Path(os.environ.get(variable) or default).expanduser().absolute()
     )
-    return "".join(f" {option} {shlex.quote(str(place))}" for option, place in wanted)
 
 
 def require_writable(folder: Path, option: str) -> None:
-    """Raise UserError when `folder` could not be made and written to. Touches nothing."""
+    """Raise UserError if `folder` cannot be created or written to. Changes nothing on disk."""
     nearest = folder.absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
@@ -113,8 +112,8 @@ def require_writable(folder: Path, option: str) -> None:
 
 
 def sample_grid_path(folder: Path, trial_id: str, step: int) -> Path:
-    """Where the small contact sheet of one measurement stands: 4 x 4 images of fixed latents, as PNG.
+    """The file of one measurement's sample grid: a PNG of 4 x 4 images from fixed latents.
 
-    Sheets are beside the records, to keep those small. Without them a trial has the sheet of its last measurement.
+    These grids are stored beside the records to keep the records small; a record itself holds only the last one.
     """
     return folder / trial_id / f"step-{step:08d}.png"

@@ -37,7 +37,7 @@ def trial_tags(
     spec = record.spec
     tables = "; ".join(dict.fromkeys(cell.table for cell in cells))
     rows = "; ".join(dict.fromkeys(cell.row for cell in cells)) or spec.method
-    within = filter(None, [tables if len(suite.tables) > 1 else "", suite.scale if suite.reduced else ""])
+    within = filter(None, [tables if len(suite.tables) > 1 else "", suite.scale if suite.is_reduced else ""])
     where = f" ({', '.join(within)})".removesuffix(" ()")
     source = str(record.environment.get("source", "unknown"))
     published = published_of(spec, cells)

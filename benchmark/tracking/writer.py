@@ -181,7 +181,7 @@ class Writer:
                 self._set_tags(kept, tags)
             return
         run_id = self._client.create_run(self.experiment, milliseconds(record.started), tags).info.run_id
-        whole = record if record.samples_png else self._store.get(record.trial_id) or record
+        whole = record if record.samples_png else self._store.read(record.trial_id) or record
         self._log(run_id, tags["mlflow.runName"], whole, {key: one.value for key, one in published.items()})
         self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
         self._client.set_tag(run_id, "mirrored", mark)

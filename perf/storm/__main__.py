@@ -122,7 +122,7 @@ def _served(folder: Path) -> Server:
 
 
 def _records(storm: Storm, suite: Suite) -> list[Any]:
-    return list(RecordStore(storm.workspace.results).find(suite.specs).values())
+    return list(RecordStore(storm.workspace.results).read_many(suite.specs).values())
 
 
 def _resumed(storm: Storm, suite: Suite) -> list[int]:
@@ -132,7 +132,7 @@ def _resumed(storm: Storm, suite: Suite) -> list[int]:
 
 def _speeds(calm: Storm) -> dict[str, float]:
     """Steps a second of every trial in the undisturbed run."""
-    records = RecordStore(calm.workspace.results).find(calm.suite.specs)
+    records = RecordStore(calm.workspace.results).read_many(calm.suite.specs)
     return {
         one: record.spec.steps / max(record.cost.train_seconds, 1e-9) for one, record in records.items() if record.cost
     }

@@ -33,7 +33,7 @@ def _records(suite: Suite, calm: RecordStore, storm: RecordStore) -> Iterator[st
     yield from (f"result lost: {one}" for one in sorted(wanted - set(found)))
     yield from (f"a result of no trial: {one}" for one in sorted(set(found) - wanted))
     for trial_id in sorted(wanted & set(found)):
-        one, other = calm.get(trial_id), storm.get(trial_id)
+        one, other = calm.read(trial_id), storm.read(trial_id)
         assert one is not None
         assert other is not None
         left, right = (record.model_dump(mode="json", exclude=WAY) for record in (one, other))
@@ -99,7 +99,7 @@ def mirrored(suite: Suite, storm: Workspace, uri: str) -> Iterator[str]:
     runs = defaultdict(list)
     for run in client.search_runs([experiment.experiment_id], max_results=10_000):
         runs[run.data.tags.get("trial_id", "report")].append(run)
-    for trial_id, record in RecordStore(storm.results).find(suite.specs).items():
+    for trial_id, record in RecordStore(storm.results).read_many(suite.specs).items():
         yield from _mirrored(trial_id, record, runs.pop(trial_id, []), client)
     if (count := len(runs.pop("report", []))) != 1:
         yield f"MLflow: {count} runs of the report"

@@ -259,7 +259,7 @@ def records(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterat
     suite = load_suite(room.root / "suites" / "small.yaml")
     store = RecordStore(fresh(room).results)
     for spec in suite.specs.values():
-        store.put(instant(type("Job", (), {"spec": spec}), None))
+        store.write(instant(type("Job", (), {"spec": spec}), None))
     shutil.copytree(store.folder, room.root / "workspace" / "other" / "results", dirs_exist_ok=True)
     target = store.path(next(iter(suite.specs)))
     tree, at = json.loads(target.read_bytes()), "suites/small.yaml"
@@ -282,10 +282,10 @@ def calibrations(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> I
     """A harmed calibration says nothing, or what it says; the plan never fails because of it."""
     suite = load_suite(room.root / "suites" / "small.yaml")
     target = fresh(room).calibration
-    calibration = Calibration.load(target, Hardware.here(suite.resources).hardware)
+    calibration = Calibration.load(target, Hardware.detect(suite.resources).hardware)
     spec = next(iter(suite.specs.values()))
     for kind in (training_cost_key(spec), *feature_passes(spec)):
-        calibration.keep(kind, Timing(kind=kind.model_dump(mode="json"), seconds=0.1, sample_seconds=0.01))
+        calibration.save(kind, Timing(kind=kind.model_dump(mode="json"), seconds=0.1, sample_seconds=0.01))
     tree = json.loads(target.read_bytes())
     for content in mutants(rng.random(), target.read_bytes(), tree, as_json):
         command = rng.choice((("plan", "suites/small.yaml"), ("plan", "suites/small.yaml", "--json")))
@@ -303,7 +303,7 @@ def reference(room: Room) -> dict[str, Any]:
 def results(room: Room) -> dict[str, Any]:
     """Trial id -> all that was measured."""
     store = RecordStore(Workspace.at(room.root / "workspace").results)
-    return {trial_id: record.history for trial_id, record in store.find(store.ids()).items()}
+    return {trial_id: record.history for trial_id, record in store.read_many(store.ids()).items()}
 
 
 ONE = ("--seeds", "1", "--only", "Digits/GAN")

@@ -40,7 +40,7 @@ def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_
     suite = load_suite(path, "smoke")
     session = SuiteRun(suite, workspace, no_data, tmp_path / "report", Console(file=io.StringIO()))
     plan = session.plan()
-    assert not plan.missing.told
+    assert not plan.missing.message
     records = session.run("inprocess", plan)
     assert {record.spec.name: record.error for record in records.values() if record.status != "finished"} == {}
     assert set(records) == set(suite.specs)

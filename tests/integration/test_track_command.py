@@ -21,7 +21,7 @@ Track = Callable[..., tuple[int, str]]
 def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     room = Room(tmp_path_factory.mktemp("track"))
     for record in room.records:
-        RecordStore(room.workspace.results).put(record)
+        RecordStore(room.workspace.results).write(record)
     return room
 
 

@@ -51,7 +51,7 @@ def until(condition: Callable[[], object], seconds: float = ENDS) -> None:
 def records_of(workspace: Path) -> dict[str, TrialRecord]:
     """All records of a workspace."""
     store = RecordStore(workspace / "results")
-    return store.find(store.ids())
+    return store.read_many(store.ids())
 
 
 def numbers_of(workspace: Path) -> dict[str, tuple[list[Measurement], str]]:

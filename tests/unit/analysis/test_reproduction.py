@@ -107,14 +107,14 @@ def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, train
     assert "5 of 5 groups of numbers" in said  # two measurements with their losses, and a redraw
     assert snapshot(store.folder) == before
     kept = RecordStore(store.folder.parent / "reproductions")
-    assert kept.get(record.trial_id).history == record.history
+    assert kept.read(record.trial_id).history == record.history
     assert [path.name for path in kept.folder.iterdir()] == [f"{record.trial_id}.json"]  # no checkpoints stay
     assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # nor were sheets touched
 
 
 def test_a_tampered_record_is_different_and_the_first_place_is_told(again, trained):
     store, (record, *_) = trained
-    store.put(with_metrics(record, modes=999.0))
+    store.write(with_metrics(record, modes=999.0))
     code, said, _ = again(record.trial_id, "--json")
     told = json.loads(said)
     assert code == 1
@@ -132,7 +132,7 @@ def test_other_seeds_say_how_much_is_noise(trained):
     values = [one.metrics["kl"] for one in others]
     reach = stats.t.ppf(0.975, 2) * stats.tstd(values) * 2**0.5
     assert reach > 0
-    records = [store.get(trial_id) for trial_id in store.ids()]
+    records = [store.read(trial_id) for trial_id in store.ids()]
     for share, verdict in (
         (0.99, ReproductionVerdict.NOISE),
         (-0.99, ReproductionVerdict.NOISE),
@@ -174,7 +174,7 @@ def test_what_differs_in_the_environment_is_listed(again, trained):
     packages = record.environment["packages"] | {"torch": "0.0.1"}
     changed = record.environment | {"cpu": "Another CPU", "packages": packages, "source": "79c7567aaaaa+changes"}
     instruments = {"digits": "0123"}
-    store.put(record.model_copy(update={"environment": changed, "instruments": instruments}))
+    store.write(record.model_copy(update={"environment": changed, "instruments": instruments}))
     code, said, _ = again(record.trial_id, "--json")
     told = json.loads(said)
     found = {change["key"]: change["one"] for change in told["environment"]}
@@ -193,7 +193,7 @@ def test_what_differs_in_the_environment_is_listed(again, trained):
 def test_as_many_threads_as_recorded(again, trained):
     store, (record, *_) = trained
     cost = record.cost.model_copy(update={"cpus": 64})
-    store.put(record.model_copy(update={"cost": cost, "environment": record.environment | {"threads": 64}}))
+    store.write(record.model_copy(update={"cost": cost, "environment": record.environment | {"threads": 64}}))
     _, said, _ = again(record.trial_id, "--json")
     told = json.loads(said)
     assert not [change for change in told["environment"] if change["key"] == "threads"]
@@ -270,7 +270,7 @@ def test_a_record_of_an_older_recipe_names_its_revision(again, trained):
 def test_an_option_that_is_gone_names_the_revision(again, trained):
     store, (record, *_) = trained
     spec = record.spec.model_copy(update={"options": {"gone": 1}})
-    store.put(record.model_copy(update={"spec": spec, "trial_id": spec.trial_id}))
+    store.write(record.model_copy(update={"spec": spec, "trial_id": spec.trial_id}))
     code, _, said = again(spec.trial_id)
     assert code == 2
     assert "does not know its recipe; it was made with revision" in said

@@ -21,7 +21,7 @@ def with_sources(sources, **changes):
 
 def sources_of(suite_path: Path, **options) -> dict[str, str]:
     """Of the first cell: dotted key -> source."""
-    origins = load_suite(suite_path, **options).cells[0].origins
+    origins = load_suite(suite_path, **options).cells[0].provenance
     return {".".join(map(str, path)): origin.source for path, origin in origins.items()}
 
 
@@ -80,7 +80,7 @@ def test_a_source_goes_with_the_value_that_it_was_written_beside(tmp_path, small
 def test_an_origin_names_file_and_line(small_suite):
     path = small_suite()
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "steps:" in text)
-    origin = load_suite(path).cells[0].origins[("steps",)]
+    origin = load_suite(path).cells[0].provenance[("steps",)]
     assert (origin.line, origin.place) == (f"{path}:{line}", f"{path}:{line}: defaults.steps")
 
 

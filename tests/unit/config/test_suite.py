@@ -33,7 +33,7 @@ def test_every_shipped_suite_is_valid_at_every_scale(path):
     for scale in yaml.safe_load(path.read_text())["scales"]:
         suite = load_suite(path, scale)
         assert suite.specs
-        assert suite.reduced == (scale != "paper")
+        assert suite.is_reduced == (scale != "paper")
 
 
 def test_every_method_has_a_row_in_the_suite_of_all_methods():
@@ -91,7 +91,7 @@ def test_every_layer_lies_over_those_before_it_and_the_methods_part_over_the_who
     path = small_suite(defaults=defaults, recipe="r0", tables=[table], scales={"quick": scale})
     (cell,) = load_suite(path).cells
     assert cell.specs[0].steps == 100 + top
-    origin = cell.origins[("steps",)]
+    origin = cell.provenance[("steps",)]
     assert origin.source == ORDER[top]
     file, line = origin.line.rsplit(":", 1)
     assert Path(file).read_text().splitlines()[int(line) - 1].strip() == f"steps: {100 + top}"

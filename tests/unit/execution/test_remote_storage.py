@@ -130,18 +130,18 @@ def record_of(job) -> TrialRecord:
 
 def test_records_are_brought_and_taken_over(job, depot, tmp_path):
     record, ids = record_of(job), [job.spec.trial_id]
-    RecordStore(depot.workspace.results).put(record)
+    RecordStore(depot.workspace.results).write(record)
     depot.storage.write(f"checkpoints/{record.trial_id}/00000001.ckpt", b"state")
     depot.storage.write(f"samples/{record.trial_id}/step-00000003.png", b"sheet")
     depot.push(ids)
     assert depot.storage.names("checkpoints") == {}
     assert (depot.workspace.samples / record.trial_id / "step-00000003.png").read_bytes() == b"sheet"
-    RecordStore(depot.workspace.results).put(record.model_copy(update={"attempts": ["no luck"]}))
+    RecordStore(depot.workspace.results).write(record.model_copy(update={"attempts": ["no luck"]}))
     depot.push(ids)
-    record = RecordStore(depot.workspace.results).get(record.trial_id)
+    record = RecordStore(depot.workspace.results).read(record.trial_id)
     other = RemoteSync(depot.storage, Workspace.at(tmp_path / "other"))
     assert (other.pull(ids), other.pull(ids)) == (1, 0)
-    assert RecordStore(other.workspace.results).get(record.trial_id) == record
+    assert RecordStore(other.workspace.results).read(record.trial_id) == record
     assert [path.name for path in other.workspace.root.iterdir()] == ["results"]
 
 
@@ -169,7 +169,7 @@ def bucket(monkeypatch):
 @pytest.mark.long
 def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
     depot = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "ws"))
-    RecordStore(depot.workspace.results).put(record_of(job))
+    RecordStore(depot.workspace.results).write(record_of(job))
     depot.push([job.spec.trial_id])
     assert depot.storage.names("results")
     other = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "other"))

@@ -44,13 +44,13 @@ def test_a_report_reads_one_picture_of_each_cell(large):
     path, workspace = large
     suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 0.05, {"device": "cpu"})
-    whole, light = store.find(suite.specs), store.without_pictures(suite.specs)
+    whole, light = store.read_many(suite.specs), store.read_without_samples(suite.specs)
     assert list(whole) == list(light)
     assert len(whole) == 30
     assert all(record.samples_png for record in whole.values())
     for trial_id, record in whole.items():
         assert record.model_copy(update={"samples_png": ""}) == light[trial_id]
-    outcomes = store.outcomes(suite.specs)
+    outcomes = store.summaries(suite.specs)
     assert {i: (o.status, o.cost, o.data) for i, o in outcomes.items()} == {
         i: (r.status, r.cost, r.data) for i, r in whole.items()
     }
@@ -60,11 +60,11 @@ def test_a_record_of_another_layout_is_read_whole(large):
     path, workspace = large
     suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 1 / 600, {})
-    (trial_id,) = store.outcomes(suite.specs)
-    record = store.get(trial_id)
+    (trial_id,) = store.summaries(suite.specs)
+    record = store.read(trial_id)
     store.path(trial_id).write_text(json.dumps(json.loads(store.path(trial_id).read_text()), sort_keys=True))
-    assert store.without_pictures(suite.specs) == {trial_id: record}
-    assert store.outcomes(suite.specs)[trial_id].cost == record.cost
+    assert store.read_without_samples(suite.specs) == {trial_id: record}
+    assert store.summaries(suite.specs)[trial_id].cost == record.cost
 
 
 def test_a_picture_of_too_many_rows_shows_the_first(large, monkeypatch):

@@ -47,7 +47,7 @@ def calm(tmp_path, suite):
     """A workspace as a finished run leaves it, with made-up numbers."""
     place, rng = Workspace.at(tmp_path / "calm"), np.random.default_rng(0)
     for index, spec in enumerate(suite.specs.values()):
-        RecordStore(place.results).put(made_up(spec, rng, "", {}))
+        RecordStore(place.results).write(made_up(spec, rng, "", {}))
         state = {"method": {"weight": torch.full((3,), 0.1 + index)}, "average": None}
         checkpoint.save(place.checkpoints / f"{spec.trial_id}.final.pt", state)
         sample_grid_path(place.samples, spec.trial_id, 100).parent.mkdir(parents=True)
@@ -56,11 +56,11 @@ def calm(tmp_path, suite):
 
 
 def change_a_loss(place, trial_id):
-    record = RecordStore(place.results).get(trial_id)
+    record = RecordStore(place.results).read(trial_id)
     last = record.history[-1]
     losses = last.losses | {"generator/task": float(np.nextafter(last.losses["generator/task"], 9))}
     history = [*record.history[:-1], last.model_copy(update={"losses": losses})]
-    RecordStore(place.results).put(record.model_copy(update={"history": history}))
+    RecordStore(place.results).write(record.model_copy(update={"history": history}))
 
 
 def change_a_weight(place, trial_id):
@@ -96,9 +96,9 @@ def test_the_comparison_sees(told, calm, suite, tmp_path):
 def test_how_a_result_came_about_makes_no_difference(calm, suite, tmp_path):
     shutil.copytree(calm.root, tmp_path / "storm")
     storm, one = Workspace.at(tmp_path / "storm"), next(iter(suite.specs))
-    record = RecordStore(storm.results).get(one)
+    record = RecordStore(storm.results).read(one)
     late = {"started": "2027-01-01T00:00:00+00:00", "attempts": ["the worker died"], "cost": None}
-    RecordStore(storm.results).put(record.model_copy(update=late))
+    RecordStore(storm.results).write(record.model_copy(update=late))
     assert not list(differences(suite, calm, storm))
 
 

@@ -44,14 +44,14 @@ def main(monkeypatch, capsys, *arguments):
 def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path):
     plan = make_plan(suite, workspace, tmp_path)
     assert plan.estimate.wall_seconds is None
-    assert len(plan.estimate.untimed) == 2  # methods; seeds share a kind
-    assert [look.extractor for look, _ in plan.estimate.unlooked] == ["digits"]
+    assert len(plan.estimate.untimed_training) == 2  # methods; seeds share a kind
+    assert [look.extractor for look, _ in plan.estimate.untimed_features] == ["digits"]
     said = []
     calibrate(plan, tmp_path, said.append)
     assert [line[:5] for line in said] == ["[1/3]", "[2/3]", "[3/3]"]
     again = make_plan(suite, workspace, tmp_path)
-    assert not again.estimate.untimed
-    assert not again.estimate.unlooked
+    assert not again.estimate.untimed_training
+    assert not again.estimate.untimed_features
     assert again.estimate.wall_seconds > 0
     assert again.estimate.source == "calibration"
     assert (
@@ -77,10 +77,10 @@ def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, m
     assert len(said) == 3
     plan = make_plan(suite, workspace, tmp_path)
     gan, ssgan = plan.estimate.cells
-    assert (gan.each.seconds, gan.each.problem) == (None, "the process died (exit code 3)")
-    assert ssgan.each.seconds > 0
+    assert (gan.trial.seconds, gan.trial.problem) == (None, "the process died (exit code 3)")
+    assert ssgan.trial.seconds > 0
     assert plan.estimate.wall_seconds is None
-    assert [spec.method for _, spec in plan.estimate.untimed] == ["gan"]
+    assert [spec.method for _, spec in plan.estimate.untimed_training] == ["gan"]
 
 
 def test_a_process_that_the_system_kills_did_not_fit():
@@ -107,11 +107,11 @@ def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypat
 def test_timings_are_of_one_machine_and_others_stay(tmp_path):
     path = tmp_path / "calibration.json"
     here, there = {"cpu": "a", "threads": 1}, {"cpu": "a", "threads": 2}
-    Calibration.load(path, here).keep(LOOK, Timing(kind={}, seconds=1))
-    assert Calibration.load(path, there).of(LOOK) is None
-    Calibration.load(path, there).keep(LOOK, Timing(kind={}, seconds=2))
-    assert Calibration.load(path, here).of(LOOK).seconds == 1
-    assert Calibration.load(path, there).of(LOOK).seconds == 2
+    Calibration.load(path, here).save(LOOK, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, there).get(LOOK) is None
+    Calibration.load(path, there).save(LOOK, Timing(kind={}, seconds=2))
+    assert Calibration.load(path, here).get(LOOK).seconds == 1
+    assert Calibration.load(path, there).get(LOOK).seconds == 2
     assert [machine["hardware"] for machine in json.loads(path.read_text())["machines"].values()] == [here, there]
 
 
@@ -123,8 +123,8 @@ def test_a_damaged_file_is_taken_for_an_empty_one_and_made_again(tmp_path, conte
     path.write_text(content)
     calibration = Calibration.load(path, {"cpu": "a"})
     assert calibration.timings == {}
-    calibration.keep(LOOK, Timing(kind={}, seconds=1))
-    assert Calibration.load(path, {"cpu": "a"}).of(LOOK).seconds == 1
+    calibration.save(LOOK, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, {"cpu": "a"}).get(LOOK).seconds == 1
 
 
 def test_what_a_file_tells_of_an_error_cannot_steer_a_terminal():
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, ca
     code, _, said = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
     assert code == 130
     assert "what was timed is kept" in said
-    assert len(make_plan(suite, workspace, tmp_path).estimate.untimed) == 1
+    assert len(make_plan(suite, workspace, tmp_path).estimate.untimed_training) == 1
 
 
 def test_plan_asks_for_a_calibration_and_then_prints_hours_and_memory(suite, workspace, monkeypatch, capsys):

@@ -54,10 +54,10 @@ def test_finished_trials_tell_of_the_others_of_their_kind(suite):
     gan = [spec for spec in suite.specs.values() if spec.method == "gan"]
     found = reckon(suite, [finished(gan[0])])
     # 6 steps took 12 s, 2 + 2 measurements 8 s
-    assert found.cells[0].each.seconds == pytest.approx(20)
+    assert found.cells[0].trial.seconds == pytest.approx(20)
     assert (found.cells[0].done, found.cells[0].todo, found.cells[0].seconds) == (1, 1, pytest.approx(20))
-    assert found.cells[0].each.source == "records"
-    assert found.cells[1].each.seconds is None
+    assert found.cells[0].trial.source == "records"
+    assert found.cells[1].trial.seconds is None
     assert found.device_seconds is None
     assert found.problems == {"not timed yet": 2}
 
@@ -67,12 +67,12 @@ def test_finished_trials_come_before_timings(suite):
     found = reckon(suite, [finished(gan)], timings_of(suite), images=5)
     # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 looks of 0.25 s
     calibrated = 6 * 2 + 4 * (128 * 0.5 + 100 * 0.25)
-    assert [cell.each.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
-    assert [cell.each.peak_memory_mib for cell in found.cells] == [300, 400 + 30 + 5]
+    assert [cell.trial.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
+    assert [cell.trial.peak_memory_mib for cell in found.cells] == [300, 400 + 30 + 5]
     assert found.source == "mixed"
     assert found.device_seconds == pytest.approx(20 + 2 * calibrated)
     assert found.wall_seconds == pytest.approx((20 + 2 * calibrated) / 2)
-    assert (found.peak_memory_mib, found.together_mib) == (435, 870)
+    assert (found.peak_memory_mib, found.side_by_side_memory_mib) == (435, 870)
 
 
 def test_the_longest_trial_is_the_least_that_a_run_takes(suite):
@@ -102,9 +102,9 @@ def test_without_weights_measuring_is_left_out_and_told(suite):
         for look in feature_passes(spec):
             timings.pop(look.key, None)
     found = reckon(suite, timings=timings, missing={"digits": "its weights are not here"})
-    assert found.cells[0].each.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
+    assert found.cells[0].trial.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
     assert found.problems == {"measuring through digits is left out: its weights are not here": 4}
-    assert not found.unlooked
+    assert not found.untimed_features
 
 
 def test_trials_that_do_not_fit_side_by_side_are_warned_of(suite):

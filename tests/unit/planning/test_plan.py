@@ -50,7 +50,7 @@ def test_a_result_of_other_images_under_the_same_name_is_trained_again(tmp_path,
     manifest = manifest_of("stacked_digits", workspace.data)
     store = RecordStore(workspace.results)
     for spec in suite.specs.values():
-        store.put(record_of(spec, data=manifest))
+        store.write(record_of(spec, data=manifest))
     assert not make_plan(suite, workspace, tmp_path).todo
     changed = manifest | {"checksums": {**manifest["checksums"], "train_images.npy": "0" * 64}}
     (folder / MANIFEST).write_text(json.dumps(changed))
@@ -61,7 +61,7 @@ def test_without_prepared_images_every_result_counts(tmp_path, small_suite):
     suite = load_suite(small_suite())
     workspace = Workspace.at(tmp_path / "workspace")
     for spec in suite.specs.values():
-        RecordStore(workspace.results).put(record_of(spec))
+        RecordStore(workspace.results).write(record_of(spec))
     assert manifest_of("stacked_digits", workspace.data) == {}
     assert not make_plan(suite, workspace, tmp_path).todo
 
@@ -70,5 +70,5 @@ def test_an_extractor_without_its_weights_is_not_to_be_timed(tmp_path, monkeypat
     monkeypatch.setattr(Inception, "missing", classmethod(lambda *_: "not here"))
     plan = make_plan(load_suite(Path("suites/mimicry2020.yaml")), Workspace.at(tmp_path / "ws"), tmp_path)
     assert plan.missing.weights == {"inception": "not here"}
-    assert plan.estimate.untimed
-    assert not plan.estimate.unlooked
+    assert plan.estimate.untimed_training
+    assert not plan.estimate.untimed_features

@@ -36,27 +36,27 @@ def elsewhere(folder, **fields):
 
 def test_a_trial_is_of_the_first_that_takes_it(folder):
     one, other = Claims(folder), Claims(folder)
-    assert one.take(A)
-    assert not other.take(A)
-    assert other.take(B)
-    assert other.holder(A) == one.run
-    assert one.holder(A) is None
-    assert one.take(A), "again, for another attempt"
+    assert one.acquire(A)
+    assert not other.acquire(A)
+    assert other.acquire(B)
+    assert other.owner(A) == one.run
+    assert one.owner(A) is None
+    assert one.acquire(A), "again, for another attempt"
     one.release(A)
-    assert other.take(A)
+    assert other.acquire(A)
 
 
 def test_nobody_releases_what_another_has(folder):
     one, other = Claims(folder), Claims(folder)
-    one.take(A)
+    one.acquire(A)
     other.release(A)
-    assert not other.take(A)
+    assert not other.acquire(A)
 
 
 def test_nothing_is_left_at_the_end(folder):
-    with Claims(folder).beating() as made:
-        made.take(A)
-        made.take(B)
+    with Claims(folder).heartbeating() as made:
+        made.acquire(A)
+        made.acquire(B)
         assert len(list(folder.glob("*.claim"))) == 2
     assert not folder.exists()
 
@@ -64,33 +64,33 @@ def test_nothing_is_left_at_the_end(folder):
 def test_a_dead_process_of_this_machine_has_nothing(folder):
     child = os.fork()
     if child == 0:
-        Claims(folder).take(A)
+        Claims(folder).acquire(A)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # and it stays a zombie
     assert list(folder.glob("*.claim"))
-    assert Claims(folder).take(A), "a zombie is dead too"
+    assert Claims(folder).acquire(A), "a zombie is dead too"
     os.waitpid(child, 0)
 
 
 def test_a_process_id_that_is_used_again_is_another_process(folder):
     one = Claims(folder)
     one.run = replace(one.run, name="before", born="1")
-    one.take(A)
-    assert Claims(folder).take(A)
+    one.acquire(A)
+    assert Claims(folder).acquire(A)
 
 
 def test_dead_claims_are_swept(folder):
     dead = Claims(folder)
     dead.run = replace(dead.run, name="dead", born="1")
-    dead.take(A)
-    with Claims(folder).beating():
+    dead.acquire(A)
+    with Claims(folder).heartbeating():
         assert not list(folder.glob("*.claim"))
 
 
 def test_a_pulse_without_claims_is_swept_when_its_process_of_this_machine_is_dead(folder):
     child = os.fork()
     if child == 0:
-        with Claims(folder).beating():
+        with Claims(folder).heartbeating():
             while not list(folder.glob("*.pulse")):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -99,15 +99,15 @@ def test_a_pulse_without_claims_is_swept_when_its_process_of_this_machine_is_dea
     there, broken = folder / f"{elsewhere(folder).run.name}.pulse", folder / "broken.pulse"
     there.write_bytes(dead.read_bytes().replace(json.dumps(Claims(folder).run.place).encode(), b'"another boot"'))
     broken.write_text('{"name": "br')
-    with Claims(folder).beating() as living:
+    with Claims(folder).heartbeating() as living:
         own = folder / f"{living.run.name}.pulse"
         while not own.exists():
             time.sleep(0.01)
-        Claims(folder).sweep()
+        Claims(folder).remove_dead()
         assert set(folder.iterdir()) == {own, there, broken}
     there.unlink()
     broken.unlink()
-    Claims(folder).sweep()
+    Claims(folder).remove_dead()
     assert not folder.exists()
 
 
@@ -120,54 +120,54 @@ def clock(monkeypatch):
 
 def test_another_machine_lives_as_long_as_its_pulse_is_seen_to_change(folder, clock):
     there, here = elsewhere(folder), Claims(folder)
-    there.take(A)
+    there.acquire(A)
     pulse = folder / f"{there.run.name}.pulse"
     for beat in range(10):
         pulse.write_text(str(beat))
         os.utime(pulse, (beat * 1e9 % 7e8,) * 2)  # their clock says anything
-        assert not here.take(A)
+        assert not here.acquire(A)
         clock[0] += STALE_SECONDS - 1
-    assert not here.take(A)
+    assert not here.acquire(A)
     clock[0] += 2
-    assert here.take(A)
-    assert not there.take(A)
+    assert here.acquire(A)
+    assert not there.acquire(A)
 
 
 def test_a_machine_that_never_had_a_pulse_is_waited_for_and_then_dead(folder, clock):
-    elsewhere(folder).take(A)
+    elsewhere(folder).acquire(A)
     here = Claims(folder)
-    assert not here.take(A)
+    assert not here.acquire(A)
     clock[0] += STALE_SECONDS
-    assert here.take(A)
+    assert here.acquire(A)
 
 
 def test_half_a_claim_is_a_claim_until_it_is_stale(folder, clock):
     folder.mkdir()
     (folder / f"{A}.claim").write_bytes(json.dumps(asdict(RunIdentity.this())).encode()[:20])
     here = Claims(folder)
-    assert not here.take(A)
+    assert not here.acquire(A)
     clock[0] += STALE_SECONDS
-    assert here.take(A)
+    assert here.acquire(A)
 
 
 def test_of_two_that_take_over_one_has_it(folder, clock):
-    elsewhere(folder).take(A)
+    elsewhere(folder).acquire(A)
     one, other = Claims(folder), Claims(folder)
-    dead = one._read(A)
-    assert not one.take(A)
+    dead = claims._read_identity(folder / f"{A}.claim")
+    assert not one.acquire(A)
     clock[0] += STALE_SECONDS
-    assert one.take(A)
-    other._remove(A, dead)  # it had looked before the first one took over
-    assert other.holder(A) == one.run
-    assert not other.take(A)
+    assert one.acquire(A)
+    other._remove_claim(A, dead)  # it had looked before the first one took over
+    assert other.owner(A) == one.run
+    assert not other.acquire(A)
 
 
 def test_where_no_claim_can_be_written_a_run_goes_on_without(tmp_path):
     (tmp_path / "claims").write_text("a file")
     made = Claims(tmp_path / "claims")
-    with made.beating():
-        assert made.take(A)
-    assert made.problem == "Not a directory" or made.problem == "File exists"
+    with made.heartbeating():
+        assert made.acquire(A)
+    assert made.write_error in ("Not a directory", "File exists")
 
 
 # --- two real runs -------------------------------------------------------------------------------------
