@@ -60,7 +60,7 @@ def _paired(variant: MeasureVariant) -> str:
 def _explained(variant: MeasureVariant) -> str:
     """`modes_raw` − `modes`: codec none, not jpeg."""
     key = variant.change.key.rpartition(".")[2]
-    return f"{_paired(variant)}: {escape_markdown(f'{key} {variant.change.after}, not {variant.change.before}')}"
+    return f"{_paired(variant)}: {escape_markdown(f'{key} {variant.change.other}, not {variant.change.one}')}"
 
 
 def _scattered(of: PooledNoise, word: str, one: NoiseSources) -> str:

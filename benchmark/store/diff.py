@@ -9,14 +9,14 @@ MISSING = "-"  # in place of a value that one side does not have
 
 
 class Change(NamedTuple):
-    """A dotted key and its values on both sides, as text."""
+    """A dotted key and its values on either side, as text. The fields are keys of the JSON output."""
 
     key: str
-    before: str
-    after: str
+    one: str
+    other: str
 
     def __str__(self) -> str:
-        return f"{self.key} {self.before} -> {self.after}"
+        return f"{self.key} {self.one} -> {self.other}"
 
 
 def flatten_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -28,11 +28,11 @@ def flatten_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{key}", str(value)
 
 
-def diff_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Every leaf that differs: those of `before` in their order, then those that only `after` has."""
-    left, right = dict(flatten_values(before)), dict(flatten_values(after))
+def diff_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Change]:
+    """Every leaf that differs: those of `one` in their order, then those that only `other` has."""
+    left, right = dict(flatten_values(one)), dict(flatten_values(other))
     changes = (Change(key, left.get(key, MISSING), right.get(key, MISSING)) for key in left | right)
-    return [change for change in changes if change.before != change.after]
+    return [change for change in changes if change.one != change.other]
 
 
 def environment_values(record: TrialRecord) -> dict[str, Any]:
