@@ -10,7 +10,7 @@ from enum import StrEnum
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import CONFIDENCE, Interval, around, welch
+from benchmark.analysis.aggregate import CONFIDENCE, Interval, t_interval, welch_satterthwaite
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, leaderboard_rows
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.suite import Suite
@@ -25,26 +25,26 @@ if TYPE_CHECKING:  # importing it for real would load torch
 class ComparisonVerdict(StrEnum):
     """What may be said about one metric of two cells."""
 
-    SAME = "same to the bit"
-    NONE = "no difference seen"
-    A = "A better"
-    B = "B better"
+    IDENTICAL = "same to the bit"
+    NO_DIFFERENCE = "no difference seen"
+    A_BETTER = "A better"
+    B_BETTER = "B better"
     UNDECIDED = "undecided"
-    FEW = "too few seeds"
-    OTHER = "measured differently"
-    NOTHING = "nothing to compare"
+    TOO_FEW_SEEDS = "too few seeds"
+    NOT_COMPARABLE = "measured differently"
+    NO_VALUE = "nothing to compare"
 
 
-MEANINGS = {
-    ComparisonVerdict.SAME: "the same seeds finished, and gave identical values",
-    ComparisonVerdict.NONE: "the 95 % Welch interval of the difference of the means holds 0;"
+COMPARISON_MEANINGS = {
+    ComparisonVerdict.IDENTICAL: "the same seeds finished, and gave identical values",
+    ComparisonVerdict.NO_DIFFERENCE: "the 95 % Welch interval of the difference of the means holds 0;"
     " a smaller difference may be there",
-    ComparisonVerdict.A: "the interval lies wholly on A's good side",
-    ComparisonVerdict.B: "the interval lies wholly on B's good side",
+    ComparisonVerdict.A_BETTER: "the interval lies wholly on A's good side",
+    ComparisonVerdict.B_BETTER: "the interval lies wholly on B's good side",
     ComparisonVerdict.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
-    ComparisonVerdict.FEW: f"fewer than {MIN_SEEDS} seeds finished on a side",
-    ComparisonVerdict.OTHER: "dataset or protocol of the metric differ, so the values are not of one kind",
-    ComparisonVerdict.NOTHING: "a side has no value",
+    ComparisonVerdict.TOO_FEW_SEEDS: f"fewer than {MIN_SEEDS} seeds finished on a side",
+    ComparisonVerdict.NOT_COMPARABLE: "dataset or protocol of the metric differ, so the values are not of one kind",
+    ComparisonVerdict.NO_VALUE: "a side has no value",
 }
 
 
@@ -66,7 +66,7 @@ class MetricComparison:
     b: MetricResult | None
     difference: float | None
     interval: Interval | None
-    word: ComparisonVerdict
+    verdict: ComparisonVerdict
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class MatchedCells:
 
     a: LeaderboardRow
     b: LeaderboardRow
-    contrasts: dict[str, MetricComparison]
-    recipe: tuple[Change, ...]
+    metrics: dict[str, MetricComparison]
+    recipe_changes: tuple[Change, ...]
 
     @property
     def label(self) -> str:
@@ -93,7 +93,7 @@ class Comparison:
     pairs: tuple[MatchedCells, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
-    surroundings: tuple[Change, ...]
+    environment_changes: tuple[Change, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For scripts: `report --compare A B --json`."""
@@ -106,14 +106,14 @@ class Comparison:
                     "row": pair.a.label,
                     "table_b": pair.b.table,
                     "row_b": pair.b.label,
-                    "metrics": {key: _json(contrast) for key, contrast in pair.contrasts.items()},
-                    "recipe": [change._asdict() for change in pair.recipe],
+                    "metrics": {key: _json(contrast) for key, contrast in pair.metrics.items()},
+                    "recipe": [change._asdict() for change in pair.recipe_changes],
                 }
                 for pair in self.pairs
             ],
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),
-            "environment": [change._asdict() for change in self.surroundings],
+            "environment": [change._asdict() for change in self.environment_changes],
         }
 
 
@@ -123,7 +123,7 @@ def _json(contrast: MetricComparison) -> dict[str, Any]:
         "b": values_of(contrast.b),
         "difference": contrast.difference,
         "interval": contrast.interval,
-        "word": contrast.word.value,
+        "word": contrast.verdict.value,
     }
 
 
@@ -137,7 +137,7 @@ def compare_runs(a: ComparisonSide, b: ComparisonSide) -> Comparison:
         pairs=pairs,
         only_a=_alone(a.suite, (pair.a for pair in pairs)),
         only_b=_alone(b.suite, (pair.b for pair in pairs)),
-        surroundings=tuple(
+        environment_changes=tuple(
             diff_values(
                 summarise_environments(record for pair in pairs for record in _records(pair.a)),
                 summarise_environments(record for pair in pairs for record in _records(pair.b)),
@@ -205,21 +205,21 @@ def values_of(result: MetricResult | None) -> dict[int, float]:
 def _word(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval | None) -> ComparisonVerdict:
     ours, theirs = values_of(a.results.get(key)), values_of(b.results.get(key))
     if not ours or not theirs:
-        return ComparisonVerdict.NOTHING
+        return ComparisonVerdict.NO_VALUE
     if _measured(key, a) != _measured(key, b):
-        return ComparisonVerdict.OTHER
+        return ComparisonVerdict.NOT_COMPARABLE
     if ours == theirs:
-        return ComparisonVerdict.SAME
+        return ComparisonVerdict.IDENTICAL
     if min(len(ours), len(theirs)) < MIN_SEEDS or interval is None:
-        return ComparisonVerdict.FEW
+        return ComparisonVerdict.TOO_FEW_SEEDS
     low, high = interval
     if low <= 0 <= high:
-        return ComparisonVerdict.NONE
+        return ComparisonVerdict.NO_DIFFERENCE
     b_wins = (low > 0) == (a.results[key].output.better == "higher")
     counts = (b if b_wins else a).counts
     if counts.diverged or counts.failed:
         return ComparisonVerdict.UNDECIDED
-    return ComparisonVerdict.B if b_wins else ComparisonVerdict.A
+    return ComparisonVerdict.B_BETTER if b_wins else ComparisonVerdict.A_BETTER
 
 
 def _measured(key: str, row: LeaderboardRow) -> tuple[object, ...]:
@@ -239,5 +239,5 @@ def welch_interval(a: list[float], b: list[float], confidence: float = CONFIDENC
     one, other = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
     if one == other == 0:
         return difference, difference
-    error, degrees = welch(one, len(a) - 1, other, len(b) - 1)
-    return around(difference, error, degrees, confidence)
+    error, degrees = welch_satterthwaite(one, len(a) - 1, other, len(b) - 1)
+    return t_interval(difference, error, degrees, confidence)

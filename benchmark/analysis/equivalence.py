@@ -15,7 +15,7 @@ the edge of a tolerance, which is a share of it, scatters too: in simulations th
 import math
 from dataclasses import dataclass
 
-from benchmark.analysis.aggregate import Aggregate, Interval, around, welch
+from benchmark.analysis.aggregate import Aggregate, Interval, t_interval, welch_satterthwaite
 from benchmark.config.published import SpreadKind
 
 EQUIVALENCE_CONFIDENCE = 0.90
@@ -81,7 +81,7 @@ class Difference:
     basis: str
     margin: float | None = None
     interval: Interval | None = None
-    equivalence: Interval | None = None
+    equivalence_interval: Interval | None = None
     p_value: float | None = None
 
 
@@ -89,9 +89,9 @@ def difference(
     measured: Aggregate, published: float, margin: float | None, known: PublishedUncertainty
 ) -> Difference | None:
     """Compare a measured mean with a published one; None when a measured value is not a finite number."""
-    if not measured.finite:
+    if not measured.is_finite:
         return None
-    estimate, spread = measured.mean - published, measured.spread
+    estimate, spread = measured.mean - published, measured.std
     if spread is None:
         return Difference(estimate, known.basis, margin)
     error, degrees = _welch(spread / math.sqrt(measured.n), measured.n - 1, known)
@@ -99,8 +99,8 @@ def difference(
         estimate,
         known.basis,
         margin,
-        interval=around(estimate, error, degrees),
-        equivalence=around(estimate, error, degrees, EQUIVALENCE_CONFIDENCE),
+        interval=t_interval(estimate, error, degrees),
+        equivalence_interval=t_interval(estimate, error, degrees, EQUIVALENCE_CONFIDENCE),
         p_value=None if margin is None else equivalence_test(estimate, error, degrees, margin),
     )
 
@@ -125,4 +125,4 @@ def _welch(error: float, degrees: float, known: PublishedUncertainty) -> tuple[f
         return error, degrees
     if known.degrees is None:
         return math.hypot(error, known.standard_error), degrees
-    return welch(error, degrees, known.standard_error, known.degrees)
+    return welch_satterthwaite(error, degrees, known.standard_error, known.degrees)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.analysis.aggregate import Aggregate, Interval, deviation
+from benchmark.analysis.aggregate import Aggregate, Interval, sample_std
 from benchmark.analysis.equivalence import Difference, difference, published_uncertainty
 from benchmark.analysis.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
 from benchmark.config.cells import Cell
+from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import metric_outputs
@@ -32,7 +33,7 @@ class TrialOutcome(NamedTuple):
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One metric of one cell. `published` is (value, spread or None); `aggregate`: None without results.
+    """One metric of one cell. `aggregate`: None without results.
 
     `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
     what the numbers are; whether they may be compared, only `verdict` does.
@@ -40,7 +41,7 @@ class MetricResult:
 
     output: "Output"
     aggregate: Aggregate | None
-    published: tuple[float, float | None] | None
+    published: PublishedValue | None
     reference: Reference | None
     verdict: Verdict
     difference: Difference | None = None
@@ -101,7 +102,7 @@ class LeaderboardRow:
         return self.cell.specs[0]
 
     @property
-    def derived(self) -> bool:
+    def is_derived(self) -> bool:
         """Whether its method is implemented from the abstract of its paper alone."""
         return registry.methods[self.spec.method].basis == "derived-from-abstract"
 
@@ -116,7 +117,7 @@ def leaderboard_rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[L
     return [_row(suite, cell, records) for cell in suite.cells]
 
 
-def by_table(suite: Suite, all_rows: Iterable[LeaderboardRow]) -> dict[str, list[LeaderboardRow]]:
+def rows_by_table(suite: Suite, all_rows: Iterable[LeaderboardRow]) -> dict[str, list[LeaderboardRow]]:
     """Table title -> its rows, in the order of the suite; tables without rows are left out."""
     grouped: dict[str, list[LeaderboardRow]] = {title: [] for title in suite.tables}
     for row in all_rows:
@@ -129,7 +130,7 @@ def outputs_of(members: Iterable[LeaderboardRow]) -> list["Output"]:
     return list({key: result.output for row in members for key, result in row.results.items()}.values())
 
 
-def best_keys(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
+def best_results(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
     """(row label, metric output) of the best means of a table, as printed; ties are all best.
 
     Empty for an output that fewer than two rows have a value of: the best of one says nothing.
@@ -140,7 +141,7 @@ def best_keys(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
         means = {
             row.label: round(result.aggregate.mean, output.digits)
             for row in members
-            if (result := row.results.get(output.key)) and result.aggregate and result.aggregate.finite
+            if (result := row.results.get(output.key)) and result.aggregate and result.aggregate.is_finite
         }
         if len(means) > 1:
             winner = max(means.values()) if output.better == "higher" else min(means.values())
@@ -171,11 +172,11 @@ def _result(
         if trial.record and trial.status == "finished" and output.key in trial.record.metrics
     }
     values = {seed: record.metrics[output.key] for seed, record in measured.items()}
-    noise = {seed: _sampling_noise(record, output.key) for seed, record in measured.items()}
-    sampling = {seed: one for seed, one in noise.items() if one is not None}
+    draws = {seed: sample_std(values_over_draws(record, output.key)) for seed, record in measured.items()}
+    sampling = {seed: std for seed, std in draws.items() if std is not None}
     aggregate = Aggregate(values, sampling) if values else None
-    published = cell.published.values.get(output.key) if cell.published else None
-    reference = _reference(suite, cell, output.key)
+    published = cell.published.value(output.key) if cell.published else None
+    reference = _reference(suite, cell, output.key, published)
     apart = None
     if aggregate and reference:
         apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
@@ -183,13 +184,12 @@ def _result(
     return MetricResult(output, aggregate, published, reference, verdict, apart)
 
 
-def _sampling_noise(record: TrialRecord, key: str) -> float | None:
-    """How a metric scatters over draws of samples from the last checkpoint; None when they were drawn once."""
-    return deviation([draw[key] for draw in (record.metrics, *record.redraws) if key in draw])
+def values_over_draws(record: TrialRecord, key: str) -> list[float]:
+    """The values of a metric over the draws of samples from the last checkpoint, the counted draw first."""
+    return [draw[key] for draw in (record.metrics, *record.redraws) if key in draw]
 
 
-def _reference(suite: Suite, cell: Cell, key: str) -> Reference | None:
-    published = cell.published.value(key) if cell.published else None
+def _reference(suite: Suite, cell: Cell, key: str, published: PublishedValue | None) -> Reference | None:
     if cell.published is None or published is None:
         return None
     return Reference(

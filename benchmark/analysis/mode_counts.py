@@ -18,13 +18,13 @@ REACH = 9.0  # standard deviations of a Poisson variable: further away there is 
 
 @dataclass(frozen=True)
 class Histogram:
-    """What one measure counted in a table. `words` tell it from others of its metric.
+    """What one measure counted in a table. `variant` tells it from others of its metric.
 
     `counts`: of the rows that have any, int64 (seeds, modes).
     """
 
     table: str
-    words: str
+    variant: str
     bins: "HistogramSpec"
     n_fake: int
     counts: list[tuple[LeaderboardRow, np.ndarray]]

@@ -1,59 +1,50 @@
-"""What differences are made of: how far a number moves when only one thing changes.
+"""Sources of noise: how far a metric moves when only one thing changes.
 
-That thing is the seed of a training, the draw of samples, or one entry of a measure (its codec, its extractor). Values
-of different rows are never pooled as they are: only what they do within a row, or within a trial.
+The one thing is the training seed, the draw of samples, or a single entry of a measure, such as its codec or its
+extractor. Values are pooled over rows as deviations within a row or within a trial, never as they are.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.analysis.aggregate import around, deviation
-from benchmark.analysis.leaderboard import LeaderboardRow
+from benchmark.analysis.aggregate import sample_std, t_interval
+from benchmark.analysis.leaderboard import LeaderboardRow, values_over_draws
 from benchmark.core.protocol import BoundMetric, bind_metrics
-from benchmark.store.diff import Change, diff_values
+from benchmark.store.diff import diff_values
 from benchmark.store.records import TrialRecord
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import Output, ReferenceLine
 
-Key = tuple[str, int]  # the label of a measure, and which of its outputs
-
 
 @dataclass(frozen=True)
 class PooledNoise:
-    """Values that differ by chance alone within each of their groups: seeds of a row, or draws of a trial."""
+    """Groups of values that differ by chance alone: the seeds of a row, or the draws of a trial."""
 
     groups: tuple[tuple[float, ...], ...]
 
     @property
-    def counted(self) -> list[tuple[float, ...]]:
-        """The groups that tell anything: of two values at least, and all of them numbers."""
+    def usable_groups(self) -> list[tuple[float, ...]]:
+        """The groups of at least two values, all of them finite."""
         return [group for group in self.groups if len(group) > 1 and all(map(math.isfinite, group))]
 
     @property
-    def degrees(self) -> int:
-        """Degrees of freedom of the pooled deviation."""
-        return sum(len(group) - 1 for group in self.counted)
+    def degrees_of_freedom(self) -> int:
+        """Degrees of freedom of the pooled standard deviation: sum of (n_g - 1) over the usable groups g."""
+        return sum(len(group) - 1 for group in self.usable_groups)
 
     @cached_property
-    def deviation(self) -> float | None:
-        """The pooled sample standard deviation: the root of the groups' mean variance, each weighted by its degrees of
-        freedom. None where no group tells anything.
-        """
-        if not self.degrees:
+    def std(self) -> float | None:
+        """The pooled standard deviation, sqrt(sum (n_g - 1) s_g^2 / sum (n_g - 1)); None without a usable group."""
+        if not self.degrees_of_freedom:
             return None
-        weighted = (math.sqrt(len(group) - 1) * stdev(group) for group in self.counted)
-        return math.hypot(*weighted) / math.sqrt(self.degrees)
-
-    @property
-    def most(self) -> int:
-        """How many values the largest group has."""
-        return max(map(len, self.groups), default=0)
+        weighted = (math.sqrt(len(group) - 1) * stdev(group) for group in self.usable_groups)
+        return math.hypot(*weighted) / math.sqrt(self.degrees_of_freedom)
 
 
 @dataclass(frozen=True)
@@ -68,171 +59,151 @@ class PairedShift:
         return mean(self.differences)
 
     @property
-    def deviation(self) -> float | None:
+    def std(self) -> float | None:
         """The sample standard deviation of the differences; None for one trial."""
-        return deviation(list(self.differences))
+        return sample_std(self.differences)
 
     @property
-    def size(self) -> float:
-        """Root mean square: how far the change moves a number, whichever way."""
+    def rms(self) -> float:
+        """Root mean square of the differences: the size of the shift, whatever its sign."""
         return math.hypot(*self.differences) / math.sqrt(len(self.differences))
 
 
-@dataclass(frozen=True)
-class MeasureVariant:
-    """Two measures of one metric that differ in one entry. `change`: from `first` to `second`."""
+class MeasureVariant(NamedTuple):
+    """Two measures of one metric, by their labels, that differ in one entry: `key` has value `before`, then `after`."""
 
-    first: BoundMetric
-    second: BoundMetric
-    change: Change
+    first: str
+    second: str
+    key: str
+    before: str
+    after: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NoiseSources:
-    """What one output's differences are made of, in its unit.
+    """The sources of noise of one metric output, in its unit.
 
-    `drawing`: None for a metric that looks at no samples. `means`: of the rows whose trials all gave numbers. `shifts`:
-    position of a variant of its measure -> what it does to this output; None where no trial has both numbers.
+    `sampling`: None for a metric that uses no samples. `row_means`: of the rows whose trials are all finite. `shifts`:
+    the effect of each variant of the output's measure; None where no trial has both values.
     """
 
     output: "Output"
     training: PooledNoise
-    drawing: PooledNoise | None
-    landmark: "ReferenceLine | None"
-    means: tuple[float, ...]
-    shifts: dict[int, PairedShift | None]
+    sampling: PooledNoise | None = None
+    reference_line: "ReferenceLine | None" = None
+    row_means: tuple[float, ...] = ()
+    shifts: Mapping[MeasureVariant, PairedShift | None]
 
     @property
-    def known(self) -> bool:
-        """Whether any noise was measured, or the effect of any variant."""
-        drawn = self.drawing.deviation if self.drawing else None
-        return any(self.shifts.values()) or self.training.deviation is not None or drawn is not None
+    def sampling_std(self) -> float | None:
+        """The pooled standard deviation over draws of samples; None where it is not known."""
+        return self.sampling.std if self.sampling else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any noise, or the effect of any variant, was measured."""
+        return any(self.shifts.values()) or self.training.std is not None or self.sampling_std is not None
 
     @property
     def seeds(self) -> int:
-        """The fewest seeds of a row that tells of the noise of training; 0 without one."""
-        return min(map(len, self.training.counted), default=0)
+        """The fewest seeds of a row that counts in the noise of training; 0 without one."""
+        return min(map(len, self.training.usable_groups), default=0)
 
     @property
-    def resolution(self) -> float | None:
-        """How far the means of two rows must lie apart to be told apart.
+    def minimum_detectable_difference(self) -> float | None:
+        """The smallest difference between the means of two rows that is significant at 5 %, two-sided.
 
-        That is the half-width of the 95 % t-interval of the difference of two means over `seeds` trainings each, from
-        the pooled deviation. None where that is not known or 0: seeds that agree by chance resolve nothing.
+        t(df, 97.5 %) s sqrt(2 / n), with the pooled standard deviation s, its degrees of freedom df, and n = `seeds`
+        trainings of each row: Fisher's least significant difference. None where s is unknown or 0.
         """
-        spread = self.training.deviation
-        if not spread:
+        if not self.training.std:
             return None
-        return around(0.0, spread * math.sqrt(2 / self.seeds), self.training.degrees)[1]
+        standard_error = self.training.std * math.sqrt(2 / self.seeds)
+        return t_interval(0.0, standard_error, self.training.degrees_of_freedom)[1]
 
 
-@dataclass
-class ProtocolGroup:
-    """Rows of one table that were measured alike; `measures`: label -> each measure that some of them have."""
+@dataclass(frozen=True)
+class NoiseGroup:
+    """Rows of a table under one protocol, the variants among their measures, and the noise of each output."""
 
     rows: list[LeaderboardRow]
-    measures: dict[str, BoundMetric] = field(default_factory=dict)
-
-    def takes(self, row: LeaderboardRow) -> bool:
-        """Whether the numbers of a row mean the same as those of its rows."""
-        first, own = self.rows[0].spec, {one.label: one for one in bind_metrics(row.spec.protocol)}
-        return (
-            first.dataset == row.spec.dataset
-            and first.protocol.sample_batch == row.spec.protocol.sample_batch
-            and first.protocol.batch_norm == row.spec.protocol.batch_norm
-            and all(self.measures.get(label, one) == one for label, one in own.items())
-        )
-
-    def add(self, row: LeaderboardRow) -> None:
-        """One more row."""
-        self.rows.append(row)
-        for one in bind_metrics(row.spec.protocol):
-            self.measures.setdefault(one.label, one)
-
-    @property
-    def variants(self) -> list[MeasureVariant]:
-        """All pairs of measures of one metric that differ in exactly one entry."""
-        pairs = combinations(self.measures.values(), 2)
-        changed = ((one, other, _changes(one, other)) for one, other in pairs)
-        return [MeasureVariant(one, other, found[0]) for one, other, found in changed if len(found) == 1]
-
-    @property
-    def records(self) -> list[list[TrialRecord]]:
-        """The finished trials of each row, and of two rows of the same trials once."""
-        alike = {tuple(trial.spec.trial_id for trial in row.trials): row for row in self.rows}
-        return [[t.record for t in row.trials if t.record and t.status == "finished"] for row in alike.values()]
-
-    @property
-    def sources(self) -> list[NoiseSources]:
-        """One for each output of the measures that are no variants of an earlier one."""
-        records, variants = self.records, self.variants
-        heads = _heads(self.measures, variants)
-        return [
-            _sources(one, place, records, [v if heads[v.first.label] == one.label else None for v in variants])
-            for one in self.measures.values()
-            if heads[one.label] == one.label
-            for place in range(len(one.outputs))
-        ]
+    variants: list[MeasureVariant]
+    sources: list[NoiseSources]
 
 
-def parts(members: Iterable[LeaderboardRow]) -> list[ProtocolGroup]:
-    """The rows of a table by what their numbers mean: one part, unless rows have protocols of their own."""
-    found: list[ProtocolGroup] = []
-    for row in members:
-        part = next((part for part in found if part.takes(row)), None)
-        if part is None:
-            part = ProtocolGroup([])
-            found.append(part)
-        part.add(row)
-    return found
+def noise_groups(rows: Iterable[LeaderboardRow]) -> list[NoiseGroup]:
+    """The noise of a table's rows: one group, unless rows differ in dataset, batch norm, or a shared measure."""
+    groups: list[tuple[list[LeaderboardRow], dict[str, BoundMetric]]] = []
+    for row in rows:
+        own = {bound.label: bound for bound in bind_metrics(row.spec.protocol)}
+        for members, measures in groups:
+            shared = all(measures.get(label, bound) == bound for label, bound in own.items())
+            if shared and _conditions(members[0]) == _conditions(row):
+                members.append(row)
+                measures |= own
+                break
+        else:
+            groups.append(([row], own))
+    return [_noise_group(members, measures) for members, measures in groups]
 
 
-def _changes(one: BoundMetric, other: BoundMetric) -> list[Change]:
-    if one.measure.metric != other.measure.metric or len(one.outputs) != len(other.outputs):
-        return []
-    return diff_values(one.measure.model_dump(mode="json"), other.measure.model_dump(mode="json"))
+def _conditions(row: LeaderboardRow) -> tuple[object, ...]:
+    """Settings that all rows of a group share."""
+    return row.spec.dataset, row.spec.protocol.sample_batch, row.spec.protocol.batch_norm
 
 
-def _heads(labels: Iterable[str], variants: Iterable[MeasureVariant]) -> dict[str, str]:
-    """Label -> the earliest measure that it is a variant of, or a variant of a variant of, or itself."""
-    heads = {label: label for label in labels}
-    for variant in variants:  # in the order of the protocol: the head of the first is known
-        if heads[variant.second.label] == variant.second.label:
-            heads[variant.second.label] = heads[variant.first.label]
-    return heads
+def _noise_group(rows: list[LeaderboardRow], measures: dict[str, BoundMetric]) -> NoiseGroup:
+    """Each measure that is no variant of an earlier one has its own sources; its variants are shifts of it."""
+    variants = [v for a, b in combinations(measures.values(), 2) if (v := _variant(a, b))]
+    base = {label: label for label in measures}  # label -> the earliest measure it is a variant of, directly or not
+    for variant in variants:  # in the protocol's order, so that the base of `first` is final
+        if base[variant.second] == variant.second:
+            base[variant.second] = base[variant.first]
+    rows_by_trials = {tuple(trial.spec.trial_id for trial in row.trials): row for row in rows}  # equal rows count once
+    records = [[t.record for t in row.trials if t.record and t.status == "finished"] for row in rows_by_trials.values()]
+    sources = [
+        _sources(label, index, measures, records, [v for v in variants if base[v.first] == label])
+        for label, bound in measures.items()
+        if base[label] == label
+        for index in range(len(bound.outputs))
+    ]
+    return NoiseGroup(rows, variants, sources)
+
+
+def _variant(first: BoundMetric, second: BoundMetric) -> MeasureVariant | None:
+    """The variant that two measures are, or None if they differ in more than one entry or are of two metrics."""
+    if first.measure.metric != second.measure.metric or len(first.outputs) != len(second.outputs):
+        return None
+    changes = diff_values(first.measure.model_dump(mode="json"), second.measure.model_dump(mode="json"))
+    return MeasureVariant(first.label, second.label, *changes[0]) if len(changes) == 1 else None
 
 
 def _sources(
-    one: BoundMetric, place: int, records: Sequence[Sequence[TrialRecord]], variants: Sequence[MeasureVariant | None]
+    label: str,
+    index: int,
+    measures: Mapping[str, BoundMetric],
+    records: Sequence[Sequence[TrialRecord]],
+    variants: Iterable[MeasureVariant],
 ) -> NoiseSources:
-    """`records`: of each row. `variants`: None in the place of what is a variant of other measures."""
-    output = one.outputs[place]
-    every = [record for row in records for record in row]
-    seeds = tuple(tuple(r.metrics[output.key] for r in row if output.key in r.metrics) for row in records)
-    draws = tuple(_draws(record, output.key) for record in every)
+    """The noise of output number `index` of a measure; `records` are the finished trials of each row."""
+    bound = measures[label]
+    output = bound.outputs[index]
+    trials = [record for row in records for record in row]
+    by_row = tuple(tuple(r.metrics[output.key] for r in row if output.key in r.metrics) for row in records)
+    by_trial = tuple(tuple(values_over_draws(record, output.key)) for record in trials)
+    keys = {v: (measures[v.first].outputs[index].key, measures[v.second].outputs[index].key) for v in variants}
     return NoiseSources(
         output=output,
-        training=PooledNoise(seeds),
-        drawing=PooledNoise(draws) if one.metric.draws else None,
-        landmark=one.landmarks.get(output.key),
-        means=tuple(mean(values) for values in seeds if values and all(map(math.isfinite, values))),
-        shifts={number: _shift(variant, place, every) for number, variant in enumerate(variants) if variant},
+        training=PooledNoise(by_row),
+        sampling=PooledNoise(by_trial) if bound.metric.draws else None,
+        reference_line=bound.landmarks.get(output.key),
+        row_means=tuple(mean(values) for values in by_row if values and all(map(math.isfinite, values))),
+        shifts={variant: _shift(trials, *pair) for variant, pair in keys.items()},
     )
 
 
-def _draws(record: TrialRecord, key: str) -> tuple[float, ...]:
-    return tuple(draw[key] for draw in (record.metrics, *record.redraws) if key in draw)
-
-
-def _shift(variant: MeasureVariant, place: int, records: Iterable[TrialRecord]) -> PairedShift | None:
-    """What the change does to an output, over the trials that have both numbers."""
-    first, second = (one.outputs[place].key for one in (variant.first, variant.second))
-    found = tuple(_paired(records, first, second))
-    return PairedShift(found) if found else None
-
-
-def _paired(records: Iterable[TrialRecord], first: str, second: str) -> Iterator[float]:
-    for record in records:
-        difference = record.metrics.get(second, math.nan) - record.metrics.get(first, math.nan)
-        if math.isfinite(difference):
-            yield difference
+def _shift(records: Iterable[TrialRecord], first: str, second: str) -> PairedShift | None:
+    """The paired differences over the trials that have both outputs, or None without any."""
+    pairs = ((r.metrics.get(first, math.nan), r.metrics.get(second, math.nan)) for r in records)
+    differences = tuple(b - a for a, b in pairs if math.isfinite(b - a))
+    return PairedShift(differences) if differences else None

@@ -69,7 +69,7 @@ class MethodPair:
 
     `improvement`: of the first over the second; None when either has no seed. `p_value`: that of the rank test,
     corrected for all published orders of the table; it and `verdict` are None for a pair without a published order.
-    `close`: the published ranges, value ± spread, touch.
+    `ranges_touch`: the published ranges, value ± spread, touch.
     """
 
     first: str
@@ -77,7 +77,7 @@ class MethodPair:
     improvement: Improvement | None
     p_value: float | None = None
     verdict: OrderVerdict | None = None
-    close: bool = False
+    ranges_touch: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ class PublishedOrder:
 class TableOrder:
     """All pairs of a table's methods in one metric.
 
-    `tau`: Kendall's tau-b between published and measured means, in [-1, 1]; None for fewer than two of them. `chain`:
+    `kendall_tau`: tau-b between published and measured means, in [-1, 1]; None for fewer than two. `published_order`:
     None unless at least two methods have seeds and printed values, and no two of these values are alike.
     """
 
     pairs: tuple[MethodPair, ...]
-    tau: float | None
-    chain: PublishedOrder | None = None
+    kendall_tau: float | None
+    published_order: PublishedOrder | None = None
 
     @property
     def counts(self) -> dict[OrderVerdict, int]:
@@ -195,7 +195,7 @@ def _entry(row: LeaderboardRow, key: str, reduced: bool) -> RankedMethod:
         mean=result.aggregate.mean if result.aggregate else math.nan,
         published=reference.value if reference and usable else None,
         printed=reference.value if reference else None,
-        published_spread=(result.published[1] if result.published else None) or 0.0,
+        published_spread=(result.published.spread if result.published else None) or 0.0,
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from statistics import stdev
 from typing import Any, NamedTuple
 
-from benchmark.analysis.aggregate import around
+from benchmark.analysis.aggregate import t_interval
 from benchmark.core.protocol import metric_outputs
 from benchmark.data.manifest import data_unchanged
 from benchmark.store.diff import Change, diff_values, environment_values
@@ -19,8 +19,8 @@ MIN_VALUES = 3  # a spread over fewer allows almost any difference
 class ReproductionVerdict(StrEnum):
     """The words of `reproduce`."""
 
-    SAME = "the same to the bit"
-    NOISE = "within noise"
+    IDENTICAL = "the same to the bit"
+    WITHIN_NOISE = "within noise"
     DIFFERENT = "different"
     FAILED = "failed"
 
@@ -28,7 +28,7 @@ class ReproductionVerdict(StrEnum):
 class NoiseEstimate(NamedTuple):
     """How far two trainings of one recipe may lie apart by chance, in the metric's unit; from n values of `source`."""
 
-    reach: float
+    bound: float
     source: str
     n: int
 
@@ -48,56 +48,57 @@ class MetricDifference:
         return None if self.recorded is None or self.again is None else self.again - self.recorded
 
     @property
-    def within(self) -> bool:
+    def is_within_noise(self) -> bool:
         """Whether chance explains the difference."""
         if self.recorded == self.again:
             return True
-        return self.difference is not None and self.noise is not None and abs(self.difference) <= self.noise.reach
+        return self.difference is not None and self.noise is not None and abs(self.difference) <= self.noise.bound
 
 
 @dataclass(frozen=True)
 class Reproduction:
     """A recorded trial beside the same trial trained again.
 
-    `same`: how many of `measured` groups of numbers (the losses before and the metrics of every measurement, every
-    redraw) agree to the bit. `departure`: the first one that does not, in words. `changes`: what differs in the
-    surroundings; `doubts`: what the records cannot tell. `seeds`: how many other seeds the noise could be taken from.
+    Of `n_compared` groups of numbers (the losses and the metrics of every measurement, and every redraw) `n_identical`
+    are bit-identical; `first_divergence` describes the first that is not. `environment_changes`: differences in
+    environment, data and evaluation networks. `caveats`: what the records cannot show. `n_other_seeds`: number of other
+    seeds that the store has for an estimate of the noise.
     """
 
     recorded: TrialRecord
     again: TrialRecord
     verdict: ReproductionVerdict
-    findings: tuple[MetricDifference, ...]
-    same: int
-    measured: int
-    departure: str
-    changes: tuple[Change, ...]
-    doubts: tuple[str, ...]
-    seeds: int
+    metrics: tuple[MetricDifference, ...]
+    n_identical: int
+    n_compared: int
+    first_divergence: str
+    environment_changes: tuple[Change, ...]
+    caveats: tuple[str, ...]
+    n_other_seeds: int
 
     @property
     def reason(self) -> str:
         """Why the verdict is what it is, in a sentence."""
-        if self.verdict is ReproductionVerdict.SAME:
+        if self.verdict is ReproductionVerdict.IDENTICAL:
             return "every measurement, every loss and every redraw"
         if self.verdict is ReproductionVerdict.FAILED:
             return self.again.error
         if self.recorded.status != self.again.status:
             return f"recorded: {_ended(self.recorded)}; again: {_ended(self.again)}"
-        if self.verdict is ReproductionVerdict.NOISE:
-            sources = dict.fromkeys(f"{f.noise.source} ({f.noise.n})" for f in self.findings if f.noise)
+        if self.verdict is ReproductionVerdict.WITHIN_NOISE:
+            sources = dict.fromkeys(f"{f.noise.source} ({f.noise.n})" for f in self.metrics if f.noise)
             return (
                 f"every metric is as near as chance brings two trainings, by {' and '.join(sources) or 'no difference'}"
             )
-        beyond = [f for f in self.findings if not f.within]
+        beyond = [f for f in self.metrics if not f.is_within_noise]
         if not beyond:
             return "the trainings part, and there is no result to compare"
         names = ", ".join(f.key for f in beyond)
         if all(f.noise for f in beyond):
             return f"{names}: further apart than chance brings two trainings"
         return (
-            f"{names}: how much noise there is is not known: of other seeds of it {self.seeds} are in the store,"
-            f" and {MIN_VALUES} are needed; `run --seeds N` trains more"
+            f"{names}: how much noise there is is not known: of other seeds of it {self.n_other_seeds} are in the"
+            f" store, and {MIN_VALUES} are needed; `run --seeds N` trains more"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -106,21 +107,21 @@ class Reproduction:
             "trial_id": self.recorded.trial_id,
             "verdict": self.verdict.value,
             "reason": self.reason,
-            "departure": self.departure,
-            "same": self.same,
-            "compared": self.measured,
+            "departure": self.first_divergence,
+            "same": self.n_identical,
+            "compared": self.n_compared,
             "metrics": {
                 f.key: {
                     "recorded": f.recorded,
                     "again": f.again,
                     "difference": f.difference,
-                    "within": f.within,
-                    "noise": f.noise._asdict() if f.noise else None,
+                    "within": f.is_within_noise,
+                    "noise": {"reach": f.noise.bound, "source": f.noise.source, "n": f.noise.n} if f.noise else None,
                 }
-                for f in self.findings
+                for f in self.metrics
             },
-            "environment": [change._asdict() for change in self.changes],
-            "doubts": list(self.doubts),
+            "environment": [change._asdict() for change in self.environment_changes],
+            "doubts": list(self.caveats),
         }
 
 
@@ -138,13 +139,13 @@ def judge_reproduction(recorded: TrialRecord, again: TrialRecord, store: Iterabl
         recorded=recorded,
         again=again,
         verdict=_verdict(recorded, again, findings, bool(parted)),
-        findings=findings,
-        same=len(both) - len(parted),
-        measured=len(both),
-        departure=_told(parted[0], ours, theirs) if parted else "",
-        changes=tuple(diff_values(environment_values(recorded), environment_values(again))),
-        doubts=tuple(_doubts(recorded, again)),
-        seeds=len(others),
+        metrics=findings,
+        n_identical=len(both) - len(parted),
+        n_compared=len(both),
+        first_divergence=_told(parted[0], ours, theirs) if parted else "",
+        environment_changes=tuple(diff_values(environment_values(recorded), environment_values(again))),
+        caveats=tuple(_caveats(recorded, again)),
+        n_other_seeds=len(others),
     )
 
 
@@ -171,12 +172,12 @@ def noise(key: str, again: TrialRecord, others: Iterable[TrialRecord]) -> NoiseE
     drawn = [draw[key] for draw in again.redraws if key in draw]
     for values, source in ((trained, "other seeds"), (drawn, "redraws of the samples")):
         if len(values) >= MIN_VALUES:
-            return NoiseEstimate(_reach(values), source, len(values))
+            return NoiseEstimate(_bound(values), source, len(values))
     return None
 
 
-def _reach(values: list[float]) -> float:
-    return around(0.0, stdev(values) * math.sqrt(2), len(values) - 1)[1]
+def _bound(values: list[float]) -> float:
+    return t_interval(0.0, stdev(values) * math.sqrt(2), len(values) - 1)[1]
 
 
 def _numbers(record: TrialRecord) -> dict[str, dict[str, float]]:
@@ -203,16 +204,16 @@ def _verdict(
     if recorded.status != again.status:
         return ReproductionVerdict.DIFFERENT
     if not parted:
-        return ReproductionVerdict.SAME
-    near = again.status == "finished" and all(finding.within for finding in findings)
-    return ReproductionVerdict.NOISE if near else ReproductionVerdict.DIFFERENT
+        return ReproductionVerdict.IDENTICAL
+    near = again.status == "finished" and all(finding.is_within_noise for finding in findings)
+    return ReproductionVerdict.WITHIN_NOISE if near else ReproductionVerdict.DIFFERENT
 
 
 def _ended(record: TrialRecord) -> str:
     return f"{record.status} ({record.error})" if record.error else record.status
 
 
-def _doubts(recorded: TrialRecord, again: TrialRecord) -> Iterator[str]:
+def _caveats(recorded: TrialRecord, again: TrialRecord) -> Iterator[str]:
     """What a reader must know before blaming anything in the list of changes."""
     sources = {str(record.environment.get("source", "unknown")) for record in (recorded, again)}
     if any(source.endswith("+changes") or source == "unknown" for source in sources):

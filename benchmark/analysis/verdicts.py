@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
-MEANINGS = {
+VERDICT_MEANINGS = {
     Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
     " tolerance (two one-sided t-tests at 5 % each), and every seed finished",
     Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
@@ -136,7 +136,7 @@ def judge(
 
 
 def _compared(difference: Difference, better: Literal["higher", "lower"], complete: bool) -> Verdict:
-    if difference.interval is None or difference.equivalence is None:
+    if difference.interval is None or difference.equivalence_interval is None:
         return Verdict.INCONCLUSIVE
     (low, high), margin = difference.interval, difference.margin or 0.0
     above, below = low > margin, high < -margin
@@ -147,7 +147,7 @@ def _compared(difference: Difference, better: Literal["higher", "lower"], comple
         return Verdict.INCONCLUSIVE
     if good:
         return Verdict.BETTER
-    if margin and -margin <= difference.equivalence[0] and difference.equivalence[1] <= margin:
+    if margin and -margin <= difference.equivalence_interval[0] and difference.equivalence_interval[1] <= margin:
         return Verdict.REPRODUCED
     return Verdict.INCONCLUSIVE
 

@@ -221,7 +221,7 @@ def reproduce(
         console.print(
             f"record: {RecordStore(place.reproductions).path(again.trial_id)}", highlight=False, soft_wrap=True
         )
-    if made.verdict not in (ReproductionVerdict.SAME, ReproductionVerdict.NOISE):
+    if made.verdict not in (ReproductionVerdict.IDENTICAL, ReproductionVerdict.WITHIN_NOISE):
         raise typer.Exit(1)
 
 

@@ -10,8 +10,8 @@ from rich.text import Text
 from benchmark.analysis.reproduction import MetricDifference, Reproduction, ReproductionVerdict
 
 STYLES = {
-    ReproductionVerdict.SAME: "green",
-    ReproductionVerdict.NOISE: "green",
+    ReproductionVerdict.IDENTICAL: "green",
+    ReproductionVerdict.WITHIN_NOISE: "green",
     ReproductionVerdict.DIFFERENT: "yellow",
     ReproductionVerdict.FAILED: "red",
 }
@@ -20,20 +20,20 @@ STYLES = {
 def page(made: Reproduction) -> Iterator[RenderableType]:
     """The metrics side by side, where the trainings part, what differs around them, and the verdict at the end."""
     yield _metrics(made)
-    yield Text(f"{made.same} of {made.measured} groups of numbers are the same to the bit")
-    if made.departure:
-        yield Text(f"the trainings part first in {made.departure}")
-    if made.changes:
-        yield _table("What differs around the training", ("", "recorded", "again"), made.changes)
+    yield Text(f"{made.n_identical} of {made.n_compared} groups of numbers are the same to the bit")
+    if made.first_divergence:
+        yield Text(f"the trainings part first in {made.first_divergence}")
+    if made.environment_changes:
+        yield _table("What differs around the training", ("", "recorded", "again"), made.environment_changes)
     else:
         yield Text("nothing that is recorded of machine, versions, source, data and instruments differs")
-    for doubt in made.doubts:
+    for doubt in made.caveats:
         yield Text(f"note: {doubt}")
     yield Text(f"{made.verdict.value}: ", style=STYLES[made.verdict]) + Text(made.reason, style="default")
 
 
 def _metrics(made: Reproduction) -> Table:
-    rows = [(f.key, _number(f.recorded), _number(f.again), _number(f.difference), _noise(f)) for f in made.findings]
+    rows = [(f.key, _number(f.recorded), _number(f.again), _number(f.difference), _noise(f)) for f in made.metrics]
     title = f"{made.recorded.spec.name} ({made.recorded.trial_id})"
     return _table(title, ("metric", "recorded", "again", "difference", "chance explains up to"), rows)
 
@@ -41,7 +41,7 @@ def _metrics(made: Reproduction) -> Table:
 def _noise(finding: MetricDifference) -> str:
     if finding.noise is None:
         return "not known"
-    return f"{finding.noise.reach:.6g} ({finding.noise.n} {finding.noise.source})"
+    return f"{finding.noise.bound:.6g} ({finding.noise.n} {finding.noise.source})"
 
 
 def _number(value: float | None) -> str:

@@ -57,21 +57,21 @@ def sync(
     mirror.sync(records.values())
     rendered = _is_of(folder, loaded)
     if rendered:
-        mirror.report(folder)
+        mirror.submit_report(folder)
     try:
         mirror.close(timeout=None)
     except KeyboardInterrupt:
         print_error("stopped; the same command goes on with what is missing")
         raise typer.Exit(130) from None
-    new = [name for name in mirror.written if name != REPORT]
-    told = "not rendered yet" if not rendered else "written" if REPORT in mirror.written else "there already"
-    if mirror.problem:
+    new = [name for name in mirror.synced_ids if name != REPORT]
+    told = "not rendered yet" if not rendered else "written" if REPORT in mirror.synced_ids else "there already"
+    if mirror.last_error:
         print_error(
-            f"MLflow: {len(new)} of {len(records)} trials written; {mirror.problem}; run the same command again"
+            f"MLflow: {len(new)} of {len(records)} trials written; {mirror.last_error}; run the same command again"
         )
         raise typer.Exit(1)
-    _say(f"MLflow at {mirror.place}: {len(new)} of {len(records)} trials written, the others were there; report {told}")
-    _say(mirror.how_to_look)
+    _say(f"MLflow at {mirror.uri}: {len(new)} of {len(records)} trials written, the others were there; report {told}")
+    _say(mirror.ui_hint)
 
 
 def _is_of(folder: Path, suite: Suite) -> bool:

@@ -84,7 +84,7 @@ class SuiteRun:
                     " it from what is stored"
                 )
             if mirror and page:
-                mirror.report(page.parent)
+                mirror.submit_report(page.parent)
         if page is None or keeper.unstored:
             raise ResultsNotStored("\n".join(filter(None, problems)))
         return records, page
@@ -221,10 +221,10 @@ class SuiteRun:
     def _tell_of(self, mirror: MLflowMirror | None) -> None:
         if mirror is None:
             self._say("MLflow: not mirrored by the in-process runner; the next run with --runner ray does it")
-        elif mirror.problem:
-            self._say(f"MLflow mirror incomplete: {mirror.problem}; the next run catches up")
+        elif mirror.last_error:
+            self._say(f"MLflow mirror incomplete: {mirror.last_error}; the next run catches up")
         else:
-            self._say(f"MLflow: {mirror.how_to_look}")
+            self._say(f"MLflow: {mirror.ui_hint}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.analysis.compare import (
-    MEANINGS,
+    COMPARISON_MEANINGS,
     Comparison,
     ComparisonSide,
     ComparisonVerdict,
@@ -20,9 +20,9 @@ from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 
 STYLES = {
-    ComparisonVerdict.SAME: "green",
-    ComparisonVerdict.A: "cyan",
-    ComparisonVerdict.B: "cyan",
+    ComparisonVerdict.IDENTICAL: "green",
+    ComparisonVerdict.A_BETTER: "cyan",
+    ComparisonVerdict.B_BETTER: "cyan",
     ComparisonVerdict.UNDECIDED: "yellow",
 }
 NUMBERS = "mean ± standard deviation over training seeds (how many); B − A with its 95 % Welch interval"
@@ -40,14 +40,14 @@ def markdown(made: Comparison) -> str:
         body = [
             [escape_markdown(pair.label), *map(escape_markdown, _cells(one))]
             for pair in pairs
-            for one in pair.contrasts.values()
+            for one in pair.metrics.values()
         ]
         blocks += [f"## {escape_markdown(title)}", grid(header, body, "llrrrl")]
     blocks += ["## What is trained differently", _recipes(made), "## What differs around it", _surroundings(made)]
     for name, alone in (("A", made.only_a), ("B", made.only_b)):
         if alone:
             blocks += [f"## Only in {name}", "\n".join(f"- {escape_markdown(cell)}" for cell in alone)]
-    words = "\n".join(f"- **{word.value}**: {meaning}." for word, meaning in MEANINGS.items())
+    words = "\n".join(f"- **{word.value}**: {meaning}." for word, meaning in COMPARISON_MEANINGS.items())
     return "\n\n".join([*blocks, "## What the words mean", words]) + "\n"
 
 
@@ -58,9 +58,9 @@ def terminal(made: Comparison) -> Iterator[RenderableType]:
         yield _table(title, pairs)
     yield Text(NUMBERS, style="dim")
     for pair in made.pairs:
-        if pair.recipe:
-            yield Text(f"{text.single_line(pair.label)}: {'; '.join(map(str, pair.recipe))}")
-    for change in made.surroundings:
+        if pair.recipe_changes:
+            yield Text(f"{text.single_line(pair.label)}: {'; '.join(map(str, pair.recipe_changes))}")
+    for change in made.environment_changes:
         yield Text(text.single_line(str(change)), style="dim")
     for name, alone in (("A", made.only_a), ("B", made.only_b)):
         if alone:
@@ -91,10 +91,10 @@ def _table(title: str, pairs: list[MatchedCells]) -> Table:
     for name in ("Row", "Metric", "A", "B", "B − A", ""):
         table.add_column(name, overflow="fold", justify="right" if name in ("A", "B", "B − A") else "left")
     for pair in pairs:
-        for contrast in pair.contrasts.values():
+        for contrast in pair.metrics.values():
             *cells, word = _cells(contrast)
             table.add_row(
-                text.single_line(pair.label), *map(Text, cells), Text(word, style=STYLES.get(contrast.word, ""))
+                text.single_line(pair.label), *map(Text, cells), Text(word, style=STYLES.get(contrast.verdict, ""))
             )
     return table
 
@@ -102,7 +102,7 @@ def _table(title: str, pairs: list[MatchedCells]) -> Table:
 def _cells(contrast: MetricComparison) -> list[str]:
     """Metric, A, B, their difference, and the word."""
     name = f"{contrast.output.key} {text.ARROWS[contrast.output.better]}"
-    return [name, _side(contrast.a), _side(contrast.b), _difference(contrast), contrast.word.value]
+    return [name, _side(contrast.a), _side(contrast.b), _difference(contrast), contrast.verdict.value]
 
 
 def _side(result: MetricResult | None) -> str:
@@ -122,15 +122,16 @@ def _difference(contrast: MetricComparison) -> str:
 
 
 def _recipes(made: Comparison) -> str:
-    changed = [pair for pair in made.pairs if pair.recipe]
+    changed = [pair for pair in made.pairs if pair.recipe_changes]
     if not changed:
         return "Nothing: both sides have the same trials, but for their seeds."
     return "\n".join(
-        f"- {escape_markdown(pair.label)}: {escape_markdown('; '.join(map(str, pair.recipe)))}" for pair in changed
+        f"- {escape_markdown(pair.label)}: {escape_markdown('; '.join(map(str, pair.recipe_changes)))}"
+        for pair in changed
     )
 
 
 def _surroundings(made: Comparison) -> str:
-    if not made.surroundings:
+    if not made.environment_changes:
         return "Nothing that the records tell of machine, versions, source, data and instruments."
-    return grid(["", "A", "B"], [list(map(escape_markdown, change)) for change in made.surroundings], "lll")
+    return grid(["", "A", "B"], [list(map(escape_markdown, change)) for change in made.environment_changes], "lll")

@@ -4,9 +4,9 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_keys, by_table, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_results, outputs_of, rows_by_table
 from benchmark.analysis.ordering import ORDER_MEANINGS, OrderVerdict
-from benchmark.analysis.verdicts import MEANINGS
+from benchmark.analysis.verdicts import VERDICT_MEANINGS
 from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import BoundMetric, bind_metrics
@@ -27,7 +27,7 @@ MAX_ERROR = 400  # characters of an error that are shown; results.csv has all of
 
 def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[str]) -> str:
     """The whole document. `figures` are the names of the pictures that were drawn into `figures/`."""
-    tables = by_table(suite, rows)
+    tables = rows_by_table(suite, rows)
     blocks = [
         f"# {escape_markdown(suite.title)}",
         *(escape_markdown(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
@@ -140,13 +140,13 @@ def _table(note: str, members: list[LeaderboardRow]) -> list[str]:
         blocks.append("Measured besides, without a published value:")
     if others:
         blocks.append(_measured_only(members, others, notes))
-    derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.derived for row in members) else []
+    derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.is_derived for row in members) else []
     below = [*notes.lines(), *derived, *published_tables.sources(members)]
     return [escape_markdown(note), *blocks, "\n".join(below)]
 
 
 def _measured_only(members: list[LeaderboardRow], outputs: "list[Output]", notes: Footnotes) -> str:
-    best = best_keys(members)
+    best = best_results(members)
     header = ["Method", *(f"{escape_markdown(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
     body = [
         [
@@ -206,7 +206,7 @@ def _differences(rows: list[LeaderboardRow]) -> list[str]:
             " reaches; **difference** is measured minus published, with its 95 % interval, and in brackets where"
             " nothing is judged. Of many verdicts some are wrong by chance."
         )
-    if any(result.aggregate and result.aggregate.sampling_spread is not None for result in results):
+    if any(result.aggregate and result.aggregate.sampling_std is not None for result in results):
         lines.append(
             "- **Sampling noise**: how far the number of one training moves when other latents are drawn, a standard"
             " deviation. It is part of the spread over trainings."
@@ -235,7 +235,7 @@ def _reading(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
             " of each method, all seeds of a method being equally likely."
         )
     used = {result.verdict for row in rows for result in row.results.values() if result.published}
-    lines += [f"- **{verdict.value}**: {MEANINGS[verdict]}." for verdict in MEANINGS if verdict in used]
+    lines += [f"- **{verdict.value}**: {VERDICT_MEANINGS[verdict]}." for verdict in VERDICT_MEANINGS if verdict in used]
     return lines + provenance.instruments(rows)
 
 

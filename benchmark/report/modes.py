@@ -39,7 +39,7 @@ def _line(one: Histogram, row: LeaderboardRow, counts: np.ndarray) -> list[str]:
     cube = counts.sum(0).reshape(one.bins.shape)
     axes = range(cube.ndim)
     ends = [_ends(cube.sum(tuple(other for other in axes if other != axis))) for axis in axes]
-    table = ", ".join(filter(None, (one.table, one.words)))
+    table = ", ".join(filter(None, (one.table, one.variant)))
     return [escape_markdown(table), escape_markdown(text.label(row)), *ends]
 
 

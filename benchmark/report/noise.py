@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchmark.analysis.leaderboard import LeaderboardRow
-from benchmark.analysis.noise import MeasureVariant, NoiseSources, PooledNoise, ProtocolGroup, parts
+from benchmark.analysis.noise import MeasureVariant, NoiseGroup, NoiseSources, PooledNoise, noise_groups
 from benchmark.report.text import escape_markdown, grid
 
 ABOUT = (
@@ -27,26 +27,25 @@ def section(tables: Mapping[str, list[LeaderboardRow]]) -> list[str]:
     """
     blocks, paired = [], False
     for title, members in tables.items():
-        for part in parts(members):
+        for part in noise_groups(members):
             sources = part.sources
-            if not any(one.known for one in sources):
+            if not any(one.is_known for one in sources):
                 continue
             some = "" if len(part.rows) == len(members) else f": {', '.join(row.label for row in part.rows)}"
             heading = [f"**{escape_markdown(title + some)}**"] if len(tables) > 1 or some else []
-            blocks += [*heading, _grid(part, sources), "\n".join(_sentence(part, one) for one in sources if one.known)]
+            blocks += [*heading, _grid(part, sources), "\n".join(_sentence(one) for one in sources if one.is_known)]
             paired = paired or bool(part.variants)
     return [ABOUT + PAIRED * paired, *blocks] if blocks else []
 
 
-def _grid(part: ProtocolGroup, sources: Sequence[NoiseSources]) -> str:
+def _grid(part: NoiseGroup, sources: Sequence[NoiseSources]) -> str:
     lines = {
         "Training": [_scattered(one.training, "seed", one) for one in sources],
-        "Drawing of samples": [_scattered(one.drawing, "draw", one) if one.drawing else "–" for one in sources],
-        **{
-            _explained(variant): [_shifted(one, place) for one in sources]
-            for place, variant in enumerate(part.variants)
-        },
-        "The best that can be shown": [escape_markdown(one.landmark.words) if one.landmark else "–" for one in sources],
+        "Drawing of samples": [_scattered(one.sampling, "draw", one) if one.sampling else "–" for one in sources],
+        **{_explained(variant): [_shifted(one, variant) for one in sources] for variant in part.variants},
+        "The best that can be shown": [
+            escape_markdown(one.reference_line.words) if one.reference_line else "–" for one in sources
+        ],
         "For scale: the means of the rows": [_range(one) for one in sources],
     }
     body = [[name, *cells] for name, cells in lines.items() if any(cell != "–" for cell in cells)]
@@ -54,58 +53,61 @@ def _grid(part: ProtocolGroup, sources: Sequence[NoiseSources]) -> str:
 
 
 def _paired(variant: MeasureVariant) -> str:
-    return f"`{variant.second.label}` − `{variant.first.label}`"
+    return f"`{variant.second}` − `{variant.first}`"
 
 
 def _explained(variant: MeasureVariant) -> str:
     """`modes_raw` − `modes`: codec none, not jpeg."""
-    key = variant.change.key.rpartition(".")[2]
-    return f"{_paired(variant)}: {escape_markdown(f'{key} {variant.change.other}, not {variant.change.one}')}"
+    key = variant.key.rpartition(".")[2]
+    return f"{_paired(variant)}: {escape_markdown(f'{key} {variant.after}, not {variant.before}')}"
 
 
 def _scattered(of: PooledNoise, word: str, one: NoiseSources) -> str:
     """`word`: for one value of a group, `seed` or `draw`."""
-    if of.deviation is None:
-        return f"not known: one {word}" if of.most < 2 else "not known: some are no numbers"
-    trials = sum(map(len, of.counted)) if word == "seed" else len(of.counted)
-    return f"{_number(of.deviation, one)} ({_trials(trials)}, {of.degrees} df)"
+    if of.std is None:
+        return (
+            f"not known: one {word}" if all(len(group) < 2 for group in of.groups) else "not known: some are no numbers"
+        )
+    trials = sum(map(len, of.usable_groups)) if word == "seed" else len(of.usable_groups)
+    return f"{_number(of.std, one)} ({_trials(trials)}, {of.degrees_of_freedom} df)"
 
 
-def _shifted(one: NoiseSources, place: int) -> str:
-    if place not in one.shifts:
+def _shifted(one: NoiseSources, variant: MeasureVariant) -> str:
+    if variant not in one.shifts:
         return "–"
-    shift = one.shifts[place]
+    shift = one.shifts[variant]
     if shift is None:
         return "not known: no trial has both"
-    spread = shift.deviation
+    spread = shift.std
     places = decimals(spread or shift.mean, one.output.digits)
     shown = f"{shift.mean:+z.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
     return f"{shown} ({_trials(len(shift.differences))})"
 
 
 def _range(one: NoiseSources) -> str:
-    if not one.means:
+    if not one.row_means:
         return "–"
-    low, high, digits = min(one.means), max(one.means), one.output.digits
-    if len(one.means) == 1:
+    low, high, digits = min(one.row_means), max(one.row_means), one.output.digits
+    if len(one.row_means) == 1:
         return f"{low:.{digits}f} (1 row)"
-    return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.means)} rows)"
+    return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.row_means)} rows)"
 
 
-def _sentence(part: ProtocolGroup, one: NoiseSources) -> str:
+def _sentence(one: NoiseSources) -> str:
     """Which source is the largest, and which differences of rows the seeds can tell from chance."""
-    sizes = {"training": one.training.deviation, "drawing of samples": one.drawing.deviation if one.drawing else None}
-    sizes |= {_paired(part.variants[place]): shift.size for place, shift in one.shifts.items() if shift}
+    sizes = {"training": one.training.std, "drawing of samples": one.sampling_std}
+    sizes |= {_paired(variant): shift.rms for variant, shift in one.shifts.items() if shift}
     known = {name: size for name, size in sizes.items() if size is not None}
     words = []
     if len(known) > 1:
         name = max(known, key=lambda source: known[source])
         words.append(f"moved most by {name} ({_number(known[name], one)})")
-    if one.resolution is None:
+    detectable = one.minimum_detectable_difference
+    if detectable is None:
         words.append("which differences of rows are more than chance is not known")
     else:
         words.append(
-            f"means over {one.seeds} seeds are told apart from a difference of {_number(one.resolution, one)} on (the"
+            f"means over {one.seeds} seeds are told apart from a difference of {_number(detectable, one)} on (the"
             " half-width of its 95 % t-interval)"
         )
     return f"- **{escape_markdown(one.output.title)}**: {'; '.join(words)}."

@@ -122,7 +122,7 @@ def _mismatches(result: MetricResult) -> list[str]:
 
 
 def _noise(result: MetricResult | None) -> str:
-    spread = result.aggregate.sampling_spread if result and result.aggregate else None
+    spread = result.aggregate.sampling_std if result and result.aggregate else None
     return "" if result is None or spread is None else f"± {spread:.{result.output.digits}f}"
 
 
@@ -147,7 +147,11 @@ def _told(order: TableOrder) -> list[str]:
     """What became of the published order, in a sentence, and the pairs that were decided."""
     if not str(order):
         return _not_judged(order)
-    tau = "" if order.tau is None else f"; Kendall's τ between published and measured means {order.tau:.2f}"
+    tau = (
+        ""
+        if order.kendall_tau is None
+        else f"; Kendall's τ between published and measured means {order.kendall_tau:.2f}"
+    )
     lines = [f"- **Order**: {order}{tau}.{_whole(order)}"]
     for verdict in (OrderVerdict.REPRODUCED, OrderVerdict.REVERSED):
         if pairs := [_pair(pair) for pair in order.pairs if pair.verdict is verdict]:
@@ -157,20 +161,20 @@ def _told(order: TableOrder) -> list[str]:
 
 def _not_judged(order: TableOrder) -> list[str]:
     """Where no published order may be judged: how often it is met, and each method beside the next one."""
-    if not order.chain:
+    if not order.published_order:
         return []
     of = {(pair.first, pair.second): pair for pair in order.pairs}  # the better one as published first, as there
-    neighbours = [_pair(of[two]) for two in pairwise(order.chain.methods)]
+    neighbours = [_pair(of[two]) for two in pairwise(order.published_order.methods)]
     return [f"- **Order**, not judged: {'; '.join(neighbours)}.{_whole(order)}"]
 
 
 def _whole(order: TableOrder) -> str:
     """How often one training of each is in the published order."""
-    if not order.chain or len(order.chain.methods) < 3:
+    if not order.published_order or len(order.published_order.methods) < 3:
         return ""
     return (
-        f" One training of each of the {len(order.chain.methods)} is in the published order with probability"
-        f" {order.chain.probability:.2g}; by chance with {order.chain.chance:.2g}."
+        f" One training of each of the {len(order.published_order.methods)} is in the published order with probability"
+        f" {order.published_order.probability:.2g}; by chance with {order.published_order.chance:.2g}."
     )
 
 
@@ -181,5 +185,5 @@ def _pair(pair: MethodPair) -> str:
     if gain := pair.improvement:
         p_value = gain.p_value if pair.p_value is None else pair.p_value
         numbers = f" {gain.probability:.2f} [{gain.interval[0]:.2f}, {gain.interval[1]:.2f}], p = {p_value:.3f}"
-    close = " (the published ranges touch)" if pair.close else ""
+    close = " (the published ranges touch)" if pair.ranges_touch else ""
     return f"{escape_markdown(pair.first)} over {escape_markdown(pair.second)}{numbers}{close}"

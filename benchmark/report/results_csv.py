@@ -70,7 +70,7 @@ def _line(suite: Suite, row: LeaderboardRow, trial: TrialOutcome) -> dict[str, o
         "status": trial.status,
     }
     for key, result in row.results.items():
-        line[f"published_{key}"] = result.published[0] if result.published else ""
+        line[f"published_{key}"] = result.published.value if result.published else ""
     if row.cell.published:
         values = [value for key in row.results if (value := row.cell.published.value(key))]
         line["source"] = "; ".join(dict.fromkeys(value.source for value in values))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmark.analysis.equivalence import Difference
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, by_table, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of, rows_by_table
 from benchmark.analysis.ordering import MethodPair, table_orders
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
@@ -16,7 +16,7 @@ FORMAT = 1  # raised when a key changes its meaning
 
 def results_json(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
     """The whole file, every number in full precision; what is not finite is null."""
-    tables = by_table(suite, all_rows)
+    tables = rows_by_table(suite, all_rows)
     content = {
         "format": FORMAT,
         "suite": suite.name,
@@ -40,7 +40,7 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "dataset": row.spec.dataset,
         "network": row.spec.network,
         "protocol": row.spec.protocol.model_dump(mode="json"),
-        "derived_from_abstract": row.derived,
+        "derived_from_abstract": row.is_derived,
         "trials": [{"trial_id": t.spec.trial_id, "seed": t.spec.seed, "status": t.status} for t in row.trials],
         "cost": row.cost and vars(row.cost),
         "results": {key: _result(result, row) for key, result in row.results.items()},
@@ -67,9 +67,9 @@ def _measured(result: MetricResult) -> dict[str, Any] | None:
     return {
         "by_seed": aggregate.values,
         "mean": aggregate.mean,
-        "standard_deviation": aggregate.spread,
+        "standard_deviation": aggregate.std,
         "interval_95": result.interval,
-        "sampling_standard_deviation": aggregate.sampling_spread,
+        "sampling_standard_deviation": aggregate.sampling_std,
     }
 
 
@@ -83,7 +83,7 @@ def _difference(apart: Difference | None) -> dict[str, Any] | None:
     return {
         "estimate": apart.estimate,
         "interval_95": apart.interval,
-        "interval_90": apart.equivalence,
+        "interval_90": apart.equivalence_interval,
         "margin": apart.margin,
         "equivalence_p": apart.p_value,
         "basis": apart.basis,
@@ -95,8 +95,8 @@ def _orders(members: list[LeaderboardRow]) -> dict[str, Any]:
     found = {output.key: table_orders(members, output.key) for output in outputs_of(members)}
     return {
         key: {
-            "kendall_tau": order.tau,
-            "published_order": order.chain and asdict(order.chain),
+            "kendall_tau": order.kendall_tau,
+            "published_order": order.published_order and asdict(order.published_order),
             "pairs": [_pair(pair) for pair in order.pairs],
         }
         for key, order in found.items()

@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.analysis.leaderboard import LeaderboardRow, best_keys, by_table, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, best_results, outputs_of, rows_by_table
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
 from benchmark.report import text
@@ -21,11 +21,11 @@ STYLES = {
 
 def terminal_tables(suite: Suite, all_rows: list[LeaderboardRow]) -> list[Table]:
     """One table per table of the suite; nothing is cut on a terminal of 80 columns or more."""
-    return [_table(title, members) for title, members in by_table(suite, all_rows).items()]
+    return [_table(title, members) for title, members in rows_by_table(suite, all_rows).items()]
 
 
 def _table(title: str, members: list[LeaderboardRow]) -> Table:
-    outputs, best = outputs_of(members), best_keys(members)
+    outputs, best = outputs_of(members), best_results(members)
     table = Table(
         title=Text(text.single_line(title)),
         box=box.SIMPLE_HEAD,
@@ -49,7 +49,7 @@ def _caption(members: list[LeaderboardRow]) -> str:
     caption = "mean ± standard deviation over training seeds (how many)"
     if any(row.cell.published for row in members):
         caption += f"; below: as published ({text.UNVERIFIED} unverified, never judged against)"
-    if any(row.derived for row in members):
+    if any(row.is_derived for row in members):
         caption += f"; {text.DERIVED} {text.DERIVED_MEANING}"
     return caption
 

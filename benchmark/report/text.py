@@ -50,7 +50,7 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
 
 def label(row: LeaderboardRow) -> str:
     """The name of a row, with ‡ when its method is implemented from an abstract."""
-    return single_line(row.label) + (DERIVED if row.derived else "")
+    return single_line(row.label) + (DERIVED if row.is_derived else "")
 
 
 def truncate(text: str, length: int) -> str:
@@ -63,7 +63,7 @@ def format_measured(result: MetricResult) -> str:
     """`mean ± sample standard deviation` in the metric's digits; empty when nothing was measured."""
     if result.aggregate is None:
         return ""
-    digits, spread = result.output.digits, result.aggregate.spread
+    digits, spread = result.output.digits, result.aggregate.std
     if not math.isfinite(result.aggregate.mean):
         return "not a number"
     return f"{result.aggregate.mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
@@ -71,9 +71,7 @@ def format_measured(result: MetricResult) -> str:
 
 def format_published(result: MetricResult) -> str:
     """The published value and spread with as many decimals as the source gives, † when unverified."""
-    if result.published is None:
-        return ""
-    return plus_minus(*result.published) + ("" if result.reference and result.reference.verified else UNVERIFIED)
+    return published_value(result.published) if result.published else ""
 
 
 def published_value(value: PublishedValue) -> str:

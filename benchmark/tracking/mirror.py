@@ -42,7 +42,7 @@ class MLflowMirror:
         if new:
             self._ask(new, None)
 
-    def report(self, folder: Path) -> None:
+    def submit_report(self, folder: Path) -> None:
         """Have the report in `folder` mirrored soon, after all records; one that is there already costs a search."""
         self._ask({}, folder)
 
@@ -67,29 +67,29 @@ class MLflowMirror:
             thread.join(timeout)
 
     @property
-    def problem(self) -> str | None:
+    def last_error(self) -> str | None:
         """Why MLflow lacks runs, in one line, or None when it has them all."""
         with self._changed:
             reasons = list(self._missing.values())
         if not reasons:
             return None
         count = f"{len(reasons)} run{'s' if len(reasons) > 1 else ''}"
-        return f"{count} missing at {self.place}: {reasons[-1]}"
+        return f"{count} missing at {self.uri}: {reasons[-1]}"
 
     @property
-    def written(self) -> tuple[str, ...]:
+    def synced_ids(self) -> tuple[str, ...]:
         """What MLflow lacked and has by now: trial ids, and REPORT."""
         return tuple(self._writer.written)
 
     @property
-    def place(self) -> str:
+    def uri(self) -> str:
         """MLflow's tracking URI, without a password."""
         return _without_password(self._writer.uri)
 
     @property
     def ui_command(self) -> str:
         """What shows the runs: a command for a database, the address of a server."""
-        uri = self.place
+        uri = self.uri
         if not DATABASE.match(uri):
             return uri
         shown = shlex.quote(uri) if uri == self._writer.uri else '"$MLFLOW_TRACKING_URI"'
@@ -97,21 +97,21 @@ class MLflowMirror:
         return f"mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {shown}"
 
     @property
-    def page(self) -> str | None:
+    def experiment_url(self) -> str | None:
         """Where the suite's runs are then found; None before the first is written.
 
         MLflow's own links lead past the runs, to pages about language models.
         """
-        uri = self.place
+        uri = self.uri
         if not self._writer.experiment or not (uri.startswith("http") or DATABASE.match(uri)):
             return None
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
         return f"{server}/#/experiments/{self._writer.experiment}/runs?workflowType=machine_learning"
 
     @property
-    def how_to_look(self) -> str:
+    def ui_hint(self) -> str:
         """The command that shows it, and then the page to open, if one is known."""
-        return self.ui_command + (f"\n  then open {self.page}" if self.page else "")
+        return self.ui_command + (f"\n  then open {self.experiment_url}" if self.experiment_url else "")
 
     def _work(self) -> None:
         while True:

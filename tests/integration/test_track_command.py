@@ -107,8 +107,8 @@ def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], No
         mirror.close()
     finally:
         full(0)
-    assert mirror.problem is not None
-    assert "missing" in mirror.problem
+    assert mirror.last_error is not None
+    assert "missing" in mirror.last_error
     room.sync(*room.records, suite=loaded)
     whole: dict[str, Any] = room.runs("full")
     assert set(whole) == set(loaded.specs)

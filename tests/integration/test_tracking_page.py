@@ -58,9 +58,9 @@ def mirror(room: Room) -> MLflowMirror:
     write_atomically(folder / "results.csv", b"a\n")
     mirror = MLflowMirror(room.suite, room.workspace)
     mirror.sync(room.records)
-    mirror.report(folder)
+    mirror.submit_report(folder)
     mirror.close(timeout=None)
-    assert mirror.problem is None
+    assert mirror.last_error is None
     return mirror
 
 
@@ -108,10 +108,10 @@ def test_the_server_is_for_this_machine_alone(server: Server) -> None:
 
 
 def test_the_page_that_is_named_lists_every_run(room: Room, mirror: MLflowMirror, page: Page) -> None:
-    assert mirror.page is not None
+    assert mirror.experiment_url is not None
     names = {run.info.run_name for run in runs_of(room)}
     assert len(names) == 5
-    at = mirror.page.removeprefix("http://127.0.0.1:5000/")
+    at = mirror.experiment_url.removeprefix("http://127.0.0.1:5000/")
     page(at, *names, "stacked_digits")
     search = quote('tags.method = "ssgan"')
     charts = page(f"{at}&searchFilter={search}&compareRunsMode=CHART", "SSGAN · seed 0", "SSGAN · seed 1")

@@ -83,7 +83,7 @@ def caught_up(ground: Ground) -> None:
     mirror = ground.mirror()
     mirror.sync(ground.records)
     mirror.close(timeout=300)
-    assert mirror.problem is None
+    assert mirror.last_error is None
     ground.check()
 
 
@@ -91,8 +91,8 @@ def test_a_server_that_is_away_at_the_start_gets_everything_later(ground: Ground
     mirror = ground.mirror()
     ground.hand_over(mirror, ground.records)
     mirror.close(timeout=120)
-    assert mirror.problem is not None
-    assert "missing" in mirror.problem
+    assert mirror.last_error is not None
+    assert "missing" in mirror.last_error
     ground.server.start()
     caught_up(ground)
 
@@ -107,7 +107,7 @@ def test_every_kind_of_refusal_is_survived(ground: Ground) -> None:
         ground.proxy.mood = "pass"
         mirror.close(timeout=300)
         if mood != "silent":  # its second try may come when the server answers again
-            assert (mirror.problem is None) == (mood == "slow"), (mood, mirror.problem)
+            assert (mirror.last_error is None) == (mood == "slow"), (mood, mirror.last_error)
     caught_up(ground)
 
 

@@ -187,7 +187,7 @@ def _published(
 ) -> list[PublishedPoint]:
     found = [(row, row.results.get(key)) for row in members]
     return [
-        PublishedPoint(result.published[0], style_of(row, chosen), comparable(result.reference))
+        PublishedPoint(result.published.value, style_of(row, chosen), comparable(result.reference))
         for row, result in found
         if result and result.published and result.reference
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.analysis.leaderboard import LeaderboardRow, by_table
+from benchmark.analysis.leaderboard import LeaderboardRow, rows_by_table
 from benchmark.config.suite import Suite
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) ->
     """File name -> PNG. Pictures that would show nothing are left out."""
     from benchmark.report.figures import curves, leaderboard, mode_histograms, samples
 
-    tables = by_table(suite, rows[:MOST_ROWS])
+    tables = rows_by_table(suite, rows[:MOST_ROWS])
     said = f"The first {MOST_ROWS} of {len(rows):,} rows; results.csv has all of them" if len(rows) > MOST_ROWS else ""
     main, besides = leaderboard.split(tables)
     with _look():

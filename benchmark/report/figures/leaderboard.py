@@ -179,10 +179,10 @@ def _values(members: list[LeaderboardRow], key: str) -> list[float]:
     found = [mark.value for mark in reference_lines(key, members)]
     for result in filter(None, (row.results.get(key) for row in members)):
         if result.published:
-            value, spread = result.published
+            value, spread = result.published.value, result.published.spread
             found += [value - (spread or 0), value + (spread or 0)]
         if result.aggregate:
-            mean, spread = result.aggregate.mean, result.aggregate.spread
+            mean, spread = result.aggregate.mean, result.aggregate.std
             found += [*result.aggregate.values.values(), mean - (spread or 0), mean + (spread or 0)]
     return [value for value in found if math.isfinite(value)]
 
@@ -244,7 +244,7 @@ def _measured(axes: "Axes", found: list[tuple[int, MetricResult, str]]) -> None:
             continue
         finite = filter(math.isfinite, result.aggregate.values.values())
         seeds += [(value, place + SEED_LANE, colour) for value in finite]
-        mean, spread = result.aggregate.mean, result.aggregate.spread
+        mean, spread = result.aggregate.mean, result.aggregate.std
         if math.isfinite(mean):
             means.append((mean, place, colour))
             bars += [(line, colour) for line in _bar(mean, place, spread, CAP)]
@@ -268,7 +268,7 @@ def _published(axes: "Axes", found: list[tuple[int, MetricResult]]) -> None:
     diamonds, bars = [], []
     for place, result in found:
         if result.published and result.reference:
-            value, spread = result.published
+            value, spread = result.published.value, result.published.spread
             face = INK if comparable(result.reference) else "white"
             diamonds.append((value, place + PUBLISHED_LANE, face))
             bars += _bar(value, place + PUBLISHED_LANE, spread, 0.0)[:1]

@@ -121,7 +121,7 @@ def _panels(found: list[Histogram], inches: float) -> list[HistogramPanel]:
 
 def _words(one: Histogram) -> str:
     each = layout.number(float(f"{one.n_fake / one.bins.count:.3g}"))
-    return ", ".join(filter(None, (f"images of each mode, of {one.n_fake:,}; {each} each if even", one.words)))
+    return ", ".join(filter(None, (f"images of each mode, of {one.n_fake:,}; {each} each if even", one.variant)))
 
 
 def _images(top: float) -> Ticks:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.analysis.aggregate import Aggregate, t_interval
+from benchmark.analysis.aggregate import Aggregate, mean_interval
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 samples = st.lists(numbers, min_size=1, max_size=12)
@@ -24,19 +24,19 @@ def test_the_mean_lies_within_its_values_and_its_interval(values):
     found = aggregate(values)
     assert min(values) <= found.mean <= max(values)
     if len(values) < 2:
-        assert found.spread is None
+        assert found.std is None
         assert found.interval is None
     else:
         low, high = found.interval
         assert low <= found.mean <= high
-        assert found.spread >= 0
+        assert found.std >= 0
 
 
 @settings(max_examples=40)
 @given(st.lists(numbers, min_size=2, max_size=12))
 def test_scipy_agrees(values):
     found = aggregate(values)
-    assert found.spread == pytest.approx(np.std(values, ddof=1), rel=1e-9, abs=1e-6)
+    assert found.std == pytest.approx(np.std(values, ddof=1), rel=1e-9, abs=1e-6)
     error = np.std(values, ddof=1) / math.sqrt(len(values))
     if error > 1e-6:
         assert found.interval == pytest.approx(
@@ -47,7 +47,7 @@ def test_scipy_agrees(values):
 @settings(max_examples=40)
 @given(st.lists(numbers, min_size=2, max_size=8), st.floats(0.5, 0.9))
 def test_more_confidence_needs_a_wider_interval(values, confidence):
-    narrow, wide = t_interval(values, confidence), t_interval(values, 0.95)
+    narrow, wide = mean_interval(values, confidence), mean_interval(values, 0.95)
     assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
 
 
@@ -61,7 +61,7 @@ def test_the_order_of_seeds_is_of_no_consequence(values, rng):
 
 def test_two_values_by_hand():
     found = aggregate([1.0, 3.0])
-    assert (found.n, found.mean, found.spread) == (2, 2.0, pytest.approx(math.sqrt(2)))
+    assert (found.n, found.mean, found.std) == (2, 2.0, pytest.approx(math.sqrt(2)))
     assert found.interval == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
 
 
@@ -69,13 +69,13 @@ def test_two_values_by_hand():
 def test_a_value_that_is_no_number_spoils_the_mean_rather_than_being_left_out(bad):
     found = aggregate([1.0, bad, 2.0])
     assert math.isnan(found.mean)
-    assert found.spread is None
+    assert found.std is None
     assert found.interval is None
 
 
 def test_the_noise_of_samples_is_kept_apart_from_the_spread_over_trainings():
     values = {0: 1.0, 1: 3.0, 2: 5.0}
     found = Aggregate(values, sampling={0: 3.0, 2: 4.0})
-    assert found.sampling_spread == pytest.approx(math.sqrt(12.5))
-    assert (found.spread, found.interval) == (Aggregate(values).spread, Aggregate(values).interval)
-    assert Aggregate(values).sampling_spread is None
+    assert found.sampling_std == pytest.approx(math.sqrt(12.5))
+    assert (found.std, found.interval) == (Aggregate(values).std, Aggregate(values).interval)
+    assert Aggregate(values).sampling_std is None

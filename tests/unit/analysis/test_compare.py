@@ -88,7 +88,7 @@ def values(records, **by_seed):
 
 def words(suite, one, other):
     made = compare_runs(ComparisonSide("a", suite, one), ComparisonSide("b", suite, other))
-    return {key: contrast.word for key, contrast in made.pairs[0].contrasts.items()}
+    return {key: contrast.verdict for key, contrast in made.pairs[0].metrics.items()}
 
 
 def test_two_stores_of_the_same_numbers(once, command, tmp_path):
@@ -143,30 +143,33 @@ def test_the_interval_decides_in_the_direction_of_the_metric(once):
     low, high = [10.0, 11.0, 12.5], [20.0, 21.0, 22.5]
     one = values(records, modes=low, kl=low)
     assert words(suite, one, values(records, modes=high, kl=high)) == {
-        "modes": ComparisonVerdict.B,
-        "kl": ComparisonVerdict.A,
+        "modes": ComparisonVerdict.B_BETTER,
+        "kl": ComparisonVerdict.A_BETTER,
     }
     assert words(suite, values(records, modes=high, kl=high), one) == {
-        "modes": ComparisonVerdict.A,
-        "kl": ComparisonVerdict.B,
+        "modes": ComparisonVerdict.A_BETTER,
+        "kl": ComparisonVerdict.B_BETTER,
     }
     near = values(records, modes=[10.5, 11.0, 12.0], kl=low)
-    assert words(suite, one, near) == {"modes": ComparisonVerdict.NONE, "kl": ComparisonVerdict.SAME}
+    assert words(suite, one, near) == {"modes": ComparisonVerdict.NO_DIFFERENCE, "kl": ComparisonVerdict.IDENTICAL}
     spread = values(records, modes=[0.0, 20.0, 40.0], kl=[12.5, 11.0, 10.0])  # seeds swapped is not the same
-    assert words(suite, one, spread) == {"modes": ComparisonVerdict.NONE, "kl": ComparisonVerdict.NONE}
+    assert words(suite, one, spread) == {
+        "modes": ComparisonVerdict.NO_DIFFERENCE,
+        "kl": ComparisonVerdict.NO_DIFFERENCE,
+    }
 
 
 def test_numbers_that_never_vary_still_differ(once):
     suite, _, records = once
     one, other = values(records, modes=[1000.0] * 3), values(records, modes=[999.0] * 3)
-    assert words(suite, one, other)["modes"] is ComparisonVerdict.A
+    assert words(suite, one, other)["modes"] is ComparisonVerdict.A_BETTER
 
 
 def test_fewer_than_three_seeds_say_nothing(once):
     suite, _, records = once
     few = {trial_id: record for trial_id, record in records.items() if record.spec.seed < 2}
-    assert words(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"] is ComparisonVerdict.FEW
-    assert words(suite, {}, records)["modes"] is ComparisonVerdict.NOTHING
+    assert words(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"] is ComparisonVerdict.TOO_FEW_SEEDS
+    assert words(suite, {}, records)["modes"] is ComparisonVerdict.NO_VALUE
 
 
 def test_a_side_that_lost_seeds_is_not_called_better(once, tmp_path):
@@ -177,7 +180,7 @@ def test_a_side_that_lost_seeds_is_not_called_better(once, tmp_path):
     lost = first.model_copy(update={"spec": specs[0], "trial_id": specs[0].trial_id, "status": "diverged"})
     good = values(records, modes=[900.0, 901.0, 902.0]) | {lost.trial_id: lost}
     assert words(more, values(records, modes=[1.0, 2.0, 3.0]), good)["modes"] is ComparisonVerdict.UNDECIDED
-    assert words(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is ComparisonVerdict.B
+    assert words(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is ComparisonVerdict.B_BETTER
 
 
 def test_values_of_another_protocol_are_not_judged(once, tmp_path):
@@ -189,7 +192,9 @@ def test_values_of_another_protocol_are_not_judged(once, tmp_path):
         for spec, record in zip(more.specs.values(), records.values(), strict=True)
     }
     made = compare_runs(ComparisonSide("a", suite, records), ComparisonSide("b", more, theirs))
-    assert {contrast.word for pair in made.pairs for contrast in pair.contrasts.values()} == {ComparisonVerdict.OTHER}
+    assert {contrast.verdict for pair in made.pairs for contrast in pair.metrics.values()} == {
+        ComparisonVerdict.NOT_COMPARABLE
+    }
 
 
 @pytest.mark.parametrize(

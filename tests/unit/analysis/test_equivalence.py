@@ -33,7 +33,7 @@ def test_with_both_spreads_it_is_welch_s_interval(ours, theirs):
     found = difference(aggregate(ours), float(np.mean(theirs)), 1.0, known)
     reference = stats.ttest_ind(ours, theirs, equal_var=False)
     assert found.interval == pytest.approx(tuple(reference.confidence_interval(0.95)), rel=1e-6, abs=1e-6)
-    assert found.equivalence == pytest.approx(tuple(reference.confidence_interval(0.90)), rel=1e-6, abs=1e-6)
+    assert found.equivalence_interval == pytest.approx(tuple(reference.confidence_interval(0.90)), rel=1e-6, abs=1e-6)
 
 
 @settings(max_examples=40)
@@ -49,7 +49,7 @@ def test_against_a_fixed_number_it_is_the_interval_of_the_mean_moved(values, pub
 @given(samples, st.floats(0, 50), st.floats(0, 20))
 def test_equivalence_is_two_one_sided_tests(values, margin, error):
     found = difference(aggregate(values), 10.0, margin, PublishedUncertainty("", error, 4))
-    low, high = found.equivalence
+    low, high = found.equivalence_interval
     if min(abs(low + margin), abs(high - margin)) > 1e-6:
         assert (found.p_value <= 0.05) == (-margin <= low and high <= margin)
     assert found.interval[0] <= low <= high <= found.interval[1]
@@ -75,7 +75,7 @@ def test_without_any_scatter_the_number_itself_decides(estimate, p_value):
 def test_what_has_no_interval_gets_none(values):
     found = difference(aggregate(values), 1.0, 1.0, FIXED)
     if len(values) == 1:
-        assert (found.estimate, found.interval, found.equivalence, found.p_value) == (2.0, None, None, None)
+        assert (found.estimate, found.interval, found.equivalence_interval, found.p_value) == (2.0, None, None, None)
     else:
         assert found is None
 

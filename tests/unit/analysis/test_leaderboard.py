@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from benchmark.analysis.leaderboard import best_keys, by_table, leaderboard_rows, outputs_of
+from benchmark.analysis.leaderboard import best_results, leaderboard_rows, outputs_of, rows_by_table
 from benchmark.config.suite import load_suite
 from benchmark.store.records import Cost
 
@@ -32,8 +32,8 @@ def test_aggregates_are_over_finished_seeds_with_their_last_measurement(suite, m
     row = row_of(suite, records, "Checked", "SSGAN")
     modes = row.results["modes"]
     assert modes.aggregate.values == {0: 900.0, 1: 910.0}
-    assert (modes.aggregate.mean, modes.aggregate.spread) == (905.0, statistics.stdev([900, 910]))
-    assert modes.published == (906.75, 26.15)
+    assert (modes.aggregate.mean, modes.aggregate.std) == (905.0, statistics.stdev([900, 910]))
+    assert (modes.published.value, modes.published.spread) == (906.75, 26.15)
     assert str(row.counts) == "2 of 3; 1 diverged"
 
 
@@ -91,7 +91,7 @@ def test_the_noise_of_samples_is_told_per_checkpoint_and_kept_out_of_the_spread(
     records[specs[1].trial_id] = make_record(specs[1], metrics={"modes": 910.0, "kl": 0.5}, **again)
     found = row_of(suite, records, "Checked", "MSGAN").results["modes"].aggregate
     assert found.sampling == {1: statistics.stdev([910, 904])}
-    assert (found.spread, found.sampling_spread) == (10.0, found.sampling[1])
+    assert (found.std, found.sampling_std) == (10.0, found.sampling[1])
 
 
 def test_a_value_that_nothing_was_published_for_has_no_difference(suite, all_finished, row_of):
@@ -111,7 +111,7 @@ def test_a_reduced_scale_is_never_judged(quick, all_finished):
 
 def test_an_unverified_value_is_shown_but_not_judged(suite, all_finished, row_of):
     row = row_of(suite, all_finished(suite), "Remembered", "GAN")
-    assert row.results["modes"].published == (99.0, None)
+    assert row.results["modes"].published.value == 99.0
     assert row.results["modes"].reference.mismatches == ("n_fake: published 26000, here 25600",)
     assert row.verdicts == {"modes": "no matched reference", "kl": "no matched reference"}
 
@@ -144,7 +144,7 @@ def test_the_best_is_told_by_direction_and_as_printed(suite, make_record, specs_
     records = {}
     for label, value in (("GAN", (900.01, 0.5)), ("SSGAN", (900.04, 0.4)), ("MSGAN", (100.0, 0.6))):
         records |= finish(make_record, specs_of(suite, "Checked", label), [value] * 3)
-    members = by_table(suite, leaderboard_rows(suite, records))["Checked"]
-    assert best_keys(members) == {("GAN", "modes"), ("SSGAN", "modes"), ("SSGAN", "kl")}
-    assert best_keys(members[:1]) == set()
+    members = rows_by_table(suite, leaderboard_rows(suite, records))["Checked"]
+    assert best_results(members) == {("GAN", "modes"), ("SSGAN", "modes"), ("SSGAN", "kl")}
+    assert best_results(members[:1]) == set()
     assert [output.key for output in outputs_of(members)] == ["modes", "kl"]

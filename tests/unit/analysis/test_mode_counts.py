@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.mode_counts import histograms, sorted_counts, uniform_counts
 from benchmark.evaluation.metrics.base import HistogramSpec
 
@@ -55,8 +55,10 @@ def test_only_finished_seeds_with_counts_of_all_modes_are_shown(suite, specs_of,
         make_record(specs_of(suite, "Own", "MSGAN")[0], histograms={"modes": [1, 2], "other": all_in(7)}),
         make_record(specs_of(suite, "Checked", "MSGAN")[0], histograms={"modes": [0] * 1000}),
     ]
-    (found,) = histograms(by_table(suite, leaderboard_rows(suite, {record.trial_id: record for record in records})))
-    assert (found.table, found.words, found.n_fake) == ("Own", "", N)
+    (found,) = histograms(
+        rows_by_table(suite, leaderboard_rows(suite, {record.trial_id: record for record in records}))
+    )
+    assert (found.table, found.variant, found.n_fake) == ("Own", "", N)
     ((row, counts),) = found.counts
     assert row.label == "GAN"
     assert counts.tolist() == [all_in(5)]

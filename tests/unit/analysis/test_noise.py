@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
-from benchmark.analysis.noise import NoiseSources, PairedShift, PooledNoise, parts
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
+from benchmark.analysis.noise import NoiseSources, PairedShift, PooledNoise, noise_groups
 from benchmark.config.suite import load_suite
 from benchmark.report.markdown import leaderboard
 from benchmark.report.noise import DECIMALS, decimals, section
@@ -81,11 +81,15 @@ def records(suite, make_record):
 
 
 def told(suite, records):
-    return section(by_table(suite, leaderboard_rows(suite, records)))
+    return section(rows_by_table(suite, leaderboard_rows(suite, records)))
 
 
 def first_part(suite, records):
-    return parts(by_table(suite, leaderboard_rows(suite, records))["One"])[0]
+    return noise_groups(rows_by_table(suite, leaderboard_rows(suite, records))["One"])[0]
+
+
+def first_shift(source):
+    return next(iter(source.shifts.values()))
 
 
 def of(part, key):
@@ -102,29 +106,29 @@ def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
     counted = [np.array(group) for group in values if len(group) > 1]
     residuals = np.concatenate([group - group.mean() for group in counted]) if counted else np.zeros(0)
     found = PooledNoise(values)
-    assert found.degrees == len(residuals) - len(counted)
+    assert found.degrees_of_freedom == len(residuals) - len(counted)
     if not counted:
-        assert found.deviation is None
+        assert found.std is None
     else:
-        expected = math.sqrt((residuals**2).sum() / found.degrees)
-        assert found.deviation == pytest.approx(expected, rel=1e-9, abs=1e-6)
+        expected = math.sqrt((residuals**2).sum() / found.degrees_of_freedom)
+        assert found.std == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
 def test_groups_of_equal_size_pool_to_the_root_of_their_mean_variance():
     values = np.random.default_rng(0).normal(size=(5, 3)) * np.arange(1, 6)[:, None]
     expected = math.sqrt(values.var(axis=1, ddof=1).mean())
-    assert PooledNoise(tuple(map(tuple, values))).deviation == pytest.approx(expected)
+    assert PooledNoise(tuple(map(tuple, values))).std == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("odd", [math.inf, math.nan])
 def test_a_group_with_what_is_no_number_does_not_count(odd):
-    assert PooledNoise(((1.0, 2.0, 4.0), (3.0, odd))).deviation == PooledNoise(((1.0, 2.0, 4.0),)).deviation
-    assert PooledNoise(((3.0, odd),)).deviation is None
+    assert PooledNoise(((1.0, 2.0, 4.0), (3.0, odd))).std == PooledNoise(((1.0, 2.0, 4.0),)).std
+    assert PooledNoise(((3.0, odd),)).std is None
 
 
 def test_huge_numbers_are_pooled_too():
-    assert PooledNoise(((1e200, -1e200),)).deviation == pytest.approx(math.sqrt(2) * 1e200)
-    assert PairedShift((1e200, 1e200)).size == pytest.approx(1e200)
+    assert PooledNoise(((1e200, -1e200),)).std == pytest.approx(math.sqrt(2) * 1e200)
+    assert PairedShift((1e200, 1e200)).rms == pytest.approx(1e200)
 
 
 @settings(max_examples=60)
@@ -132,22 +136,22 @@ def test_huge_numbers_are_pooled_too():
 def test_numpy_agrees_about_paired_differences(values):
     found = PairedShift(tuple(values))
     assert found.mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
-    assert found.size == pytest.approx(math.sqrt(np.square(values).mean()), rel=1e-9, abs=1e-6)
+    assert found.rms == pytest.approx(math.sqrt(np.square(values).mean()), rel=1e-9, abs=1e-6)
     if len(values) > 1:
-        assert found.deviation == pytest.approx(np.std(values, ddof=1), rel=1e-9, abs=1e-6)
+        assert found.std == pytest.approx(np.std(values, ddof=1), rel=1e-9, abs=1e-6)
     else:
-        assert found.deviation is None
+        assert found.std is None
 
 
 def sources(training):
-    return NoiseSources(None, PooledNoise(training), None, None, (), {})
+    return NoiseSources(output=None, training=PooledNoise(training), shifts={})
 
 
 @settings(max_examples=40)
 @given(st.integers(2, 6), st.integers(0, 2**32 - 1))
 def test_two_rows_that_lie_as_far_apart_as_is_told_have_a_t_test_of_5_percent(n, seed):
     one, other = np.random.default_rng(seed).normal(size=(2, n))
-    apart = sources((tuple(one), tuple(other))).resolution
+    apart = sources((tuple(one), tuple(other))).minimum_detectable_difference
     other += one.mean() - other.mean() + apart
     assert stats.ttest_ind(one, other).pvalue == pytest.approx(0.05, rel=1e-6)
 
@@ -155,14 +159,14 @@ def test_two_rows_that_lie_as_far_apart_as_is_told_have_a_t_test_of_5_percent(n,
 def test_the_row_with_the_fewest_seeds_says_how_many_means_are_over():
     found = sources(((1.0, 2.0, 4.0), (1.0, 5.0), (7.0,)))
     assert found.seeds == 2
-    assert found.resolution == pytest.approx(stats.t.ppf(0.975, 3) * found.training.deviation)
+    assert found.minimum_detectable_difference == pytest.approx(stats.t.ppf(0.975, 3) * found.training.std)
 
 
 def test_seeds_that_agree_resolve_nothing():
     found = sources(((5.0, 5.0), (6.0, 6.0)))
-    assert found.known
-    assert found.training.deviation == 0
-    assert found.resolution is None
+    assert found.is_known
+    assert found.training.std == 0
+    assert found.minimum_detectable_difference is None
 
 
 # --- from records --------------------------------------------------------------------------------------
@@ -170,7 +174,7 @@ def test_seeds_that_agree_resolve_nothing():
 
 def test_pairs_differ_in_one_thing_and_what_has_no_such_pair_has_a_column(suite, records):
     part = first_part(suite, records)
-    found = {(v.first.label, v.second.label): tuple(v.change) for v in part.variants}
+    found = {(v.first, v.second): (v.key, v.before, v.after) for v in part.variants}
     assert found == {
         ("modes", "modes_raw"): ("codec", "jpeg", "none"),
         ("modes", "modes_again"): ("options.extractor", "digits", "digits_again"),
@@ -178,15 +182,15 @@ def test_pairs_differ_in_one_thing_and_what_has_no_such_pair_has_a_column(suite,
         ("modes_few", "modes_few_again"): ("options.extractor", "digits", "digits_again"),
     }
     assert [one.output.key for one in part.sources] == ["modes", "kl", "fd_pixels", "rotation_accuracy"]
-    assert [sorted(one.shifts) for one in part.sources] == [[0, 1, 2, 3], [0, 1, 2, 3], [], []]
+    assert [list(one.shifts) for one in part.sources] == [part.variants, part.variants, [], []]
 
 
 def test_a_measure_that_one_row_has_is_of_that_row_and_is_not_drawn(suite, records):
     rotation = of(first_part(suite, records), "rotation_accuracy")
-    assert rotation.training.deviation == pytest.approx(1.0)
-    assert rotation.training.degrees == 2
-    assert rotation.drawing is None
-    assert len(rotation.means) == 1
+    assert rotation.training.std == pytest.approx(1.0)
+    assert rotation.training.degrees_of_freedom == 2
+    assert rotation.sampling is None
+    assert len(rotation.row_means) == 1
 
 
 def test_what_the_records_say_is_what_numpy_says(suite, records):
@@ -195,25 +199,25 @@ def test_what_the_records_say_is_what_numpy_says(suite, records):
     raw = np.array([[record.metrics["modes_raw"] for record in row] for row in by_row])
     draws = np.array([[d["modes"] for d in (r.metrics, *r.redraws)] for row in by_row for r in row])
     modes = of(first_part(suite, records), "modes")
-    assert modes.training.deviation == pytest.approx(math.sqrt(values.var(axis=1, ddof=1).mean()))
-    assert modes.drawing.deviation == pytest.approx(math.sqrt(draws.var(axis=1, ddof=1).mean()))
-    assert (modes.training.degrees, modes.drawing.degrees) == (4, 12)
-    assert modes.shifts[0].mean == pytest.approx((raw - values).mean())
-    assert modes.shifts[0].deviation == pytest.approx((raw - values).std(ddof=1))
-    assert modes.means == pytest.approx(values.mean(axis=1))
+    assert modes.training.std == pytest.approx(math.sqrt(values.var(axis=1, ddof=1).mean()))
+    assert modes.sampling.std == pytest.approx(math.sqrt(draws.var(axis=1, ddof=1).mean()))
+    assert (modes.training.degrees_of_freedom, modes.sampling.degrees_of_freedom) == (4, 12)
+    assert first_shift(modes).mean == pytest.approx((raw - values).mean())
+    assert first_shift(modes).std == pytest.approx((raw - values).std(ddof=1))
+    assert modes.row_means == pytest.approx(values.mean(axis=1))
 
 
 def test_two_names_of_one_row_count_once(suite, records):
     found = leaderboard_rows(suite, records)[:2]
-    assert of(parts([*found, found[0]])[0], "modes").training.degrees == 4
+    assert of(noise_groups([*found, found[0]])[0], "modes").training.degrees_of_freedom == 4
 
 
 def test_only_trials_that_finished_count(suite, records, make_record):
     spent = next(iter(suite.specs.values()))
     changed = records | {spent.trial_id: make_record(spent, "diverged", "nan", metrics={"modes": 1e9})}
     found = of(first_part(suite, changed), "modes")
-    assert found.training.degrees == 3
-    assert len(found.shifts[0].differences) == 5
+    assert found.training.degrees_of_freedom == 3
+    assert len(first_shift(found).differences) == 5
 
 
 def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
@@ -226,18 +230,18 @@ def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
         for trial_id, record in records.items()
     }
     part = first_part(suite, broken)
-    assert of(part, "modes").shifts[0] is None
-    assert of(part, "modes").means == ()
-    assert of(part, "kl").shifts[0] is not None
+    assert first_shift(of(part, "modes")) is None
+    assert of(part, "modes").row_means == ()
+    assert first_shift(of(part, "kl")) is not None
     page = "\n".join(told(suite, broken))
     assert "not known: no trial has both" in page
     assert "not known: some are no numbers" in page
 
 
 def test_rows_of_another_protocol_are_apart(suite, records):
-    found = by_table(suite, leaderboard_rows(suite, records))
-    assert [[row.label for row in part.rows] for part in parts(found["Two"])] == [["GAN"], ["Other | *way*"]]
-    assert len(parts(found["One"])) == 1
+    found = rows_by_table(suite, leaderboard_rows(suite, records))
+    assert [[row.label for row in part.rows] for part in noise_groups(found["Two"])] == [["GAN"], ["Other | *way*"]]
+    assert len(noise_groups(found["One"])) == 1
 
 
 # --- the page ------------------------------------------------------------------------------------------
@@ -257,10 +261,10 @@ def test_every_source_has_a_line_and_every_grid_its_title(suite, records):
     ]
     training = lines(page, "| Training")
     assert len(training) == 3
-    assert f"| {modes.training.deviation:.1f} (6 trials, 4 df) |" in training[0]
-    assert f"| {modes.drawing.deviation:.1f} (6 trials, 12 df) |" in lines(page, "| Drawing")[0]
+    assert f"| {modes.training.std:.1f} (6 trials, 4 df) |" in training[0]
+    assert f"| {modes.sampling.std:.1f} (6 trials, 12 df) |" in lines(page, "| Drawing")[0]
     raw = lines(page, "| `modes_raw` − `modes`: codec none, not jpeg")[0]
-    assert f"| {modes.shifts[0].mean:+.2f} ± {modes.shifts[0].deviation:.2f} (6 trials) |" in raw
+    assert f"| {first_shift(modes).mean:+.2f} ± {first_shift(modes).std:.2f} (6 trials) |" in raw
     assert raw.endswith("| – | – |")
     assert "| all 1,000 | floor 0.020 | – | – |" in lines(page, "| The best")[0]
     assert "(2 rows)" in lines(page, "| For scale")[0]
@@ -271,7 +275,8 @@ def test_a_sentence_names_the_largest_source_and_what_can_be_told_apart(suite, r
     modes = of(first_part(suite, records), "modes")
     said = lines(told(suite, records), "- **modes covered")[0]
     assert "moved most by `modes_few` − `modes_raw` (312.5)" in said
-    assert f"means over 3 seeds are told apart from a difference of {modes.resolution:.1f} on" in said
+    detectable = modes.minimum_detectable_difference
+    assert f"means over 3 seeds are told apart from a difference of {detectable:.1f} on" in said
     assert "half-width of its 95 % t-interval" in said
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.ordering import (
     ORDER_MEANINGS,
     OrderVerdict,
@@ -65,7 +65,7 @@ def test_many_orders_need_more_evidence_than_one():
     found = compare([entry(str(place), scores, place) for place, scores in enumerate(seeds)], higher=True)
     assert [pair.verdict for pair in found.pairs] == ["undecided"] * 3
     assert all(pair.p_value == pytest.approx(3 * 2 / 70) for pair in found.pairs)
-    assert found.tau == 1.0
+    assert found.kendall_tau == 1.0
 
 
 def test_pairs_without_a_published_order_are_compared_and_not_judged():
@@ -74,7 +74,7 @@ def test_pairs_without_a_published_order_are_compared_and_not_judged():
     assert [(pair.first, pair.second) for pair in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert all(pair.verdict is None and pair.p_value is None and pair.improvement for pair in found.pairs)
     assert str(found) == ""
-    assert found.tau is None
+    assert found.kendall_tau is None
 
 
 def test_the_table_in_one_sentence():
@@ -88,8 +88,10 @@ def test_the_table_in_one_sentence():
 def test_it_is_said_where_the_published_ranges_touch():
     published = (("a", 4.0), ("b", 3.0), ("c", 1.0))
     entries = [replace(entry(name, LOW, value), published_spread=0.5) for name, value in published]
-    assert [pair.close for pair in compare(entries, higher=True).pairs] == [True, False, False]
-    assert not any(pair.close for pair in compare([entry("a", LOW, 2.0), entry("b", LOW, None)], higher=True).pairs)
+    assert [pair.ranges_touch for pair in compare(entries, higher=True).pairs] == [True, False, False]
+    assert not any(
+        pair.ranges_touch for pair in compare([entry("a", LOW, 2.0), entry("b", LOW, None)], higher=True).pairs
+    )
 
 
 GROUPS = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=1, max_size=4)
@@ -110,13 +112,15 @@ def test_a_training_that_diverged_is_below_all_others_and_in_order_with_none_of_
 
 def test_the_published_order_is_followed_where_nothing_may_be_judged():
     entries = [entry(name, [place], None, printed=place) for name, place in (("b", 2), ("c", 3), ("a", 1))]
-    rising, falling = (compare(entries, higher).chain for higher in (True, False))
+    rising, falling = (compare(entries, higher).published_order for higher in (True, False))
     assert (rising.methods, rising.probability, rising.chance) == (("c", "b", "a"), 1.0, pytest.approx(1 / 6))
     assert (falling.methods, falling.probability) == (("a", "b", "c"), 0.0)
-    assert compare([*entries, entry("d", [], None, printed=4)], True).chain.methods == rising.methods
-    assert compare([*entries, entry("d", [4], None)], True).chain.methods == rising.methods
-    assert compare([*entries, entry("d", [4], None, printed=3)], True).chain is None, "two alike have no order"
-    assert compare(entries[:1], True).chain is None
+    assert compare([*entries, entry("d", [], None, printed=4)], True).published_order.methods == rising.methods
+    assert compare([*entries, entry("d", [4], None)], True).published_order.methods == rising.methods
+    assert compare([*entries, entry("d", [4], None, printed=3)], True).published_order is None, (
+        "equal values have no order"
+    )
+    assert compare(entries[:1], True).published_order is None
 
 
 @settings(max_examples=40)
@@ -137,7 +141,7 @@ def five(suite_file):
 
 
 def checked(suite, records, title="Checked"):
-    return by_table(suite, leaderboard_rows(suite, records))[title]
+    return rows_by_table(suite, leaderboard_rows(suite, records))[title]
 
 
 def test_a_table_of_a_suite(five, all_finished):
@@ -148,7 +152,7 @@ def test_a_table_of_a_suite(five, all_finished):
         ("MSGAN", "SSGAN"),
     ]
     assert found.pairs[0].verdict == found.pairs[1].verdict == "reproduced"
-    assert found.tau == 1.0
+    assert found.kendall_tau == 1.0
 
 
 def test_of_a_metric_of_which_less_is_better(five, all_finished):

@@ -134,13 +134,13 @@ def test_other_seeds_say_how_much_is_noise(trained):
     assert reach > 0
     records = [store.read(trial_id) for trial_id in store.ids()]
     for share, verdict in (
-        (0.99, ReproductionVerdict.NOISE),
-        (-0.99, ReproductionVerdict.NOISE),
+        (0.99, ReproductionVerdict.WITHIN_NOISE),
+        (-0.99, ReproductionVerdict.WITHIN_NOISE),
         (1.01, ReproductionVerdict.DIFFERENT),
     ):
         made = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + share * reach), records)
         assert made.verdict is verdict
-        assert next(f for f in made.findings if f.key == "kl").noise == (pytest.approx(reach), "other seeds", 3)
+        assert next(f for f in made.metrics if f.key == "kl").noise == (pytest.approx(reach), "other seeds", 3)
     alone = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + 1e-6), records[:1])
     assert alone.verdict is ReproductionVerdict.DIFFERENT
     assert "how much noise there is is not known" in alone.reason
@@ -151,8 +151,8 @@ def test_redraws_stand_in_where_there_are_no_seeds(trained):
     draws = [{"modes": 20.0 + n, "kl": 4.0} for n in range(3)]
     drawn = record.model_copy(update={"redraws": draws})
     made = judge_reproduction(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 6), [])
-    assert made.findings[0].noise == (pytest.approx(stats.t.ppf(0.975, 2) * 2**0.5), "redraws of the samples", 3)
-    assert made.verdict is ReproductionVerdict.NOISE
+    assert made.metrics[0].noise == (pytest.approx(stats.t.ppf(0.975, 2) * 2**0.5), "redraws of the samples", 3)
+    assert made.verdict is ReproductionVerdict.WITHIN_NOISE
     assert (
         judge_reproduction(drawn, with_metrics(drawn, modes=record.metrics["modes"] + 7), []).verdict
         is ReproductionVerdict.DIFFERENT

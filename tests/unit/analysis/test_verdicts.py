@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from benchmark.analysis import verdicts
 from benchmark.analysis.equivalence import Difference
 from benchmark.analysis.verdicts import (
-    MEANINGS,
     REQUIRED,
+    VERDICT_MEANINGS,
     Counts,
     Reference,
     Verdict,
@@ -101,7 +101,7 @@ PRAISE = {Verdict.REPRODUCED, Verdict.BETTER}
 @given(counts, st.none() | differences(), references, directions, st.booleans())
 def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(counts, difference, reference, better, reduced):
     verdict = judge(counts, difference, reference, better, reduced)
-    assert verdict in MEANINGS
+    assert verdict in VERDICT_MEANINGS
     if verdict in PRAISE:
         assert counts.complete
         assert reference.verified
@@ -124,7 +124,7 @@ def test_a_better_measurement_never_gets_a_worse_verdict(low, width, lift, margi
 
 @given(counts, differences(), references)
 def test_the_direction_only_swaps_better_and_worse(counts, found, reference):
-    turned = [(-high, -low) for low, high in (found.interval, found.equivalence)]
+    turned = [(-high, -low) for low, high in (found.interval, found.equivalence_interval)]
     mirrored = apart(*turned[0], turned[1], found.margin)
     assert judge(counts, found, reference, "higher", False) == judge(counts, mirrored, reference, "lower", False)
 
@@ -141,7 +141,7 @@ def test_counts_hide_nothing(counts):
 
 
 def test_every_verdict_is_explained():
-    assert set(MEANINGS) == set(Verdict)
+    assert set(VERDICT_MEANINGS) == set(Verdict)
 
 
 OURS = {"n_fake": 25600, "codec": "none", "n_real": None}

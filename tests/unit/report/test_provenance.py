@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core.spec import EMAConfig
 from benchmark.report import provenance
 from benchmark.store.records import Event
 
 
 def test_what_all_rows_share_is_told_once(suite):
-    shared, table = provenance.recipes(by_table(suite, leaderboard_rows(suite, {})))
+    shared, table = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))
     assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256, spectral" in shared
     assert "samples from the generator" in shared
     assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
@@ -35,7 +35,7 @@ def test_schedule_and_average_are_told(suite):
 
 def test_a_single_row_tells_everything(small_suite):
     suite = small_suite("GAN")
-    (table,) = provenance.recipes(by_table(suite, leaderboard_rows(suite, {})))
+    (table,) = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))
     assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
 
 

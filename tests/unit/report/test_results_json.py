@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.ordering import table_orders
 from benchmark.report.results_json import results_json
 
@@ -68,7 +68,7 @@ def test_published_and_measured_values_and_verdicts_are_those_of_the_rows(conten
             if result.published is None:
                 assert told["published"] is None
             else:
-                assert (told["published"]["value"], told["published"]["spread"]) == result.published
+                assert told["published"] == result.published.model_dump(mode="json")
                 assert told["published"]["status"] in ("verified", "unverified")
                 assert told["published"]["source"]
             if result.aggregate is None:
@@ -76,7 +76,7 @@ def test_published_and_measured_values_and_verdicts_are_those_of_the_rows(conten
             else:
                 assert told["measured"]["by_seed"] == {str(seed): v for seed, v in result.aggregate.values.items()}
                 assert told["measured"]["mean"] == result.aggregate.mean
-                assert told["measured"]["standard_deviation"] == result.aggregate.spread
+                assert told["measured"]["standard_deviation"] == result.aggregate.std
             if result.difference is None:
                 assert told["difference"] is None
             else:
@@ -103,12 +103,12 @@ def test_trials_are_named_with_their_status(content, expected):
 def test_orders_are_those_of_the_tables(suite, content, expected):
     for table in content["tables"]:
         for key in ("modes", "kl"):
-            order = table_orders(by_table(suite, expected)[table["title"]], key)
+            order = table_orders(rows_by_table(suite, expected)[table["title"]], key)
             if order is None:
                 assert key not in table["orders"]
                 continue
             told = table["orders"][key]
-            assert told["kendall_tau"] == order.tau
+            assert told["kendall_tau"] == order.kendall_tau
             assert [(pair["first"], pair["second"]) for pair in told["pairs"]] == [
                 (pair.first, pair.second) for pair in order.pairs
             ]

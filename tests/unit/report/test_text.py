@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 
 from benchmark.analysis.aggregate import Aggregate
 from benchmark.analysis.leaderboard import MetricResult, TotalCost
-from benchmark.analysis.verdicts import Reference, Verdict
+from benchmark.analysis.verdicts import Verdict
+from benchmark.config.published import PublishedValue
 from benchmark.evaluation.metrics.base import Output
 from benchmark.report import text
 
@@ -44,12 +45,12 @@ def test_clipped_text_fits(raw, length):
     assert len(text.truncate(raw, length)) <= length
 
 
-def result(value=None, digits=1, values=None, verified=True):
+def result(published=None, digits=1, values=None):
     return MetricResult(
         output=Output("modes", "modes", "higher", digits),
         aggregate=Aggregate(dict(enumerate(values))) if values else None,
-        published=value,
-        reference=Reference(value[0], verified) if value else None,
+        published=published,
+        reference=None,
         verdict=Verdict.INCONCLUSIVE,
     )
 
@@ -68,18 +69,19 @@ def test_measured(values, words):
 
 
 @pytest.mark.parametrize(
-    "value, verified, words",
+    "value, spread, status, words",
     [
-        ((926.75, 32.65), True, "926.75 ± 32.65"),
-        ((0.9, 0.13), True, "0.90 ± 0.13"),
-        ((1000.0, None), True, "1000"),
-        ((12.3, None), False, "12.3†"),
-        ((1e-05, None), True, "0.00001"),
-        (None, True, ""),
+        (926.75, 32.65, "verified", "926.75 ± 32.65"),
+        (0.9, 0.13, "verified", "0.90 ± 0.13"),
+        (1000.0, None, "verified", "1000"),
+        (12.3, None, "unverified", "12.3†"),
+        (1e-05, None, "verified", "0.00001"),
     ],
 )
-def test_published_values_keep_the_decimals_of_their_source(value, verified, words):
-    assert text.format_published(result(value, verified=verified)) == words
+def test_published_values_keep_the_decimals_of_their_source(value, spread, status, words):
+    published = PublishedValue.model_construct(value=value, spread=spread, status=status)
+    assert text.format_published(result(published)) == words
+    assert text.format_published(result()) == ""
 
 
 @pytest.mark.parametrize(

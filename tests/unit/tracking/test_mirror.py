@@ -107,7 +107,7 @@ class Room:
         mirror = MLflowMirror(suite or self.suite, self.workspace)
         mirror.sync(records)
         mirror.close(timeout=None)  # a busy machine is no failure
-        assert mirror.problem is None
+        assert mirror.last_error is None
         return mirror
 
     @property
@@ -257,9 +257,9 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
         mirror = MLflowMirror(suite, room.workspace)
         mirror.sync(records)
         mirror.close()
-    assert mirror.problem is not None
-    assert "4 runs missing" in mirror.problem
-    assert "OSError: disk full" in mirror.problem
+    assert mirror.last_error is not None
+    assert "4 runs missing" in mirror.last_error
+    assert "OSError: disk full" in mirror.last_error
     half = room.runs("interrupted")
     assert len(half) == writer.GIVE_UP_AFTER
     room.sync(*records, suite=suite)
@@ -268,7 +268,7 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
     assert not {run.info.run_id for run in half.values()} & {run.info.run_id for run in whole.values()}
     mirror.sync(records)  # the same mirror can go on, and then has nothing to complain of
     mirror.close()
-    assert mirror.problem is None
+    assert mirror.last_error is None
 
 
 def test_one_refused_record_does_not_keep_out_the_others(room: Room) -> None:
@@ -277,9 +277,9 @@ def test_one_refused_record_does_not_keep_out_the_others(room: Room) -> None:
     mirror = MLflowMirror(suite, room.workspace)
     mirror.sync([records[0].model_copy(update={"finished": "yesterday"}), *records[1:]])
     mirror.close()
-    assert mirror.problem is not None
-    assert "1 run missing" in mirror.problem
-    assert "yesterday" in mirror.problem
+    assert mirror.last_error is not None
+    assert "1 run missing" in mirror.last_error
+    assert "yesterday" in mirror.last_error
     assert set(room.runs("refused")) == {record.trial_id for record in records[1:]}
 
 
@@ -370,10 +370,10 @@ def test_a_server_that_is_away_costs_seconds_and_leaves_a_reason(
     assert time.monotonic() - begun < 0.5
     mirror.close(timeout=30)
     assert time.monotonic() - begun < 15
-    assert mirror.problem is not None
-    assert "4 runs missing at http://127.0.0.1:9" in mirror.problem
-    assert "secret" not in mirror.problem
-    assert "\n" not in mirror.problem
+    assert mirror.last_error is not None
+    assert "4 runs missing at http://127.0.0.1:9" in mirror.last_error
+    assert "secret" not in mirror.last_error
+    assert "\n" not in mirror.last_error
     assert mirror.ui_command == "http://127.0.0.1:9"
     assert capfd.readouterr() == ("", "")
 
@@ -386,7 +386,7 @@ def test_a_tracking_uri_of_the_user_is_honoured(room: Room, monkeypatch: pytest.
     assert own.is_file()
     assert not (room.workspace.root / "mlruns").exists()
     assert f"sqlite:///{own}" in mirror.ui_command
-    assert mirror.page == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+    assert mirror.experiment_url == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 
 
 def test_the_command_shows_the_store_but_no_password(room: Room) -> None:
@@ -403,7 +403,7 @@ def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, mo
     idle = MLflowMirror(room.suite, room.workspace)
     idle.sync([])
     idle.close()
-    assert idle.problem is None
+    assert idle.last_error is None
     mirror = MLflowMirror(room.suite, room.workspace)
     monkeypatch.setattr(mirror._writer, "write", lambda records: time.sleep(1) or iter([]))
     mirror.submit(room.records[0])
@@ -411,8 +411,8 @@ def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, mo
     begun = time.monotonic()
     mirror.close(timeout=0.1)
     assert time.monotonic() - begun < 0.5
-    assert mirror.problem is not None
-    assert "not written in time" in mirror.problem
+    assert mirror.last_error is not None
+    assert "not written in time" in mirror.last_error
     assert thread is not None
     thread.join(5)
     assert not thread.is_alive()
@@ -531,9 +531,9 @@ def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) 
     def publish() -> Any:
         mirror = MLflowMirror(suite, room.workspace)
         mirror.sync(records)
-        mirror.report(tmp_path)
+        mirror.submit_report(tmp_path)
         mirror.close()
-        assert mirror.problem is None
+        assert mirror.last_error is None
         (run,) = reports()
         return run
 
@@ -566,8 +566,8 @@ def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) 
 
 def test_a_report_that_cannot_be_read_is_told_and_stops_nothing(room: Room, tmp_path: Path) -> None:
     mirror = MLflowMirror(room.suite, room.workspace)
-    mirror.report(tmp_path / "none")
+    mirror.submit_report(tmp_path / "none")
     mirror.close()
-    assert mirror.problem is not None
-    assert "1 run missing" in mirror.problem
-    assert "leaderboard.md" in mirror.problem
+    assert mirror.last_error is not None
+    assert "1 run missing" in mirror.last_error
+    assert "leaderboard.md" in mirror.last_error

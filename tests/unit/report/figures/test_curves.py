@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import curves
 from benchmark.report.figures import draw as figures
 from benchmark.report.figures.style import Style, comparable, styles
@@ -18,7 +18,7 @@ def look():
 
 
 def tables_of(suite, records):
-    return by_table(suite, leaderboard_rows(suite, records))
+    return rows_by_table(suite, leaderboard_rows(suite, records))
 
 
 def colour(suite, label):

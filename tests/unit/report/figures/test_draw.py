@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core import registry
 from benchmark.report.figures import draw, page
 from benchmark.report.figures.style import PALETTE, reference_lines, styles
@@ -40,7 +40,7 @@ def test_nothing_touches_the_edge_of_a_picture(drawn):
 
 
 def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
-    chosen = styles(by_table(suite, leaderboard_rows(suite, {})))
+    chosen = styles(rows_by_table(suite, leaderboard_rows(suite, {})))
     gan, hinge = chosen["gan", "GAN"], chosen["gan", "Hinge GAN"]
     assert gan.colour == hinge.colour == PALETTE[list(registry.methods).index("gan")]
     assert (gan.marker, gan.dash) != (hinge.marker, hinge.dash)
@@ -48,7 +48,7 @@ def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
 
 
 def test_colours_do_not_depend_on_the_other_rows(suite):
-    tables = by_table(suite, leaderboard_rows(suite, {}))
+    tables = rows_by_table(suite, leaderboard_rows(suite, {}))
     alone = styles({"Own": tables["Own"]})
     assert alone["msgan", "MSGAN"] == styles(tables)["msgan", "MSGAN"]
 

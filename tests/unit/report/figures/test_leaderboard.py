@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.collections import PathCollection
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.config.suite import load_suite
 from benchmark.report.figures import draw, leaderboard
 from benchmark.report.figures.style import COLUMNS
@@ -23,7 +23,7 @@ def look():
 
 
 def tables_of(suite, records):
-    return by_table(suite, leaderboard_rows(suite, records))
+    return rows_by_table(suite, leaderboard_rows(suite, records))
 
 
 def drawn(tables):

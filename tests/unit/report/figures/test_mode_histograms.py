@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.mode_counts import uniform_counts
 from benchmark.report import modes as modes_page
 from benchmark.report.figures import draw, mode_histograms
@@ -40,7 +40,7 @@ def tables(suite, make_record):
         for trial_id, spec in suite.specs.items():
             histogram = counts(spec) if callable(counts) else counts
             found[trial_id] = make_record(spec, histograms={"modes": histogram}, **changes)
-        return by_table(suite, leaderboard_rows(suite, found))
+        return rows_by_table(suite, leaderboard_rows(suite, found))
 
     return make
 
@@ -56,8 +56,8 @@ def falling(spec):
 
 
 def test_a_record_without_counts_has_no_panel_and_no_section(suite, all_finished, mixed, tmp_path):
-    assert mode_histograms.modes(by_table(suite, leaderboard_rows(suite, mixed))) is None
-    assert modes_page.shares(by_table(suite, leaderboard_rows(suite, mixed))) == []
+    assert mode_histograms.modes(rows_by_table(suite, leaderboard_rows(suite, mixed))) is None
+    assert modes_page.shares(rows_by_table(suite, leaderboard_rows(suite, mixed))) == []
 
 
 def test_a_line_is_the_mean_of_the_ranked_counts_and_its_band_reaches_over_the_seeds(suite, tables):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.analysis.leaderboard import by_table, leaderboard_rows
+from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import samples
 from tests.support.looking import clipped, overlapping, said
 
 
 def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, real):
-    figure = samples.sheets(by_table(suite, leaderboard_rows(suite, mixed)), real)
+    figure = samples.sheets(rows_by_table(suite, leaderboard_rows(suite, mixed)), real)
     assert said(figure) == [
         *("Checked", "Real images", "GAN", "SSGAN", "MSGAN"),
         *("Remembered", "Real images", "Hinge GAN"),
@@ -21,13 +21,13 @@ def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, re
 
 
 def test_without_samples_there_is_no_picture(suite, real):
-    assert samples.sheets(by_table(suite, leaderboard_rows(suite, {})), real) is None
+    assert samples.sheets(rows_by_table(suite, leaderboard_rows(suite, {})), real) is None
 
 
 def test_a_trial_that_stopped_is_named(suite, specs_of, make_record):
     spec = specs_of(suite, "Own", "GAN")[1]
     records = {spec.trial_id: make_record(spec, "diverged", "nan")}
-    figure = samples.sheets(by_table(suite, leaderboard_rows(suite, records)), {})
+    figure = samples.sheets(rows_by_table(suite, leaderboard_rows(suite, records)), {})
     assert said(figure) == ["Own", "GAN (diverged)"]
 
 
