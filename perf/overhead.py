@@ -213,9 +213,9 @@ def bare(trainer: Trainer, streams: Streams) -> Iterator[None]:
     method, spec = trainer.method, trainer.spec
     players = []
     for name in method.players:
-        own = [p for module in method.modules_of(name) for p in module.parameters()]
+        own = [p for module in method.player_modules(name) for p in module.parameters()]
         adam = torch.optim.Adam(own, lr=spec.optimizer.lr_at(name, 0.0), betas=spec.optimizer.betas, fused=True)
-        players.append((name, method.turns(name, spec.discriminator_steps), own, adam))
+        players.append((name, method.updates_per_step(name, spec.discriminator_steps), own, adam))
     rng, places = streams
     while True:
         for name, turns, own, adam in players:
@@ -226,7 +226,7 @@ def bare(trainer: Trainer, streams: Streams) -> Iterator[None]:
                 adam.zero_grad()
                 total.backward(inputs=own)  # type: ignore[no-untyped-call]
                 adam.step()
-                method.played(name)
+                method.after_update(name)
         yield
 
 

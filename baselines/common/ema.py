@@ -18,17 +18,17 @@ class EMA(nn.Module):
         super().__init__()
         self.module = deepcopy(module).requires_grad_(False)
         self.decay = decay
-        self.begun = False
+        self.initialised = False
 
     def forward(self, *arguments: Any) -> Any:
         """What the average makes of them."""
         return self.module(*arguments)
 
     @torch.no_grad()
-    def update_parameters(self, module: nn.Module, afresh: bool = False) -> None:
-        """average <- decay average + (1 - decay) module; the first time, and whenever `afresh`, it copies."""
+    def update_parameters(self, module: nn.Module, reset: bool = False) -> None:
+        """average <- decay average + (1 - decay) module; the first time, and whenever `reset`, it copies."""
         pairs = list(zip(_tensors(self.module), _tensors(module), strict=True))
-        if afresh or not self.begun:
+        if reset or not self.initialised:
             for average, value in pairs:
                 average.copy_(value)
         else:
@@ -37,15 +37,15 @@ class EMA(nn.Module):
             for average, value in pairs:
                 if not average.is_floating_point():  # such as a number of batches: the fraction is cut off
                     average.copy_(average * self.decay + value * (1 - self.decay))
-        self.begun = True
+        self.initialised = True
 
     def get_extra_state(self) -> Tensor:
         """For the state: whether it has begun."""
-        return torch.tensor(self.begun)
+        return torch.tensor(self.initialised)
 
     def set_extra_state(self, state: Tensor) -> None:
         """From a state."""
-        self.begun = bool(state)
+        self.initialised = bool(state)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

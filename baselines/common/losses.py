@@ -40,7 +40,7 @@ def hinge_fake(logit: Tensor) -> Tensor:
 
 def discriminator(game: GameName, real: Tensor, fake: Tensor) -> Tensor:
     """The mean cost of the real images plus that of the fake ones."""
-    of_real, of_fake = COSTS[game]
+    of_real, of_fake = DISCRIMINATOR_LOSSES[game]
     return of_real(real).mean() + of_fake(fake).mean()
 
 
@@ -51,7 +51,7 @@ def hinge_towards_real(logit: Tensor) -> Tensor:
 
 def generator(game: GameName, fake: Tensor) -> Tensor:
     """The mean cost of the fake images: -log s(fake) (Goodfellow et al. 2014, section 3), or -fake."""
-    return GENERATOR_COSTS[game](fake).mean()
+    return GENERATOR_LOSSES[game](fake).mean()
 
 
 def gradient_norms(
@@ -73,12 +73,12 @@ def gradient_norms(
 
 
 # game -> what one image costs the discriminator: a real one, a fake one
-COSTS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+DISCRIMINATOR_LOSSES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "non_saturating": (log_real, log_fake),
     "hinge": (hinge_real, hinge_fake),
 }
 # game -> what one fake image costs the generator
-GENERATOR_COSTS: dict[str, Callable[[Tensor], Tensor]] = {
+GENERATOR_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "non_saturating": log_real,
     "hinge": hinge_towards_real,
 }

@@ -43,15 +43,15 @@ class StepInputs:
     progress: float
     rng: Rng
     labels: Tensor | None = None
-    watched: dict[str, Tensor] = field(default_factory=dict)
+    logged: dict[str, Tensor] = field(default_factory=dict)
 
-    def scheduled(self, weight: Callable[[float], float]) -> float | Tensor:
+    def schedule_weight(self, weight: Callable[[float], float]) -> float | Tensor:
         """A weight that follows `progress`. Ask for it here: a step that is captured once and replayed keeps numbers
         as they were, so there it is a scalar tensor, which is filled before each replay.
         """
         return weight(self.progress)
 
-    def given_labels(self) -> Tensor:
+    def require_labels(self) -> Tensor:
         """The labels, for methods that use them."""
         if self.labels is None:
             raise ValueError("this method needs labels, and the turn has none")
@@ -68,55 +68,55 @@ class Method(nn.Module, ABC):
     Options: ClassVar[type[Options]] = Options
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
-    classes: ClassVar[int] = 0
+    task_classes: ClassVar[int] = 0
     basis: ClassVar[str] = "official-code"  # what the implementation follows; a tag of every run
-    names_rotations: ClassVar[bool] = False  # whether `rotation_logits` can be asked for
-    judges_alone: ClassVar[bool] = True  # whether `judge` takes single images, and not packs of them
+    has_rotation_head: ClassVar[bool] = False  # whether `rotation_logits` can be asked for
+    is_per_image: ClassVar[bool] = True  # whether `judge` takes single images, and not packs of them
 
-    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
+    def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
         """`distribution`: of the latents. `labels`: how many manual classes the dataset has."""
         super().__init__()
         self.options = options
-        self.labels = labels
+        self.num_classes = num_classes
         self.latent_dim = network.latent_dim
         self.distribution = distribution
-        self.generator = network.generator(self.conditions)
-        self.discriminator = self.judging(network)
+        self.generator = network.generator(self.num_conditions)
+        self.discriminator = self.build_discriminator(network)
 
     @property
-    def conditions(self) -> int:
+    def num_conditions(self) -> int:
         """Of how many conditions the players are told one; 0: of none."""
         return 0
 
-    def judging(self, network: Network) -> nn.Module:
+    def build_discriminator(self, network: Network) -> nn.Module:
         """The discriminator that this method plays with."""
-        return network.discriminator(self.classes, self.conditions)
+        return network.discriminator(self.task_classes, self.num_conditions)
 
     @classmethod
-    def labelled(cls, options: dict[str, Any]) -> float:
+    def label_fraction(cls, options: dict[str, Any]) -> float:
         """The share of real images whose manual label these options use, in [0, 1]."""
         del options
         return 0.0
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """Why these options cannot train with this batch size and so many manual classes, or None."""
-        del options, batch_size, labels
+        del options, batch_size, num_classes
         return None
 
-    def turns(self, player: str, discriminator_steps: int) -> int:
+    def updates_per_step(self, player: str, discriminator_steps: int) -> int:
         """How often a player plays in one step."""
         return discriminator_steps if player == "discriminator" else 1
 
-    def played(self, player: str) -> None:
+    def after_update(self, player: str) -> None:
         """What follows the update of a player; the loop calls it."""
         del player
 
     @abstractmethod
-    def loss(self, player: str, turn: StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: StepInputs) -> dict[str, Tensor]:
         """The player's loss as named, weighted scalar terms; the player minimises their sum."""
 
-    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+    def player_modules(self, player: str) -> tuple[nn.Module, ...]:
         """The modules whose parameters a player moves."""
         return (getattr(self, player),)
 
@@ -130,7 +130,7 @@ class Method(nn.Module, ABC):
             return random_streams.uniform(rng, n, self.latent_dim) * 2 - 1
         return random_streams.normal(rng, n, self.latent_dim)
 
-    def judge(self, images: Tensor) -> DiscriminatorOutput:
+    def discriminate(self, images: Tensor) -> DiscriminatorOutput:
         """The discriminator's view of (N, C, H, W) images."""
         judgement: DiscriminatorOutput = self.discriminator(images)
         return judgement
@@ -145,7 +145,7 @@ class Method(nn.Module, ABC):
         """Whether a layer of the discriminator normalises by its batch. Looked up once: it is asked in every turn."""
         return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
 
-    def judge_each(self, *batches: Tensor) -> list[DiscriminatorOutput]:
+    def discriminate_batches(self, *batches: Tensor) -> list[DiscriminatorOutput]:
         """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
         batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
 
@@ -153,7 +153,7 @@ class Method(nn.Module, ABC):
         others they would have gradients, which nobody asks for.
         """
         if self.has_batch_norm:
-            return [self.judge(batch) for batch in batches]
+            return [self.discriminate(batch) for batch in batches]
         moved = any(map(has_gradient, self.discriminator.parameters()))
         found: dict[int, DiscriminatorOutput] = {}
         for learnt in (True, False):
@@ -163,9 +163,9 @@ class Method(nn.Module, ABC):
 
     def _judge_together(self, batches: list[Tensor]) -> list[DiscriminatorOutput]:
         if len(batches) < 2:
-            return [self.judge(batch) for batch in batches]
+            return [self.discriminate(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
-        whole = self.judge(torch.cat(batches))
+        whole = self.discriminate(torch.cat(batches))
         return [
             DiscriminatorOutput(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)
         ]

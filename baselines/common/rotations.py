@@ -77,7 +77,7 @@ def _chosen(rows: Tensor, source: Tensor) -> Tensor:
     return rows[source] if rows.is_cuda else rows.index_select(0, source)
 
 
-def draw(rng: Rng, of: int, n: int) -> Tensor:
+def random_indices(rng: Rng, of: int, n: int) -> Tensor:
     """n of so many places at random without replacement (msgan modules/imutils.py:74-200)."""
     return random_streams.permutation(rng, of)[:n]
 
@@ -85,20 +85,20 @@ def draw(rng: Rng, of: int, n: int) -> Tensor:
 def random_rotations(images: Tensor, rng: Rng) -> RotatedBatch:
     """N of the 4N turned images of N."""
     n = len(images)
-    return candidates(images, n, draw(rng, NUM_ROTATIONS * n, n))
+    return candidates(images, n, random_indices(rng, NUM_ROTATIONS * n, n))
 
 
 def same_rotation(real: Tensor, fake: Tensor, rng: Rng) -> tuple[RotatedBatch, RotatedBatch]:
     """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
     n = len(real)
-    index = draw(rng, NUM_ROTATIONS * n, n)
+    index = random_indices(rng, NUM_ROTATIONS * n, n)
     return candidates(real, n, index), candidates(fake, n, index)
 
 
 def mixed_rotations(real: Tensor, fake: Tensor, rng: Rng) -> RotatedBatch:
     """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
     n = len(real)
-    return candidates(torch.cat([real, fake]), n, draw(rng, (NUM_ROTATIONS + 1) * n, n))
+    return candidates(torch.cat([real, fake]), n, random_indices(rng, (NUM_ROTATIONS + 1) * n, n))
 
 
 RECIPES = {"subset": subset, "quarters": quarter_batch, "all_turns": all_rotations}
@@ -111,12 +111,12 @@ def batch(recipe: str, images: Tensor, rng: Rng) -> RotatedBatch:
     return RECIPES[recipe](images)
 
 
-def real_rotations(classes: Tensor) -> Tensor:
+def real_rotation_logits(classes: Tensor) -> Tensor:
     """(N, 4) logits of the turns of real images, from (N, K) logits of which these are the first four."""
     return classes[:, :NUM_ROTATIONS]
 
 
-def joint_batch(classes: Tensor) -> Tensor:
+def joint_rotation_logits(classes: Tensor) -> Tensor:
     """(N, 4) scores of the turns of real images, from (N, 8) of turn r and origin: real 2r, fake 2r + 1.
 
     Not log(exp(s_2r) + exp(s_2r+1)), which would be the turn whatever the origin: the images are known to be real, as
@@ -125,7 +125,7 @@ def joint_batch(classes: Tensor) -> Tensor:
     return classes[:, ::2]
 
 
-def problem(recipe: str, batch_size: int) -> str | None:
+def check_batch_size(recipe: str, batch_size: int) -> str | None:
     """Why a batch of this size cannot be turned by this recipe, or None."""
     if recipe in ("subset", "quarters") and batch_size % NUM_ROTATIONS:
         return f"batch_size {batch_size} does not divide by {NUM_ROTATIONS}, the number of turns (batches: {recipe})"

@@ -36,12 +36,12 @@ class ConditionalGAN(GAN):
     roles = frozenset({"generator", "discriminator", "conditions"})
 
     @property
-    def conditions(self) -> int:
+    def num_conditions(self) -> int:
         """The manual classes."""
-        return self.labels
+        return self.num_classes
 
     @classmethod
-    def labelled(cls, options: dict[str, Any]) -> float:
+    def label_fraction(cls, options: dict[str, Any]) -> float:
         """Every image."""
         del options
         return 1.0
@@ -49,16 +49,16 @@ class ConditionalGAN(GAN):
     def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
         """Latents, and labels drawn uniformly."""
         latents = self.latents(n, rng)
-        return latents, random_streams.integers(rng, self.labels, n)
+        return latents, random_streams.integers(rng, self.num_classes, n)
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """The game on conditional logits."""
-        latents, labels = self.generator_input(len(turn.real), turn.rng)
+        latents, labels = self.generator_input(len(inputs.real), inputs.rng)
         if player == "generator":
             fake = self.generator(latents, labels)
-            return {"game": losses.generator(self.options.game, self.judge(fake).logit_given(labels))}
+            return {"game": losses.generator(self.options.game, self.discriminate(fake).logit_given(labels))}
         with torch.no_grad():
             fake = self.generator(latents, labels)
-        of_real, of_fake = self.judge_each(turn.real, fake)
-        scores = of_real.logit_given(turn.given_labels()), of_fake.logit_given(labels)
+        of_real, of_fake = self.discriminate_batches(inputs.real, fake)
+        scores = of_real.logit_given(inputs.require_labels()), of_fake.logit_given(labels)
         return {"game": losses.discriminator(self.options.game, *scores)}

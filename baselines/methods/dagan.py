@@ -40,22 +40,24 @@ class DAGAN(method.Method):
     Options: ClassVar[type[method.Options]] = DAGANOptions
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """Quarters divide the batch by the four turns."""
-        del labels
-        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+        del num_classes
+        return rotations.check_batch_size(
+            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
+        )
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """The game on turned images."""
-        latents = self.latents(len(turn.real), turn.rng)
+        latents = self.latents(len(inputs.real), inputs.rng)
         recipe, game = self.options.batches, self.options.game
         if player == "generator":
-            fake = rotations.batch(recipe, self.generator(latents), turn.rng)
-            return {"game": losses.generator(game, self.score(self.judge(fake.images), fake.labels))}
+            fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
+            return {"game": losses.generator(game, self.score(self.discriminate(fake.images), fake.labels))}
         with torch.no_grad():
-            fake = rotations.batch(recipe, self.generator(latents), turn.rng)
-        real = rotations.batch(recipe, turn.real, turn.rng)
-        of_real, of_fake = self.judge_each(real.images, fake.images)
+            fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
+        real = rotations.batch(recipe, inputs.real, inputs.rng)
+        of_real, of_fake = self.discriminate_batches(real.images, fake.images)
         scores = self.score(of_real, real.labels), self.score(of_fake, fake.labels)
         return {"game": losses.discriminator(game, *scores)}
 
@@ -73,12 +75,12 @@ class DAGANMD(DAGAN):
 
     title = "DAGAN-MD"
     about = "the plain game on turned images with one real/fake logit for each turn"
-    classes = rotations.NUM_ROTATIONS
+    task_classes = rotations.NUM_ROTATIONS
 
-    def judging(self, network: Network) -> nn.Module:
+    def build_discriminator(self, network: Network) -> nn.Module:
         """Without a real/fake head."""
-        return drop_adversarial_head(super().judging(network))
+        return drop_adversarial_head(super().build_discriminator(network))
 
     def score(self, judgement: DiscriminatorOutput, turns: Tensor) -> Tensor:
         """D_r of images turned r times."""
-        return judgement.classes.gather(1, turns.unsqueeze(1)).squeeze(1)
+        return judgement.class_logits.gather(1, turns.unsqueeze(1)).squeeze(1)

@@ -73,25 +73,25 @@ class DistGAN(method.Method):
     players = ("encoder", "discriminator", "generator")
     roles = frozenset({"generator", "discriminator", "encoder"})
 
-    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
-        super().__init__(network, distribution, options, labels)
+    def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
+        super().__init__(network, distribution, options, num_classes)
         self.encoder = network.encoder()
 
-    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+    def player_modules(self, player: str) -> tuple[nn.Module, ...]:
         """The encoder's loss moves the generator too where the released code does so (MS-17)."""
         if player == "encoder" and self.options.encoder_updates_generator:
             return self.encoder, self.generator
-        return super().modules_of(player)
+        return super().player_modules(player)
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """One player's loss on its own batch."""
-        latents = self.latents(len(turn.real), turn.rng)
+        latents = self.latents(len(inputs.real), inputs.rng)
         fake = self.generator(latents)
         if player == "encoder":
-            return self.encoder_loss(turn.real, latents, fake)
+            return self.encoder_loss(inputs.real, latents, fake)
         if player == "discriminator":
-            return self.discriminator_loss(turn, fake.detach())
-        return self.generator_loss(turn, fake)
+            return self.discriminator_loss(inputs, fake.detach())
+        return self.generator_loss(inputs, fake)
 
     def encoder_loss(self, real: Tensor, latents: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """mean (f(x) - f(x'))^2 + l_r (mean(f(x') - f(G(z))) - l_w mean(E(x) - z))^2 (:305-308, :339).
@@ -100,7 +100,7 @@ class DistGAN(method.Method):
         l_w = sqrt(latent dimension / feature dimension) (scripts).
         """
         encoded = self.encoder(real)
-        views = self.judge_each(self.generator(encoded), fake, real)
+        views = self.discriminate_batches(self.generator(encoded), fake, real)
         of_reconstructed, of_fake, of_real = (view.features for view in views)
         lambda_w = (self.latent_dim / of_real.shape[1]) ** 0.5
         in_features = (of_reconstructed - of_fake).mean()
@@ -110,31 +110,33 @@ class DistGAN(method.Method):
             "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
         }
 
-    def discriminator_loss(self, turn: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(self, inputs: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
         """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
         with torch.no_grad():
-            reconstructed = self.generator(self.encoder(turn.real))
-        w_real = turn.scheduled(lambda progress: self.real_weights(progress)[0])
-        w_rec = turn.scheduled(lambda progress: self.real_weights(progress)[1])
+            reconstructed = self.generator(self.encoder(inputs.real))
+        w_real = inputs.schedule_weight(lambda progress: self.real_weights(progress)[0])
+        w_rec = inputs.schedule_weight(lambda progress: self.real_weights(progress)[1])
         as_real, as_fake = SCORES[self.options.loss]
         sign, penalty = self.penalty_sign, {}
         if sign:
-            penalty["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(turn, fake)
-        task = self.discriminator_task(turn.real, fake, turn.rng)
-        of_real, of_reconstructed, of_fake, *of_task = self.judge_each(turn.real, reconstructed, fake, *task.images)
+            penalty["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(inputs, fake)
+        task = self.discriminator_task(inputs.real, fake, inputs.rng)
+        of_real, of_reconstructed, of_fake, *of_task = self.discriminate_batches(
+            inputs.real, reconstructed, fake, *task.images
+        )
         terms = {
             "real": w_real * as_real(of_real.logit).mean(),
             "reconstructed": w_rec * as_real(of_reconstructed.logit).mean(),
             "fake": as_fake(of_fake.logit).mean(),
         }
-        return terms | penalty | task.cost(*(view.classes for view in of_task))
+        return terms | penalty | task.cost(*(view.class_logits for view in of_task))
 
-    def generator_loss(self, turn: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
+    def generator_loss(self, inputs: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
         """|mean(s(D(x)) - s(D(G(z))))| (:342), and the task."""
-        task = self.generator_task(turn.real, fake, turn.rng)
-        of_real, of_fake, *of_task = self.judge_each(turn.real, fake, *task.images)
+        task = self.generator_task(inputs.real, fake, inputs.rng)
+        of_real, of_fake, *of_task = self.discriminate_batches(inputs.real, fake, *task.images)
         score = (of_real.logit.sigmoid() - of_fake.logit.sigmoid()).mean().abs()
-        return {"score": score} | task.cost(*(view.classes for view in of_task))
+        return {"score": score} | task.cost(*(view.class_logits for view in of_task))
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """What the self-supervised task adds to the discriminator's loss."""
@@ -162,16 +164,16 @@ class DistGAN(method.Method):
             return 1 if self.options.loss == "log" else -1
         return {"plus": 1, "minus": -1, "off": 0}[chosen]
 
-    def gradient_penalty(self, turn: method.StepInputs, fake: Tensor) -> Tensor:
+    def gradient_penalty(self, inputs: method.StepInputs, fake: Tensor) -> Tensor:
         """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
-        slopes = losses.gradient_norms(self.judge, turn.real, fake, turn.rng, self.options.penalty_norm)
+        slopes = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng, self.options.penalty_norm)
         return (slopes - 1).square().mean()
 
 
 # loss -> what one image costs when it should score as real, and when it should score as fake
 SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "log": losses.COSTS["non_saturating"],
-    "hinge_logit": losses.COSTS["hinge"],
+    "log": losses.DISCRIMINATOR_LOSSES["non_saturating"],
+    "hinge_logit": losses.DISCRIMINATOR_LOSSES["hinge"],
     "hinge_sigmoid": (
         lambda logit: losses.hinge_real(logit.sigmoid()),
         lambda logit: losses.hinge_fake(logit.sigmoid()),
@@ -192,8 +194,8 @@ class DistGANSS(DistGAN):
     year = 2019
     about = "Dist-GAN + rotation task, as in MSGAN's code"
     Options = TaskOptions
-    classes = rotations.NUM_ROTATIONS
-    names_rotations = True
+    task_classes = rotations.NUM_ROTATIONS
+    has_rotation_head = True
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(turned real), r)."""
@@ -221,7 +223,7 @@ class DistGANSS(DistGAN):
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The class head; of a head with a fifth class, 'fake', the other four."""
-        return rotations.real_rotations(self.judge(images).classes)
+        return rotations.real_rotation_logits(self.discriminate(images).class_logits)
 
 
 class DistGANMS(DistGANSS):
@@ -233,7 +235,7 @@ class DistGANMS(DistGANSS):
 
     title = "Dist-GAN + MS"
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
-    classes = rotations.NUM_ROTATIONS + 1
+    task_classes = rotations.NUM_ROTATIONS + 1
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE over N of the 4N turned real and N upright fake images."""

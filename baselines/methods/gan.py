@@ -39,28 +39,28 @@ class GAN(method.Method):
     about = "the plain game, non-saturating or hinge"
     Options = GANOptions
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """The game, and what a subclass's self-supervised task adds to it."""
-        latents = self.latents(len(turn.real), turn.rng)
+        latents = self.latents(len(inputs.real), inputs.rng)
         if player == "discriminator":
             with torch.no_grad():
                 fake = self.generator(latents)
-            task = self.discriminator_task(turn, fake)
-            real_view, fake_view, *task_views = self.judge_each(turn.real, fake, *task.images)
+            task = self.discriminator_task(inputs, fake)
+            real_view, fake_view, *task_views = self.discriminate_batches(inputs.real, fake, *task.images)
             game = losses.discriminator(self.options.game, real_view.logit, fake_view.logit)
         else:
             fake = self.generator(latents)
-            task = self.generator_task(turn, fake)
-            fake_view, *task_views = self.judge_each(fake, *task.images)
+            task = self.generator_task(inputs, fake)
+            fake_view, *task_views = self.discriminate_batches(fake, *task.images)
             game = losses.generator(self.options.game, fake_view.logit)
-        return {"game": game} | task.cost(*(view.classes for view in task_views))
+        return {"game": game} | task.cost(*(view.class_logits for view in task_views))
 
-    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in its own turn."""
-        del turn, fake
+        del inputs, fake
         return NO_TASK
 
-    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """What the self-supervised task asks of the discriminator's class head in the generator's turn."""
-        del turn, fake
+        del inputs, fake
         return NO_TASK

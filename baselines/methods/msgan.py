@@ -57,24 +57,24 @@ class MSGAN(SSGAN):
     year = 2019
     about = "GAN + multi-class minimax task: four turns of real images against a fifth class for fakes"
     Options = MSGANOptions
-    classes = rotations.NUM_ROTATIONS + 1
+    task_classes = rotations.NUM_ROTATIONS + 1
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """`released` draws N of all candidates, so it takes any batch size and no batch recipe."""
         if options.get("variant") != "released":
-            return super().problem(options, batch_size, labels)
+            return super().check_config(options, batch_size, num_classes)
         if options.get("batches", "quarters") != "quarters":
             return f"variant 'released' draws its own batches; leave out batches: {options['batches']}"
         return None
 
-    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d (CE(turned real, r) + CE(turned fake, 5th class)); released: weight_d CE(mixed, class)."""
         weight = self.options.weight_d
         if self.options.variant == "released":
-            mixed = rotations.mixed_rotations(turn.real, fake, turn.rng)
+            mixed = rotations.mixed_rotations(inputs.real, fake, inputs.rng)
             return Task((mixed.images,), lambda classes: {"task": weight * cross_entropy(classes, mixed.labels)})
-        turned_real, turned_fake = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
+        turned_real, turned_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
         return Task(
             (turned_real.images, turned_fake.images),
             lambda of_real, of_fake: {
@@ -83,11 +83,11 @@ class MSGAN(SSGAN):
             },
         )
 
-    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g (CE(turned fake, r) - CE(turned fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
         weight = self.options.weight_g
         if self.options.variant == "released":
-            turned_real, turned_fake = rotations.same_rotation(turn.real, fake, turn.rng)
+            turned_real, turned_fake = rotations.same_rotation(inputs.real, fake, inputs.rng)
             labels = turned_real.labels
             return Task(
                 (turned_fake.images, turned_real.images),
@@ -95,7 +95,7 @@ class MSGAN(SSGAN):
                     "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
                 },
             )
-        turned = self.turned(fake, turn.rng)
+        turned = self.rotated(fake, inputs.rng)
         return Task(
             (turned.images,),
             lambda classes: {

@@ -34,24 +34,24 @@ class PacGAN(GAN):
     year = 2018
     about = "the plain game, the discriminator judging several images at once"
     Options: ClassVar[type[GANOptions]] = PacGANOptions
-    judges_alone = False
+    is_per_image = False
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """A batch is whole packs."""
-        del labels
+        del num_classes
         packing = options.get("packing", 2)
         if batch_size % packing:
             return f"batch_size {batch_size} does not divide by the packing, {packing} images at once"
         return None
 
-    def judging(self, network: Network) -> nn.Module:
+    def build_discriminator(self, network: Network) -> nn.Module:
         """A discriminator of m times the channels."""
-        return network.packed(self.options.packing).discriminator(self.classes)
+        return network.packed(self.options.packing).discriminator(self.task_classes)
 
-    def judge_each(self, *batches: Tensor) -> list[DiscriminatorOutput]:
+    def discriminate_batches(self, *batches: Tensor) -> list[DiscriminatorOutput]:
         """The view of several batches of (N, C, H, W) images, each as N / m packs of m neighbours."""
-        return super().judge_each(*map(self.pack, batches))
+        return super().discriminate_batches(*map(self.pack, batches))
 
     def pack(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N / m, mC, H, W)."""

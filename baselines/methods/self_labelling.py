@@ -78,8 +78,8 @@ class SelfLabelling(method.Method):
     roles = frozenset({"generator", "discriminator", "conditions"})
     prototypes: Tensor
 
-    def __init__(self, network: Network, distribution: str, options: Any, labels: int = 0) -> None:
-        super().__init__(network, distribution, options, labels)
+    def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
+        super().__init__(network, distribution, options, num_classes)
         if not options.conditional_generator:
             self.generator = network.generator()
         self.classifier = network.classifier(options.prototypes)
@@ -87,31 +87,33 @@ class SelfLabelling(method.Method):
         self.register_buffer("prototypes", self.latents(options.prototypes, torch.default_generator))
 
     @property
-    def conditions(self) -> int:
+    def num_conditions(self) -> int:
         """The artificial classes; a single one is none."""
         return self.options.prototypes if self.options.prototypes > 1 else 0
 
     @classmethod
-    def labelled(cls, options: dict[str, Any]) -> float:
+    def label_fraction(cls, options: dict[str, Any]) -> float:
         """As chosen."""
         return float(options.get("labelled", 0.0))
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """Every manual class needs a prototype."""
         del batch_size
         chosen = SelfLabellingOptions.model_validate(options)
-        if chosen.labelled and chosen.prototypes < labels:
-            return f"prototypes is {chosen.prototypes}, too few for {labels} manual classes; labelled: 0.0 uses none"
+        if chosen.labelled and chosen.prototypes < num_classes:
+            return (
+                f"prototypes is {chosen.prototypes}, too few for {num_classes} manual classes; labelled: 0.0 uses none"
+            )
         return None
 
-    def turns(self, player: str, discriminator_steps: int) -> int:
+    def updates_per_step(self, player: str, discriminator_steps: int) -> int:
         """So many of the classifier for each of the discriminator."""
         if player == "classifier":
             return int(self.options.classifier_steps) * discriminator_steps
-        return super().turns(player, discriminator_steps)
+        return super().updates_per_step(player, discriminator_steps)
 
-    def played(self, player: str) -> None:
+    def after_update(self, player: str) -> None:
         """P' <- m P' + (1 - m) P."""
         if player == "classifier":
             self.teacher.update_parameters(self.classifier)
@@ -133,43 +135,43 @@ class SelfLabelling(method.Method):
 
     def told(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """What the generator sees of latents and their labels."""
-        return (z, y) if self.conditions and self.options.conditional_generator else (z,)
+        return (z, y) if self.num_conditions and self.options.conditional_generator else (z,)
 
     def generate(self, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """(n, C, H, W) images G(z, y) and (n,) labels y."""
         z, y = self.draw(n, rng)
         return self.generator(*self.told(z, y)), y
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """L_P, L_D or L_G."""
         if player == "generator":
-            return self.generator_loss(turn, *self.generate(len(turn.real), turn.rng))
+            return self.generator_loss(inputs, *self.generate(len(inputs.real), inputs.rng))
         with torch.no_grad():
-            fake, y = self.generate(len(turn.real), turn.rng)
+            fake, y = self.generate(len(inputs.real), inputs.rng)
         if player == "classifier":
-            return self.classifier_loss(turn, fake, y)
-        return self.discriminator_loss(turn, fake, y)
+            return self.classifier_loss(inputs, fake, y)
+        return self.discriminator_loss(inputs, fake, y)
 
-    def classifier_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def classifier_loss(self, inputs: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """CE on fake images, and on the labelled real ones."""
-        terms = {"fake": cross_entropy(self.classifier(fake).classes, y)}
+        terms = {"fake": cross_entropy(self.classifier(fake).class_logits, y)}
         if self.options.labelled:
-            labels = turn.given_labels()
-            total = cross_entropy(self.classifier(turn.real).classes, labels, ignore_index=-1, reduction="sum")
+            labels = inputs.require_labels()
+            total = cross_entropy(self.classifier(inputs.real).class_logits, labels, ignore_index=-1, reduction="sum")
             terms["labelled"] = total / (labels >= 0).sum().clamp(min=1)
         return terms
 
-    def discriminator_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(self, inputs: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Real images under the label that they were given, as far as it counts, and fake ones under theirs.
 
         Watched: the share of images whose label counts, and the entropy, in nats, of a batch's mean probabilities.
         """
-        probabilities = self.probabilities(turn.real)
-        own, weight = self.self_labels(probabilities, turn)
-        turn.watched["accepted"] = (weight > 0).to(weight.dtype).mean()
-        turn.watched["label_entropy"] = torch.special.entr(probabilities.mean(0)).sum()
-        of_real, of_fake = self.judge_each(turn.real, fake)
-        as_real, as_fake = losses.COSTS[self.options.game]
+        probabilities = self.probabilities(inputs.real)
+        own, weight = self.self_labels(probabilities, inputs)
+        inputs.logged["accepted"] = (weight > 0).to(weight.dtype).mean()
+        inputs.logged["label_entropy"] = torch.special.entr(probabilities.mean(0)).sum()
+        of_real, of_fake = self.discriminate_batches(inputs.real, fake)
+        as_real, as_fake = losses.DISCRIMINATOR_LOSSES[self.options.game]
         told = self.fake_weight(own, weight, y)
         terms = {
             "labelled": (weight * as_real(self.logit(of_real, own))).mean(),
@@ -179,13 +181,13 @@ class SelfLabelling(method.Method):
             terms["unlabelled"] = ((1 - weight) * as_real(of_real.logit)).mean()
         return terms
 
-    def generator_loss(self, turn: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def generator_loss(self, inputs: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The game, and the classifier's error where it has a weight."""
-        judgement, cost = self.judge(fake), losses.GENERATOR_COSTS[self.options.game]
-        told = self.fake_weight(*self.self_labels(self.probabilities(turn.real), turn), y)
+        judgement, cost = self.discriminate(fake), losses.GENERATOR_LOSSES[self.options.game]
+        told = self.fake_weight(*self.self_labels(self.probabilities(inputs.real), inputs), y)
         terms = {"game": (told * cost(self.logit(judgement, y)) + (1 - told) * cost(judgement.logit)).mean()}
         if self.options.weight_classifier:
-            error = cross_entropy(self.classifier(fake).classes, y)
+            error = cross_entropy(self.classifier(fake).class_logits, y)
             terms["classifier"] = self.options.weight_classifier * error
         return terms
 
@@ -202,21 +204,21 @@ class SelfLabelling(method.Method):
     @torch.no_grad()
     def probabilities(self, real: Tensor) -> Tensor:
         """(N, K) probabilities of the artificial classes of (N, C, H, W) images, by the moving average P'."""
-        found: Tensor = self.teacher(real).classes.softmax(1)
+        found: Tensor = self.teacher(real).class_logits.softmax(1)
         return found
 
-    def self_labels(self, probabilities: Tensor, turn: method.StepInputs) -> tuple[Tensor, Tensor]:
+    def self_labels(self, probabilities: Tensor, inputs: method.StepInputs) -> tuple[Tensor, Tensor]:
         """(N,) labels of real images, manual ones first, and (N,) how much each counts, in [0, 1]."""
         confidence, own = probabilities.max(1)
         accepted = (confidence > self.options.threshold).to(confidence.dtype)
         weight = accepted * confidence if self.options.weighting == "confidence" else accepted
         if self.options.labelled:
-            manual = turn.given_labels()
+            manual = inputs.require_labels()
             own = torch.where(manual >= 0, manual, own)
             weight = torch.where(manual >= 0, 1.0, weight)
         return own, weight
 
     def logit(self, judgement: Any, y: Tensor) -> Tensor:
         """(N,) real/fake logits under labels y; with a single prototype there are no conditions."""
-        found: Tensor = judgement.logit_given(y) if self.conditions else judgement.logit
+        found: Tensor = judgement.logit_given(y) if self.num_conditions else judgement.logit
         return found

@@ -41,34 +41,36 @@ class SSGAN(GAN):
     title = "SSGAN"
     paper = "Chen et al., Self-Supervised GANs via Auxiliary Rotation Loss"
     year = 2019
-    about = "GAN + rotation task: D names the turn of real images, G makes fakes whose turn D can name"
+    about = "GAN + rotation task: D predicts the rotation of real images, G makes fakes whose rotation D can predict"
     Options: ClassVar[type[GANOptions]] = SSGANOptions
-    classes = rotations.NUM_ROTATIONS
-    names_rotations = True
+    task_classes = rotations.NUM_ROTATIONS
+    has_rotation_head = True
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """Some recipes divide the batch by the four turns."""
-        del labels
-        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+        del num_classes
+        return rotations.check_batch_size(
+            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
+        )
 
-    def turned(self, images: Tensor, rng: Rng) -> rotations.RotatedBatch:
+    def rotated(self, images: Tensor, rng: Rng) -> rotations.RotatedBatch:
         """The images of the task, by the chosen batch recipe."""
         return rotations.batch(self.options.batches, images, rng)
 
     def rotation_task(self, turned: rotations.RotatedBatch, weight: float) -> Task:
-        """weight CE(C(turned images), turn)."""
+        """weight CE(C(turned images), inputs)."""
         return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
 
-    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
         del fake
-        return self.rotation_task(self.turned(turn.real, turn.rng), self.options.weight_d)
+        return self.rotation_task(self.rotated(inputs.real, inputs.rng), self.options.weight_d)
 
-    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
-        return self.rotation_task(self.turned(fake, turn.rng), self.options.weight_g)
+        return self.rotation_task(self.rotated(fake, inputs.rng), self.options.weight_g)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The class head; of a head with a fifth class, 'fake', the other four."""
-        return rotations.real_rotations(self.judge(images).classes)
+        return rotations.real_rotation_logits(self.discriminate(images).class_logits)

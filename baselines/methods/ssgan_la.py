@@ -90,34 +90,36 @@ class SSGANLA(method.Method):
     year = 2021
     about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
     Options: ClassVar[type[method.Options]] = SSGANLAOptions
-    classes = 2 * rotations.NUM_ROTATIONS
-    names_rotations = True
+    task_classes = 2 * rotations.NUM_ROTATIONS
+    has_rotation_head = True
 
     @classmethod
-    def problem(cls, options: dict[str, Any], batch_size: int, labels: int = 0) -> str | None:
+    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
         """Quarters divide the batch by the four turns."""
-        del labels
-        return rotations.problem(options.get("batches", cls.Options.model_fields["batches"].default), batch_size)
+        del num_classes
+        return rotations.check_batch_size(
+            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
+        )
 
-    def judging(self, network: Network) -> nn.Module:
+    def build_discriminator(self, network: Network) -> nn.Module:
         """Without a real/fake head."""
-        return drop_adversarial_head(super().judging(network))
+        return drop_adversarial_head(super().build_discriminator(network))
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """L_D or L_G."""
-        latents = self.latents(len(turn.real), turn.rng)
+        latents = self.latents(len(inputs.real), inputs.rng)
         form, recipe = self.options.form, self.options.batches
         if player == "discriminator":
             with torch.no_grad():
-                fake = rotations.batch(recipe, self.generator(latents), turn.rng)
-            task = discriminator_task(form, 1.0, rotations.batch(recipe, turn.real, turn.rng), fake)
+                fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
+            task = discriminator_task(form, 1.0, rotations.batch(recipe, inputs.real, inputs.rng), fake)
         else:
-            task = generator_task(form, 1.0, rotations.batch(recipe, self.generator(latents), turn.rng))
-        return task.cost(*(view.classes for view in self.judge_each(*task.images)))
+            task = generator_task(form, 1.0, rotations.batch(recipe, self.generator(latents), inputs.rng))
+        return task.cost(*(view.class_logits for view in self.discriminate_batches(*task.images)))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four real classes."""
-        return rotations.joint_batch(self.judge(images).classes)
+        return rotations.joint_rotation_logits(self.discriminate(images).class_logits)
 
 
 class SSGANLAPlusOptions(GANOptions):
@@ -138,17 +140,17 @@ class SSGANLAPlus(SSGAN):
     year = 2021
     about = "the plain game and the eight joint classes of SSGAN-LA"
     Options = SSGANLAPlusOptions
-    classes = 2 * rotations.NUM_ROTATIONS
+    task_classes = 2 * rotations.NUM_ROTATIONS
 
-    def discriminator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d (e(turned real, 2r) + e(turned fake, 2r + 1))."""
-        real_turned, fake_turned = self.turned(turn.real, turn.rng), self.turned(fake, turn.rng)
+        real_turned, fake_turned = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
         return discriminator_task(self.options.form, self.options.weight_d, real_turned, fake_turned)
 
-    def generator_task(self, turn: method.StepInputs, fake: Tensor) -> Task:
+    def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
-        return generator_task(self.options.form, self.options.weight_g, self.turned(fake, turn.rng))
+        return generator_task(self.options.form, self.options.weight_g, self.rotated(fake, inputs.rng))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four real classes."""
-        return rotations.joint_batch(self.judge(images).classes)
+        return rotations.joint_rotation_logits(self.discriminate(images).class_logits)

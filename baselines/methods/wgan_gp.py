@@ -35,15 +35,15 @@ class WGANGP(method.Method):
     about = "Wasserstein game, the critic's slope between real and fake images held at 1"
     Options: ClassVar[type[method.Options]] = WGANGPOptions
 
-    def loss(self, player: str, turn: method.StepInputs) -> dict[str, Tensor]:
+    def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """L_D, its penalty a term of its own, or L_G."""
-        latents = self.latents(len(turn.real), turn.rng)
+        latents = self.latents(len(inputs.real), inputs.rng)
         if player == "generator":
-            return {"game": -self.judge(self.generator(latents)).logit.mean()}
+            return {"game": -self.discriminate(self.generator(latents)).logit.mean()}
         with torch.no_grad():
             fake = self.generator(latents)
-        of_real, of_fake = self.judge_each(turn.real, fake)
-        slopes = losses.gradient_norms(self.judge, turn.real, fake, turn.rng)
+        of_real, of_fake = self.discriminate_batches(inputs.real, fake)
+        slopes = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng)
         return {
             "game": of_fake.logit.mean() - of_real.logit.mean(),
             "penalty": self.options.lambda_gp * (slopes - 1).square().mean(),

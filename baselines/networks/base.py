@@ -16,22 +16,22 @@ Shape = tuple[int, int, int]
 class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of N images.
 
-    `logit`: (N,) real/fake logit. `classes`: (N, K) logits of the self-supervised head, K may be 0.
-    `features`: (N, F) the last layer before the heads. `conditions`: (N, C) what each condition adds to the logit,
-    C may be 0.
+    `logit`: (N,) real/fake logit. `class_logits`: (N, K) logits of the self-supervised head, K may be 0.
+    `features`: (N, F) the last layer before the heads. `condition_logits`: (N, C) what each condition adds to the
+    logit, C may be 0.
     """
 
     logit: Tensor
-    classes: Tensor
+    class_logits: Tensor
     features: Tensor
-    conditions: Tensor
+    condition_logits: Tensor
 
-    def logit_given(self, conditions: Tensor) -> Tensor:
-        """(N,) real/fake logits under (N,) conditions, in a discriminator that was built with some.
+    def logit_given(self, condition: Tensor) -> Tensor:
+        """(N,) real/fake logits under a (N,) `condition` each, in a discriminator that was built with some.
 
         D(x, y) = psi(f(x)) + f(x) V_y (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018, eq. 2).
         """
-        return self.logit + self.conditions.gather(1, conditions.unsqueeze(1)).squeeze(1)
+        return self.logit + self.condition_logits.gather(1, condition.unsqueeze(1)).squeeze(1)
 
 
 class NetworkOptions(BaseModel):
@@ -71,27 +71,27 @@ class Network(ABC):
         self.options = options
 
     @classmethod
-    def problem(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
+    def check_config(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
         """Why these options cannot serve a method with these roles, or None."""
         del options, roles
         return None
 
     @abstractmethod
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) latents -> (N, C, H, W) images in `image_range`.
 
         With `conditions` > 0, which only families with the role `conditions` take, a second input are (N,) conditions.
         """
 
     @abstractmethod
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, C, H, W) images -> Judgement with `classes` self-supervised logits. It has its Heads as `heads`."""
 
-    def classifier(self, classes: int) -> nn.Module:
+    def classifier(self, num_classes: int) -> nn.Module:
         """(N, C, H, W) images -> Judgement of `classes` alone, by a discriminator's layers without spectral norm."""
         switch = {"spectral_norm": False} if hasattr(self.options, "spectral_norm") else {}
         plain = type(self)(self.shape, self.latent_dim, self.options.model_copy(update=switch))
-        return drop_adversarial_head(plain.discriminator(classes))
+        return drop_adversarial_head(plain.discriminator(num_classes))
 
     def packed(self, images: int) -> "Network":
         """The family for `images` images as one, stacked along their channels."""
@@ -102,9 +102,9 @@ class Network(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no encoder")
 
 
-def without_conditions(network: Network, conditions: int) -> None:
+def reject_conditions(network: Network, num_conditions: int) -> None:
     """Raises NotImplementedError when conditions are asked of a family that has no conditional players."""
-    if conditions:
+    if num_conditions:
         raise NotImplementedError(f"{type(network).__name__} has no conditional players")
 
 
@@ -115,12 +115,12 @@ class Heads(nn.Module):
     that is something else, pooled maps say.
     """
 
-    def __init__(self, features: int, classes: int, judged: int | None = None, conditions: int = 0) -> None:
+    def __init__(self, features: int, task_classes: int, judged: int | None = None, num_conditions: int = 0) -> None:
         super().__init__()
         judged = features if judged is None else judged
         self.logit: nn.Module | None = nn.Linear(judged, 1)
-        self.classes = nn.Linear(features, classes) if classes else None
-        self.conditions = nn.Linear(judged, conditions, bias=False) if conditions else None
+        self.classes = nn.Linear(features, task_classes) if task_classes else None
+        self.conditions = nn.Linear(judged, num_conditions, bias=False) if num_conditions else None
 
     def forward(self, features: Tensor, judged: Tensor | None = None) -> DiscriminatorOutput:
         """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement, in float32 at least."""
@@ -132,9 +132,9 @@ class Heads(nn.Module):
         none = features.new_zeros(len(features), 0)
         return DiscriminatorOutput(
             logit=self.logit(judged).squeeze(1) if self.logit else features.new_zeros(len(features)),
-            classes=self.classes(features) if self.classes else none,
+            class_logits=self.classes(features) if self.classes else none,
             features=features,
-            conditions=self.conditions(judged) if self.conditions else none,
+            condition_logits=self.conditions(judged) if self.conditions else none,
         )
 
 

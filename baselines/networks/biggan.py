@@ -63,22 +63,22 @@ class BigGAN(Network):
     roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (-1.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [-1, 1]."""
         plan, width = PLANS[self.shape[1]], self.options.generator_width
-        norms = batch_norms(conditions), nn.BatchNorm2d
+        norms = batch_norms(num_conditions), nn.BatchNorm2d
         found = generator(self.latent_dim, plan, width, self.shape[0], "nearest", norms, nn.Tanh())
         _initialised(found)
         return spectral_norm_(found) if self.options.generator_spectral_norm else found
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 4, 8 or 16 (32x32, 48x48, 64x64) times `discriminator_width` features."""
-        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, classes, conditions))
+        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, task_classes, num_conditions))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, classes: int, conditions: int) -> None:
+    def __init__(self, shape: Shape, width: int, task_classes: int, num_conditions: int) -> None:
         super().__init__()
         plan = PLANS[shape[1]]
         maps = [width * units for units in plan.discriminator]
@@ -86,7 +86,7 @@ class _Discriminator(nn.Module):
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
             blocks.append(block_down(inputs, outputs, outputs, index < plan.downs))
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1], classes, conditions=conditions)
+        self.heads = Heads(maps[-1], task_classes, num_conditions=num_conditions)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         judgement: DiscriminatorOutput = self.heads(self.body(x).sum((2, 3)))

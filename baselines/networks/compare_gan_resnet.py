@@ -91,19 +91,19 @@ class CompareGANResNet(Network):
     image_range = (0.0, 1.0)
 
     @classmethod
-    def problem(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
+    def check_config(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
         """A norm that is given z cannot be given a label too."""
         if "conditions" in roles and options.get("generator_norm") == "self_modulated":
             return "generator_norm 'self_modulated' is given the latents and takes no label; use 'batch'"
         return None
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
         width = self.options.generator_width
         if self.options.generator_norm == "batch":
-            norm = batch_norms(conditions, eps=EPSILON, momentum=MOMENTUM)
+            norm = batch_norms(num_conditions, eps=EPSILON, momentum=MOMENTUM)
             return _initialised(_generator(self.latent_dim, width, self.shape, norm))
-        if conditions:
+        if num_conditions:
             raise NotImplementedError("generator_norm self_modulated has no conditional generator: its norm is given z")
         return _initialised(
             _GivenItsLatents(
@@ -113,9 +113,9 @@ class CompareGANResNet(Network):
             )
         )
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 2 (32x32) or 8 (64x64) times `discriminator_width` mean-pooled features."""
-        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, classes, conditions))
+        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, task_classes, num_conditions))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
 
@@ -148,13 +148,13 @@ class _GivenItsLatents(nn.Module):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, classes: int, conditions: int) -> None:
+    def __init__(self, shape: Shape, width: int, task_classes: int, num_conditions: int) -> None:
         super().__init__()
         plan = PLANS[shape[1]]
         maps = [shape[0], *(width * units for units in plan.discriminator)]
         blocks = [_block_down(*pair, down=index < plan.downs) for index, pair in enumerate(pairwise(maps))]
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1], classes, conditions=conditions)
+        self.heads = Heads(maps[-1], task_classes, num_conditions=num_conditions)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         judgement: DiscriminatorOutput = self.heads(self.body(x).mean((2, 3)))

@@ -17,7 +17,7 @@ from baselines.networks.base import (
     Heads,
     Network,
     Shape,
-    without_conditions,
+    reject_conditions,
     xavier_,
 )
 from baselines.networks.layers.conditional import Reshape
@@ -39,9 +39,9 @@ class DCGAN(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
-        without_conditions(self, conditions)
+        reject_conditions(self, num_conditions)
         width, side = self.options.generator_width, self.shape[1] // 16
         units = 8 * width * side**2
         layers: list[nn.Module] = [
@@ -54,10 +54,10 @@ class DCGAN(Network):
             layers += upsampled(inputs, outputs, 5)
         return xavier_(nn.Sequential(*layers, TFSameConvTranspose2d(width, self.shape[0], 5), nn.Sigmoid()))
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 2048 (32x32) or 8192 (64x64) features at width 64."""
-        without_conditions(self, conditions)
-        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
+        reject_conditions(self, num_conditions)
+        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
@@ -92,10 +92,10 @@ def _halvings(channels: int, width: int) -> list[nn.Module]:
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(*_halvings(shape[0], width))
-        self.heads = Heads(8 * width * (shape[1] // 16) ** 2, classes)
+        self.heads = Heads(8 * width * (shape[1] // 16) ** 2, task_classes)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         judgement: DiscriminatorOutput = self.heads(self.body(x))

@@ -30,10 +30,10 @@ class MLP(Network):
     roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, C, H, W) in [0, 1]."""
         width = self.options.generator_width
-        norm = batch_norms(conditions, nn.BatchNorm1d)
+        norm = batch_norms(num_conditions, nn.BatchNorm1d)
         return xavier_(
             ConditionalSequential(
                 nn.Linear(self.latent_dim, width),
@@ -48,10 +48,10 @@ class MLP(Network):
             )
         )
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, C, H, W) -> Judgement with `discriminator_width` features."""
         width = self.options.discriminator_width
-        heads = Heads(width, classes, conditions=conditions)
+        heads = Heads(width, task_classes, num_conditions=num_conditions)
         found = xavier_(_Discriminator(hidden(prod(self.shape), width), heads))
         return spectral_norm_(found) if self.options.spectral_norm else found
 

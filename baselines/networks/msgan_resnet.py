@@ -22,7 +22,7 @@ from baselines.networks.base import (
     Heads,
     Network,
     Shape,
-    without_conditions,
+    reject_conditions,
     xavier_,
 )
 from baselines.networks.layers.resample_conv import StridedPointwiseConv
@@ -44,16 +44,16 @@ class MSGANResNet(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
-        without_conditions(self, conditions)
+        reject_conditions(self, num_conditions)
         plan, width = PLANS[self.shape[1]], self.options.generator_width
         return xavier_(generator(self.latent_dim, plan, width, self.shape[0], "nearest", (norm, norm), nn.Sigmoid()))
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 8192 (32x32) or 9216 (48x48) features at width 64."""
-        without_conditions(self, conditions)
-        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
+        reject_conditions(self, num_conditions)
+        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
@@ -72,7 +72,7 @@ class MSGANResNet(Network):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
         super().__init__()
         plan = PLANS[shape[1]]
         side = shape[1] // 2**plan.downs
@@ -81,7 +81,7 @@ class _Discriminator(nn.Module):
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
             blocks.append(_block(inputs, outputs, index < plan.downs))
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1] * side**2, classes, judged=maps[-1])
+        self.heads = Heads(maps[-1] * side**2, task_classes, judged=maps[-1])
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         maps = self.body(x)

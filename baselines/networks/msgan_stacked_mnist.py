@@ -39,13 +39,13 @@ class MSGANStackedMNIST(Network):
     roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 28, 28) in [0, 1]."""
-        norm = batch_norms(conditions, BatchNorm2d, eps=1e-5, momentum=0.1)
+        norm = batch_norms(num_conditions, BatchNorm2d, eps=1e-5, momentum=0.1)
         return xavier_(
             ConditionalSequential(
                 nn.Linear(self.latent_dim, 4 * 4 * 64, bias=False),
-                batch_norms(conditions, nn.BatchNorm1d, eps=1e-5, momentum=0.1)(4 * 4 * 64),
+                batch_norms(num_conditions, nn.BatchNorm1d, eps=1e-5, momentum=0.1)(4 * 4 * 64),
                 nn.ReLU(inplace=True),
                 Reshape(64, 4, 4),
                 TFSameConvTranspose2d(64, 32, 5, bias=False),
@@ -60,10 +60,10 @@ class MSGANStackedMNIST(Network):
             )
         )
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, 28, 28) -> Judgement with 512 / k features."""
         width = 8 // self.options.k
-        heads = Heads(4 * 4 * 4 * width, classes, conditions=conditions)
+        heads = Heads(4 * 4 * 4 * width, task_classes, num_conditions=num_conditions)
         found = xavier_(_Discriminator(self.shape[0], width, heads))
         return spectral_norm_(found) if self.options.spectral_norm else found
 

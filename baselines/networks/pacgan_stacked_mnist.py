@@ -16,7 +16,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, without_conditions
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, reject_conditions
 from baselines.networks.layers.conditional import Reshape
 from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d
 
@@ -37,9 +37,9 @@ class PacGANStackedMNIST(Network):
     shapes = frozenset({(3, 28, 28)})
     image_range = (-1.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, 28, 28) in [-1, 1]."""
-        without_conditions(self, conditions)
+        reject_conditions(self, num_conditions)
         return _initialised(
             nn.Sequential(
                 nn.Linear(self.latent_dim, 4 * 4 * 64),
@@ -56,10 +56,10 @@ class PacGANStackedMNIST(Network):
             )
         )
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, 28, 28) -> Judgement with 512 / k features."""
-        without_conditions(self, conditions)
-        return _initialised(_Discriminator(self.shape[0], 8 // self.options.k, classes))
+        reject_conditions(self, num_conditions)
+        return _initialised(_Discriminator(self.shape[0], 8 // self.options.k, task_classes))
 
 
 def _normalised(channels: int, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -67,14 +67,14 @@ def _normalised(channels: int, activation: nn.Module) -> tuple[nn.Module, nn.Mod
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, task_classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
             layers += [TFSameConv2d(inputs, outputs, 3, stride=2)]
             layers += _normalised(outputs, nn.LeakyReLU(0.3, inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = Heads(4 * 4 * 4 * width, classes)
+        self.heads = Heads(4 * 4 * 4 * width, task_classes)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         judgement: DiscriminatorOutput = self.heads(self.body(x))

@@ -28,8 +28,8 @@ from baselines.networks.base import (
     Heads,
     Network,
     Shape,
+    reject_conditions,
     spectral_norm_,
-    without_conditions,
     xavier_,
 )
 from baselines.networks.layers.conditional import Reshape
@@ -55,9 +55,9 @@ class SNGANCNN(Network):
     roles = frozenset({"generator", "discriminator", "encoder"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
-        without_conditions(self, conditions)
+        reject_conditions(self, num_conditions)
         width, side = self.options.generator_width, self.shape[1] // 8
         layers: list[nn.Module] = [
             nn.Linear(self.latent_dim, 16 * width * side**2),
@@ -68,10 +68,10 @@ class SNGANCNN(Network):
             layers += dcgan.upsampled(inputs, outputs, 4)
         return xavier_(nn.Sequential(*layers, TFSameConv2d(2 * width, self.shape[0], 3), nn.Sigmoid()))
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 8192 (32x32) or 18432 (48x48) features at width 64."""
-        without_conditions(self, conditions)
-        found = xavier_(_Discriminator(self.shape, self.options.discriminator_width, classes))
+        reject_conditions(self, num_conditions)
+        found = xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
         return spectral_norm_(found) if self.options.spectral_norm else found
 
     def encoder(self) -> nn.Module:
@@ -82,7 +82,7 @@ class SNGANCNN(Network):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, classes: int) -> None:
+    def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
         super().__init__()
         maps = [shape[0], *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
         layers: list[nn.Module] = []
@@ -91,7 +91,7 @@ class _Discriminator(nn.Module):
             layers.append(TFSameConv2d(inputs, outputs, 4 if halving else 3, stride=2 if halving else 1))
             layers.append(nn.LeakyReLU(LEAKS[shape[1]], inplace=True))
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = Heads(8 * width * (shape[1] // 8) ** 2, classes)
+        self.heads = Heads(8 * width * (shape[1] // 8) ** 2, task_classes)
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         judgement: DiscriminatorOutput = self.heads(self.body(x))

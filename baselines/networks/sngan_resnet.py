@@ -63,10 +63,10 @@ class SNGANResNet(Network):
     roles = frozenset({"generator", "discriminator", "conditions"})
     image_range = (-1.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
+    def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [-1, 1]."""
         options = self.options
-        norms = batch_norms(conditions), nn.BatchNorm2d
+        norms = batch_norms(num_conditions), nn.BatchNorm2d
         return _initialised(
             generator(
                 self.latent_dim,
@@ -79,12 +79,12 @@ class SNGANResNet(Network):
             )
         )
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 times `discriminator_width` pooled features.
 
         Flat, they are those of every place: 8x8, 3x3 (48x48) or 2x2 (64x64) times as many.
         """
-        found = _Discriminator(self.shape, self.options, classes, conditions)
+        found = _Discriminator(self.shape, self.options, task_classes, num_conditions)
         _initialised(found)
         if not self.options.spectral_norm:
             return found
@@ -93,7 +93,7 @@ class SNGANResNet(Network):
 
 
 class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, options: SNGANResNetOptions, classes: int, conditions: int) -> None:
+    def __init__(self, shape: Shape, options: SNGANResNetOptions, task_classes: int, num_conditions: int) -> None:
         super().__init__()
         plan = PLANS[shape[1]]
         maps = [options.discriminator_width * units for units in plan.discriminator]
@@ -103,7 +103,7 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.flat = options.class_features == "flat"
         places = (shape[1] // 2**plan.downs) ** 2 if self.flat else 1
-        self.heads = Heads(maps[-1] * places, classes, judged=maps[-1], conditions=conditions)
+        self.heads = Heads(maps[-1] * places, task_classes, judged=maps[-1], num_conditions=num_conditions)
         self.pooling = options.pooling
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:

@@ -36,7 +36,7 @@ def entry(name: str) -> dict[str, Any]:
         "basis": method.basis,
         "players": list(method.players),
         "roles": sorted(method.roles),
-        "classes": method.classes,
+        "classes": method.task_classes,
         "options": method.Options.model_json_schema().get("properties", {}),
     }
 
@@ -68,7 +68,7 @@ def _header(name: str) -> Table:
         "code": method.__module__.replace(".", "/") + ".py",
         "players": ", ".join(method.players),
         "needs": ", ".join(sorted(method.roles)),
-        "class head": f"{method.classes} classes" if method.classes else "none",
+        "class head": f"{method.task_classes} classes" if method.task_classes else "none",
     }
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in lines.items():

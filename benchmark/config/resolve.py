@@ -86,7 +86,7 @@ class SpecResolver:
                 f" {' and '.join(sorted(lacking))}, which network '{spec.network}' lacks; fitting: {', '.join(fits)}"
             )
         with self.at(("network_options",)):
-            problem = network.problem(spec.network_options, method.roles)
+            problem = network.check_config(spec.network_options, method.roles)
             if problem:
                 raise UserError(problem)
         for player in spec.optimizer.player_lr:
@@ -94,13 +94,13 @@ class SpecResolver:
                 where = self.place(("optimizer", "player_lr", player))
                 raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
         with self.at(("options",)):
-            if method.labelled(spec.options) and not dataset.num_classes():
+            if method.label_fraction(spec.options) and not dataset.num_classes():
                 fits = sorted(name for name in plugins.datasets if plugins.datasets[name].num_classes())
                 raise UserError(
                     f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
                     f" labelled: {', '.join(fits)}"
                 )
-            problem = method.problem(spec.options, spec.batch_size, max(dataset.num_classes(), 0))
+            problem = method.check_config(spec.options, spec.batch_size, max(dataset.num_classes(), 0))
             if problem:
                 raise UserError(problem)
         for one in bind_metrics(spec.protocol):

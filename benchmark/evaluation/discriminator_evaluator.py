@@ -36,7 +36,7 @@ class FrozenDiscriminator:
 
     def judge(self, images: Tensor) -> DiscriminatorOutput:
         """Its view of uint8 (N, C, H, W) images."""
-        return DiscriminatorOutput(*map(torch.cat, zip(*self._each(self.method.judge, images), strict=True)))
+        return DiscriminatorOutput(*map(torch.cat, zip(*self._each(self.method.discriminate, images), strict=True)))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """(N, 4) logits of their turns."""

@@ -3,7 +3,7 @@
 The first turns of a player are eager: they train like all others, and set up what is set up once. The next one is
 captured, which executes nothing, and from then on it is replayed. A graph works on the same memory every time, so
 images and labels are copied to where it looks for them, and a number that the host changes between turns must be a
-tensor, which is filled before: the learning rate, and weights that a loss asks for by `StepInputs.scheduled`. A
+tensor, which is filled before: the learning rate, and weights that a loss asks for by `StepInputs.schedule_weight`. A
 loss that reads `progress` itself cannot be captured. What cannot be captured is trained as ever.
 
 Nothing of this changes a number: a replay is the very kernels of the eager turn, and draws the same random numbers.
@@ -82,14 +82,14 @@ class GraphedStepInputs(StepInputs):
     weights: list[tuple[Weight, Tensor]]
 
     def __init__(self, real: Tensor, rng: Rng, labels: Tensor | None, weights: list[tuple[Weight, Tensor]]) -> None:
-        self.__dict__.update(real=real, rng=rng, labels=labels, watched={}, weights=weights)  # it is frozen
+        self.__dict__.update(real=real, rng=rng, labels=labels, logged={}, weights=weights)  # it is frozen
 
     @property
     def progress(self) -> float:
         """Raises RuntimeError."""
-        raise RuntimeError("the loss reads `progress`; a weight that follows it is asked for by `scheduled`")
+        raise RuntimeError("the loss reads `progress`; a weight that follows it is asked for by `schedule_weight`")
 
-    def scheduled(self, weight: Weight) -> Tensor:
+    def schedule_weight(self, weight: Weight) -> Tensor:
         """A scalar without a value as yet."""
         scalar = torch.empty((), device=self.real.device)
         self.weights.append((weight, scalar))

@@ -30,7 +30,7 @@ class Player:
     """A group of parameters with its own optimiser, and how often it plays in one step."""
 
     name: str
-    turns: int
+    updates_per_step: int
     parameters: Sequence[Tensor]
     optimizer: torch.optim.Optimizer
 
@@ -85,7 +85,7 @@ class Loop(ABC):
         """One step: every player in its turn."""
         for player in self.players:
             player.learn_at(self.spec.optimizer.lr_at(player.name, self.progress))
-            for _ in range(player.turns):
+            for _ in range(player.updates_per_step):
                 drawn, update = self.drawn(), partial(self.update, player)
                 if self.captures:
                     self.add(self.captures.play(player.name, player.optimizer, update, drawn, self.progress))
@@ -112,7 +112,10 @@ class Loop(ABC):
                 losses, watched = self.losses(player.name, drawn, make_turn)
             player.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        return {f"{player.name}/{term}": value.detach() / player.turns for term, value in (losses | watched).items()}
+        return {
+            f"{player.name}/{term}": value.detach() / player.updates_per_step
+            for term, value in (losses | watched).items()
+        }
 
     def _move(self, player: Player) -> None:
         """Gradients for a player's own parameters alone."""

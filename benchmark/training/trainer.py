@@ -50,9 +50,12 @@ class Trainer(Loop):
         return GraphedUpdates(self.graphs(self.rng)) if self.graphs else None
 
     def _player(self, name: str) -> Player:
-        parameters = [p for module in self.method.modules_of(name) for p in module.parameters()]
+        parameters = [p for module in self.method.player_modules(name) for p in module.parameters()]
         return Player(
-            name, self.method.turns(name, self.spec.discriminator_steps), parameters, self.adam(name, parameters)
+            name,
+            self.method.updates_per_step(name, self.spec.discriminator_steps),
+            parameters,
+            self.adam(name, parameters),
         )
 
     def adam(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
@@ -110,7 +113,7 @@ class Trainer(Loop):
         """The average takes one step after the generator."""
         if self.average and self.spec.average:
             copies = self.step < self.spec.average.start
-            self.average.update_parameters(self.method.generator, afresh=copies)
+            self.average.update_parameters(self.method.generator, reset=copies)
 
     def drawn(self) -> Batch:
         """The images of a turn."""
@@ -124,11 +127,11 @@ class Trainer(Loop):
         """A player's loss in terms, and what is watched beside them."""
         real = to_range(channels_last(drawn.images), self.image_range)
         turn = make_turn(real, self.progress, self.rng, drawn.labels)
-        return self.method.loss(player, turn), turn.watched
+        return self.method.loss(player, turn), turn.logged
 
     def played(self, player: str) -> None:
         """What follows the update of a player."""
-        self.method.played(player)
+        self.method.after_update(player)
 
     def add(self, terms: Terms) -> None:
         """To the sums. They have memory of their own: a replay writes over what the one before returned."""

@@ -75,7 +75,7 @@ class VmappedTrainer(Loop):
     def _player(self, index: int, parameters: list[Tensor]) -> Player:
         """The player of all trials, with the state of their optimisers."""
         each = [trainer.players[index] for trainer in self.trainers]
-        name, turns = each[0].name, each[0].turns
+        name, turns = each[0].name, each[0].updates_per_step
         adam = self.trainers[0].adam(name, parameters)
         for place, parameter in enumerate(parameters):
             states = [player.optimizer.state.get(player.parameters[place]) for player in each]
@@ -140,7 +140,7 @@ class VmappedTrainer(Loop):
     def played(self, player: str) -> None:
         """What follows the update of a player."""
         for trainer in self.trainers:
-            trainer.method.played(player)
+            trainer.method.after_update(player)
 
     def add(self, terms: Terms) -> None:
         """To the sums, of which every trial has its slices. A trial that has ended may keep an old one: nobody asks."""
@@ -178,7 +178,7 @@ class VmappedTrainer(Loop):
 
         def one(own: Any, place: Tensor, real: Tensor, labels: Tensor | None) -> tuple[Terms, Terms]:
             turn = make_turn(real, self.progress, SeedStreams(streams, place), labels)
-            return functional_call(self.called, own, (player, turn)), turn.watched
+            return functional_call(self.called, own, (player, turn)), turn.logged
 
         with contiguous_format():
             real = to_range(drawn.images, self.image_range)

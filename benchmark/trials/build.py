@@ -22,7 +22,7 @@ def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device,
         )
         options = method_class.Options.model_validate(spec.options)
         method = method_class(network, spec.latent.distribution, options, count_classes(dataset, prepared)).to(device)
-    share = method_class.labelled(spec.options)
+    share = method_class.label_fraction(spec.options)
     labels = mask_labels(prepared.train.labels, share, dataset.stacked) if share else None
     images = ImageSampler(
         prepared.train.images,

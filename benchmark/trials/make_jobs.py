@@ -107,7 +107,7 @@ def group_seeds(specs: Iterable[TrialSpec], size: int) -> list[TrialSpec]:
 def check_labels(spec: TrialSpec, data: PreparedData) -> None:
     """Raises UserError if the method learns from labels and the prepared images do not have the labels it needs."""
     method = registry.methods[spec.method]
-    label_fraction = method.labelled(spec.options)
+    label_fraction = method.label_fraction(spec.options)
     if not label_fraction:
         return
     classes = count_classes(registry.datasets[spec.dataset], data)
@@ -117,6 +117,6 @@ def check_labels(spec: TrialSpec, data: PreparedData) -> None:
             f"method '{spec.method}' learns from labels, and {unlabelled:,} of {len(data.train.labels):,} images of"
             f" {spec.dataset} have none; put every image into a folder of its class, delete {data.path}, run again"
         )
-    problem = method.problem(spec.options, spec.batch_size, classes)
+    problem = method.check_config(spec.options, spec.batch_size, classes)
     if problem:
         raise UserError(f"method '{spec.method}' on {spec.dataset}: {problem}")

@@ -70,11 +70,11 @@ def test_an_average_is_torchs_to_the_bit_integers_included(decay):
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5))
     ours = EMA(model, decay)
     theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    for afresh in (False, False, False, True, False, False):
+    for reset in (False, False, False, True, False, False):
         moved(model)
-        if afresh:
+        if reset:
             theirs.n_averaged.zero_()
-        ours.update_parameters(model, afresh)
+        ours.update_parameters(model, reset)
         theirs.update_parameters(model)
         assert_equal(ours.module.state_dict(), theirs.module.state_dict())
         assert torch.equal(ours(torch.eye(4)), theirs(torch.eye(4)))

@@ -81,7 +81,7 @@ def test_a_method_says_what_it_is(method_name):
     assert 2014 <= method.year <= 2100
     assert len(set(method.players)) == len(method.players) >= 2
     assert {"generator", "discriminator"} <= method.roles
-    assert method.classes >= 0
+    assert method.task_classes >= 0
 
 
 def test_titles_and_abouts_are_a_methods_own():
@@ -143,7 +143,7 @@ def test_a_network_without_encoder_says_so():
 def test_a_method_that_names_rotations_gives_four_finite_logits_for_each_image_by_itself(method_name):
     trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
     real = turn_of(trainer).real
-    if not trainer.method.names_rotations:
+    if not trainer.method.has_rotation_head:
         with pytest.raises(NotImplementedError, match="names no rotations"):
             trainer.method.rotation_logits(real)
         return
@@ -157,8 +157,8 @@ def test_a_method_that_names_rotations_gives_four_finite_logits_for_each_image_b
 
 def test_a_discriminator_that_judges_alone_judges_single_images(method_name):
     trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
-    if trainer.method.judges_alone:
-        assert len(trainer.method.judge(turn_of(trainer).real[:1]).features) == 1
+    if trainer.method.is_per_image:
+        assert len(trainer.method.discriminate(turn_of(trainer).real[:1]).features) == 1
 
 
 # --- playing -------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatc
     assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
     moved = differs(before, weights(trainer.method))
     for name in trainer.method.players:
-        own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
+        own = {id(p) for module in trainer.method.player_modules(name) for p in module.parameters()}
         assert any(id(p) in own and n in moved for n, p in trainer.method.named_parameters()), name
 
 
@@ -200,7 +200,7 @@ NETWORK_SWITCHES = [
 def test_every_switch_of_a_method_trains(name, key, value):
     method = registry.methods[name]
     options = smallest_options(method.Options) | {key: value}
-    problem = method.problem(options, BATCH, 1000)
+    problem = method.check_config(options, BATCH, 1000)
     if problem:
         pytest.skip(problem)
     plays(spec_of(name, "mlp", "stacked_digits", options=options))
@@ -226,7 +226,7 @@ def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
 def test_a_player_moves_its_own_parameters_and_no_others(spec):
     for name in registry.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
-        own = {id(p) for module in trainer.method.modules_of(name) for p in module.parameters()}
+        own = {id(p) for module in trainer.method.player_modules(name) for p in module.parameters()}
         before = weights(trainer.method)
         advance(trainer, 1)
         moved = differs(before, weights(trainer.method))
@@ -248,7 +248,7 @@ def test_every_parameter_of_a_player_gets_a_gradient(spec):
         trainer = only(trainer_of(spec), name)
         exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, turn_of(trainer).real)
         advance(trainer, 1)
-        for module in trainer.method.modules_of(name):
+        for module in trainer.method.player_modules(name):
             for parameter_name, parameter in module.named_parameters():
                 where = f"{name}: {parameter_name}"
                 assert parameter.grad is not None, where
@@ -280,8 +280,8 @@ def gradients_of(method, output):
 def biases_of_scores(method, images):
     """Biases that are added to a score as they are. Losses of differences, as Wasserstein's, ignore them, and
     so does a hinge game in which no image is clipped."""
-    (judgement,) = method.judge_each(images)
-    heads = [head for head in (judgement.logit, judgement.classes) if head.requires_grad]
+    (judgement,) = method.discriminate_batches(images)
+    heads = [head for head in (judgement.logit, judgement.class_logits) if head.requires_grad]
     return {
         id(p)
         for head in heads
@@ -292,7 +292,7 @@ def biases_of_scores(method, images):
 
 def test_players_cover_every_parameter_of_the_method(spec):
     method = trainer_of(spec).method
-    covered = {id(p) for name in method.players for module in method.modules_of(name) for p in module.parameters()}
+    covered = {id(p) for name in method.players for module in method.player_modules(name) for p in module.parameters()}
     assert covered == {id(p) for p in method.parameters()} - averages_in(method)
     assert not covered & averages_in(method)
 

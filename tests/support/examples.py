@@ -113,7 +113,7 @@ def stand_in_combinations() -> list[tuple[str, str, str]]:
     The largest set meets the smallest shape. Of the methods with a set of roles it is the one with the most
     classes, so that every head is trained.
     """
-    by_classes = sorted(registry.methods, key=lambda name: registry.methods[name].classes)
+    by_classes = sorted(registry.methods, key=lambda name: registry.methods[name].task_classes)
     chosen = {registry.methods[name].roles: name for name in by_classes}  # the last one stays
     found = []
     for network in registry.networks:

@@ -28,13 +28,13 @@ def without_memory(make):
         return make()
 
 
-def judged(network, classes, n=2):
-    """The shapes of what a discriminator says."""
+def output_shapes(network, classes, n=2):
+    """The shapes of a discriminator's outputs, in the order of DiscriminatorOutput."""
 
-    def judge():
+    def outputs():
         return network.discriminator(classes)(torch.empty(n, *network.shape))
 
-    return [tuple(part.shape) for part in without_memory(judge)]
+    return [tuple(part.shape) for part in without_memory(outputs)]
 
 
 def upsamplings(generator):

@@ -30,34 +30,34 @@ class Stub(Network):
     roles = frozenset({"generator", "discriminator", "encoder", "conditions"})
     image_range = (0.0, 1.0)
 
-    def generator(self, conditions: int = 0) -> nn.Module:
-        if conditions:
-            return ConditionalSequential(nn.Linear(LATENT, PIXELS), Shift(conditions), Reshape(*SHAPE))
+    def generator(self, num_conditions: int = 0) -> nn.Module:
+        if num_conditions:
+            return ConditionalSequential(nn.Linear(LATENT, PIXELS), Shift(num_conditions), Reshape(*SHAPE))
         return nn.Sequential(nn.Linear(LATENT, PIXELS), Reshape(*SHAPE))
 
     def encoder(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, LATENT))
 
-    def discriminator(self, classes: int, conditions: int = 0) -> nn.Module:
-        return StubDiscriminator(prod(self.shape), classes, conditions)
+    def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
+        return StubDiscriminator(prod(self.shape), task_classes, num_conditions)
 
 
 class Shift(Conditional):
     """Adds an image to each image, one for each condition."""
 
-    def __init__(self, conditions: int) -> None:
+    def __init__(self, num_conditions: int) -> None:
         super().__init__()
-        self.of = nn.Embedding(conditions, PIXELS)
+        self.of = nn.Embedding(num_conditions, PIXELS)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         return x + self.of(condition)
 
 
 class StubDiscriminator(nn.Module):
-    def __init__(self, pixels: int, classes: int, conditions: int) -> None:
+    def __init__(self, pixels: int, task_classes: int, num_conditions: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(pixels, FEATURES)
-        self.heads = Heads(FEATURES, classes, conditions=conditions)
+        self.heads = Heads(FEATURES, task_classes, num_conditions=num_conditions)
 
     def forward(self, x: Tensor) -> Any:
         return self.heads(torch.tanh(self.hidden(x.flatten(1))))
@@ -146,7 +146,7 @@ class Bench:
 
     @property
     def labels(self) -> Tensor | None:
-        return manual_labels(self.method.labelled(dict(self.method.options)))
+        return manual_labels(self.method.label_fraction(dict(self.method.options)))
 
     def terms(self) -> dict[str, Tensor]:
         turn = StepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)

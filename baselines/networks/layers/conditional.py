@@ -31,11 +31,11 @@ class ConditionalBatchNorm(Conditional):
     ConditionalBatchNorm2d). `norm`: a batch norm without weights of its own.
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, conditions: int) -> None:
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, num_conditions: int) -> None:
         super().__init__()
         self.norm = norm
-        self.scale = nn.Embedding(conditions, norm.num_features)
-        self.shift = nn.Embedding(conditions, norm.num_features)
+        self.scale = nn.Embedding(num_conditions, norm.num_features)
+        self.shift = nn.Embedding(num_conditions, norm.num_features)
         nn.init.normal_(self.scale.weight, 1.0, 0.02)
         nn.init.zeros_(self.shift.weight)
 
@@ -53,11 +53,11 @@ def affine_modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 Norm = Callable[[int], nn.Module]
 
 
-def batch_norms(conditions: int, kind: Any = nn.BatchNorm2d, **settings: float) -> Norm:
+def batch_norms(num_conditions: int, kind: Any = nn.BatchNorm2d, **settings: float) -> Norm:
     """What makes the batch norm of so many channels: a conditional one where there are conditions."""
-    if not conditions:
+    if not num_conditions:
         return partial(kind, **settings)
-    return lambda channels: ConditionalBatchNorm(kind(channels, affine=False, **settings), conditions)
+    return lambda channels: ConditionalBatchNorm(kind(channels, affine=False, **settings), num_conditions)
 
 
 class Reshape(nn.Module):

@@ -69,7 +69,7 @@ class LinearProbe(DiscriminatorMetric):
     @classmethod
     def applies(cls, method: "type[Method]") -> bool:
         """Features of a pack of images are of no single class."""
-        return method.judges_alone
+        return method.is_per_image
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:

@@ -57,7 +57,7 @@ class RotationAccuracy(DiscriminatorMetric):
     @classmethod
     def applies(cls, method: "type[Method]") -> bool:
         """Its discriminator has to name rotations."""
-        return method.names_rotations
+        return method.has_rotation_head
 
     @classmethod
     def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:

@@ -161,7 +161,7 @@ def test_a_classifier_has_the_discriminators_layers_and_neither_spectral_norm_no
     plain = sngan(spectral_norm=False, **SMALL).discriminator(7)
     assert parameters(classifier) == parameters(plain) - fc(4, 1)
     judgement = classifier(torch.rand(2, *CIFAR))
-    assert judgement.classes.shape == (2, 7)
+    assert judgement.class_logits.shape == (2, 7)
     assert not judgement.logit.any()
 
 
@@ -184,7 +184,7 @@ def test_flat_class_features_are_those_of_every_place(shape, pixels):
     assert judgement.features.shape == (3, maps * pixels)
     sums = judgement.features.view(3, maps, pixels).sum(2)
     torch.testing.assert_close(judgement.logit, discriminator.heads.logit(sums).squeeze(1))
-    torch.testing.assert_close(judgement.classes, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
 
 
 def test_the_rotation_head_alone_can_go_without_spectral_norm():

@@ -16,7 +16,7 @@ SIGNED = [case for case in PENALISED if case[1]["penalty"] in ("plus", "minus")]
 
 
 def autograd(bench):
-    own = [p for module in bench.method.modules_of(bench.player) for p in module.parameters()]
+    own = [p for module in bench.method.player_modules(bench.player) for p in module.parameters()]
     for parameter in bench.method.parameters():
         parameter.requires_grad_(any(parameter is p for p in own))
     sum(bench.terms().values()).backward()

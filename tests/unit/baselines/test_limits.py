@@ -100,7 +100,7 @@ def test_real_and_fake_images_share_no_statistics(norm):
     method = build("gan", {})
     method.discriminator.hidden = nn.Sequential(method.discriminator.hidden, norm())
     batches = [real_images(), 3 * real_images()[:5] - 1]
-    for found, alone in zip(method.judge_each(*batches), map(method.judge, batches), strict=True):
+    for found, alone in zip(method.discriminate_batches(*batches), map(method.discriminate, batches), strict=True):
         torch.testing.assert_close(found.logit, alone.logit, rtol=1e-12, atol=1e-14)
 
 
@@ -151,9 +151,11 @@ def test_with_one_prototype_the_players_of_self_labelling_are_those_of_gan():
 def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
     nobody = self_labelled("discriminator", threshold=1.5, game=game, weighting=weighting)
     terms = nobody.terms()
-    logit = nobody.method.judge(real_images()).logit
+    logit = nobody.method.discriminate(real_images()).logit
     assert terms["labelled"].item() == 0
-    assert terms["unlabelled"].item() == pytest.approx(games.COSTS[game][0](logit).mean().item(), rel=1e-13)
+    assert terms["unlabelled"].item() == pytest.approx(
+        games.DISCRIMINATOR_LOSSES[game][0](logit).mean().item(), rel=1e-13
+    )
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
@@ -178,7 +180,7 @@ def test_fakes_can_be_told_always():
     always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
     fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
     turn = StepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
-    expected = -always.method.judge(fake).logit_given(y).mean().item()
+    expected = -always.method.discriminate(fake).logit_given(y).mean().item()
     assert always.method.loss("generator", turn)["game"].item() == pytest.approx(expected, rel=1e-13)
 
 
@@ -206,8 +208,8 @@ def test_the_teacher_follows_the_classifier_slowly():
         with torch.no_grad():
             for parameter in method.classifier.parameters():
                 parameter.add_(torch.ones_like(parameter))
-        method.played("generator")  # nothing follows from it
-        method.played("classifier")
+        method.after_update("generator")  # nothing follows from it
+        method.after_update("classifier")
         for name, value in method.classifier.state_dict().items():
             share = 0.75 if count else 0.0  # the first time it copies
             follow[name] = share * follow[name] + (1 - share) * value
@@ -392,7 +394,7 @@ def test_the_hinge_on_the_sigmoid_never_clips():
     with torch.no_grad():
         z = method.latents(BATCH, torch.Generator().manual_seed(11))
         real, rec, fake = (
-            method.judge(images).logit.sigmoid().mean().item()
+            method.discriminate(images).logit.sigmoid().mean().item()
             for images in (x, method.generator(method.encoder(x)), method.generator(z))
         )
     total = sum(bench.terms().values()).item()
@@ -462,7 +464,7 @@ def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
     cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
     for name, options in [*cases, *RANDOM_TASKS]:
         method = build(name, options)
-        labels = manual_labels(method.labelled(options))
+        labels = manual_labels(method.label_fraction(options))
         before = torch.get_rng_state()
         for player in method.players:
             losses = [
@@ -492,5 +494,5 @@ def test_the_stub_networks_are_what_the_restatement_takes_them_for():
     network = Stub(SHAPE, LATENT, NetworkOptions())
     judgement = network.discriminator(5)(real_images())
     assert judgement.features.shape == (BATCH, FEATURES)
-    assert judgement.classes.shape == (BATCH, 5)
+    assert judgement.class_logits.shape == (BATCH, 5)
     assert judgement.logit.shape == (BATCH,)

@@ -97,7 +97,7 @@ def test_discriminator_judges_with_512_over_k_features(k, features, lambda_w, cl
     """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
     judgement = stacked(k).discriminator(classes)(torch.rand(6, *MNIST))
     assert judgement.logit.shape == (6,)
-    assert judgement.classes.shape == (6, classes)
+    assert judgement.class_logits.shape == (6, classes)
     assert judgement.features.shape == (6, features)
     assert math.sqrt(256 / features) == pytest.approx(lambda_w, abs=5e-5)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from baselines.networks.biggan import BigGAN, BigGANOptions
 from baselines.networks.layers.conditional import ConditionalBatchNorm
 from baselines.networks.layers.residual import Residual
-from tests.support.layer_counts import conv, fc, judged, norm, parameters, upsamplings, without_memory
+from tests.support.layer_counts import conv, fc, norm, output_shapes, parameters, upsamplings, without_memory
 
 CIFAR, STL, TINY = (3, 32, 32), (3, 48, 48), (3, 64, 64)
 SHAPES = (CIFAR, STL, TINY)
@@ -92,7 +92,7 @@ def test_conditions_add_a_gain_and_a_bias_per_map_of_the_blocks_and_a_row_of_the
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 256), (STL, 512), (TINY, 1024)])
 @pytest.mark.parametrize("classes", [0, 4, 8])
 def test_judges_with_the_pooled_maps(shape, features, classes):
-    assert judged(biggan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
+    assert output_shapes(biggan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
 def test_a_pack_of_images_has_more_channels_and_the_same_maps():
@@ -167,7 +167,7 @@ def test_heads_see_sums_over_pixels():
     assert maps.min() >= 0
     torch.testing.assert_close(judgement.features, maps.flatten(2).sum(2))
     torch.testing.assert_close(judgement.logit, discriminator.heads.logit(judgement.features).squeeze(1))
-    torch.testing.assert_close(judgement.classes, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
 
 
 # --- conditions ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from baselines.networks.compare_gan_resnet import CompareGANResNet, CompareGANResNetOptions, SelfModulatedBatchNorm
 from baselines.networks.layers.conditional import ConditionalBatchNorm
 from baselines.networks.layers.residual import Residual
-from tests.support.layer_counts import conv, fc, judged, norm, parameters, without_memory
+from tests.support.layer_counts import conv, fc, norm, output_shapes, parameters, without_memory
 
 CIFAR, CELEBA = (3, 32, 32), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2}
@@ -95,7 +95,7 @@ def test_the_discriminator_for_64_pixels_has_the_parameters_of_resnet5():
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (CELEBA, 512)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_judges_with_the_pooled_maps(shape, features, classes):
-    assert judged(resnet(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
+    assert output_shapes(resnet(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
 def test_a_pack_of_images_has_more_channels_and_the_same_maps():
@@ -195,7 +195,7 @@ def test_heads_see_means_over_pixels():
     assert maps.min() >= 0
     torch.testing.assert_close(judgement.features, maps.flatten(2).mean(2))
     torch.testing.assert_close(judgement.logit, discriminator.heads.logit(judgement.features).squeeze(1))
-    torch.testing.assert_close(judgement.classes, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
 
 
 @pytest.mark.parametrize(("options", "conditions"), [({}, 0), ({}, 10), ({"generator_norm": "self_modulated"}, 0)])
@@ -277,7 +277,7 @@ def test_every_weight_of_the_self_modulation_gets_a_gradient():
 def test_a_self_modulated_generator_refuses_conditions():
     with pytest.raises(NotImplementedError, match="self_modulated has no conditional generator"):
         modulated().generator(10)
-    assert modulated(**SMALL).discriminator(4, 10)(torch.rand(2, *CIFAR)).conditions.shape == (2, 10)
+    assert modulated(**SMALL).discriminator(4, 10)(torch.rand(2, *CIFAR)).condition_logits.shape == (2, 10)
 
 
 # --- conditions ----------------------------------------------------------------------------------------

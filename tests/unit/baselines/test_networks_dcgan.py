@@ -9,7 +9,7 @@ from torch import nn
 
 from baselines.networks.dcgan import DCGAN, DCGANOptions
 from baselines.networks.sngan_cnn import SNGANCNN, SNGANCNNOptions
-from tests.support.layer_counts import conv, fc, judged, norm, parameters, without_memory
+from tests.support.layer_counts import conv, fc, norm, output_shapes, parameters, without_memory
 
 CIFAR, STL, CELEBA = (3, 32, 32), (3, 48, 48), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2, "encoder_width": 2}
@@ -59,7 +59,7 @@ def test_dcgan_discriminator_has_the_parameters_of_the_table(shape, features, la
     network = dcgan(shape)
     assert parameters(without_memory(lambda: network.discriminator(5))) == HALVINGS + heads
     for classes in (0, 4, 5):
-        assert judged(network, classes) == [(2,), (2, classes), (2, features), (2, 0)]
+        assert output_shapes(network, classes) == [(2,), (2, classes), (2, features), (2, 0)]
     assert math.sqrt(network.latent_dim / features) == pytest.approx(lambda_w, abs=5e-5)
 
 
@@ -103,7 +103,7 @@ def test_cnn_discriminator_has_the_parameters_of_the_table():
     for switch in (False, True):
         assert parameters(without_memory(lambda on=switch: cnn(spectral_norm=on).discriminator(5))) == by_hand
     for classes in (0, 4, 5):
-        assert judged(cnn(), classes) == [(2,), (2, classes), (2, 8192), (2, 0)]
+        assert output_shapes(cnn(), classes) == [(2,), (2, classes), (2, 8192), (2, 0)]
     assert math.sqrt(128 / 8192) == 0.125  # lambda_w of the scripts
 
 
@@ -129,7 +129,7 @@ def test_the_48x48_cnn_has_the_parameters_of_dist_gans():
     assert by_hand == 2_927_680 + 18_433 + 92_165 == 3_038_278
     assert parameters(without_memory(lambda: cnn(STL).discriminator(5))) == by_hand
     for classes in (0, 4, 5):
-        assert judged(cnn(STL), classes) == [(2,), (2, classes), (2, 18_432), (2, 0)]
+        assert output_shapes(cnn(STL), classes) == [(2,), (2, classes), (2, 18_432), (2, 0)]
     assert math.sqrt(128 / 18_432) == pytest.approx(0.0833, abs=5e-5)  # lambda_w of MSGAN's script
 
 

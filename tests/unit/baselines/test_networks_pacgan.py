@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from baselines.networks.pacgan_stacked_mnist import PacGANStackedMNIST, PacGANStackedMNISTOptions
-from tests.support.layer_counts import conv, fc, judged, norm, parameters
+from tests.support.layer_counts import conv, fc, norm, output_shapes, parameters
 
 MNIST = (3, 28, 28)
 
@@ -49,7 +49,7 @@ def test_discriminator_has_the_parameters_of_the_table(k, maps, expected):
     assert by_hand == expected
     assert parameters(pacgan(k).discriminator(0)) == expected
     assert parameters(pacgan(k).discriminator(5)) == expected + fc(16 * maps[-1], 5)
-    assert judged(pacgan(k), 5) == [(2,), (2, 5), (2, 512 // k), (2, 0)]
+    assert output_shapes(pacgan(k), 5) == [(2,), (2, 5), (2, 512 // k), (2, 0)]
 
 
 def test_maps_shrink_28_14_7_4_and_grow_4_7_14_28():

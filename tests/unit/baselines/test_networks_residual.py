@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from baselines.networks.layers.residual import Residual
 from baselines.networks.msgan_resnet import MSGANResNet, MSGANResNetOptions
 from baselines.networks.sngan_resnet import SNGANResNet, SNGANResNetOptions
-from tests.support.layer_counts import conv, fc, judged, norm, parameters, upsamplings, without_memory
+from tests.support.layer_counts import conv, fc, norm, output_shapes, parameters, upsamplings, without_memory
 
 CIFAR, STL, CELEBA = (3, 32, 32), (3, 48, 48), (3, 64, 64)
 SMALL = {"generator_width": 2, "discriminator_width": 2}
@@ -124,14 +124,14 @@ def test_msgan_encoder_has_the_parameters_of_the_table():
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_msgan_judges_with_the_flattened_maps(shape, features, lambda_w, classes):
     """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
-    assert judged(msgan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
+    assert output_shapes(msgan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
     assert math.sqrt(128 / features) == pytest.approx(lambda_w, abs=5e-6)
 
 
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (STL, 1024), (CELEBA, 1024)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_sngan_judges_with_the_pooled_maps(shape, features, classes):
-    assert judged(sngan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
+    assert output_shapes(sngan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
 # --- structure -----------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_msgans_heads_see_sums_over_pixels_and_all_pixels(shape, maps):
     judgement = discriminator(torch.rand(3, *shape))
     sums = judgement.features.view(3, *maps).sum((2, 3))
     torch.testing.assert_close(judgement.logit, discriminator.heads.logit(sums).squeeze(1))
-    torch.testing.assert_close(judgement.classes, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
 
 
 def test_rectified_shortcuts_see_no_negative_maps():
@@ -305,7 +305,7 @@ def test_singular_vectors_are_state():
 def test_several_passes_may_come_before_one_backward_pass():
     discriminator = sngan(CIFAR, **SMALL).discriminator(4)
     first, second = discriminator(torch.rand(2, *CIFAR)), discriminator(torch.rand(2, *CIFAR))
-    (first.logit.sum() - second.logit.sum() + first.classes.square().sum()).backward()
+    (first.logit.sum() - second.logit.sum() + first.class_logits.square().sum()).backward()
     assert all(p.grad is not None for p in discriminator.parameters())
 
 

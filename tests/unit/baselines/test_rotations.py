@@ -116,7 +116,7 @@ def test_only_random_batches_draw_from_the_stream():
 @settings(max_examples=40, deadline=None)
 def test_a_draw_is_without_replacement(of, share, seed):
     n = round(of * share)
-    index = rotations.draw(torch.Generator().manual_seed(seed), of, n).tolist()
+    index = rotations.random_indices(torch.Generator().manual_seed(seed), of, n).tolist()
     assert len(index) == len(set(index)) == n
     assert set(index) <= set(range(of))
 
@@ -150,18 +150,18 @@ def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_siz
     recipes = get_args(method.Options.model_fields["batches"].annotation)
     assert {"quarters", "all_turns"} <= set(recipes)
     for recipe in recipes:
-        problem = method.problem({"batches": recipe}, batch_size)
+        problem = method.check_config({"batches": recipe}, batch_size)
         if recipe in ("all_turns", "random"):
             assert problem is None, "they divide nothing"
         else:
             assert (problem is None) == fits
             assert fits or (str(batch_size) in problem and "4" in problem and recipe in problem)
     default = method.Options.model_fields["batches"].default
-    assert method.problem({}, batch_size) == method.problem({"batches": default}, batch_size)
+    assert method.check_config({}, batch_size) == method.check_config({"batches": default}, batch_size)
 
 
 def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
-    problem = registry.methods["msgan"].problem
+    problem = registry.methods["msgan"].check_config
     assert problem({"variant": "released", "batches": "quarters"}, 6) is None
     assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
 
@@ -297,13 +297,13 @@ def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, 
 
 @pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
 def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
-    found, draw = [], rotations.draw
+    found, random_indices = [], rotations.random_indices
 
     def all_of_them(rng, of, n):
         found.append((of, n))
-        return draw(rng, of, of)
+        return random_indices(rng, of, of)
 
-    monkeypatch.setattr(rotations, "draw", all_of_them)
+    monkeypatch.setattr(rotations, "random_indices", all_of_them)
     names_all = {"msgan": [REAL, FAKE], "dist_gan_ms": [REAL, FAKE, FAKE]}[name]
     drawn = beyond(shown(name, options, "discriminator"), *names_all)
     assert found == [(40, 8)]
@@ -335,7 +335,7 @@ def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monk
 
 
 def test_class_heads_have_four_classes_or_five_with_the_fake_one():
-    classes = {name: registry.methods[name].classes for name in registry.methods}
+    classes = {name: registry.methods[name].task_classes for name in registry.methods}
     assert classes == classes | {"gan": 0, "ssgan": 4, "msgan": 5}
     assert classes == classes | {"dagan": 0, "dagan_md": 4, "ssgan_la": 8, "ssgan_la_plus": 8}
     assert classes == classes | {"dist_gan": 0, "dist_gan_ss": 4, "dist_gan_ms": 5}

@@ -36,7 +36,7 @@ def test_losses_and_what_they_are_made_of_are_float32(names):
     trainer = trainer_of(spec("bfloat16", *names))
     images = torch.rand(4, 3, 28, 28)
     with autocast("bfloat16", CPU):
-        assert {part.dtype for part in trainer.method.judge(images)} == {torch.float32}
+        assert {part.dtype for part in trainer.method.discriminate(images)} == {torch.float32}
     advance(trainer, 1)
     assert {total.dtype for total in trainer.sums.values()} == {torch.float32}
 

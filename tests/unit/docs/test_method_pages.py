@@ -157,3 +157,11 @@ def test_the_tests_that_a_page_names_exist(name):
     limits = Path("tests/unit/baselines/test_limits.py").read_text()
     assert named
     assert not [test for test in named if f"def {test}(" not in limits]
+
+
+def test_the_example_in_the_readme_is_the_code():
+    """Its lines are lines of the method's file, in this order; lines may be left out."""
+    (example,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    code = iter(Path("baselines/methods/ssgan.py").read_text().splitlines())
+    missing = [line for line in example.splitlines() if line not in code]
+    assert not missing

@@ -49,7 +49,7 @@ def test_both_sides_have_the_same_losses_and_gradients(name, player):
         torch.testing.assert_close(of_ours[term], of_theirs[term], rtol=1e-9, atol=1e-11)
     pairs = [
         pair
-        for module, other in zip(method.modules_of(player), theirs.moved_by(player), strict=True)
+        for module, other in zip(method.player_modules(player), theirs.moved_by(player), strict=True)
         for pair in zip(module.parameters(), other.parameters(), strict=True)
     ]
     found = torch.autograd.grad(sum(of_ours.values()), [ours for ours, _ in pairs])

@@ -86,7 +86,7 @@ def test_a_captured_training_is_the_eager_one_to_the_bit(case):
     """Over the whole of a training, with a falling learning rate, an average, and weights that follow its progress."""
     ours, eager = captured(spec(case), EVERY), advance(trainer_of(spec(case)), EVERY)
     assert ours.uncaptured == {}
-    turns = [EVERY * player.turns for player in ours.players]
+    turns = [EVERY * player.updates_per_step for player in ours.players]
     recorder = ours.captures.recorder
     assert (recorder.captures, recorder.replays) == (len(turns), sum(turns) - EAGER_TURNS * len(turns))
     assert_same(ours, eager)
@@ -166,7 +166,7 @@ def test_samples_between_replays_disturb_nothing():
 
 def test_a_weight_that_stays_as_it_was_is_seen(monkeypatch):
     """So the tests above say something of weights: Dist-GAN's move from the middle of a training on."""
-    monkeypatch.setattr(GraphedStepInputs, "scheduled", lambda turn, weight: weight(0.5))
+    monkeypatch.setattr(GraphedStepInputs, "schedule_weight", lambda turn, weight: weight(0.5))
     ours, eager = captured(spec(DECAYING[0]), EVERY), advance(trainer_of(spec(DECAYING[0])), EVERY)
     assert ours.uncaptured == {}
     assert ours.mean_losses() != eager.mean_losses()

@@ -66,10 +66,10 @@ class Diary(Method):
     def loss(self, player, turn):
         self.entries.append((player, turn))
         weight = getattr(self, player).weight
-        turn.watched["weight"] = weight.detach().clone()
+        turn.logged["weight"] = weight.detach().clone()
         return {"first": weight * turn.real.mean(), "second": weight * 0 + 2.0}
 
-    def played(self, player):
+    def after_update(self, player):
         self.updated.append((player, getattr(self, player).weight.item()))
 
     def order(self):
@@ -220,7 +220,7 @@ def test_mean_losses_are_means_over_steps_and_turns_since_the_last_call(n_dis):
 
     def remembering(player, turn):
         terms = loss(player, turn)
-        for name, value in (terms | turn.watched).items():
+        for name, value in (terms | turn.logged).items():
             expected.setdefault(f"{player}/{name}", []).append(value.item())
         return terms
 

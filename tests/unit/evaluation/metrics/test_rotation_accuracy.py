@@ -112,9 +112,9 @@ def test_a_reduced_scale_shows_fewer_images():
 
 def test_heads_are_read_given_that_the_image_is_real():
     five = torch.tensor([[0.0, 1.0, 3.0, 2.0, 9.0]])  # "fake" is most likely
-    assert rotations.real_rotations(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
+    assert rotations.real_rotation_logits(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
     eight = torch.tensor([[0.0, 9.0, 4.0, 0.0, 1.0, 9.0, 2.0, 9.0]])  # real and fake by turns
-    assert rotations.joint_batch(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
+    assert rotations.joint_rotation_logits(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
 
 
 def test_which_methods_name_rotations():
@@ -245,7 +245,7 @@ def test_at_rest_images_are_judged_in_evaluation_mode_and_not_one_with_another(d
     torch.testing.assert_close(whole.judge(images[:3]).features, judged.features[:3])
     trainer.method.eval()
     with torch.no_grad():
-        expected = trainer.method.judge(to_range(images[:9], trainer.image_range)).classes
+        expected = trainer.method.discriminate(to_range(images[:9], trainer.image_range)).class_logits
     torch.testing.assert_close(named[:9], expected)
 
 
