@@ -26,7 +26,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.cli.plan import shown
+from benchmark.cli.plan import render_plan
 from benchmark.config.suite import Suite, load_suite
 from benchmark.core import environment
 from benchmark.core.spec import TrialSpec
@@ -180,7 +180,7 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     with clock.part("make_plan"):
         plan = make_plan(suite, workspace, root)
     with clock.part("estimate and table"), (root / "plan.txt").open("w") as file:
-        Console(file=file, width=120).print(shown(plan))
+        Console(file=file, width=120).print(render_plan(plan))
     assert plan.estimate.wall_seconds is not None
     session = SuiteRun(suite, workspace, root, root / "report", Console(file=(root / "said.txt").open("w")))
     with clock.part("read records"):

@@ -1,7 +1,5 @@
-"""`datasets` and what can be done with one: prepare, fetch, import, verify."""
+"""`datasets`: what is on this machine; and prepare, fetch, import or verify one dataset."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,16 +7,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.cli.logs import ProgressBars, print_json, print_line, stdout, stoppable
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
     DataOption,
     JsonOption,
     WorkspaceOption,
-    console,
-    print_error,
-    print_json,
-    status,
+    examples,
 )
 from benchmark.core.errors import UserError, did_you_mean
 from benchmark.store.workspace import Workspace, absolute, as_options, require_writable
@@ -27,156 +23,142 @@ if TYPE_CHECKING:  # importing it for real would load numpy
     from benchmark.evaluation.extractors.weights import Weights
 
 app = typer.Typer()
-NameArgument = Annotated[str, typer.Argument(help="A dataset, as `datasets` lists it.")]
-AnyNameArgument = Annotated[str, typer.Argument(help="A dataset or weights, as `datasets` lists them.")]
-COLORS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
+group = typer.Typer()
+app.add_typer(group, name="datasets")
+
+DatasetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A dataset, as `datasets` lists it.")]
+DatasetOrWeightsArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A dataset or weights, as `datasets` lists them.")
+]
+COLOURS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
+RESUMES = "the downloaded part is kept, and the same command resumes"
+REMOVES = "the copied files are removed"
 
 
-@app.callback(invoke_without_command=True)
+@group.callback(invoke_without_command=True, epilog=examples("datasets", "datasets fetch stacked_mnist"))
 def datasets(
     context: typer.Context,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data_dir: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """List the datasets and the weights that metrics need, and whether they are here. Or do something with one."""
+    """List the datasets and the metrics' weights, and whether this machine has them; or get and prepare one."""
     if context.invoked_subcommand is not None:
         _refuse_early_options(context)
         return
     from benchmark.diagnostics.doctor import dataset_states, weights_states
 
-    states, weights = dataset_states(Workspace.at(workspace), _absolute(data_dir)), weights_states(_absolute(data_dir))
+    data = absolute(data_dir, "--data-dir")
+    states, weights = dataset_states(Workspace.at(workspace), data), weights_states(data)
     if as_json:
         print_json(states | weights)
         return
     table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
-    for name, state in states.items():
-        table.add_row(name, "x".join(map(str, state["shape"])), state["size"], *_described(state))
-    for name, state in weights.items():
-        table.add_row(name, "weights", state["size"], *_described(state))
-    console.print(table)
-    console.print(
-        "\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes what you have; both prepare."
-        " `datasets prepare NAME` does with raw files that are found.",
+    for name, state in (states | weights).items():
+        shape = "weights" if name in weights else "x".join(map(str, state["shape"]))
+        about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
+        table.add_row(name, shape, state["size"], f"[{COLOURS[state['state']]}]{state['state']}[/]", about)
+    stdout.print(table)
+    stdout.print(
+        "\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes files that you have; both prepare."
+        " `datasets prepare NAME` prepares from raw files that are already in place.",
         markup=False,
     )
 
 
-def _described(state: dict[str, Any]) -> tuple[str, str]:
-    """The last two columns."""
-    color = COLORS[state["state"]]
-    about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
-    return f"[{color}]{state['state']}[/]", about
-
-
-@app.command()
+@group.command(epilog=examples("datasets prepare stacked_digits", "datasets prepare cifar10 --data-dir /data"))
 def prepare(
-    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: DatasetArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Make the arrays that training reads, from the raw files. `run` needs them."""
-    place, data = _places(workspace, data_dir)
-    _say(f"{name}: prepared in {_prepare(_dataset(name), data, place)}")
+    """Write the arrays that training reads from the raw files. `run` needs them."""
+    _prepare(_dataset(name), *_folders(workspace, data_dir))
 
 
-@app.command()
+@group.command(epilog=examples("datasets fetch stacked_mnist", "datasets fetch inception"))
 def fetch(
-    name: AnyNameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: DatasetOrWeightsArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Download the raw files, check them and prepare. A download that was cut off goes on where it ended.
+    """Download and check the raw files of a dataset, and prepare it; or download and check weights.
 
-    Weights of a network that metrics need are downloaded and checked.
+    An interrupted download resumes where it stopped.
     """
-    from benchmark.data.raw.fetch import fetch as download_all
+    from benchmark.data.raw.fetch import fetch as fetch_files
 
-    place, data = _places(workspace, data_dir)
+    place, data = _folders(workspace, data_dir)
     weights = _weights().get(name)
-    if weights:
-        _fetch_weights(weights, data)
-        return
-    dataset = _dataset(name)
+    dataset: Any = None if weights else _dataset(name)
     require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), status() as told:
-        folder = download_all(dataset, data, told)
-    _say(f"{name}: raw files in {folder}" if folder else f"{name}: nothing to download")
-    _say(f"{name}: prepared in {_prepare(dataset, data, place)}")
+    with stoppable(RESUMES), ProgressBars() as bars:
+        path = weights.fetch(data, bars) if weights else fetch_files(dataset, data, bars)
+    if weights:
+        print_line(f"{name}: {path or f'nothing to download: {weights.find(data)}'}")
+        return
+    print_line(f"{name}: raw files in {path}" if path else f"{name}: nothing to download")
+    _prepare(dataset, place, data)
 
 
-@app.command("import")
+@group.command("import", epilog=examples("datasets import celeba ~/downloads/img_align_celeba.zip --link"))
 def import_(
-    name: AnyNameArgument,
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders that are searched with all below them.")],
+    name: DatasetOrWeightsArgument,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Files, or folders that are searched recursively.")
+    ],
     link: Annotated[bool, typer.Option("--link", help="Hard-link instead of copying.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data_dir: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Take the raw files from where you have them into the data directory, check them and prepare."""
+    """Copy raw files that you have into the data directory, check them, and prepare the dataset."""
     from benchmark.data.raw.import_files import import_files
     from benchmark.data.raw.verify import read_all
 
-    (place, data), sources = _places(workspace, data_dir), [_absolute(path, "import") for path in paths]
+    (place, data), sources = _folders(workspace, data_dir), [absolute(path, "import") for path in paths]
     weights = _weights().get(name)
-    if weights:
-        _import_weights(weights, sources, data, link)
-        return
-    dataset = _dataset(name)
+    dataset: Any = None if weights else _dataset(name)
     require_writable(data, "--data-dir")
 
     def verify() -> None:
-        with status() as told:
-            if dataset.is_prepared(place.data):  # then preparing would not look at them
-                read_all(dataset, data, told)
+        with ProgressBars() as bars:
+            if dataset.is_prepared(place.data):  # then preparing would not read the raw files
+                read_all(dataset, data, bars)
             else:
-                dataset.prepare(data, place.data, told)
+                dataset.prepare(data, place.data, bars)
 
-    with _stoppable("what was copied is taken away again"):
-        put = import_files(dataset, sources, data, verify, link)
-    folders = ", ".join(sorted({str(path.parent) for path in put}))
-    _say(f"{name}: {len(put)} files put into {folders}" if put else f"{name}: all files were there already")
-    _say(f"{name}: prepared in {dataset.prepared_dir(place.data)}")
+    with stoppable(REMOVES):
+        files = weights.import_(sources, data, link) if weights else import_files(dataset, sources, data, verify, link)
+    folders = ", ".join(sorted({str(path.parent) for path in files}))
+    print_line(f"{name}: {len(files)} files put into {folders}" if files else f"{name}: all files were already there")
+    if dataset:
+        print_line(f"{name}: prepared in {dataset.prepared_dir(place.data)}")
 
 
-@app.command()
+@group.command(epilog=examples("datasets verify cifar10"))
 def verify(
-    name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: DatasetArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
-    """Compare the prepared arrays with their checksums and read the raw files again. Exit code 2: corrupt."""
-    from benchmark.data.raw.verify import verify as look
+    """Compare the prepared arrays with their checksums, and read the raw files again. Exit code 2: corrupt."""
+    from benchmark.data.raw.verify import verify as verify_files
 
-    dataset, (place, data) = _dataset(name), _places(workspace, data_dir)
-    with status() as told:
-        verdict = look(dataset, data, place.data, told)
-    for line in verdict.whole:
-        _say(f"ok: {line}")
-    if verdict.corrupt:
-        raise UserError("\n".join([*verdict.corrupt, *_remedy(dataset, place, data)]))
+    dataset, (place, data) = _dataset(name), _folders(workspace, data_dir)
+    with ProgressBars() as bars:
+        result = verify_files(dataset, data, place.data, bars)
+    for line in result.whole:
+        print_line(f"ok: {line}")
+    if result.corrupt:
+        raise UserError("\n".join([*result.corrupt, *_remedy(dataset, place, data)]))
 
 
 def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
     from benchmark.data.raw.fetch import acquisition_hint
     from benchmark.planning.prerequisites import prepare_command
 
-    again = prepare_command(dataset, workspace, data_dir)
+    command = prepare_command(dataset, workspace, data_dir)
     return [
-        f"Arrays: delete {dataset.prepared_dir(workspace.data)} and type\n  {again}",
+        f"Arrays: delete {dataset.prepared_dir(workspace.data)} and type\n  {command}",
         f"Raw files: replace those named above.{acquisition_hint(dataset, as_options(workspace, data_dir))}",
     ]
 
 
-def _fetch_weights(weights: "Weights", data: Path) -> None:
-    require_writable(data, "--data-dir")
-    with _stoppable("what came so far is kept, and the same command goes on from there"), status() as told:
-        path = weights.fetch(data, told)
-    _say(f"{weights.name}: {path}" if path else f"{weights.name}: nothing to download: {weights.find(data)}")
-
-
-def _import_weights(weights: "Weights", sources: list[Path], data: Path, link: bool) -> None:
-    require_writable(data, "--data-dir")
-    with _stoppable("what was copied is taken away again"):
-        put = weights.import_(sources, data, link)
-    _say(f"{weights.name}: put into {put[0].parent}" if put else f"{weights.name}: the file was there already")
-
-
-def _weights() -> dict[str, "Weights"]:
+def _weights() -> "dict[str, Weights]":
     from benchmark.evaluation.extractors.weights import WEIGHTS
 
     return WEIGHTS
@@ -186,47 +168,30 @@ def _dataset(name: str) -> Any:
     from benchmark.core import registry
 
     if name in _weights():
-        raise UserError(f"'{name}' are weights and no dataset: they are fetched or imported, and nothing else")
+        raise UserError(f"'{name}' are weights and not a dataset; use `datasets fetch` or `datasets import`")
     if name not in registry.datasets:
         raise UserError(f"unknown dataset '{name}'; {did_you_mean(name, [*registry.datasets, *_weights()])}")
     return registry.datasets[name]
 
 
-def _prepare(dataset: Any, data_dir: Path, workspace: Workspace) -> Path:
-    require_writable(workspace.root, "--workspace")
-    with _stoppable("nothing was prepared"), status() as told:
-        path: Path = dataset.prepare(data_dir, workspace.data, told)
+def _prepare(dataset: Any, workspace: Workspace, data_dir: Path) -> None:
     from benchmark.data.prepared import open_prepared
 
-    open_prepared(path)  # says what is damaged where it stood there already
-    return path
+    require_writable(workspace.root, "--workspace")
+    with stoppable("nothing was prepared"), ProgressBars() as bars:
+        path = dataset.prepare(data_dir, workspace.data, bars)
+    open_prepared(path)  # raises if arrays that were already there are damaged
+    print_line(f"{dataset.name}: prepared in {path}")
 
 
-def _places(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:
-    return Workspace.at(workspace), _absolute(data_dir)
-
-
-def _absolute(path: Path, option: str = "--data-dir") -> Path:
-    return absolute(path, option)
+def _folders(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:
+    return Workspace.at(workspace), absolute(data_dir, "--data-dir")
 
 
 def _refuse_early_options(context: typer.Context) -> None:
-    """An option between `datasets` and the command would be ignored without a word."""
+    """Refuse options between `datasets` and the command, which would silently be ignored."""
     for name in ("workspace", "data_dir", "as_json"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: write it after `{context.invoked_subcommand}`, not before it")
-
-
-@contextmanager
-def _stoppable(consequence: str) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        print_error(f"stopped; {consequence}")
-        raise typer.Exit(130) from None
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,32 +1,55 @@
-"""Methods on the terminal: the list of all, and one with its recipes."""
+"""`methods`: all methods, or one with every constant of its recipes and the constant's source."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.config.recipes import Recipe, RecipeUse
+from benchmark.cli.logs import print_json, stdout
+from benchmark.cli.options import SUITES, JsonOption, examples
+from benchmark.config.recipes import Recipe, recipes_of
 from benchmark.core import registry
+from benchmark.core.errors import UserError
 
+app = typer.Typer()
 BASIS = {
     "official-code": "the official code",
     "derived-from-abstract": "the paper's abstract; neither code nor full text was available",
 }
-VALUE, WHERE = 14, 22  # characters: widths that leave room for sources on a terminal of 100 columns
+VALUE, WHERE = 14, 22  # widths in characters that leave room for the sources on a terminal of 100 columns
 
 
-def entries() -> dict[str, dict[str, Any]]:
-    """Every method, for scripts."""
-    return {name: entry(name) for name in registry.methods}
+@app.command(epilog=examples("methods", "methods ssgan --dataset stacked_mnist"))
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="A method, to see every constant of its recipes.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the recipes of METHOD for this dataset.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the methods that a suite can name, or show one method with its recipes and the source of each constant."""
+    if name is None:
+        if dataset is not None:
+            raise UserError("--dataset: also name the method whose recipes to print")
+        print_json({key: entry(key) for key in registry.methods}) if as_json else stdout.print(render_list())
+        return
+    recipes = recipes_of(name, dataset, SUITES)
+    if as_json:
+        print_json({**entry(name), "recipes": [recipe.as_json() for recipe in recipes]})
+    else:
+        stdout.print(*render(name, recipes, SUITES), sep="\n")
 
 
 def entry(name: str) -> dict[str, Any]:
-    """A method, for scripts."""
+    """A method for scripts."""
     method = registry.methods[name]
     return {
         "title": method.title,
@@ -41,20 +64,22 @@ def entry(name: str) -> dict[str, Any]:
     }
 
 
-def listed() -> Table:
-    """All methods, a line each."""
+def render_list() -> Table:
+    """All methods, one line each."""
     table = Table("method", "year", "what it is", "paper", box=None, pad_edge=False)
-    for name, found in entries().items():
-        table.add_row(*map(Text, (name, str(found["year"]), found["about"], found["paper"])))
+    for name in registry.methods:
+        method = registry.methods[name]
+        table.add_row(*map(Text, (name, str(method.year), method.about, method.paper)))
     return table
 
 
-def page(name: str, recipes: Sequence[Recipe], folder: Path) -> Iterator[RenderableType]:
-    """A method, and each of its recipes; `folder`: that of the suites, which paths leave out."""
+def render(name: str, recipes: Sequence[Recipe], folder: Path) -> Iterator[RenderableType]:
+    """A method and each of its recipes. `folder` holds the suites; paths are shown relative to it."""
     yield _header(name)
     for number, recipe in enumerate(recipes, start=1):
         yield Text(f"\nrecipe {number} of {len(recipes)}, on {recipe.dataset}", style="bold")
-        yield Text("\n".join(_use(use) for use in recipe.uses))
+        for use in recipe.uses:
+            yield Text(f"  suite {use.suite}, table {use.table}, row {use.row}, scale {use.scale}")
         yield _constants(recipe, folder)
 
 
@@ -76,36 +101,31 @@ def _header(name: str) -> Table:
     return table
 
 
-def _use(use: RecipeUse) -> str:
-    return f"  suite {use.suite}, table {use.table}, row {use.row}, scale {use.scale}"
-
-
 def _constants(recipe: Recipe, folder: Path) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("key", "value", "source", f"where set, in {folder}/"):
         table.add_column(name, no_wrap=name != "source", overflow="fold")
-    before: list[str] = []
+    previous: list[str] = []
     for key, constant in recipe.constants.items():
         *groups, name = key.split(".")
         for depth, group in enumerate(groups):
-            if before[: depth + 1] != groups[: depth + 1]:
+            if previous[: depth + 1] != groups[: depth + 1]:
                 table.add_row(Text(f"{'  ' * depth}{group}"))
-        before = groups
-        value, where = shown(constant.value), constant.where.removeprefix(f"{folder}/")
-        indented = f"{'  ' * len(groups)}{name}"
-        table.add_row(*map(Text, (indented, folded(value, VALUE), constant.source, folded(where, WHERE))))
+        previous = groups
+        value, where = fold(_yaml(constant.value), VALUE), fold(constant.where.removeprefix(f"{folder}/"), WHERE)
+        table.add_row(*map(Text, (f"{'  ' * len(groups)}{name}", value, constant.source, where)))
     return table
 
 
-def shown(value: Any) -> str:
-    """A value as a suite would write it."""
+def _yaml(value: Any) -> str:
+    """A value as a suite writes it."""
     if value is None or value == {}:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def folded(text: str, width: int) -> str:
-    """Lines of at most `width` characters, broken after a space, slash or underscore where there is one."""
+def fold(text: str, width: int) -> str:
+    """Lines of at most `width` characters, broken after a space, slash or underscore where possible."""
     lines = [""]
     for piece in re.findall(rf"[^ /_]{{0,{width - 1}}}[ /_]|[^ /_]{{1,{width}}}", text):
         if len(lines[-1]) + len(piece) > width:

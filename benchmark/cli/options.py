@@ -1,106 +1,87 @@
-"""What all commands share: options, and how they speak."""
+"""The arguments and options that several commands share, and how they are read."""
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from benchmark.config.suite import RunnerName, Suite
-from benchmark.core.errors import printable
+from benchmark.config.suite import RunnerName, Suite, load_suite, select_cells
 from benchmark.store.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 
 __all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
 
-Told = Callable[[str, int, int | None], None]  # what, how much of it is done, of how much
-console = Console(width=None if sys.stdout.isatty() else 120)
+SUITES = Path("suites")
 
 
 def _folder(text: str | Path) -> Path:
-    """Refuses an empty name, which would silently be the working directory: an unset variable, as a rule."""
+    """Refuse an empty name, which would silently be the working directory: usually an unset variable."""
     if not str(text):
         raise typer.BadParameter("the name of the folder is empty")
     return Path(text)
 
 
-SuiteArgument = Annotated[Path, typer.Argument(help="A suite file, for example suites/quickstart.yaml.")]
+SuiteArgument = Annotated[
+    Path, typer.Argument(metavar="SUITE", help="A suite file, for example suites/quickstart.yaml.", show_default=False)
+]
 WorkspaceOption = Annotated[
     Path,
     typer.Option(
         envvar=WORKSPACE_VARIABLE,
         parser=_folder,
         metavar="DIR",
-        help="Results, checkpoints, prepared data and the MLflow store live here.",
+        help="The folder of results, checkpoints, prepared data and the MLflow store.",
     ),
 ]
 DataOption = Annotated[
     Path,
     typer.Option(
-        envvar=DATA_VARIABLE, parser=_folder, metavar="DIR", help="Where the raw files of datasets are looked for."
+        envvar=DATA_VARIABLE, parser=_folder, metavar="DIR", help="The folder of the raw dataset files and weights."
     ),
 ]
-ReportOption = Annotated[Path | None, typer.Option(parser=_folder, metavar="DIR", help="Default: reports/<suite>/.")]
-ScaleOption = Annotated[str | None, typer.Option(help="A scale of the suite; default: its first.")]
-SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Train seeds 0 .. N-1 instead of the suite's.")]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(parser=_folder, metavar="DIR", help="The folder of the report. Default: reports/SUITE/."),
+]
+ScaleOption = Annotated[str | None, typer.Option(metavar="NAME", help="One of the suite's scales. Default: its first.")]
+SeedsOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1000, help="Use seeds 0 to N-1 instead of the suite's own.")
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TABLE/ROW",
-        help="Only this cell, or every row of that name; can be repeated. The report goes to reports/<suite>-only/.",
+        help="Use only this cell, or every row of this name. Repeat the option for several. The report goes to"
+        " reports/SUITE-only/.",
     ),
 ]
-RunnerOption = Annotated[RunnerName, typer.Option(help="Where trials run. Both give the same numbers.")]
+RunnerOption = Annotated[
+    RunnerName,
+    typer.Option(help="Train in parallel with Ray, or one trial after the other in this process; same numbers."),
+]
 AddressOption = Annotated[
     str | None,
-    typer.Option(metavar="auto|HOST:PORT", help="Run the trials in the Ray cluster there, which goes on afterwards."),
+    typer.Option(metavar="auto|HOST:PORT", help="Train on this running Ray cluster, and leave it running."),
 ]
 StorageOption = Annotated[
     str | None,
     typer.Option(
-        metavar="URI", help="A folder or s3://BUCKET/FOLDER for results and checkpoints, where nodes share no disk."
+        metavar="URI",
+        help="A folder or s3://BUCKET/FOLDER that holds results and checkpoints of nodes without a shared filesystem.",
     ),
-]
-CalibrateOption = Annotated[
-    bool, typer.Option("--calibrate", help="Time what is not known yet: some seconds a kind of trial, kept.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
+def examples(*commands: str) -> str:
+    """The epilog of a command's help: command lines without `python -m benchmark`."""
+    return "\n\n".join(["Examples:", *(f"$ python -m benchmark {command}" for command in commands)])
+
+
+def load_cells(path: Path, scale: str | None, seeds: int | None, only: list[str] | None) -> Suite:
+    """The suite of a file, at a scale, with the selected cells only. Raises UserError."""
+    return select_cells(load_suite(path, scale, seeds), only or ())
+
+
 def report_folder(chosen: Path | None, suite: Suite) -> Path:
-    """Where the report of a suite stands; that of a part of it never takes the place of the whole."""
+    """The report's folder. The report of some cells never replaces that of the whole suite."""
     return chosen or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)
-
-
-def print_json(value: Any) -> None:
-    """For scripts, to standard output."""
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
-
-
-def print_status(text: str) -> None:
-    """For people, to standard error: how something is going on."""
-    Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def print_error(text: str) -> None:
-    """For people, in red, to standard error."""
-    Console(stderr=True).print(printable(text), markup=False, highlight=False, soft_wrap=True, style="red")
-
-
-@contextmanager
-def status() -> Iterator[Told]:
-    """A bar for each thing that is under way."""
-    bars: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-
-        def told(what: str, done: int, total: int | None) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield told

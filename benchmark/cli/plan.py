@@ -1,124 +1,165 @@
-"""The plan for people: what is done, what is to do, and what that will cost."""
+"""`plan`: what is done, what `run` would train, and what that would cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.execution.live_view import format_duration
-from benchmark.planning.estimate import CellEstimate, Estimate
-from benchmark.planning.plan import Plan
-from benchmark.report import text
+from benchmark.cli.logs import logger, print_json, print_line, stdout, stoppable
+from benchmark.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    DataOption,
+    JsonOption,
+    OnlyOption,
+    ScaleOption,
+    SeedsOption,
+    SuiteArgument,
+    WorkspaceOption,
+    examples,
+)
+from benchmark.store.workspace import Workspace, absolute, require_writable
 
-MOST_ROWS = 60  # of a screen; a longer suite is told table by table
+if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.planning.estimate import CellEstimate, Estimate
+    from benchmark.planning.plan import Plan
+
+app = typer.Typer()
+MOST_ROWS = 60  # that fit on a screen; a longer plan has one line per table
 UNKNOWN = "?"
 SOURCES = {
-    "records": "from finished trials of the same kind",
-    "calibration": "from short timings of single trials",
-    "mixed": "from finished trials, and from short timings where there are none",
+    "records": "finished trials of the same kind",
+    "calibration": "short timings of single trials",
+    "mixed": "finished trials, and from short timings where there are none",
 }
+CalibrateOption = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Time each kind of trial that has no estimate yet, a few seconds each."),
+]
 
 
-def shown(plan: Plan) -> Group:
-    """Title, a line per cell (or per table), totals."""
-    found = plan.estimate
-    suite = plan.suite
+@app.command(epilog=examples("plan suites/quickstart.yaml", "plan suites/stacked_mnist.yaml --scale paper --calibrate"))
+def plan(
+    suite: SuiteArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    scale: ScaleOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    calibrate: CalibrateOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what `run` would train, how long it would take, and which data are missing. Trains nothing."""
+    from benchmark.cli.run import open_suite
+
+    made = open_suite(suite, workspace, data_dir, None, scale, seeds, only).plan()
+    if calibrate:
+        from benchmark.planning.calibrate import calibrate as calibrate_plan
+
+        require_writable(Workspace.at(workspace).root, "--workspace")
+        with stoppable("finished timings are kept, and the same command times the rest"):
+            calibrate_plan(made, absolute(data_dir, "--data-dir"), logger.info)
+    if as_json:
+        print_json(made.as_json())
+        return
+    stdout.print(render_plan(made))
+    if made.missing.message:
+        print_line(made.missing.message)
+
+
+def render_plan(plan: "Plan") -> Group:
+    """A plan for people: title, one line per cell (or per table), totals."""
+    suite, estimate = plan.suite, plan.estimate
     total, todo = len(suite.specs), len(plan.todo)
-    head = f"{suite.title}\nscale {suite.scale}, {len(suite.cells)} cells, {total} trials: {total - todo} done,"
-    return Group(Text(f"{head} {todo} to train"), _table(plan, found), *(Text(line) for line in _totals(found)))
+    counts = f"scale {suite.scale}, {len(suite.cells)} cells, {total} trials: {total - todo} done, {todo} to train"
+    return Group(Text(f"{suite.title}\n{counts}"), _table(plan), *map(Text, _totals(estimate)))
 
 
-def _table(plan: Plan, found: Estimate) -> Table:
+def _table(plan: "Plan") -> Table:
+    from benchmark.report.text import single_line
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("Table", "Row"):
         table.add_column(name, overflow="fold")
     for name in ("done", "to do", "a trial", "all to do", "peak memory"):
         table.add_column(name, justify="right", no_wrap=True)
-    if len(found.cells) > MOST_ROWS:
-        for title in plan.suite.tables:
-            _add_table(table, title, [cell for cell in found.cells if cell.cell.table == title])
-        return table
-    before = None
-    for cell in found.cells:
-        title = cell.cell.table
-        table.add_row(
-            Text(text.single_line(title) if title != before else ""),
-            Text(text.single_line(cell.cell.row)),
-            *_numbers(cell),
-        )
-        before = title
+    cells = plan.estimate.cells
+    per_table = len(cells) > MOST_ROWS
+    for title in plan.suite.tables:
+        members = [cell for cell in cells if cell.cell.table == title]
+        if per_table and members:
+            table.add_row(Text(single_line(title)), f"{len(members)} cells", *_table_numbers(members))
+        for position, cell in enumerate([] if per_table else members):
+            first = single_line(title) if position == 0 else ""
+            table.add_row(Text(first), Text(single_line(cell.cell.row)), *_cell_numbers(cell))
     return table
 
 
-def _numbers(cell: CellEstimate) -> tuple[str, ...]:
-    each = cell.trial
-    more = "+" if each.seconds is not None and each.problem else ""  # something is left out
+def _cell_numbers(cell: "CellEstimate") -> tuple[str, ...]:
+    trial = cell.trial
+    partial = "+" if trial.seconds is not None and trial.problem else ""
     return (
         str(cell.done),
         str(cell.todo),
-        UNKNOWN if each.seconds is None else format_duration(each.seconds) + more,
-        UNKNOWN if cell.seconds is None else format_duration(cell.seconds) + more if cell.todo else "–",
-        memory(each.peak_memory_mib),
+        _duration(trial.seconds) + partial,
+        UNKNOWN if cell.seconds is None else _duration(cell.seconds) + partial if cell.todo else "–",
+        _memory(trial.peak_memory_mib),
     )
 
 
-def _add_table(table: Table, title: str, cells: list[CellEstimate]) -> None:
-    """The totals of one table of the suite."""
-    if not cells:
-        return
+def _table_numbers(cells: "Sequence[CellEstimate]") -> tuple[str, ...]:
     known = [cell.seconds for cell in cells if cell.seconds is not None]
     peaks = [cell.trial.peak_memory_mib for cell in cells if cell.trial.peak_memory_mib is not None]
-    more = "+" if len(known) < len(cells) or any(cell.trial.problem for cell in cells if cell.todo) else ""
-    table.add_row(
-        Text(text.single_line(title)),
-        f"{len(cells)} cells",
+    partial = "+" if len(known) < len(cells) or any(cell.trial.problem for cell in cells if cell.todo) else ""
+    return (
         str(sum(cell.done for cell in cells)),
         str(sum(cell.todo for cell in cells)),
         "",
-        format_duration(sum(known)) + more if known else UNKNOWN,
-        memory(max(peaks, default=None)),
+        _duration(sum(known)) + partial if known else UNKNOWN,
+        _memory(max(peaks, default=None)),
     )
 
 
-def _totals(found: Estimate) -> Iterator[str]:
-    if not found.rest:
+def _totals(estimate: "Estimate") -> Iterator[str]:
+    if not estimate.rest:
         yield "estimated time: nothing to train"
         return
-    device, wall = found.device_seconds, found.wall_seconds
-    side = f"{min(found.side_by_side, len(found.rest))} side by side on {_machine(found)}"
-    if device is None or wall is None:
-        yield f"estimated time: not known yet ({side})"
+    hardware = estimate.hardware.hardware
+    machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}"
+    parallel = f"{min(estimate.side_by_side, len(estimate.rest))} trials in parallel on {machine}"
+    if estimate.device_seconds is None or estimate.wall_seconds is None:
+        yield f"estimated time: not known yet ({parallel})"
     else:
-        least = "at least " if found.problems else ""
-        yield f"estimated time: {least}{format_duration(wall)}, {side}; {format_duration(device)} one after the other"
-    if found.source:
-        yield f"estimated {SOURCES[found.source]}"
-    for problem, count in found.problems.items():
+        least = "at least " if estimate.problems else ""
+        serial = _duration(estimate.device_seconds)
+        yield f"estimated time: {least}{_duration(estimate.wall_seconds)} with {parallel}; {serial} one after the other"
+    if estimate.source:
+        yield f"estimated from {SOURCES[estimate.source]}"
+    for problem, count in estimate.problems.items():
         yield f"  {count} trials: {problem}"
-    if found.untimed_training or found.untimed_features:
-        yield f"  to time them: add --calibrate (about {format_duration(calibration_seconds(found))})"
-    if found.side_by_side_memory_mib is not None:
-        room = f"{memory(found.side_by_side_memory_mib)} side by side, of {memory(found.hardware.memory_mib)} here"
-        yield f"peak memory: {memory(found.peak_memory_mib)} of the largest trial, {room}"
-    if not found.fits:
+    if timings := len(estimate.untimed_training) + len(estimate.untimed_features):
+        yield f"  to time them: add --calibrate (about {_duration(10 + 5.0 * timings)})"  # one start, and 5 s each
+    if estimate.side_by_side_memory_mib is not None:
+        room = f"{_memory(estimate.side_by_side_memory_mib)} of {_memory(estimate.hardware.memory_mib)} for all in parallel"
+        yield f"peak memory: {_memory(estimate.peak_memory_mib)} for the largest trial, {room}"
+    if not estimate.fits:
         yield (
-            "warning: they do not fit side by side; give each trial more of the machine under 'resources' in the suite,"
-            " so that fewer run at a time"
+            "warning: the parallel trials do not fit into memory; give each trial more of the machine under 'resources'"
+            " in the suite, so that fewer run at a time"
         )
 
 
-def calibration_seconds(found: Estimate) -> float:
-    """About how long a calibration takes: each timing some seconds, and all of them one start."""
-    return 10 + 5.0 * len(found.untimed_training) + 5.0 * len(found.untimed_features)
+def _duration(seconds: float | None) -> str:
+    from benchmark.execution.live_view import format_duration
+
+    return UNKNOWN if seconds is None else format_duration(seconds)
 
 
-def _machine(found: Estimate) -> str:
-    hardware = found.hardware.hardware
-    return str(hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}")
+def _memory(mib: float | None) -> str:
+    from benchmark.report.text import format_memory
 
-
-def memory(mib: float | None) -> str:
-    """`730 MiB`, `1.4 GiB`, or that it is not known."""
-    return UNKNOWN if mib is None else text.format_memory(mib)
+    return UNKNOWN if mib is None else format_memory(mib)

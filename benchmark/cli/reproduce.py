@@ -1,47 +1,87 @@
-"""What `reproduce` prints."""
+"""`reproduce`: train a recorded trial again and compare the numbers."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.analysis.reproduction import MetricDifference, Reproduction, ReproductionVerdict
+from benchmark.cli.logs import print_json, print_line, stderr, stdout, stoppable
+from benchmark.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    DataOption,
+    JsonOption,
+    WorkspaceOption,
+    examples,
+)
+from benchmark.store.record_store import RecordStore
+from benchmark.store.workspace import Workspace, absolute
 
-STYLES = {
-    ReproductionVerdict.IDENTICAL: "green",
-    ReproductionVerdict.WITHIN_NOISE: "green",
-    ReproductionVerdict.DIFFERENT: "yellow",
-    ReproductionVerdict.FAILED: "red",
-}
+if TYPE_CHECKING:  # importing it for real would load numpy
+    from benchmark.analysis.reproduction import MetricDifference, Reproduction
+
+app = typer.Typer()
 
 
-def page(made: Reproduction) -> Iterator[RenderableType]:
-    """The metrics side by side, where the trainings part, what differs around them, and the verdict at the end."""
-    yield _metrics(made)
-    yield Text(f"{made.n_identical} of {made.n_compared} groups of numbers are the same to the bit")
-    if made.first_divergence:
-        yield Text(f"the trainings part first in {made.first_divergence}")
-    if made.environment_changes:
-        yield _table("What differs around the training", ("", "recorded", "again"), made.environment_changes)
+@app.command(epilog=examples("reproduce e1439184cfc7a5c8", "reproduce e143 --json"))
+def reproduce(
+    trial_id: Annotated[
+        str,
+        typer.Argument(metavar="TRIAL_ID", help="A trial id, or at least its first four characters."),
+    ],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recorded trial again and report whether the numbers agree, and what differs in the environment.
+
+    The new record is stored beside the old one and replaces nothing; `results.csv` of a report lists the trial ids.
+    Exit code 0: bit-identical, or within noise. 1: different, or the training failed.
+    """
+    from benchmark.analysis.reproduction import ReproductionVerdict, judge_reproduction
+    from benchmark.execution import rerun
+
+    place = Workspace.at(workspace)
+    store = RecordStore(place.results)
+    recorded = rerun.find(store, trial_id)
+    with stoppable("the same command resumes from the last checkpoint, if there is one"):
+        again = rerun.retrain(recorded, place, absolute(data_dir, "--data-dir"), stderr)
+    result = judge_reproduction(recorded, again, rerun.same_recipe_records(store))
+    if as_json:
+        print_json(result.as_json())
     else:
-        yield Text("nothing that is recorded of machine, versions, source, data and instruments differs")
-    for doubt in made.caveats:
-        yield Text(f"note: {doubt}")
-    yield Text(f"{made.verdict.value}: ", style=STYLES[made.verdict]) + Text(made.reason, style="default")
+        stdout.print(*render(result), sep="\n", soft_wrap=True)
+        print_line(f"record: {RecordStore(place.reproductions).path(again.trial_id)}")
+    if result.verdict not in (ReproductionVerdict.IDENTICAL, ReproductionVerdict.WITHIN_NOISE):
+        raise typer.Exit(1)
 
 
-def _metrics(made: Reproduction) -> Table:
-    rows = [(f.key, _number(f.recorded), _number(f.again), _number(f.difference), _noise(f)) for f in made.metrics]
-    title = f"{made.recorded.spec.name} ({made.recorded.trial_id})"
-    return _table(title, ("metric", "recorded", "again", "difference", "chance explains up to"), rows)
+def render(result: "Reproduction") -> Iterator[RenderableType]:
+    """The metrics of both trainings, the first difference, what differs in the environment, and the verdict."""
+    styles = {"IDENTICAL": "green", "WITHIN_NOISE": "green", "DIFFERENT": "yellow", "FAILED": "red"}
+    metrics = [(f.key, _number(f.recorded), _number(f.again), _number(f.difference), _noise(f)) for f in result.metrics]
+    title = f"{result.recorded.spec.name} ({result.recorded.trial_id})"
+    yield _table(title, ("metric", "recorded", "again", "difference", "chance explains up to"), metrics)
+    yield Text(f"{result.n_identical} of {result.n_compared} groups of numbers are bit-identical")
+    if result.first_divergence:
+        yield Text(f"the trainings first differ in {result.first_divergence}")
+    if result.environment_changes:
+        yield _table("What differs in the environment", ("", "recorded", "again"), result.environment_changes)
+    else:
+        yield Text("the recorded machine, versions, source, data and evaluation networks are the same")
+    for caveat in result.caveats:
+        yield Text(f"note: {caveat}")
+    yield Text(f"{result.verdict.value}: ", style=styles[result.verdict.name]) + Text(result.reason, style="default")
 
 
-def _noise(finding: MetricDifference) -> str:
-    if finding.noise is None:
+def _noise(metric: "MetricDifference") -> str:
+    if metric.noise is None:
         return "not known"
-    return f"{finding.noise.bound:.6g} ({finding.noise.n} {finding.noise.source})"
+    return f"{metric.noise.bound:.6g} ({metric.noise.n} {metric.noise.source})"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`track sync`: MLflow brought up to date with the store, at any time."""
+"""`track sync`: bring MLflow up to date with the stored results."""
 
 import json
 from contextlib import suppress
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from benchmark.cli.logs import print_error, print_line, stoppable
 from benchmark.cli.options import (
     DEFAULT_WORKSPACE,
     OnlyOption,
@@ -14,22 +15,24 @@ from benchmark.cli.options import (
     SeedsOption,
     SuiteArgument,
     WorkspaceOption,
-    console,
-    print_error,
+    examples,
+    load_cells,
     report_folder,
 )
-from benchmark.config.suite import Suite, load_suite, select_cells
+from benchmark.config.suite import Suite
 from benchmark.store.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
+track = typer.Typer(no_args_is_help=True, help="Keep the copy of the results in MLflow up to date.")
+app.add_typer(track, name="track")
 
 
-@app.callback()
-def track() -> None:
-    """The mirror of results in MLflow."""
+@track.callback()
+def _track() -> None:
+    """Keep `sync` a command of `track`, which is the only one."""
 
 
-@app.command()
+@track.command(epilog=examples("track sync suites/quickstart.yaml"))
 def sync(
     suite: SuiteArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -38,11 +41,11 @@ def sync(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
 ) -> None:
-    """Write to MLflow what it lacks of a suite: every stored record, and the report if one is rendered.
+    """Write to MLflow what it lacks of a suite: the records, and the report if there is one.
 
-    `run` does it by itself; this is for after a time when MLflow was away. Exit code 1: MLflow could not be reached.
+    `run` does this automatically; use it when MLflow was unreachable. Exit code 1: MLflow is still unreachable.
     """
-    loaded = select_cells(load_suite(suite, scale, seeds), only or ())
+    loaded = load_cells(suite, scale, seeds, only)
     from benchmark.store.record_store import RecordStore
     from benchmark.tracking.mirror import MLflowMirror
     from benchmark.tracking.writer import REPORT
@@ -50,37 +53,28 @@ def sync(
     place = Workspace.at(workspace)
     records = RecordStore(place.results).read_without_samples(loaded.specs)
     if not records:
-        _say(f"nothing to mirror: no trial of {loaded.path} has a record in {place.results}")
+        print_line(f"nothing to write to MLflow: no trial of {loaded.path} has a record in {place.results}")
         return
     folder = report_folder(report_dir, loaded)
     mirror = MLflowMirror(loaded, place)
     mirror.sync(records.values())
-    rendered = _is_of(folder, loaded)
-    if rendered:
+    has_report = _holds_report(folder, loaded)
+    if has_report:
         mirror.submit_report(folder)
-    try:
+    with stoppable("the same command writes the rest"):
         mirror.close(timeout=None)
-    except KeyboardInterrupt:
-        print_error("stopped; the same command goes on with what is missing")
-        raise typer.Exit(130) from None
-    new = [name for name in mirror.synced_ids if name != REPORT]
-    told = "not rendered yet" if not rendered else "written" if REPORT in mirror.synced_ids else "there already"
+    count = f"{sum(name != REPORT for name in mirror.synced_ids)} of {len(records)} trials written"
     if mirror.last_error:
-        print_error(
-            f"MLflow: {len(new)} of {len(records)} trials written; {mirror.last_error}; run the same command again"
-        )
+        print_error(f"MLflow: {count}; {mirror.last_error}; run the same command again")
         raise typer.Exit(1)
-    _say(f"MLflow at {mirror.uri}: {len(new)} of {len(records)} trials written, the others were there; report {told}")
-    _say(mirror.ui_hint)
+    state = "not rendered yet" if not has_report else "written" if REPORT in mirror.synced_ids else "already there"
+    print_line(f"MLflow at {mirror.uri}: {count}, the others were already there; report {state}")
+    print_line(mirror.ui_hint)
 
 
-def _is_of(folder: Path, suite: Suite) -> bool:
+def _holds_report(folder: Path, suite: Suite) -> bool:
     """Whether a folder holds the report of this suite at this scale."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / "results.json").read_bytes())
-        return isinstance(found, dict) and (found.get("suite"), found.get("scale")) == (suite.name, suite.scale)
+        results = json.loads((folder / "results.json").read_bytes())
+        return isinstance(results, dict) and (results.get("suite"), results.get("scale")) == (suite.name, suite.scale)
     return False
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -158,7 +158,7 @@ def test_it_is_readable_at_100_columns(method_name):
     recipes = recipes_of(method_name, None, SUITES)
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(*methods.page(method_name, recipes, SUITES), sep="\n")
+        console.print(*methods.render(method_name, recipes, SUITES), sep="\n")
     lines = captured.get().splitlines()
     assert max(map(cell_len, lines)) <= 100
     assert "…" not in "".join(lines)
@@ -181,8 +181,8 @@ def test_it_is_readable_at_100_columns(method_name):
     ],
 )
 def test_long_names_are_folded_at_their_joints(text, width, expected):
-    assert methods.folded(text, width) == expected
-    assert methods.folded(text, width).replace("\n", "") == text
+    assert methods.fold(text, width) == expected
+    assert methods.fold(text, width).replace("\n", "") == text
 
 
 @pytest.mark.parametrize(

@@ -337,7 +337,7 @@ def test_all_papers_are_listed_with_their_counts(monkeypatch, capsys):
 
 @EVERY
 def test_a_page_shows_every_value_marked_and_its_source(monkeypatch, capsys, paper):
-    monkeypatch.setattr(app.console, "_width", 400)
+    monkeypatch.setattr(app.stdout, "_width", 400)
     code, out, _ = command(monkeypatch, capsys, paper)
     assert code == 0
     for name, key, value in VALUES:

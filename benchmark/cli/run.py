@@ -1,0 +1,104 @@
+"""`run`: train what a suite lacks, then write its report."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from benchmark.cli.logs import print_error, print_line, stderr, stdout, stoppable
+from benchmark.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    AddressOption,
+    DataOption,
+    OnlyOption,
+    ReportOption,
+    RunnerOption,
+    ScaleOption,
+    SeedsOption,
+    StorageOption,
+    SuiteArgument,
+    WorkspaceOption,
+    examples,
+    load_cells,
+    report_folder,
+)
+from benchmark.core.errors import ClusterLost
+from benchmark.core.memory import gc_disabled
+from benchmark.store.workspace import Workspace, absolute
+
+if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.config.suite import Suite
+    from benchmark.execution.suite_run import SuiteRun
+    from benchmark.store.records import TrialRecord
+
+app = typer.Typer()
+KEPT = "results and checkpoints are kept, and the same command resumes"
+
+
+@app.command(epilog=examples("run suites/quickstart.yaml", "run suites/stacked_mnist.yaml --only K/4/MSGAN --seeds 3"))
+def run(
+    suite: SuiteArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    report_dir: ReportOption = None,
+    scale: ScaleOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    runner: RunnerOption = "ray",
+    address: AddressOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Train the trials of a suite that have no result yet, then write its report.
+
+    Results and checkpoints are stored as they arrive, so you can stop with Ctrl-C and run the same command again to
+    resume. Exit code 1: a trial failed, or a result could not be stored.
+    """
+    from benchmark.cli.plan import render_plan
+    from benchmark.execution.remote_storage import RemoteFiles
+    from benchmark.execution.signals import sigterm_as_interrupt
+
+    suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
+    try:
+        with stoppable(KEPT), sigterm_as_interrupt():
+            suite_run = replace(suite_run, address=address, storage=RemoteFiles.at(storage) if storage else None)
+            suite_run.pull()
+            plan = suite_run.plan()
+            stdout.print(render_plan(plan))
+            records, path = suite_run.run_and_render(runner, plan)
+    except ClusterLost as error:
+        print_error(f"{error}; {KEPT}")
+        raise typer.Exit(1) from None
+    print_results(suite_run.suite, records, path)
+    failed = sum(record.status == "failed" for record in records.values())
+    if failed:
+        print_error(f"{failed} of {len(suite_run.suite.specs)} trials failed; see the report. `run` retries them.")
+        raise typer.Exit(1)
+
+
+@gc_disabled()
+def open_suite(
+    path: Path,
+    workspace: Path,
+    data_dir: Path,
+    report_dir: Path | None,
+    scale: str | None,
+    seeds: int | None,
+    only: list[str] | None,
+) -> "SuiteRun":
+    """A suite with its folders. Raises UserError if the suite or a path is invalid."""
+    suite = load_cells(path, scale, seeds, only)
+    from benchmark.execution.suite_run import SuiteRun
+
+    folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
+    return SuiteRun(suite, Workspace.at(workspace), data, folder, stderr)
+
+
+def print_results(suite: "Suite", records: "Mapping[str, TrialRecord]", path: Path) -> None:
+    """Print the leaderboard, and the path of the report."""
+    from benchmark.report.render import summary_table
+
+    stdout.print(summary_table(suite, records))
+    print_line(f"report: {path}")
