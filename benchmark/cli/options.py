@@ -1,12 +1,24 @@
 """The arguments and options that several commands share, and how they are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli.logs import stderr
 from benchmark.config.suite import RunnerName, Suite, load_suite, select_cells
-from benchmark.store.workspace import DATA_VARIABLE, DEFAULT_DATA, DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
+from benchmark.core.memory import gc_disabled
+from benchmark.store.workspace import (
+    DATA_VARIABLE,
+    DEFAULT_DATA,
+    DEFAULT_WORKSPACE,
+    WORKSPACE_VARIABLE,
+    Workspace,
+    absolute,
+)
+
+if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.execution.suite_run import SuiteRun
 
 __all__ = ["DEFAULT_DATA", "DEFAULT_WORKSPACE"]  # with the options that they are the defaults of
 
@@ -85,3 +97,21 @@ def load_cells(path: Path, scale: str | None, seeds: int | None, only: list[str]
 def report_folder(chosen: Path | None, suite: Suite) -> Path:
     """The report's folder. The report of some cells never replaces that of the whole suite."""
     return chosen or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)
+
+
+@gc_disabled()
+def open_suite(
+    path: Path,
+    workspace: Path,
+    data_dir: Path,
+    report_dir: Path | None,
+    scale: str | None,
+    seeds: int | None,
+    only: list[str] | None,
+) -> "SuiteRun":
+    """A suite with its folders. Raises UserError if the suite or a path is invalid."""
+    suite = load_cells(path, scale, seeds, only)
+    from benchmark.execution.suite_run import SuiteRun
+
+    folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
+    return SuiteRun(suite, Workspace.at(workspace), data, folder, stderr)

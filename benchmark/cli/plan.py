@@ -21,6 +21,7 @@ from benchmark.cli.options import (
     SuiteArgument,
     WorkspaceOption,
     examples,
+    open_suite,
 )
 from benchmark.store.workspace import Workspace, absolute, require_writable
 
@@ -54,8 +55,6 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `run` would train, how long it would take, and which data are missing. Trains nothing."""
-    from benchmark.cli.run import open_suite
-
     made = open_suite(suite, workspace, data_dir, None, scale, seeds, only).plan()
     if calibrate:
         from benchmark.planning.calibrate import calibrate as calibrate_plan
@@ -144,8 +143,9 @@ def _totals(estimate: "Estimate") -> Iterator[str]:
     if timings := len(estimate.untimed_training) + len(estimate.untimed_features):
         yield f"  to time them: add --calibrate (about {_duration(10 + 5.0 * timings)})"  # one start, and 5 s each
     if estimate.side_by_side_memory_mib is not None:
-        room = f"{_memory(estimate.side_by_side_memory_mib)} of {_memory(estimate.hardware.memory_mib)} for all in parallel"
-        yield f"peak memory: {_memory(estimate.peak_memory_mib)} for the largest trial, {room}"
+        largest, parallel = _memory(estimate.peak_memory_mib), _memory(estimate.side_by_side_memory_mib)
+        available = _memory(estimate.hardware.memory_mib)
+        yield f"peak memory: {largest} for the largest trial, {parallel} of {available} for all in parallel"
     if not estimate.fits:
         yield (
             "warning: the parallel trials do not fit into memory; give each trial more of the machine under 'resources'"

@@ -18,8 +18,9 @@ from benchmark.cli.options import (
     WorkspaceOption,
     examples,
     load_cells,
+    open_suite,
 )
-from benchmark.cli.run import open_suite, print_results
+from benchmark.cli.run import print_results
 from benchmark.config.suite import Suite
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_atomically

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from benchmark.cli.logs import print_error, print_line, stderr, stdout, stoppable
+from benchmark.cli.logs import print_error, print_line, stdout, stoppable
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -22,20 +22,17 @@ from benchmark.cli.options import (
     SuiteArgument,
     WorkspaceOption,
     examples,
-    load_cells,
-    report_folder,
+    open_suite,
 )
+from benchmark.cli.plan import render_plan
 from benchmark.core.errors import ClusterLost
-from benchmark.core.memory import gc_disabled
-from benchmark.store.workspace import Workspace, absolute
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.config.suite import Suite
-    from benchmark.execution.suite_run import SuiteRun
     from benchmark.store.records import TrialRecord
 
 app = typer.Typer()
-KEPT = "results and checkpoints are kept, and the same command resumes"
+KEPT = "results and checkpoints are kept, and the same command continues"
 
 
 @app.command(epilog=examples("run suites/quickstart.yaml", "run suites/stacked_mnist.yaml --only K/4/MSGAN --seeds 3"))
@@ -56,7 +53,6 @@ def run(
     Results and checkpoints are stored as they arrive, so you can stop with Ctrl-C and run the same command again to
     resume. Exit code 1: a trial failed, or a result could not be stored.
     """
-    from benchmark.cli.plan import render_plan
     from benchmark.execution.remote_storage import RemoteFiles
     from benchmark.execution.signals import sigterm_as_interrupt
 
@@ -76,24 +72,6 @@ def run(
     if failed:
         print_error(f"{failed} of {len(suite_run.suite.specs)} trials failed; see the report. `run` retries them.")
         raise typer.Exit(1)
-
-
-@gc_disabled()
-def open_suite(
-    path: Path,
-    workspace: Path,
-    data_dir: Path,
-    report_dir: Path | None,
-    scale: str | None,
-    seeds: int | None,
-    only: list[str] | None,
-) -> "SuiteRun":
-    """A suite with its folders. Raises UserError if the suite or a path is invalid."""
-    suite = load_cells(path, scale, seeds, only)
-    from benchmark.execution.suite_run import SuiteRun
-
-    folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
-    return SuiteRun(suite, Workspace.at(workspace), data, folder, stderr)
 
 
 def print_results(suite: "Suite", records: "Mapping[str, TrialRecord]", path: Path) -> None:
