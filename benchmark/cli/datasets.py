@@ -97,7 +97,7 @@ def fetch(
     _prepare(dataset, place, data)
 
 
-@group.command("import", epilog=examples("datasets import celeba ~/downloads/img_align_celeba.zip --link"))
+@group.command("import", epilog=examples("datasets import celeba ~/downloads/celeba --link"))
 def import_(
     name: DatasetOrWeightsArgument,
     paths: Annotated[

@@ -54,8 +54,9 @@ def doctor(
         print_json(result.as_json())
     else:
         stdout.print(result.table())
+    conclusion = summary(result)  # raises UserError if files are missing
     if result.failed:
-        print_error(summary(result))
+        print_error(conclusion)
         raise typer.Exit(1)
     if not as_json:
-        print_line(summary(result))
+        print_line(conclusion)

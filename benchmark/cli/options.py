@@ -1,7 +1,7 @@
 """The arguments and options that several commands share, and how they are read."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -68,7 +68,10 @@ OnlyOption = Annotated[
 ]
 RunnerOption = Annotated[
     RunnerName,
-    typer.Option(help="Train in parallel with Ray, or one trial after the other in this process; same numbers."),
+    typer.Option(
+        metavar="|".join(get_args(RunnerName)),
+        help="Train in parallel with Ray, or one trial after the other in this process; same numbers.",
+    ),
 ]
 AddressOption = Annotated[
     str | None,

@@ -35,7 +35,7 @@ app = typer.Typer()
 KEPT = "results and checkpoints are kept, and the same command continues"
 
 
-@app.command(epilog=examples("run suites/quickstart.yaml", "run suites/stacked_mnist.yaml --only K/4/MSGAN --seeds 3"))
+@app.command(epilog=examples("run suites/quickstart.yaml", "run suites/quickstart.yaml --only K/8/MSGAN --seeds 5"))
 def run(
     suite: SuiteArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,

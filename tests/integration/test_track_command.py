@@ -52,7 +52,7 @@ def test_it_writes_what_is_missing_and_then_nothing(room: Room, track: Track) ->
     code, said = track()
     assert (code, "0 of 4 trials written" in said, "report written" in said) == (0, True, True)
     code, said = track()
-    assert (code, "0 of 4 trials written" in said, "report there already" in said) == (0, True, True)
+    assert (code, "0 of 4 trials written" in said, "report already there" in said) == (0, True, True)
     code, said = track("--scale", "paper")  # the report is of another scale
     assert (code, "report not rendered yet" in said) == (0, True)
 
@@ -60,7 +60,7 @@ def test_it_writes_what_is_missing_and_then_nothing(room: Room, track: Track) ->
 def test_without_records_there_is_nothing_to_mirror(room: Room, track: Track, tmp_path: Path) -> None:
     code, said = track("--workspace", str(tmp_path))
     assert code == 0
-    assert "nothing to mirror" in said
+    assert "nothing to write to MLflow" in said
     assert not list(tmp_path.iterdir())
 
 

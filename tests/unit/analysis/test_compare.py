@@ -112,7 +112,7 @@ def test_a_store_with_other_numbers_and_another_machine(once, command, tmp_path)
     shifted = changed(records, lambda spec, metrics: metrics | {"modes": metrics["modes"] + 500 + rng.random()})
     for record in shifted.values():
         packages = record.environment["packages"] | {"torch": "0.0.1"}
-        other.put(record.model_copy(update={"environment": record.environment | {"packages": packages}}))
+        other.write(record.model_copy(update={"environment": record.environment | {"packages": packages}}))
     code, said, _ = command(suite.path, "--compare", workspace.root, tmp_path / "other", "--json")
     told = json.loads(said)
     assert code == 0
@@ -221,10 +221,10 @@ def test_cells_are_matched_by_name_else_by_method(once, tmp_path, title, rows, e
     "operands, expected",
     [
         (("tiny", "--compare", "ws", "none"), "no such file or folder"),
-        (("tiny", "--compare", "ws", "tiny"), "one is a folder and one a file"),
-        (("--compare", "ws", "ws"), "of which suite?"),
-        (("tiny", "--compare", "tiny", "tiny"), "one suite too many"),
-        (("tiny", "--compare", "ws", "empty"), "no results/ in it"),
+        (("tiny", "--compare", "ws", "tiny"), "one is a folder and the other a file"),
+        (("--compare", "ws", "ws"), "also name the suite"),
+        (("tiny", "--compare", "tiny", "tiny"), "omit this suite"),
+        (("tiny", "--compare", "ws", "empty"), "it has no results/"),
         ((), "name a suite file"),
         (("tiny", "--json"), "only with --compare"),
     ],

@@ -165,7 +165,7 @@ def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, ca
     monkeypatch.setattr(calibrating, "in_subprocess", some)
     code, _, said = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
     assert code == 130
-    assert "what was timed is kept" in said
+    assert "finished timings are kept" in said
     assert len(make_plan(suite, workspace, tmp_path).estimate.untimed_training) == 1
 
 
