@@ -1,14 +1,14 @@
-"""Published values, each with its protocol and with where it was read."""
+"""Published values, each with its protocol and the place where it was read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
-from benchmark.config.messages import format_errors
-from benchmark.config.yaml_source import KeyPath, location, read_yaml
+from benchmark.config.messages import validate_model
+from benchmark.config.yaml_source import KeyPath, read_yaml
 from benchmark.core.errors import UserError, did_you_mean
 from benchmark.core.spec import FrozenModel
 
@@ -20,8 +20,8 @@ SpreadKind = Literal["training_seeds", "sampling_seeds", "standard_error", "not_
 Discrepancies = tuple[Annotated[str, Field(pattern=r"^[A-Z]+-\d\d$")], ...]
 
 
-def _pair(value: Any) -> Any:
-    """A value alone has no spread."""
+def _with_spread(value: Any) -> Any:
+    """A number alone is a value without a spread."""
     if isinstance(value, list):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -29,15 +29,15 @@ def _pair(value: Any) -> Any:
     raise ValueError(f"is {value!r} but must be a number, or a list of the value and its spread")
 
 
-Measured = Annotated[tuple[Number, Annotated[Number, Field(ge=0)] | None], BeforeValidator(_pair)]
+ValueAndSpread = Annotated[tuple[Number, Annotated[Number, Field(ge=0)] | None], BeforeValidator(_with_spread)]
 
 
 class PublishedProtocol(FrozenModel):
-    """How the authors measured; None means that the source does not say.
+    """How the authors evaluated. None means that the source does not say.
 
-    `images`: what is cut out of the source's pictures and how large it is made. `aggregation`: how the values of
-    several trainings became one. `splits` and `n_fake` are of the Inception Score and KID too; a field that a metric
-    has no use for says nothing about it. `step_unit` is what the steps count that `checkpoint` names.
+    `images`: how the source's images are cropped and resized. `aggregation`: how the values of several trainings became
+    one. `splits` and `n_fake` also apply to the Inception Score and to KID; a field that a metric does not use is
+    ignored for it. `step_unit`: the unit of the steps in `checkpoint`.
     """
 
     images: str | None = None
@@ -57,19 +57,19 @@ class PublishedProtocol(FrozenModel):
         """The fields that the source states."""
         return self.model_dump(exclude_none=True)
 
-    def replaced(self, other: "PublishedProtocol") -> "PublishedProtocol":
-        """This protocol with every field that `other` sets, also to None, taken from there."""
+    def updated(self, other: "PublishedProtocol") -> "PublishedProtocol":
+        """This protocol with every field that `other` sets, including those set to None."""
         return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
 
 class PublishedRow(FrozenModel):
-    """One method of a published table: its values, and what is stated for it instead of for the whole table.
+    """One method of a published table: its values, and whatever the source states for it in particular.
 
-    A value is a number, or a list of value and spread. Only keys that are set replace those of the table;
-    `protocol` replaces field by field, `note` and `discrepancies` add.
+    A value is a number, or a list of value and spread. Keys that are set override those of the table: `protocol` field
+    by field, while `note` and `discrepancies` are added to the table's.
     """
 
-    values: Annotated[dict[str, Measured], Field(min_length=1)]
+    values: Annotated[dict[str, ValueAndSpread], Field(min_length=1)]
     dataset: str = ""
     status: Status = "unverified"
     source: Words = ""
@@ -81,11 +81,11 @@ class PublishedRow(FrozenModel):
 
 
 class PublishedTable(FrozenModel):
-    """A table of a paper, and what is stated for all its rows that do not state it themselves.
+    """A table of a paper; its fields hold for every row that does not override them.
 
-    `status`: `verified` was read in the `source`, `unverified` is remembered: shown, marked, and never
-    judged against. `spread_kind`: what the spreads are, of the values that have one. `n_seeds`: trainings
-    behind each value, when known. `discrepancies`: ids of docs/discrepancies.md.
+    `status`: a `verified` value was read in the `source`; an `unverified` one is quoted from memory, so it is shown
+    and marked but gets no verdict. `spread_kind`: what the values' spreads are. `n_seeds`: the trainings behind each
+    value, if known. `discrepancies`: ids in docs/discrepancies.md.
     """
 
     title: str
@@ -101,7 +101,7 @@ class PublishedTable(FrozenModel):
 
 
 class Paper(FrozenModel):
-    """A publication with tables of published values. A `reproduction` reports others' methods, trained again."""
+    """A publication with tables of published values. A `reproduction` retrains the methods of others."""
 
     title: str
     authors: str
@@ -114,7 +114,7 @@ class Paper(FrozenModel):
 
 
 class PublishedValue(FrozenModel):
-    """One published number with all that was stated for it, by its row or else by its table."""
+    """One published number with everything that its row, or else its table, states."""
 
     table: str
     row: str
@@ -132,7 +132,7 @@ class PublishedValue(FrozenModel):
 
 
 class PublishedReference(FrozenModel):
-    """One row of a published table, with all that is needed to judge a measurement against it."""
+    """One row of a published table, with which the measurements of a cell are compared."""
 
     paper: str
     table: PublishedTable
@@ -145,21 +145,21 @@ class PublishedReference(FrozenModel):
 
     @property
     def dataset(self) -> str:
-        """The name of the data that the row is about."""
+        """The name of the dataset."""
         return str(self._stated("dataset"))
 
     @property
     def protocol(self) -> PublishedProtocol:
-        """How the row was measured."""
-        return self.table.protocol.replaced(self._own.protocol)
+        """How the row was evaluated."""
+        return self.table.protocol.updated(self._own.protocol)
 
     @property
     def note(self) -> str:
-        """The row's own note, with its ids of discrepancies; the table's note is not repeated."""
+        """The row's own note and discrepancy ids, without the table's."""
         return with_discrepancy_ids(self._own.note, self._own.discrepancies)
 
     def value(self, metric: str) -> PublishedValue | None:
-        """The row's value of a metric; None when none was published."""
+        """The row's value of a metric; None if none was published."""
         if metric not in self.values:
             return None
         number, spread = self.values[metric]
@@ -181,7 +181,7 @@ class PublishedReference(FrozenModel):
 
     @property
     def all_values(self) -> tuple[PublishedValue, ...]:
-        """The values of all metrics, in the order of the file."""
+        """The row's values, in the order of the file."""
         return tuple(value for metric in self.values if (value := self.value(metric)) is not None)
 
     @property
@@ -193,71 +193,66 @@ class PublishedReference(FrozenModel):
 
 
 def with_discrepancy_ids(note: str, discrepancies: tuple[str, ...]) -> str:
-    """A note, and in brackets the ids of the discrepancies that explain it."""
+    """A note, followed by the ids of the discrepancies that explain it, in brackets."""
     ids = ", ".join(discrepancies)
     return f"{note} ({ids})" if note and ids else note or ids
 
 
 def load_paper(path: Path) -> Paper:
     """The paper in a YAML file. Raises UserError naming file, line, key and value."""
-    data, lines = read_yaml(path)
-    try:
-        paper = Paper.model_validate(data)
-    except ValidationError as error:
-        raise UserError(format_errors(error, Paper, path, lines)) from None
-    problems = [f"{location(path, at, lines)}: {problem}" for at, problem in _silences(paper)]
-    if problems:
+    source = read_yaml(path)
+    paper = validate_model(Paper, source.data, source.location)
+    if problems := [f"{source.location(key)}: {problem}" for key, problem in _omissions(paper)]:
         raise UserError("\n".join(problems))
     return paper
 
 
-def reference_rows(paper: Paper, table: str) -> Iterator[PublishedReference]:
-    """The rows of one of the paper's tables."""
-    for row in paper.tables[table].rows:
-        yield PublishedReference(paper=named(paper), table=paper.tables[table], row=row)
-
-
-def named(paper: Paper) -> str:
-    """Title, venue and year."""
-    return f"{paper.title} ({paper.venue} {paper.year})"
-
-
-@dataclass
-class PublishedTables:
-    """The papers in a folder, each read once."""
-
-    folder: Path
-    papers: dict[str, Paper] = field(default_factory=dict)
-
-    def table(self, reference: str) -> tuple[str, PublishedTable]:
-        """The paper's title and the table that `paper/table` names. Raises UserError with the nearest name."""
-        paper_name, _, table_name = reference.partition("/")
-        if paper_name not in self.papers:
-            self.papers[paper_name] = find_paper(self.folder, paper_name)
-        paper = self.papers[paper_name]
-        if table_name not in paper.tables:
-            path = self.folder / paper_name
-            raise UserError(f"{path}.yaml has no table '{table_name}'; {did_you_mean(table_name, paper.tables)}")
-        return named(paper), paper.tables[table_name]
-
-
 def find_paper(folder: Path, name: str) -> Paper:
-    """The paper in `folder/name.yaml`. Raises UserError with the nearest name when there is none."""
+    """The paper in `folder/name.yaml`. Raises UserError with the nearest name if there is none."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:
         raise UserError(f"unknown paper '{name}'; {did_you_mean(name, known)}")
     return load_paper(folder / f"{name}.yaml")
 
 
-def _silences(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
-    """Where a file leaves open what it must say, though each key by itself is right."""
+def reference_rows(paper: Paper, table: str) -> Iterator[PublishedReference]:
+    """The rows of one of the paper's tables."""
+    for row in paper.tables[table].rows:
+        yield PublishedReference(paper=_citation(paper), table=paper.tables[table], row=row)
+
+
+@dataclass
+class PublishedTables:
+    """The published tables in a folder of papers; each paper is read once."""
+
+    folder: Path
+    _papers: dict[str, Paper] = field(default_factory=dict)
+
+    def table(self, reference: str) -> tuple[str, PublishedTable]:
+        """The citation and the table of `paper/table`. Raises UserError with the nearest name."""
+        paper_name, _, table_name = reference.partition("/")
+        if paper_name not in self._papers:
+            self._papers[paper_name] = find_paper(self.folder, paper_name)
+        paper = self._papers[paper_name]
+        if table_name not in paper.tables:
+            path = self.folder / paper_name
+            raise UserError(f"{path}.yaml has no table '{table_name}'; {did_you_mean(table_name, paper.tables)}")
+        return _citation(paper), paper.tables[table_name]
+
+
+def _citation(paper: Paper) -> str:
+    return f"{paper.title} ({paper.venue} {paper.year})"
+
+
+def _omissions(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
+    """What a file must say and does not, though each of its keys is valid."""
     if not paper.tables and not paper.note:
         yield ("tables",), "holds no table; say why in the paper's 'note'"
     for name, table in paper.tables.items():
         for published in reference_rows(paper, name):
-            at: KeyPath = ("tables", name, "rows", published.row)
+            key: KeyPath = ("tables", name, "rows", published.row)
             for value in published.all_values:
                 if value.spread is not None and value.spread_kind == "none":
-                    yield (*at, "values", value.metric), "has a spread, but 'spread_kind' is none; say what it is"
+                    yield (*key, "values", value.metric), "has a spread, but 'spread_kind' is none; say what it is"
             if not published.protocol.stated and not (table.note or published.note):
-                yield (*at, "protocol"), "the protocol states nothing; say in a 'note' what the source says of it"
+                yield (*key, "protocol"), "the protocol states nothing; say in a 'note' what the source says of it"

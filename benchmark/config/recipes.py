@@ -1,4 +1,4 @@
-"""The recipes by which suites train a method: every constant with its source and the place where it is set."""
+"""The recipes by which suites train a method: every constant, with its source and where it is set."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class Constant:
-    """A value of a trial. `where`: the `file:line` that sets it, or `default`."""
+    """A value of a trial, where it comes from, and the `file:line` that sets it, or `default`."""
 
     value: Any
     source: str
@@ -40,21 +40,21 @@ class RecipeUse:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a trial is, but for its seed; `constants` by dotted key."""
+    """A trial except for its seed. `constants` are keyed by dotted key."""
 
     dataset: str
     uses: tuple[RecipeUse, ...]
     constants: dict[str, Constant]
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts: `methods NAME --json`."""
+        """The JSON of `methods NAME --json`."""
         return asdict(self)
 
 
 def recipes_of(method: str, dataset: str | None, folder: Path) -> list[Recipe]:
     """Every distinct recipe by which the suites in a folder train a method, on one dataset or on all.
 
-    Of the scales of a suite it is `paper`, else the first. Raises UserError when there is no recipe.
+    Suites are taken at scale `paper`, or else at their first. Raises UserError if there is no recipe.
     """
     registry.methods.check(method)
     if dataset is not None:
@@ -65,17 +65,17 @@ def recipes_of(method: str, dataset: str | None, folder: Path) -> list[Recipe]:
     cells: dict[str, Cell] = {}
     for suite, cell in _cells(folder):
         if cell.specs[0].method == method:
-            identity = cell.specs[0].cell_id
-            cells.setdefault(identity, cell)
-            uses.setdefault(identity, []).append(RecipeUse(suite.name, cell.table, cell.row, suite.scale))
-    found = [Recipe(cell.specs[0].dataset, tuple(uses[i]), constants(cell)) for i, cell in cells.items()]
-    wanted = [recipe for recipe in found if dataset in (None, recipe.dataset)]
-    if not wanted:
-        known = sorted({recipe.dataset for recipe in found})
+            cell_id = cell.specs[0].cell_id
+            cells.setdefault(cell_id, cell)
+            uses.setdefault(cell_id, []).append(RecipeUse(suite.name, cell.table, cell.row, suite.scale))
+    recipes = [Recipe(cell.specs[0].dataset, tuple(uses[i]), cell_constants(cell)) for i, cell in cells.items()]
+    selected = [recipe for recipe in recipes if dataset in (None, recipe.dataset)]
+    if not selected:
+        known = sorted({recipe.dataset for recipe in recipes})
         on = f" on '{dataset}'" if dataset else ""
         instead = f"it is trained on: {', '.join(known)}" if known else "name it in a row of one"
         raise UserError(f"no suite in {folder}/ trains method '{method}'{on}; {instead}")
-    return wanted
+    return selected
 
 
 def _cells(folder: Path) -> Iterator[tuple[Suite, Cell]]:
@@ -87,17 +87,18 @@ def _cells(folder: Path) -> Iterator[tuple[Suite, Cell]]:
             yield suite, cell
 
 
-def constants(cell: Cell) -> dict[str, Constant]:
-    """Every value of a cell's trials but the seed, in the order of a trial's fields."""
+def cell_constants(cell: Cell) -> dict[str, Constant]:
+    """Dotted key -> every value of a cell's trials except the seed, in the order of a trial's fields."""
     spec = cell.specs[0]
-    found = {}
+    constants = {}
     for path, value in _leaves(spec.model_dump(mode="json", exclude={"seed", "version"}), ()):
         origin = cell.provenance.get(path)
         if origin is None:
-            found[dotted_key(path)] = Constant(value, _source_of_default(spec, path), DEFAULT)
+            constant = Constant(value, _source_of_default(spec, path), DEFAULT)
         else:
-            found[dotted_key(path)] = Constant(value, origin.source or _source_of_name(spec, path), origin.line)
-    return found
+            constant = Constant(value, origin.source or _source_of_name(spec, path), origin.line)
+        constants[dotted_key(path)] = constant
+    return constants
 
 
 def _leaves(values: dict[str, Any], here: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
@@ -109,7 +110,7 @@ def _leaves(values: dict[str, Any], here: KeyPath) -> Iterator[tuple[KeyPath, An
 
 
 def _source_of_name(spec: TrialSpec, path: KeyPath) -> str:
-    """A method, a network and a dataset say themselves what they are from."""
+    """The source that a method, a network or a dataset states itself."""
     if path == ("method",):
         return registry.methods[spec.method].paper
     if path == ("network",):
@@ -120,14 +121,14 @@ def _source_of_name(spec: TrialSpec, path: KeyPath) -> str:
 
 
 def _source_of_default(spec: TrialSpec, path: KeyPath) -> str:
-    """The description of the field, else the file whose docstring tells."""
+    """The description of the field, or else the file whose docstring says."""
     owner, model, inner = _owner(spec, path)
     field = field_at(model, inner)
     return (field and field.description) or f"default of {owner}, see {_file(model)}"
 
 
 def _owner(spec: TrialSpec, path: KeyPath) -> tuple[str, type[BaseModel], KeyPath]:
-    """Whose default stands at a path, the schema that holds it, and its path therein."""
+    """What sets the default at a path, its schema, and the path within that schema."""
     if path[0] == "options" and len(path) > 1:
         return spec.method, registry.methods[spec.method].Options, path[1:]
     if path[0] == "network_options" and len(path) > 1:

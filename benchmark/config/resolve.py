@@ -1,142 +1,98 @@
-"""A cell's trial with every option written out, every name checked, and what could not train refused."""
+"""Resolving: everything that sets a row's values, merged from general to special.
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+The layers of a row are, each over the ones before: the suite's `defaults`; the recipes of the suite, of the table and
+of the row; the table's `defaults`; the row itself; the scale. A recipe or a table may set values for single methods,
+which are merged right after its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from benchmark.config.layers import ConfigLayers
-from benchmark.config.messages import error_message
-from benchmark.config.schema import Overrides
-from benchmark.config.yaml_source import KeyPath
-from benchmark.core import registry as plugins
+from benchmark.config.layers import Layer, MergedLayers, merge
+from benchmark.config.schema import RowConfig, SuiteFile, TableConfig
+from benchmark.config.yaml_source import KeyPath, YamlFile, read_yaml
+from benchmark.core import registry
 from benchmark.core.errors import UserError, did_you_mean, with_location
-from benchmark.core.protocol import bind_metrics
-from benchmark.core.spec import FrozenModel, Measure, TrialSpec
+
+METHODS = "methods"  # in a recipe or a table: method -> what is set for its rows
 
 
-@dataclass(frozen=True)
-class SpecResolver:
-    """Of one cell: its layers say where each value was written, `cell_place` where the cell was."""
+@dataclass(frozen=True, kw_only=True)
+class SuiteRow:
+    """A row of a suite file, its table, and the key paths of both."""
 
-    layers: ConfigLayers
-    cell_place: str
+    table: TableConfig
+    table_key: KeyPath
+    label: str
+    config: RowConfig
 
-    def place(self, path: KeyPath) -> str:
-        """Where the value at a path was written."""
-        return self.layers.place_of(path, self.cell_place)
+    @property
+    def key(self) -> KeyPath:
+        """The key path of the row."""
+        return (*self.table_key, "rows", self.label)
 
-    def at(self, path: KeyPath) -> AbstractContextManager[None]:
-        """Puts that place in front of a UserError raised inside."""
-        return with_location(self.place(path))
 
-    def resolved(self, spec: TrialSpec) -> TrialSpec:
-        """The trial with every option of its method and network written out, and all names checked."""
-        for kind, registry in (
-            ("method", plugins.methods),
-            ("network", plugins.networks),
-            ("dataset", plugins.datasets),
-        ):
-            with self.at((kind,)):
-                registry.check(getattr(spec, kind))
-        spec = self._measures(spec)
-        if spec.protocol.evaluations > spec.steps:
-            where = self.place(("protocol", "evaluations"))
-            raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
-        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
-        options = self._validated(method.Options, spec.options, ("options",))
-        network_options = self._validated(network.Options, spec.network_options, ("network_options",))
-        spec = spec.model_copy(update={"options": options, "network_options": network_options})
-        self._check_fit(spec)
-        return spec
+@dataclass
+class RowResolver:
+    """Merges the layers of the rows of one suite at one scale."""
 
-    def _measures(self, spec: TrialSpec) -> TrialSpec:
-        """The trial with every option of its metrics written out, and without measures that its method has not."""
-        measures = {}
-        for label, measure in spec.protocol.measures.items():
-            at: KeyPath = ("protocol", "measures", label)
-            with self.at((*at, "metric")):
-                plugins.metrics.check(measure.metric)
-            metric = plugins.metrics[measure.metric]
-            self._check_samples(measure, metric.draws, at)
-            options = self._validated(metric.Options, measure.options, (*at, "options"))
-            if "extractor" in options:
-                with self.at((*at, "options", "extractor")):
-                    plugins.extractors.check(options["extractor"])
-            measures[label] = measure.model_copy(update={"options": options})
-        measures = self._applying(measures, spec.method)
-        return spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"measures": measures})})
+    source: YamlFile
+    suite: SuiteFile
+    scale: str
+    _recipes: dict[str, YamlFile] = field(default_factory=dict)  # those already read
 
-    def _check_fit(self, spec: TrialSpec) -> None:
-        """Refuse combinations that could not train, before anything is started."""
-        method, network = plugins.methods[spec.method], plugins.networks[spec.network]
-        dataset = plugins.datasets[spec.dataset]
-        if dataset.shape not in network.shapes:
-            fits = sorted(name for name in plugins.networks if dataset.shape in plugins.networks[name].shapes)
-            raise UserError(
-                f"{self.place(('network',))}: network '{spec.network}' does not make"
-                f" {'x'.join(map(str, dataset.shape))} images of {spec.dataset}; fitting: {', '.join(fits)}"
-            )
-        lacking = method.roles - network.roles
-        if lacking:
-            fits = sorted(n for n in plugins.networks if method.roles <= plugins.networks[n].roles)
-            raise UserError(
-                f"{self.place(('network',))}: method '{spec.method}' needs"
-                f" {' and '.join(sorted(lacking))}, which network '{spec.network}' lacks; fitting: {', '.join(fits)}"
-            )
-        with self.at(("network_options",)):
-            problem = network.check_config(spec.network_options, method.roles)
-            if problem:
-                raise UserError(problem)
-        for player in spec.optimizer.player_lr:
-            if player not in method.players:
-                where = self.place(("optimizer", "player_lr", player))
-                raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
-        with self.at(("options",)):
-            if method.label_fraction(spec.options) and not dataset.num_classes():
-                fits = sorted(name for name in plugins.datasets if plugins.datasets[name].num_classes())
-                raise UserError(
-                    f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
-                    f" labelled: {', '.join(fits)}"
-                )
-            problem = method.check_config(spec.options, spec.batch_size, max(dataset.num_classes(), 0))
-            if problem:
-                raise UserError(problem)
-        for one in bind_metrics(spec.protocol):
-            with self.at(("protocol", "measures", one.label)):
-                problem = one.metric.problem(one.options, dataset, one.n_fake)
-                if problem:
-                    raise UserError(problem)
+    def rows(self) -> Iterator[SuiteRow]:
+        """All rows, in the order of the file."""
+        for index, table in enumerate(self.suite.tables):
+            for label, config in table.rows.items():
+                yield SuiteRow(table=table, table_key=("tables", index), label=label, config=config)
 
-    def _applying(self, measures: dict[str, Measure], name: str) -> dict[str, Measure]:
-        """The measures that a method has. Raises UserError when it has none of them."""
-        method = plugins.methods[name]
-        metrics = {label: plugins.metrics[measure.metric] for label, measure in measures.items()}
-        found = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
-        if not found:
-            fits = (n for n in plugins.methods if any(m.applies(plugins.methods[n]) for m in metrics.values()))
-            raise UserError(
-                f"{self.place(('protocol', 'measures'))}: method '{name}' has no {' and no '.join(measures)}, so"
-                f" nothing is left to measure; methods that have: {', '.join(sorted(fits))}"
-            )
-        return found
+    def resolve(self, row: SuiteRow) -> MergedLayers:
+        """The merged values of a row. Raises UserError."""
+        return merge(self.layers_for(row), default=self.source.location(row.key))
 
-    def _check_samples(self, measure: Measure, draws: bool, at: KeyPath) -> None:
-        """Samples, and a codec for them, are for metrics that look at samples."""
-        if draws and measure.n_fake is None:
-            where = self.place(at)
-            raise UserError(f"{where}: 'n_fake' is required: '{measure.metric}' is taken over generated images")
-        if not draws:
-            for key in ("n_fake", "codec"):
-                if getattr(measure, key) != Measure.model_fields[key].default:
-                    where = self.place((*at, key))
-                    raise UserError(f"{where}: '{measure.metric}' looks at no generated images; leave out '{key}'")
+    def layers_for(self, row: SuiteRow) -> list[Layer]:
+        """The layers of a row, from general to special. Raises UserError if a recipe or a method is unknown."""
+        table, suite = row.table, self.suite
+        method = next(
+            (o["method"] for o in (row.config.overrides, table.defaults, suite.defaults) if "method" in o), None
+        )
+        table_recipes = [table.recipe] if isinstance(table.recipe, str) else table.recipe or []
+        recipes = [
+            (suite.recipe, ("recipe",)),
+            *((name, (*row.table_key, "recipe")) for name in table_recipes),
+            (row.config.recipe, (*row.key, "recipe")),
+        ]
+        layers = [Layer(suite.defaults, self.source, ("defaults",))]
+        for name, key in recipes:
+            if name is not None:
+                recipe = self._recipe(name, key)
+                layers.append(Layer({k: v for k, v in recipe.data.items() if k != METHODS}, recipe, ()))
+                layers += _method_layer(recipe, (METHODS,), recipe.data.get(METHODS, {}), method)
+        layers.append(Layer(table.defaults, self.source, (*row.table_key, "defaults")))
+        layers += _method_layer(self.source, (*row.table_key, METHODS), table.methods, method)
+        layers.append(Layer(row.config.overrides, self.source, row.key))
+        layers.append(Layer(suite.scales[self.scale].cell, self.source, ("scales", self.scale, "cell")))
+        return layers
 
-    def _validated(self, model: type[FrozenModel] | Any, values: Overrides, at: KeyPath) -> Overrides:
-        try:
-            return dict(model.model_validate(values).model_dump(mode="json"))
-        except ValidationError as error:
-            raise UserError(
-                "\n".join(f"{self.place((*at, *e['loc']))}: {error_message(e, model)}" for e in error.errors())
-            ) from None
+    def _recipe(self, name: str, key: KeyPath) -> YamlFile:
+        if name not in self._recipes:
+            folder = self.source.path.parent / "recipes"
+            known = [path.stem for path in folder.glob("*.yaml")]
+            if name not in known:
+                raise UserError(f"{self.source.location(key)}: unknown recipe '{name}'; {did_you_mean(name, known)}")
+            self._recipes[name] = read_yaml(folder / f"{name}.yaml")
+        return self._recipes[name]
+
+
+def _method_layer(file: YamlFile, key: KeyPath, by_method: Any, method: Any) -> list[Layer]:
+    """The layer that a recipe or a table has for the row's method, if any."""
+    if not isinstance(by_method, dict) or not all(isinstance(overrides, dict) for overrides in by_method.values()):
+        raise UserError(f"{file.location(key)}: must map each method to what is set for it")
+    for name in by_method:
+        with with_location(file.location((*key, name))):
+            registry.methods.check(name)
+    # A method that is not a text is refused when the trial is validated.
+    known = isinstance(method, str) and method in by_method
+    return [Layer(by_method[method], file, (*key, method))] if known else []

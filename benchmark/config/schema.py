@@ -2,24 +2,26 @@
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from benchmark.core.spec import FrozenModel, PositiveFloat, PositiveInt, Seed
 
-Overrides = dict[str, Any]
+Overrides = dict[str, Any]  # some of the fields of a trial, nested as in `TrialSpec`, and their `sources`
 
 
 RETRIES = 1
 
 
 class Resources(FrozenModel):
-    """What one trial gets: `cpus` (and as many threads), and `gpus`, a share used where there is a GPU.
+    """What one trial may use. Nothing of this is part of a trial's identity.
 
-    `retries`: how often a failed trial is tried again from its checkpoint. `time_limit_hours`: of one attempt.
-    `checkpoint_seconds`: between two checkpoints of a trial, at the least (default: a minute); how large a share of its
-    time they may take is fixed. On a GPU, `vmap_seeds`: so many seeds of a cell are trained as one model, in one
-    process that gets what one trial gets, each with a record of its own; `cuda_graphs`: each update is captured as a
-    CUDA graph. `together` and `graphs` are older names of these two. Nothing of this is part of a trial's identity.
+    `cpus` cores, and as many threads; `gpus`, possibly a fraction, where there is a GPU. A failed trial is retried
+    `retries` times from its checkpoint. `time_limit_hours` limits one attempt. Two checkpoints of a trial are at least
+    `checkpoint_seconds` apart (default: a minute); how large a share of its time they may take is fixed.
+
+    On a GPU, `vmap_seeds` seeds of a cell are trained as one model, in one process with the resources of one trial, and
+    each has its own record; with `cuda_graphs` each update is captured as a CUDA graph. `together` and `graphs` are
+    older names of these two.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
@@ -34,28 +36,35 @@ class Resources(FrozenModel):
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds of one attempt."""
+        """Seconds that one attempt may take; None without a limit."""
         return None if self.time_limit_hours is None else 3600 * self.time_limit_hours
 
 
 class RowConfig(FrozenModel):
-    """One method of a table.
+    """One method of a table: three keys of its own, and any that a trial has.
 
-    `published` names the row of the published table when the labels differ, or `paper/table/row` of another one, or is
-    `none`.
+    `published` names the row's published value: a row of the table's `published` table if the labels differ,
+    `paper/table/row`, or `none`.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     published: str | None = None
     note: str = ""
     recipe: str | None = None
-    cell: Overrides = Field(default_factory=dict)
+
+    @property
+    def overrides(self) -> Overrides:
+        """The keys of a trial that the row sets."""
+        return self.model_extra or {}
 
 
 class TableConfig(FrozenModel):
-    """A table to reproduce. `published` is `paper/table`; without it no published value is known.
+    """A table to reproduce.
 
-    `published_as`: label -> what a row's own `published` would say, for rows that tables share. `methods`: method ->
-    what is laid over `defaults` in its rows. Of several recipes each is laid over the ones before.
+    `published` is `paper/table`; without it the rows have no published values. `published_as` maps a label to what the
+    row's own `published` would be, for rows that several tables share. Each of several recipes overrides the ones
+    before. `methods` maps a method to what is merged over `defaults` in its rows.
     """
 
     title: str
@@ -65,17 +74,17 @@ class TableConfig(FrozenModel):
     defaults: Overrides = Field(default_factory=dict)
     methods: dict[str, Overrides] = Field(default_factory=dict)
     published_as: dict[str, str] = Field(default_factory=dict)
-    rows: Annotated[dict[str, Overrides], Field(min_length=1)]
+    rows: Annotated[dict[str, RowConfig], Field(min_length=1)]
 
 
 class ScaleConfig(FrozenModel):
-    """A named reduction of every cell, or the full recipe when it is empty and called `paper`.
+    """A named reduction of every cell; one that is empty and called `paper` is the full recipe.
 
-    `cell` is laid over every cell. `rows`: the only ones that it has, `table/row`, or `row` for those of all tables.
-    No network is wider than `width`, in its own units. No measure takes more than
-    `samples` generated or real images. With `synthetic` made-up images of the same shape stand in for every dataset,
-    and a random network for extractors whose weights would have to be downloaded: everything runs anywhere, and no
-    number says anything.
+    `cell` is merged over every cell. `rows` selects rows, as `table/row`, or `row` for that row of all tables. `width`
+    caps the width of every network, in the network's own units. `samples` caps the generated and the real images of
+    every measure. With `synthetic`, random images of the same shape replace every dataset, and a random network
+    replaces every extractor whose weights would have to be downloaded: the suite runs anywhere, and its numbers are
+    meaningless.
     """
 
     about: str = ""
@@ -88,7 +97,7 @@ class ScaleConfig(FrozenModel):
 
 
 class SuiteFile(FrozenModel):
-    """The schema of a suite file."""
+    """A suite file."""
 
     title: str
     about: str = ""

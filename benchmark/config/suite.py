@@ -1,8 +1,8 @@
-"""Suite YAML -> validated cells -> trials.
+"""A suite: what a suite file describes, at one of its scales.
 
-A suite is written like the table that it reproduces. What a cell trains is layered from general to special: the
-suite's `defaults`, the named `recipe`, the table's `defaults`, the row, the scale. Every leaf remembers the file
-and key that it came from, so that a message can point there.
+A suite file is written like the table that it reproduces. It is parsed in three steps: reading (`yaml_source`) turns
+text into plain values with positions, resolving (`resolve`) merges everything that sets a row's values, and validating
+(`validate`) turns those into trials. Every value keeps the file and key that it comes from, so messages point there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from benchmark.config.cells import Cell, CellBuilder
-from benchmark.config.layers import YamlFile
-from benchmark.config.messages import format_errors
+from benchmark.config.cells import Cell, build_cells
+from benchmark.config.messages import validate_model
 from benchmark.config.schema import Resources, SuiteFile
 from benchmark.config.yaml_source import read_yaml
 from benchmark.core.errors import UserError, did_you_mean
@@ -24,7 +21,7 @@ from benchmark.core.spec import TrialSpec
 RunnerName = Literal["ray", "inprocess"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A validated suite at one scale."""
 
@@ -34,89 +31,57 @@ class Suite:
     about: str
     scale: str
     scale_about: str
-    scales: tuple[str, ...]  # all that the file has
+    scales: tuple[str, ...]  # all scales of the file
     seeds: tuple[int, ...]
-    seeds_option: int | None  # how many were asked for from outside, in place of the file's
+    seeds_option: int | None  # the number of seeds that `--seeds` asked for instead of the file's
     resources: Resources
     tolerance: dict[str, float]
     tables: dict[str, str]  # title -> note, in the order of the file
     cells: tuple[Cell, ...]
-    only: tuple[str, ...] = ()  # the cells that were asked for, when not all were
+    only: tuple[str, ...] = ()  # the names that `--only` selected; empty for all cells
 
     @property
     def is_reduced(self) -> bool:
-        """Whether trials are smaller than the published recipe, so that no verdict may be passed."""
+        """Whether trials are smaller than the published recipe, so that no verdict is given."""
         return self.scale != "paper"
 
     @cached_property
     def specs(self) -> dict[str, TrialSpec]:
-        """Trial id -> trial, each once, in the order of the file, first seeds first."""
-        place = {seed: index for index, seed in enumerate(self.seeds)}
-        ordered = sorted(
-            ((spec, index) for index, cell in enumerate(self.cells) for spec in cell.specs),
-            key=lambda pair: (place[pair[0].seed], pair[1]),
-        )
-        return {spec.trial_id: spec for spec, _ in ordered}
-
-
-def select_cells(suite: Suite, wanted: Sequence[str]) -> Suite:
-    """The suite with only the cells named `table/row`, or by their row; capitals and spaces make no difference.
-
-    Raises UserError when a name is of no cell.
-    """
-    if not wanted:
-        return suite
-    cells = _named(suite.cells, {name: f"--only '{name}': no such cell in {suite.path}" for name in wanted})
-    return replace(suite, cells=cells, only=tuple(wanted))
-
-
-def _named(cells: tuple[Cell, ...], wanted: Mapping[str, str]) -> tuple[Cell, ...]:
-    """The cells with one of these names; `wanted`: name -> the complaint where no cell has it."""
-    names = [{f"{cell.table}/{cell.row}", cell.row} for cell in cells]
-    known = {name for both in names for name in both}
-    for name, complaint in wanted.items():
-        if _folded(name) not in map(_folded, known):
-            raise UserError(f"{complaint}; {did_you_mean(name, known)}")
-    asked = set(map(_folded, wanted))
-    return tuple(cell for cell, both in zip(cells, names, strict=True) if asked & set(map(_folded, both)))
-
-
-def _folded(name: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split()).casefold()
+        """Trial id -> trial, each once: the first seed of every cell first, in the order of the file."""
+        rank = {seed: index for index, seed in enumerate(self.seeds)}
+        specs = [spec for cell in self.cells for spec in cell.specs]
+        return {spec.trial_id: spec for spec in sorted(specs, key=lambda spec: rank[spec.seed])}
 
 
 def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -> Suite:
-    """Read and validate a whole suite file. `seeds` replaces the file's seeds by 0 .. seeds-1.
+    """Read and validate a suite file at a scale (default: its first). `seeds` replaces the file's by 0 .. seeds - 1.
 
     Raises UserError with every problem found: file, line, key, value and the nearest valid spelling.
     """
-    if not any(map(str.isalnum, path.stem)):  # its report goes to reports/<name>/, and `..` is none
+    if not any(map(str.isalnum, path.stem)):  # reports go to reports/<name>/, and `..` is not a name
         raise UserError(f"{path}: a suite is called after its file, and '{path.stem}' is no name; rename the file")
-    data, lines = read_yaml(path)
-    source = YamlFile(path, data, lines)
-    try:
-        file = SuiteFile.model_validate(data)
-    except ValidationError as error:
-        raise UserError(format_errors(error, SuiteFile, path, lines)) from None
-    chosen = scale or next(iter(file.scales))
-    if chosen not in file.scales:
-        raise UserError(f"{source.at(('scales',))}: unknown scale '{chosen}'; {did_you_mean(chosen, file.scales)}")
-    if len(set(title := [table.title for table in file.tables])) < len(title):
-        raise UserError(f"{source.at(('tables',))}: two tables have the same title")
-    used_seeds = tuple(range(seeds)) if seeds else tuple(file.scales[chosen].seeds or file.seeds)
+    source = read_yaml(path)
+    file = validate_model(SuiteFile, source.data, source.location)
+    scale = scale or next(iter(file.scales))
+    if scale not in file.scales:
+        raise UserError(f"{source.location(('scales',))}: unknown scale '{scale}'; {did_you_mean(scale, file.scales)}")
+    reduction = file.scales[scale]
+    if len({table.title for table in file.tables}) < len(file.tables):
+        raise UserError(f"{source.location(('tables',))}: two tables have the same title")
+    used_seeds = tuple(range(seeds)) if seeds else tuple(reduction.seeds or file.seeds)
     if len(set(used_seeds)) < len(used_seeds):
-        raise UserError(f"{source.at(('seeds',))}: a seed stands twice")
-    cells = CellBuilder(source, file, chosen, used_seeds).cells()
-    if rows := file.scales[chosen].rows:
-        at = source.at(("scales", chosen, "rows"))
-        cells = _named(cells, {name: f"{at}: no such row: '{name}'" for name in rows})
+        raise UserError(f"{source.location(('seeds',))}: a seed appears twice")
+    cells = build_cells(source, file, scale, used_seeds)
+    if reduction.rows:
+        where = source.location(("scales", scale, "rows"))
+        cells = _select(cells, {name: f"{where}: no such row: '{name}'" for name in reduction.rows})
     return Suite(
         name=path.stem,
         path=path,
         title=file.title,
         about=file.about.strip(),
-        scale=chosen,
-        scale_about=file.scales[chosen].about,
+        scale=scale,
+        scale_about=reduction.about,
         scales=tuple(file.scales),
         seeds=used_seeds,
         seeds_option=seeds,
@@ -125,3 +90,30 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         tables={table.title: table.note for table in file.tables},
         cells=cells,
     )
+
+
+def select_cells(suite: Suite, names: Sequence[str]) -> Suite:
+    """The suite with only the cells named, as `table/row` or `row`; case and spacing are ignored.
+
+    Raises UserError if a name matches no cell.
+    """
+    if not names:
+        return suite
+    cells = _select(suite.cells, {name: f"--only '{name}': no such cell in {suite.path}" for name in names})
+    return replace(suite, cells=cells, only=tuple(names))
+
+
+def _select(cells: tuple[Cell, ...], problems: Mapping[str, str]) -> tuple[Cell, ...]:
+    """The cells with one of these names. `problems`: name -> the message if it matches no cell."""
+    names_of = [{f"{cell.table}/{cell.row}", cell.row} for cell in cells]
+    known = {name for names in names_of for name in names}
+    folded = set(map(_fold, known))
+    for name, problem in problems.items():
+        if _fold(name) not in folded:
+            raise UserError(f"{problem}; {did_you_mean(name, known)}")
+    selected = set(map(_fold, problems))
+    return tuple(cell for cell, names in zip(cells, names_of, strict=True) if selected & set(map(_fold, names)))
+
+
+def _fold(name: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split()).casefold()

@@ -1,6 +1,7 @@
-"""Reading a YAML file safely, and remembering the line of every key for messages."""
+"""Reading: YAML text to plain values, with the line of every key for messages."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,8 @@ KeyPath = tuple[str | int, ...]
 MAX_KEYS, MAX_BYTES = 200_000, 1 << 24
 
 
-_Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times as fast, where PyYAML has it
-
-
-class _Loader(_Fastest):  # type: ignore[misc, valid-type]
-    """Safe YAML that reads 2e-4 as a number (YAML 1.1 takes it for text) and dates as text."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is ten times as fast
+    """Safe YAML that reads 2e-4 as a number (in YAML 1.1 it is text) and dates as text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -30,28 +28,52 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """The mapping that a YAML file holds, and the line (from 1) of every key in it.
+@dataclass(frozen=True)
+class YamlFile:
+    """The values in a YAML file, and the line (from 1) of each of its keys and list items."""
 
-    Raises UserError when the file is missing, unreadable, empty, not YAML, not a mapping, or when a key
-    stands twice in one mapping.
+    path: Path
+    data: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def line(self, key: KeyPath) -> str:
+        """`file:line` of the innermost part of a key path that the file holds."""
+        for end in range(len(key), 0, -1):
+            if key[:end] in self.lines:
+                return f"{self.path}:{self.lines[key[:end]]}"
+        return str(self.path)
+
+    def location(self, key: KeyPath) -> str:
+        """`file:line: key`, for messages."""
+        return f"{self.line(key)}: {dotted_key(key)}" if key else str(self.path)
+
+
+def dotted_key(key: KeyPath) -> str:
+    """A key path as people write it: `tables[0].rows.GAN.steps`."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read a YAML file that holds a mapping. It is parsed once.
+
+    Raises UserError if the file is missing, unreadable, empty, not YAML or not a mapping, or if a mapping in it has a
+    key twice.
     """
+    text = _read_text(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        text = content.decode("utf-8")
-    except FileNotFoundError:
-        beside = [sibling.name for sibling in path.parent.glob("*.yaml")]
-        near = closest_match(path.name, beside)
-        raise UserError(f"{path}: no such file{f'; did you mean {path.parent / near}?' if near else ''}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from None
-    if len(content) > MAX_BYTES:  # also /dev/zero
-        raise UserError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; split it")
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        lines = _lines(node, path)
-        data = yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            lines = _Lines(path)
+            data = None
+            if root is not None:
+                lines.visit(root, (), ())
+                data = loader.construct_document(root)
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -60,66 +82,62 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise UserError(f"{path}: the file is empty")
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold keys and values, but holds a {type(data).__name__}")
-    return data, lines
+    return YamlFile(path, data, lines.of_key)
 
 
-def _lines(root: yaml.Node | None, file: Path) -> dict[KeyPath, int]:
-    lines: dict[KeyPath, int] = {}
-
-    def visit(node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> None:
-        if len(lines) > MAX_KEYS:  # aliases of aliases grow without end from a few lines
-            raise UserError(f"{file}: holds more than {MAX_KEYS:,} keys, aliases written out; split it")
-        if id(node) in parents:
-            raise UserError(f"{file}:{node.start_mark.line + 1}: an alias (*) refers to itself")
-        if isinstance(node, yaml.ScalarNode):
-            _check_text(node, file)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                lines[(*path, index)] = item.start_mark.line + 1
-                visit(item, (*path, index), (*parents, id(node)))
-        elif isinstance(node, yaml.MappingNode):
-            for key_node, value_node in node.value:
-                line = key_node.start_mark.line + 1
-                key = key_node.value
-                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-                    raise UserError(f"{file}:{line}: the key '{key}' is not text; put it in quotes")
-                if (*path, key) in lines:
-                    raise UserError(
-                        f"{file}:{line}: '{key}' stands twice in {dotted_key(path) or 'the file'}"
-                        f" (first in line {lines[(*path, key)]}); remove or rename one"
-                    )
-                lines[(*path, key)] = line
-                _check_text(key_node, file)
-                visit(value_node, (*path, key), (*parents, id(node)))
-
-    if root is not None:
-        visit(root, (), ())
-    return lines
-
-
-def _check_text(node: yaml.ScalarNode, file: Path) -> None:
-    """Nothing that is shown anywhere may steer a terminal."""
-    odd = next((c for c in node.value if is_control_char(c) and c not in "\n\t"), None)
-    if odd is not None:
-        raise UserError(f"{file}:{node.start_mark.line + 1}: holds the control character {odd!a}; remove it")
-
-
-def dotted_key(path: KeyPath) -> str:
-    """A key path as people write it: `tables[0].rows.GAN.steps`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
+    except FileNotFoundError:
+        match = closest_match(path.name, [sibling.name for sibling in path.parent.glob("*.yaml")])
+        hint = f"; did you mean {path.parent / match}?" if match else ""
+        raise UserError(f"{path}: no such file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text: {error}") from None
+    if len(content) > MAX_BYTES:  # also /dev/zero
+        raise UserError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; split it")
     return text
 
 
-def line_number(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
-    """`file:line` of the innermost part of the path that stands in the file."""
-    for end in range(len(path), 0, -1):
-        if path[:end] in lines:
-            return f"{file}:{lines[path[:end]]}"
-    return str(file)
+class _Lines:
+    """Collects the line of every key, and refuses what a suite cannot mean."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.of_key: dict[KeyPath, int] = {}
 
-def location(file: Path, path: KeyPath, lines: dict[KeyPath, int]) -> str:
-    """`file:line: key`, for messages."""
-    return f"{line_number(file, path, lines)}: {dotted_key(path)}" if path else str(file)
+    def visit(self, node: yaml.Node, here: KeyPath, parents: tuple[int, ...]) -> None:
+        if len(self.of_key) > MAX_KEYS:  # a few lines with aliases of aliases can stand for any number of keys
+            raise UserError(f"{self.path}: holds more than {MAX_KEYS:,} keys, aliases written out; split it")
+        if id(node) in parents:
+            raise UserError(f"{self._line(node)}: an alias (*) refers to itself")
+        if isinstance(node, yaml.ScalarNode):
+            self._check_text(node)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.of_key[(*here, index)] = item.start_mark.line + 1
+                self.visit(item, (*here, index), (*parents, id(node)))
+        elif isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                key = key_node.value
+                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+                    raise UserError(f"{self._line(key_node)}: the key '{key}' is not text; put it in quotes")
+                if (*here, key) in self.of_key:
+                    raise UserError(
+                        f"{self._line(key_node)}: '{key}' appears twice in {dotted_key(here) or 'the file'}"
+                        f" (first in line {self.of_key[(*here, key)]}); remove or rename one"
+                    )
+                self.of_key[(*here, key)] = key_node.start_mark.line + 1
+                self._check_text(key_node)
+                self.visit(value_node, (*here, key), (*parents, id(node)))
+
+    def _line(self, node: yaml.Node) -> str:
+        return f"{self.path}:{node.start_mark.line + 1}"
+
+    def _check_text(self, node: yaml.ScalarNode) -> None:
+        """Refuse characters that could control a terminal: any text may be printed."""
+        control = next((c for c in node.value if is_control_char(c) and c not in "\n\t"), None)
+        if control is not None:
+            raise UserError(f"{self._line(node)}: holds the control character {control!a}; remove it")

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from benchmark.cli import app, methods
-from benchmark.config.recipes import NOT_STATED, constants, recipes_of
+from benchmark.config.recipes import NOT_STATED, cell_constants, recipes_of
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
@@ -55,7 +55,7 @@ def method_name(request):
 def test_the_constants_are_the_whole_trial_but_seed_and_version(path):
     for cell in load_suite(path).cells:
         trial = cell.specs[0].model_dump(mode="json", exclude={"seed", "version"})
-        assert {key: constant.value for key, constant in constants(cell).items()} == dict(leaves(trial))
+        assert {key: constant.value for key, constant in cell_constants(cell).items()} == dict(leaves(trial))
 
 
 def test_a_constant_names_who_sets_it():

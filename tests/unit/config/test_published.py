@@ -259,8 +259,8 @@ def refused(tmp_path, change):
 
 
 MISTAKES = {
-    "source missing": (lambda p, t, r: t.pop("source"), "tables.t.source: is required", "t:"),
-    "protocol missing": (lambda p, t, r: t.pop("protocol"), "tables.t.protocol: is required", "t:"),
+    "source missing": (lambda p, t, r: t.pop("source"), "tables.t: 'source' is required", "t:"),
+    "protocol missing": (lambda p, t, r: t.pop("protocol"), "tables.t: 'protocol' is required", "t:"),
     "protocol empty": (
         lambda p, t, r: t.update(protocol={}),
         "tables.t.rows.GAN.protocol: the protocol states nothing; say in a 'note'",

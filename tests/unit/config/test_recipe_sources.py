@@ -81,7 +81,7 @@ def test_an_origin_names_file_and_line(small_suite):
     path = small_suite()
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "steps:" in text)
     origin = load_suite(path).cells[0].provenance[("steps",)]
-    assert (origin.line, origin.place) == (f"{path}:{line}", f"{path}:{line}: defaults.steps")
+    assert (origin.line, origin.location) == (f"{path}:{line}", f"{path}:{line}: defaults.steps")
 
 
 def line_in(path: Path, text: str) -> int:

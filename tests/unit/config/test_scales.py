@@ -112,7 +112,7 @@ class Odd(Dataset):
 
 def test_images_that_nothing_is_like_are_refused(monkeypatch):
     monkeypatch.setitem(DATASETS, Odd.name, f"{__name__}:Odd")
-    with pytest.raises(UserError, match=r"odd_images: there are no synthetic images like its own"):
+    with pytest.raises(UserError, match=r"odd_images: no synthetic dataset has images like these"):
         synthetic_substitute("odd_images")
 
 

@@ -217,7 +217,7 @@ def only(method, **changes):
             {"tables": [SMALL["tables"][0], SMALL["tables"][0]]},
             ["two tables have the same title"],
         ),
-        ({"seeds": [1, 1]}, ["a seed stands twice"]),
+        ({"seeds": [1, 1]}, ["a seed appears twice"]),
         ({"seeds": []}, ["seeds", "at least 1"]),
         ({"seeds": [-1]}, ["seeds[0]", "-1"]),
         ({"tolerance": {"KL": 0.1}}, ["tolerance.KL", "did you mean 'kl'?"]),

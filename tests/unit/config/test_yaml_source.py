@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmark.config.yaml_source import dotted_key, location, read_yaml
+from benchmark.config.yaml_source import YamlFile, dotted_key, read_yaml
 from benchmark.core.errors import UserError
 
 
@@ -47,26 +47,26 @@ def refused(read):
     ],
 )
 def test_numbers_with_exponents_are_floats(read, text, value):
-    data, _ = read(f"lr: {text}")
+    data = read(f"lr: {text}").data
     assert data == {"lr": value}
     assert type(data["lr"]) is float
 
 
 @pytest.mark.parametrize(("text", "value"), [("200000", 200000), ("-3", -3), ("0", 0)])
 def test_whole_numbers_stay_whole(read, text, value):
-    data, _ = read(f"steps: {text}")
+    data = read(f"steps: {text}").data
     assert data == {"steps": value}
     assert type(data["steps"]) is int
 
 
 @pytest.mark.parametrize("text", ["2e-4x", "e-4", "2019-06-01", "1e", "'2e-4'", "K/4", "1911.06997v2"])
 def test_what_only_looks_like_a_number_or_a_date_is_text(read, text):
-    data, _ = read(f"key: {text}")
+    data = read(f"key: {text}").data
     assert data == {"key": text.strip("'")}
 
 
 def test_every_key_and_item_knows_its_line(read):
-    _, lines = read("title: A\n\ntables:\n  - title: B\n    rows:\n      GAN: {method: gan}\n  - x: 1\n")
+    lines = read("title: A\n\ntables:\n  - title: B\n    rows:\n      GAN: {method: gan}\n  - x: 1\n").lines
     assert lines == {
         ("title",): 1,
         ("tables",): 3,
@@ -81,7 +81,7 @@ def test_every_key_and_item_knows_its_line(read):
 
 
 def test_an_alias_to_something_before_is_fine(read):
-    data, _ = read("a: &shared {x: 1}\nb: *shared\nc: [*shared, *shared]\n")
+    data = read("a: &shared {x: 1}\nb: *shared\nc: [*shared, *shared]\n").data
     assert data == {"a": {"x": 1}, "b": {"x": 1}, "c": [{"x": 1}, {"x": 1}]}
 
 
@@ -98,9 +98,9 @@ values = st.recursive(
 def test_json_is_read_as_it_is(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "json.yaml"
     path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-    read, lines = read_yaml(path)
-    assert read == data
-    assert {key for key in lines if len(key) == 1} == {(key,) for key in data}
+    read = read_yaml(path)
+    assert read.data == data
+    assert {key for key in read.lines if len(key) == 1} == {(key,) for key in data}
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_key_paths_are_written_as_people_do(path, text):
 
 
 def test_a_place_has_the_line_of_the_innermost_part_that_stands_in_the_file(tmp_path):
-    lines = {("a",): 1, ("a", "b"): 4}
-    assert location(tmp_path / "f", ("a", "b", "c"), lines) == f"{tmp_path / 'f'}:4: a.b.c"
-    assert location(tmp_path / "f", ("z",), lines) == f"{tmp_path / 'f'}: z"
-    assert location(tmp_path / "f", (), lines) == str(tmp_path / "f")
+    file = YamlFile(tmp_path / "f", {}, {("a",): 1, ("a", "b"): 4})
+    assert file.location(("a", "b", "c")) == f"{tmp_path / 'f'}:4: a.b.c"
+    assert file.location(("z",)) == f"{tmp_path / 'f'}: z"
+    assert file.location(()) == str(tmp_path / "f")
 
 
 # --- what is refused -----------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(refused):
 
 
 def test_the_same_key_in_two_mappings_is_fine(read):
-    assert read("a: {x: 1}\nb: {x: 1}\nc: [{x: 1}, {x: 2}]")[0]["c"] == [{"x": 1}, {"x": 2}]
+    assert read("a: {x: 1}\nb: {x: 1}\nc: [{x: 1}, {x: 2}]").data["c"] == [{"x": 1}, {"x": 2}]
 
 
 @pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: *x}", "a: &x {b: [1, {c: *x}]}", "&x {a: *x}"])
@@ -240,11 +240,11 @@ def test_any_bytes_are_read_or_refused_but_never_crash(tmp_path_factory, content
 def assert_read_or_refused(path, content):
     path.write_bytes(content)
     try:
-        data, lines = read_yaml(path)
+        file = read_yaml(path)
     except UserError as error:
         message = str(error)
     else:
-        assert all(isinstance(key, str) for key in data)
-        assert {key[0] for key in lines} == set(data)
+        assert all(isinstance(key, str) for key in file.data)
+        assert {key[0] for key in file.lines} == set(file.data)
         message = str(path)
     assert message.startswith(str(path))

@@ -1,0 +1,132 @@
+"""Validating: merged values to a trial with every option written out, refusing what could not train."""
+
+from typing import Any
+
+from benchmark.config.layers import MergedLayers
+from benchmark.config.messages import validate_model
+from benchmark.config.schema import Overrides
+from benchmark.config.yaml_source import KeyPath
+from benchmark.core import registry
+from benchmark.core.errors import UserError, did_you_mean
+from benchmark.core.protocol import bind_metrics
+from benchmark.core.spec import Measure, TrialSpec
+
+
+def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
+    """The trial of a cell with this seed, with all defaults of its method, network and metrics.
+
+    Raises UserError that names file, line, key and value.
+    """
+    for key in ("seed", "version"):  # fields of a trial that a suite does not set
+        if key in merged.values:
+            hint = "; use 'seeds'" if key == "seed" else ""
+            raise UserError(f"{merged.location((key,))}: '{key}' cannot be set here{hint}")
+    spec = validate_model(TrialSpec, {**merged.values, "seed": seed}, merged.location)
+    for kind, names in (("method", registry.methods), ("network", registry.networks), ("dataset", registry.datasets)):
+        with merged.at((kind,)):
+            names.check(getattr(spec, kind))
+    measures = _complete_measures(spec, merged)
+    if spec.protocol.evaluations > spec.steps:
+        where = merged.location(("protocol", "evaluations"))
+        raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
+    method, network = registry.methods[spec.method], registry.networks[spec.network]
+    spec = spec.model_copy(
+        update={
+            "options": _complete(method.Options, spec.options, merged, ("options",)),
+            "network_options": _complete(network.Options, spec.network_options, merged, ("network_options",)),
+            "protocol": spec.protocol.model_copy(update={"measures": measures}),
+        }
+    )
+    _check_network(spec, merged)
+    _check_method(spec, merged)
+    for metric in bind_metrics(spec.protocol):
+        with merged.at(("protocol", "measures", metric.label)):
+            _raise(metric.metric.problem(metric.options, registry.datasets[spec.dataset], metric.n_fake))
+    return spec
+
+
+def _complete(options: Any, values: Overrides, merged: MergedLayers, key: KeyPath) -> Overrides:
+    """Options validated by their model, defaults included."""
+    return dict(validate_model(options, values, lambda path: merged.location((*key, *path))).model_dump(mode="json"))
+
+
+def _complete_measures(spec: TrialSpec, merged: MergedLayers) -> dict[str, Measure]:
+    """The measures that the method supports, with all options of their metrics."""
+    measures = {}
+    for label, measure in spec.protocol.measures.items():
+        key: KeyPath = ("protocol", "measures", label)
+        with merged.at((*key, "metric")):
+            registry.metrics.check(measure.metric)
+        metric = registry.metrics[measure.metric]
+        _check_samples(measure, metric.draws, merged, key)
+        options = _complete(metric.Options, measure.options, merged, (*key, "options"))
+        if "extractor" in options:
+            with merged.at((*key, "options", "extractor")):
+                registry.extractors.check(options["extractor"])
+        measures[label] = measure.model_copy(update={"options": options})
+    method = registry.methods[spec.method]
+    metrics = {label: registry.metrics[measure.metric] for label, measure in measures.items()}
+    supported = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
+    if not supported:
+        names = (n for n in registry.methods if any(m.applies(registry.methods[n]) for m in metrics.values()))
+        raise UserError(
+            f"{merged.location(('protocol', 'measures'))}: method '{spec.method}' has no {' and no '.join(measures)},"
+            f" so nothing is left to measure; methods that have: {', '.join(sorted(names))}"
+        )
+    return supported
+
+
+def _check_samples(measure: Measure, needs_samples: bool, merged: MergedLayers, key: KeyPath) -> None:
+    """A number of samples, and a codec for them, belong to metrics of samples and to no others."""
+    if needs_samples and measure.n_fake is None:
+        raise UserError(
+            f"{merged.location(key)}: 'n_fake' is required: '{measure.metric}' is computed from generated images"
+        )
+    if not needs_samples:
+        for name in ("n_fake", "codec"):
+            if getattr(measure, name) != Measure.model_fields[name].default:
+                where = merged.location((*key, name))
+                raise UserError(f"{where}: '{measure.metric}' uses no generated images; leave out '{name}'")
+
+
+def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
+    """Refuse a network that makes other images than the dataset's, or lacks what the method needs."""
+    method, network = registry.methods[spec.method], registry.networks[spec.network]
+    shape = registry.datasets[spec.dataset].shape
+    with merged.at(("network",)):
+        if shape not in network.shapes:
+            fitting = sorted(name for name in registry.networks if shape in registry.networks[name].shapes)
+            raise UserError(
+                f"network '{spec.network}' does not make {'x'.join(map(str, shape))} images of {spec.dataset};"
+                f" fitting: {', '.join(fitting)}"
+            )
+        if missing := method.roles - network.roles:
+            fitting = sorted(name for name in registry.networks if method.roles <= registry.networks[name].roles)
+            raise UserError(
+                f"method '{spec.method}' needs {' and '.join(sorted(missing))}, which network '{spec.network}' lacks;"
+                f" fitting: {', '.join(fitting)}"
+            )
+    with merged.at(("network_options",)):
+        _raise(network.check_config(spec.network_options, method.roles))
+
+
+def _check_method(spec: TrialSpec, merged: MergedLayers) -> None:
+    """Refuse unknown players, a method without the labels that it needs, and options that the method rejects."""
+    method, dataset = registry.methods[spec.method], registry.datasets[spec.dataset]
+    for player in spec.optimizer.player_lr:
+        if player not in method.players:
+            where = merged.location(("optimizer", "player_lr", player))
+            raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
+    with merged.at(("options",)):
+        if method.label_fraction(spec.options) and not dataset.num_classes():
+            labelled = sorted(name for name in registry.datasets if registry.datasets[name].num_classes())
+            raise UserError(
+                f"method '{spec.method}' learns from labels, and {spec.dataset} has none;"
+                f" labelled: {', '.join(labelled)}"
+            )
+        _raise(method.check_config(spec.options, spec.batch_size, max(dataset.num_classes(), 0)))
+
+
+def _raise(problem: str | None) -> None:
+    if problem:
+        raise UserError(problem)
