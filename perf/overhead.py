@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest.mock import patch
 
 import torch
@@ -39,9 +39,9 @@ from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import to_range
 from benchmark.evaluation.references import EvaluationAssets
 from benchmark.execution import suite_run
+from benchmark.execution.events import Event, RunListener, TrialFinished
 from benchmark.execution.live_view import LiveView, trial_lines
-from benchmark.execution.retries import RunListener
-from benchmark.execution.runners import runner
+from benchmark.execution.runners import make_runner
 from benchmark.execution.signals import StopSignal
 from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.records import TrialRecord
@@ -82,27 +82,14 @@ def write_suite(path: Path, steps: int, seeds: int) -> None:
 
 @dataclass
 class Watched(RunListener):
-    """Hands on what a runner tells, and notes when records arrived."""
+    """Notes when records arrived."""
 
-    inner: RunListener
     arrived: list[tuple[float, TrialRecord]] = field(default_factory=list)
 
-    def started(self, trial_id: str) -> None:
-        """Hand it on."""
-        self.inner.started(trial_id)
-
-    def progressed(self, progress: Progress) -> None:
-        """Hand it on."""
-        self.inner.progressed(progress)
-
-    def failed(self, trial_id: str, reason: str) -> None:
-        """Hand it on."""
-        self.inner.failed(trial_id, reason)
-
-    def finished(self, record: TrialRecord) -> None:
-        """Note it, and hand it on."""
-        self.arrived.append((time.perf_counter(), record))
-        self.inner.finished(record)
+    def handle(self, event: Event) -> None:
+        """Note the time of a record."""
+        if isinstance(event, TrialFinished):
+            self.arrived.append((time.perf_counter(), event.record))
 
 
 def own_seconds(record: TrialRecord) -> float:
@@ -127,19 +114,18 @@ def parts_of(arrived: Sequence[tuple[float, TrialRecord]], called: float, return
 def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
     """Seconds of the parts of a run in this process, which should be a fresh one."""
     parts: Parts = {}
-    places = Workspace.at(root / "workspace"), root, root / "report"
 
     class Timed:
         def __init__(self, folder: Path) -> None:
-            self.inner = runner(name, folder, retries=0)
+            self.inner = make_runner(name, folder, retries=0)
 
-        def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal) -> None:
-            watched, called = Watched(listener), time.perf_counter()
-            self.inner.run(jobs, watched, stop)
+        def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal) -> None:
+            watched, called = Watched(), time.perf_counter()
+            self.inner.run(jobs, [watched, *listeners], stop)
             parts.update(parts_of(watched.arrived, called, time.perf_counter()))
 
     with ExitStack() as stack, (root / "said.txt").open("w") as said:
-        stack.enter_context(patch.object(suite_run, "runner", lambda _, folder, *__: Timed(folder)))
+        stack.enter_context(patch.object(suite_run, "make_runner", lambda _, folder, *__: Timed(folder)))
         for part, owner, attribute in (
             ("data and instruments", suite_run, "make_jobs"),
             ("report", SuiteRun, "render"),
@@ -148,10 +134,20 @@ def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
             stack.enter_context(patch.object(owner, attribute, timed(getattr(owner, attribute), parts, part)))
         with noted(parts, "all"):
             with noted(parts, "suite and plan"):
-                made = SuiteRun(load_suite(suite_path), *places, Console(file=said))
+                made = _suite_run(load_suite(suite_path), root, said)
                 plan = made.plan()
-            made.run_and_render(name, plan)
+            made.run_and_report(name, plan)
     return parts
+
+
+def _suite_run(suite: Suite, root: Path, log: TextIO) -> SuiteRun:
+    return SuiteRun(
+        suite=suite,
+        workspace=Workspace.at(root / "workspace"),
+        data_dir=root,
+        report_dir=root / "report",
+        console=Console(file=log),
+    )
 
 
 def timed(call: Callable[..., Any], parts: Parts, part: str) -> Callable[..., Any]:
@@ -269,7 +265,7 @@ def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[st
         "checkpoint, at most one a minute": lambda: checkpoint.save(scratch / "state.pt", trainer.state()),
         "small sheet, at a measurement": lambda: sample_grid(images[:GLANCE], columns=4),
         "large sheet, at the end": lambda: sample_grid(images),
-        "progress, once a second": lambda: view.progressed(progress),
+        "progress, once a second": lambda: view.handle(progress),
         "environment, at the end": lambda: environment.describe("cpu", 1),
     }
     found: dict[str, list[float]] = {part: [] for part in ways}
@@ -286,10 +282,10 @@ def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[st
 
 def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """What is measured in this process, of the first trial of every cell: step ratios by method, single parts."""
-    suite, places = load_suite(suite_path, seeds=1), Workspace.at(root / "workspace")
-    made = SuiteRun(suite, places, root, root / "report", Console(file=(root / "said.txt").open("w")))
+    suite, workspace = load_suite(suite_path, seeds=1), Workspace.at(root / "workspace")
+    made = _suite_run(suite, root, (root / "said.txt").open("w"))
     dataset = registry.datasets[next(iter(suite.specs.values())).dataset]
-    data = dataset.prepare(root, places.data)
+    data = dataset.prepare(root, workspace.data)
     jobs = [
         Job(
             spec=spec,

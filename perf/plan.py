@@ -182,9 +182,15 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     with clock.part("estimate and table"), (root / "plan.txt").open("w") as file:
         Console(file=file, width=120).print(render_plan(plan))
     assert plan.estimate.wall_seconds is not None
-    session = SuiteRun(suite, workspace, root, root / "report", Console(file=(root / "said.txt").open("w")))
+    session = SuiteRun(
+        suite=suite,
+        workspace=workspace,
+        data_dir=root,
+        report_dir=root / "report",
+        console=Console(file=(root / "said.txt").open("w")),
+    )
     with clock.part("read records"):
-        records = session.shown_records()
+        records = session.report_records()
     with clock.part("render files"):
         session.render(records)
     with clock.part("terminal tables"):

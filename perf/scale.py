@@ -25,6 +25,7 @@ from rich.console import Console
 
 from benchmark.config.suite import load_suite
 from benchmark.core import environment
+from benchmark.execution.events import Event, TrialFinished
 from benchmark.execution.ray import cluster
 from benchmark.execution.result_sink import ResultSink
 from benchmark.execution.suite_run import SuiteRun
@@ -87,15 +88,22 @@ def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
     write_suite(root / "large.yaml", trials)
     meter = Meter()
     threading.Thread(target=meter.watch, daemon=True).start()
-    finished = ResultSink.finished
+    handle = ResultSink.handle
 
-    def counted(self: ResultSink, record: TrialRecord) -> None:
-        finished(self, record)
-        meter.ended.append(meter.now())
+    def counted(self: ResultSink, event: Event) -> None:
+        handle(self, event)
+        if isinstance(event, TrialFinished):
+            meter.ended.append(meter.now())
 
-    ResultSink.finished = counted  # type: ignore[method-assign]
+    ResultSink.handle = counted  # type: ignore[method-assign]
     suite = load_suite(root / "large.yaml")
-    session = SuiteRun(suite, Workspace.at(root / "workspace"), root, root / "report", Console(quiet=True))
+    session = SuiteRun(
+        suite=suite,
+        workspace=Workspace.at(root / "workspace"),
+        data_dir=root,
+        report_dir=root / "report",
+        console=Console(quiet=True),
+    )
     plan = session.plan()
     planned = meter.now()
     cluster.silence_ray()
@@ -113,7 +121,7 @@ def measure(trials: int, cpus: int, root: Path) -> dict[str, Any]:
         peak = max(mib for _, mib in meter.memory)
     finally:
         ray.shutdown()
-    records = session.shown_records()
+    records = session.report_records()
     assert len(records) == trials
     assert {record.status for record in records.values()} == {"finished"}
     return _summary(meter, planned, trials, peak)

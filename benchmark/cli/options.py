@@ -7,7 +7,6 @@ import typer
 
 from benchmark.cli.logs import stderr
 from benchmark.config.suite import RunnerName, Suite, load_suite, select_cells
-from benchmark.core.memory import gc_disabled
 from benchmark.store.workspace import (
     DATA_VARIABLE,
     DEFAULT_DATA,
@@ -102,7 +101,6 @@ def report_folder(chosen: Path | None, suite: Suite) -> Path:
     return chosen or Path("reports") / (f"{suite.name}-only" if suite.only else suite.name)
 
 
-@gc_disabled()
 def open_suite(
     path: Path,
     workspace: Path,
@@ -117,4 +115,4 @@ def open_suite(
     from benchmark.execution.suite_run import SuiteRun
 
     folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
-    return SuiteRun(suite, Workspace.at(workspace), data, folder, stderr)
+    return SuiteRun(suite=suite, workspace=Workspace.at(workspace), data_dir=data, report_dir=folder, console=stderr)

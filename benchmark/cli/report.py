@@ -24,7 +24,6 @@ from benchmark.cli.run import print_results
 from benchmark.config.suite import Suite
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_atomically
-from benchmark.core.memory import gc_frozen
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace, require_writable
 
@@ -68,9 +67,8 @@ def report(
     if suite is None or as_json:
         raise UserError("report: name a suite file" if suite is None else "report --json: only with --compare A B")
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
-    records = suite_run.shown_records()
-    with gc_frozen():  # thousands of records live until the end
-        print_results(suite_run.suite, records, suite_run.render(records))
+    records = suite_run.report_records()
+    print_results(suite_run.suite, records, suite_run.render(records))
 
 
 def _compare(

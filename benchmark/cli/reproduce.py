@@ -47,10 +47,10 @@ def reproduce(
 
     place = Workspace.at(workspace)
     store = RecordStore(place.results)
-    recorded = rerun.find(store, trial_id)
+    recorded = rerun.find_record(store, trial_id)
     with stoppable("the same command resumes from the last checkpoint, if there is one"):
         again = rerun.retrain(recorded, place, absolute(data_dir, "--data-dir"), stderr)
-    result = judge_reproduction(recorded, again, rerun.same_recipe_records(store))
+    result = judge_reproduction(recorded, again, rerun.readable_records(store))
     if as_json:
         print_json(result.as_json())
     else:

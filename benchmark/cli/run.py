@@ -63,7 +63,7 @@ def run(
             suite_run.pull()
             plan = suite_run.plan()
             stdout.print(render_plan(plan))
-            records, path = suite_run.run_and_render(runner, plan)
+            records, path = suite_run.run_and_report(runner, plan)
     except ClusterLost as error:
         print_error(f"{error}; {KEPT}")
         raise typer.Exit(1) from None

@@ -1,38 +1,10 @@
-"""When Python need not look for garbage."""
+"""Whether the C library keeps freed memory or returns it to the system."""
 
 import ctypes
-import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-
-
-@contextmanager
-def gc_disabled() -> Iterator[None]:
-    """While this lasts no cycles of garbage are looked for; also as a decorator.
-
-    For what makes a great many objects that stay, such as modules and records: Python looks through all of them anew
-    for every so many that were made.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextmanager
-def gc_frozen() -> Iterator[None]:
-    """While this lasts garbage is looked for among what is made from now on, and not among what there is already."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
 
 # mallopt(3), malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4

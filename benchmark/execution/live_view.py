@@ -1,4 +1,4 @@
-"""The live view of all trials: a table on a terminal, plain lines in a file."""
+"""The live view of a run: a table on a terminal, plain lines in a file."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,11 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmark.config.suite import Suite
+from benchmark.execution.events import AttemptFailed, Event, RunListener, TrialFinished, TrialStarted
 from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Progress
 
-LINE_SECONDS = 10.0  # between two lines of one trial, in a file
+LINE_SECONDS = 10.0  # between two progress lines of one trial, in a file
 STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -26,32 +27,32 @@ STYLES = {
 
 @dataclass
 class TrialLine:
-    """One trial in the view."""
+    """One trial in the view. `state` is a key of STYLES; `again` means that a failed trial waits for a retry."""
 
     label: str
     steps: int
     state: str = "waiting"
     step: int = 0
-    speed: float = 0.0
+    steps_per_second: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    said: float = 0.0
+    seconds: float = 0.0  # of training and evaluation, once the trial has ended
+    last_printed: float = 0.0
 
     @property
     def time(self) -> str:
-        """How long a running trial will still take, or how long an ended one took."""
-        if self.state == "running" and self.speed > 0:
-            return f"{format_duration((self.steps - self.step) / self.speed)} left"
+        """The remaining time of a running trial, or the duration of a finished one."""
+        if self.state == "running" and self.steps_per_second > 0:
+            return f"{format_duration((self.steps - self.step) / self.steps_per_second)} left"
         return format_duration(self.seconds) if self.seconds else ""
 
     @property
-    def numbers(self) -> str:
-        """The last measurement in short."""
+    def measurement(self) -> str:
+        """The last metric values, in one line."""
         return "  ".join(f"{key} {value:.4g}" for key, value in self.metrics.items())
 
 
 def trial_lines(suite: Suite, trial_ids: Iterable[str]) -> dict[str, TrialLine]:
-    """A line for each of these trials of a suite."""
+    """A line for each of these trials of a suite, by trial id."""
     labels = {
         spec.trial_id: (f"{cell.row} · {cell.table} · seed {spec.seed}", spec.steps)
         for cell in reversed(suite.cells)
@@ -60,87 +61,84 @@ def trial_lines(suite: Suite, trial_ids: Iterable[str]) -> dict[str, TrialLine]:
     return {trial_id: TrialLine(*labels[trial_id]) for trial_id in trial_ids}
 
 
-class LiveView:
-    """Shows the trials of one run; a `RunListener` of the runners."""
+class LiveView(RunListener):
+    """Shows the trials of one run."""
 
     def __init__(self, lines: dict[str, TrialLine], console: Console) -> None:
         self.lines = lines  # by trial id
         self.console = console
-        self.live: Live | None = None
-        self.start = time.monotonic()
+        self._live: Live | None = None
+        self._start = time.monotonic()
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Keep the table on the terminal while trials run; in a file, lines do."""
+    def live(self) -> Iterator[None]:
+        """Keep the table on the terminal inside the block; if the console is a file, events become lines instead."""
         if not self.console.is_terminal:
             yield
             return
-        with Live(self, console=self.console, refresh_per_second=4) as self.live:
+        with Live(self, console=self.console, refresh_per_second=4) as self._live:
             yield
-        self.live = None
+        self._live = None
 
-    def started(self, trial_id: str) -> None:
-        """A worker has taken up the trial."""
-        line = self.lines[trial_id]
-        line.state, line.said = "running", time.monotonic()
-        self._say(line, "started")
+    def handle(self, event: Event) -> None:
+        """Update the line of a trial. Failures and notes are printed above the table too."""
+        match event:
+            case TrialStarted(trial_id):
+                line = self.lines[trial_id]
+                line.state, line.last_printed = "running", time.monotonic()
+                self._print(line, "started")
+            case Progress():
+                self._show_progress(self.lines[event.trial_id], event)
+            case AttemptFailed(trial_id, reason):
+                line = self.lines[trial_id]
+                line.state, line.steps_per_second = "again", 0.0
+                self._print(line, f"failed, will be tried again from its checkpoint: {reason}", always=True)
+            case TrialFinished(record):
+                self._show_result(self.lines[record.trial_id], record)
 
-    def progressed(self, progress: Progress) -> None:
-        """A worker said how far it is."""
-        line = self.lines[progress.trial_id]
-        line.step, line.speed, line.metrics = progress.step, progress.steps_per_second, progress.metrics
+    def _show_progress(self, line: TrialLine, progress: Progress) -> None:
+        line.step, line.steps_per_second, line.metrics = progress.step, progress.steps_per_second, progress.metrics
         if progress.note:
-            self._say(line, progress.note, always=True)
-        if time.monotonic() - line.said >= LINE_SECONDS:
-            line.said = time.monotonic()
-            share = 100 * line.step / line.steps
-            self._say(
-                line,
-                f"step {line.step}/{line.steps} ({share:.0f} %)  {line.speed:.1f} steps/s  {line.time}  {line.numbers}",
-            )
+            self._print(line, progress.note, always=True)
+        if time.monotonic() - line.last_printed >= LINE_SECONDS:
+            line.last_printed = time.monotonic()
+            step = f"step {line.step}/{line.steps} ({100 * line.step / line.steps:.0f} %)"
+            self._print(line, f"{step}  {line.steps_per_second:.1f} steps/s  {line.time}  {line.measurement}")
 
-    def failed(self, trial_id: str, reason: str) -> None:
-        """An attempt has failed, and another one will follow: told on a terminal too, where the table goes on."""
-        line = self.lines[trial_id]
-        line.state, line.speed = "again", 0.0
-        self._say(line, f"failed, will be tried again from its checkpoint: {reason}", always=True)
-
-    def finished(self, record: TrialRecord) -> None:
-        """The trial has ended, well or badly."""
-        line = self.lines[record.trial_id]
+    def _show_result(self, line: TrialLine, record: TrialRecord) -> None:
         line.state, line.metrics = record.status, record.metrics
         if record.history:
             line.step = record.history[-1].step
         if record.cost:
             line.seconds = record.cost.train_seconds + record.cost.evaluation_seconds
-        said = f"{record.status}  {line.numbers}  {record.error}".rstrip()
-        self._say(line, said, always=record.status == "failed")
+        text = f"{record.status}  {line.measurement}  {record.error}".rstrip()
+        self._print(line, text, always=record.status == "failed")
 
-    def _say(self, line: TrialLine, what: str, always: bool = False) -> None:
-        if always or self.live is None:
-            clock = format_duration(time.monotonic() - self.start)
-            self.console.print(f"[{clock:>7}] {line.label}: {what}", markup=False, highlight=False, soft_wrap=True)
+    def _print(self, line: TrialLine, text: str, always: bool = False) -> None:
+        if always or self._live is None:
+            clock = format_duration(time.monotonic() - self._start)
+            self.console.print(f"[{clock:>7}] {line.label}: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Table:
         ended = sum(line.state not in ("waiting", "running", "again") for line in self.lines.values())
-        title = f"{ended} of {len(self.lines)} trials ended, {format_duration(time.monotonic() - self.start)}"
+        title = f"{ended} of {len(self.lines)} trials ended, {format_duration(time.monotonic() - self._start)}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
             table.add_column(column, justify="right" if column in ("step", "steps/s", "time") else "left")
-        for line in self._window():
+        for line in self._visible_lines():
             style = STYLES.get(line.state, "")
             table.add_row(
                 line.label,
                 f"[{style}]{line.state}[/]" if style else line.state,
                 f"{line.step}/{line.steps}",
-                f"{line.speed:.1f}" if line.speed else "",
+                f"{line.steps_per_second:.1f}" if line.steps_per_second else "",
                 line.time,
-                line.numbers,
+                line.measurement,
             )
         return table
 
-    def _window(self) -> list[TrialLine]:
-        """As many lines as the screen holds, running ones first when not all fit."""
+    def _visible_lines(self) -> list[TrialLine]:
+        """As many lines as fit on the screen; running trials come first if not all fit."""
         room = max(self.console.size.height - 4, 5)
         lines = list(self.lines.values())
         if len(lines) <= room:

@@ -1,7 +1,7 @@
-"""A place that all machines of a cluster reach, for those that share no disk: a folder, or s3://BUCKET/FOLDER.
+"""Remote storage for clusters without a shared filesystem: a folder that all machines reach, or s3://BUCKET/FOLDER.
 
-It holds what a workspace holds: results, and of every trial checkpoints, sheets of samples and final weights; and under
-the SHA-256 of its content every file that trials read, which a machine that lacks it fetches once.
+It has the layout of a workspace: results, and the checkpoints, sample grids and final weights of every trial. In
+addition `files/` holds every file that trials read, named by its SHA-256; a machine that lacks one fetches it once.
 """
 
 import hashlib
@@ -21,151 +21,153 @@ from benchmark.store.workspace import Workspace
 from benchmark.trials.job import Job
 
 CHUNK = 1 << 22  # bytes
-WHOLE_OR_NOT_THERE = ("s3", "gcs", "abfs")  # stores of objects, which show one when it is whole
+OBJECT_STORES = ("s3", "gcs", "abfs")  # they show an object only when it is complete
 
-Files = dict[str, str]  # path on the driver's machine -> SHA-256
+Checksums = dict[str, str]  # path on the driver's machine -> SHA-256
 
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """Files under one URI, by their names below it. Methods raise OSError when it does not answer."""
+    """Files under one URI, addressed by their path below it. All methods raise OSError if it is unreachable."""
 
     uri: str
 
     @classmethod
     def at(cls, uri: str) -> "RemoteFiles":
-        """The storage at a URI, or a folder. Raises UserError when it cannot be written to."""
-        found = cls(uri if "://" in uri else str(Path(uri).expanduser().absolute()))
+        """The storage at a URI or in a local folder. Raises UserError if it is not writable."""
+        storage = cls(uri if "://" in uri else str(Path(uri).expanduser().absolute()))
         try:
-            found.write(".writable", b"")
+            storage.write(".writable", b"")
         except ImportError:
             raise UserError("--storage: pyarrow is not installed; pip install pyarrow") from None
         except (OSError, ValueError) as error:
-            why = str(error).splitlines()[0]
-            raise UserError(f"--storage {uri}: {why}; give a folder, or s3://BUCKET/FOLDER") from None
-        return found
+            reason = str(error).splitlines()[0]
+            raise UserError(f"--storage {uri}: {reason}; give a folder, or s3://BUCKET/FOLDER") from None
+        return storage
 
     @cached_property
-    def _files(self) -> Any:
+    def _filesystem(self) -> Any:
         from pyarrow import fs
 
         system, root = fs.FileSystem.from_uri(self.uri)
         return fs.SubTreeFileSystem(root, system)
 
-    def names(self, folder: str) -> dict[str, int]:
-        """The files under a folder, and their sizes in bytes; half-written ones are not among them."""
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The size in bytes of every file under a folder, by name; files that are still being written are left out."""
         from pyarrow import fs
 
-        found = self._files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
-        return {info.path: info.size for info in found if info.is_file and not info.base_name.startswith(".")}
+        entries = self._filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
+        return {entry.path: entry.size for entry in entries if entry.is_file and not entry.base_name.startswith(".")}
 
     def write(self, name: str, content: bytes | Path) -> None:
-        """Write a file, all or nothing."""
-        path, direct = PurePosixPath(name), self._files.base_fs.type_name in WHOLE_OR_NOT_THERE
-        scratch = path if direct else path.with_name(f".{path.name}-{uuid4().hex}")
-        if not direct:
-            self._files.create_dir(str(path.parent), recursive=True)
-        with self._files.open_output_stream(str(scratch)) as target:
+        """Write a file atomically."""
+        path, is_atomic = PurePosixPath(name), self._filesystem.base_fs.type_name in OBJECT_STORES
+        target = path if is_atomic else path.with_name(f".{path.name}-{uuid4().hex}")
+        if not is_atomic:
+            self._filesystem.create_dir(str(path.parent), recursive=True)
+        with self._filesystem.open_output_stream(str(target)) as stream:
             for chunk in [content] if isinstance(content, bytes) else _chunks(content.open("rb")):
-                target.write(chunk)
-        if not direct:
-            self._files.move(str(scratch), name)
+                stream.write(chunk)
+        if not is_atomic:
+            self._filesystem.move(str(target), name)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        with self._files.open_input_stream(name) as source:
-            content: bytes = source.read()
+        with self._filesystem.open_input_stream(name) as stream:
+            content: bytes = stream.read()
         return content
 
     def fetch(self, name: str, path: Path, checksum: str | None = None) -> None:
-        """Copy a file to this machine, all or nothing. Raises OSError when its SHA-256 is not the one given."""
+        """Copy a file to this machine atomically. Raises OSError if its SHA-256 is not `checksum`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch, found = path.with_name(f".{path.name}-{uuid4().hex}"), hashlib.sha256()
+        partial, digest = path.with_name(f".{path.name}-{uuid4().hex}"), hashlib.sha256()
         try:
-            with scratch.open("xb") as target:
-                for chunk in _chunks(self._files.open_input_stream(name)):
-                    found.update(chunk)
+            with partial.open("xb") as target:
+                for chunk in _chunks(self._filesystem.open_input_stream(name)):
+                    digest.update(chunk)
                     target.write(chunk)
-            if checksum not in (None, found.hexdigest()):
+            if checksum not in (None, digest.hexdigest()):
                 raise OSError(
-                    f"{self.uri}: {name} is damaged, its SHA-256 is {found.hexdigest()}; delete it, run again"
+                    f"{self.uri}: {name} is damaged, its SHA-256 is {digest.hexdigest()}; delete it, run again"
                 )
-            scratch.replace(path)
+            partial.replace(path)
         finally:
-            scratch.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
-    def forget(self, name: str) -> None:
-        """Remove a file; one that is not there need not be removed."""
+    def delete(self, name: str) -> None:
+        """Delete a file, if it exists."""
         with suppress(FileNotFoundError):
-            self._files.delete_file(name)
+            self._filesystem.delete_file(name)
 
 
-def _chunks(source: Any) -> Iterator[bytes]:
-    with source:
-        while chunk := source.read(CHUNK):
+def _chunks(stream: Any) -> Iterator[bytes]:
+    with stream:
+        while chunk := stream.read(CHUNK):
             yield chunk
 
 
 @dataclass(frozen=True)
+class UploadedAssets:
+    """The files that workers need: the URI of the storage and the checksums of the files uploaded there."""
+
+    uri: str
+    checksums: Checksums
+
+    def for_job(self, job: Job) -> dict[str, Any]:
+        """The part that one job needs, in plain values."""
+        return {"uri": self.uri, "checksums": {str(path): self.checksums[str(path)] for path in _files_of(job)}}
+
+
+@dataclass(frozen=True)
 class RemoteSync:
-    """The driver's side: brings what trials read, takes records, and tells workers where all of that is."""
+    """The driver's side of a remote storage: uploads what trials read, and exchanges records."""
 
     storage: RemoteFiles
     workspace: Workspace
 
     def pull(self, trial_ids: Iterable[str]) -> int:
-        """Take over the records of these trials that are missing here, and nothing else. Returns how many."""
-        there, store = self.storage.names("results"), RecordStore(self.workspace.results)
-        missing = [one for one in trial_ids if f"results/{one}.json" in there and not store.path(one).exists()]
+        """Copy the records of these trials that the workspace lacks. Returns their number."""
+        remote, store = self.storage.sizes("results"), RecordStore(self.workspace.results)
+        missing = [i for i in trial_ids if f"results/{i}.json" in remote and not store.path(i).exists()]
         for trial_id in missing:
             store.write(TrialRecord.model_validate_json(self.storage.read(f"results/{trial_id}.json")))
         return len(missing)
 
     def push(self, trial_ids: Iterable[str]) -> None:
-        """Bring the records of these trials that are missing or older there, as after a time without the storage."""
-        there, store = self.storage.names("results"), RecordStore(self.workspace.results)
+        """Upload the records of these trials that the storage lacks or has in another size."""
+        remote, store = self.storage.sizes("results"), RecordStore(self.workspace.results)
         for trial_id in trial_ids:
-            path, size = store.path(trial_id), there.get(f"results/{trial_id}.json")
-            if path.exists() and path.stat().st_size != size and (record := store.read(trial_id)):
-                self.keep(record)
+            path = store.path(trial_id)
+            is_new = path.exists() and path.stat().st_size != remote.get(f"results/{trial_id}.json")
+            if is_new and (record := store.read(trial_id)):
+                self.upload_record(record)
 
-    def keep(self, record: TrialRecord) -> None:
-        """Bring one record; a result needs no checkpoints any more. Its sheets of samples are fetched."""
+    def upload_record(self, record: TrialRecord) -> None:
+        """Upload a record, fetch the trial's sample grids, and delete the checkpoints that a result makes obsolete."""
         store = RecordStore(self.workspace.results)
         self.storage.write(f"results/{record.trial_id}.json", store.path(record.trial_id))
-        for name in self.storage.names(f"samples/{record.trial_id}"):
+        for name in self.storage.sizes(f"samples/{record.trial_id}"):
             if not (path := self.workspace.root / name).exists():
                 self.storage.fetch(name, path)
         if record.status != "failed":
-            for name in self.storage.names(f"checkpoints/{record.trial_id}"):
-                self.storage.forget(name)
+            for name in self.storage.sizes(f"checkpoints/{record.trial_id}"):
+                self.storage.delete(name)
 
-    def ship(self, jobs: Iterable[Job]) -> "UploadedAssets":
-        """Bring all files that these jobs read and that are not there yet."""
-        there, files = self.storage.names("files"), {}
-        for path in {path for job in jobs for path in _read_by(job)}:
-            files[str(path)] = checksum = file_sha256(path, "sha256")
-            if there.get(name := f"files/{checksum}") != path.stat().st_size:
+    def upload_assets(self, jobs: Iterable[Job]) -> UploadedAssets:
+        """Upload all files that these jobs read and the storage lacks."""
+        remote, checksums = self.storage.sizes("files"), {}
+        for path in {path for job in jobs for path in _files_of(job)}:
+            checksums[str(path)] = checksum = file_sha256(path, "sha256")
+            name, size = f"files/{checksum}", path.stat().st_size
+            if remote.get(name) != size:
                 self.storage.write(name, path)
-                there[name] = path.stat().st_size
-        return UploadedAssets(self.storage.uri, files)
+                remote[name] = size
+        return UploadedAssets(self.storage.uri, checksums)
 
 
-@dataclass(frozen=True)
-class UploadedAssets:
-    """What workers must know: where the storage is, and the checksums of what the driver brought there."""
-
-    uri: str
-    files: Files
-
-    def told(self, job: Job) -> dict[str, Any]:
-        """The part for one job, in plain values."""
-        return {"uri": self.uri, "files": {str(path): self.files[str(path)] for path in _read_by(job)}}
-
-
-def _read_by(job: Job) -> list[Path]:
+def _files_of(job: Job) -> list[Path]:
     """The files that a trial reads."""
     references = [path for pair in job.assets.references.values() for path in pair]
-    places = [job.data, *job.assets.extractors.values(), *references]
-    found = (place.rglob("*") if place.is_dir() else [place] for place in places)
-    return sorted({path for paths in found for path in paths if path.is_file() and not path.name.startswith(".")})
+    roots = [job.data, *job.assets.extractors.values(), *references]
+    files = {path for root in roots for path in (root.rglob("*") if root.is_dir() else [root])}
+    return sorted(path for path in files if path.is_file() and not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""Finds a recorded trial, and trains it once more beside the store: no result is overwritten."""
+"""Trains a recorded trial again, for `reproduce`. The new record lies beside the store and overwrites no result."""
 
 import json
 import shutil
@@ -16,61 +16,62 @@ from benchmark.core import environment, registry
 from benchmark.core.errors import ResultsNotStored, UserError
 from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import RECIPE_VERSION, TrialSpec, content_hash
-from benchmark.execution.in_process import InProcessRunner
 from benchmark.execution.live_view import LiveView, TrialLine
 from benchmark.execution.result_sink import ResultSink
+from benchmark.execution.runners import InProcessRunner
 from benchmark.planning.prerequisites import find_missing
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace, require_writable
 from benchmark.trials.make_jobs import make_jobs
 
-MIN_PREFIX = 4
-LONGEST = 100  # characters in the name of a revision
-NEAREST = 3  # ids that a message about an unknown one names
+MIN_PREFIX = 4  # characters of a trial id
+MAX_REVISION = 100  # characters of a source revision, or of a recipe version, in a message
+MAX_SUGGESTIONS = 3  # trial ids that a message about an unknown one lists
 
 
-def find(store: RecordStore, prefix: str) -> TrialRecord:
-    """The record whose id begins so. Raises UserError when there is none or several, or this code cannot train it."""
+def find_record(store: RecordStore, prefix: str) -> TrialRecord:
+    """The record whose trial id starts with `prefix`.
+
+    Raises:
+        UserError: if no record or several match, or if this version of the code cannot train the trial.
+    """
     wanted, known = prefix.lower(), store.ids()
-    hits = [trial_id for trial_id in known if trial_id.startswith(wanted)]
-    if wanted in known:
-        hits = [wanted]
-    if hits and len(wanted) < MIN_PREFIX:
+    matches = [wanted] if wanted in known else [trial_id for trial_id in known if trial_id.startswith(wanted)]
+    if matches and len(wanted) < MIN_PREFIX:
         raise UserError(f"trial id '{prefix}': give at least {MIN_PREFIX} characters of it")
-    if not hits:
-        near = get_close_matches(wanted, known, n=NEAREST, cutoff=0.3)
-        nearest = f"; nearest: {', '.join(near)}" if near else ""
+    if not matches:
+        close = get_close_matches(wanted, known, n=MAX_SUGGESTIONS, cutoff=0.3)
+        nearest = f"; nearest: {', '.join(close)}" if close else ""
         raise UserError(
             f"no trial '{prefix}' among the {len(known)} records in {store.folder}{nearest}; --workspace says where to"
             " look, and results.csv of a report lists the ids"
         )
-    if len(hits) > 1:
-        raise UserError(f"trial id '{prefix}' is not the only one that begins so: {', '.join(hits)}")
-    return _readable(store, hits[0])
+    if len(matches) > 1:
+        raise UserError(f"trial id '{prefix}' is ambiguous: {', '.join(matches)}")
+    return _trainable_record(store, matches[0])
 
 
-def _readable(store: RecordStore, trial_id: str) -> TrialRecord:
-    """The record, when this code makes the trials that it is of."""
-    raw: Any = None
-    with suppress(OSError, ValueError):
-        raw = json.loads(store.path(trial_id).read_bytes())
-    written = raw if isinstance(raw, dict) else {}
-    version = _inner(written, "spec").get("version", RECIPE_VERSION)
-    source = _inner(written, "environment").get("source")
-    revision = source if isinstance(source, str) and len(source) < LONGEST else "unknown"
+def _trainable_record(store: RecordStore, trial_id: str) -> TrialRecord:
+    """The record, if this version of the code can train its trial."""
+    raw: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):
+        raw = dict(json.loads(store.path(trial_id).read_bytes()))
+    version = _section(raw, "spec").get("version", RECIPE_VERSION)
+    source = _section(raw, "environment").get("source")
+    revision = source if isinstance(source, str) and len(source) < MAX_REVISION else "unknown"
     made_by = f"it was made with revision {revision} of this project"
     if version != RECIPE_VERSION:
         raise UserError(
-            f"trial {trial_id} is of recipe version {str(version)[:LONGEST]}, and this code trains version"
+            f"trial {trial_id} is of recipe version {str(version)[:MAX_REVISION]}, and this code trains version"
             f" {RECIPE_VERSION}, with other numbers; {made_by}: check that out to run it again"
         )
     try:
         record = store.read(trial_id)
     except UserError as error:
-        raise UserError(f"{error}" + (f"; {made_by}" if written else "")) from None
+        raise UserError(f"{error}" + (f"; {made_by}" if raw else "")) from None
     if record is None:
-        raise UserError(f"{store.path(trial_id)}: went away while it was read")
+        raise UserError(f"{store.path(trial_id)}: the record was removed while it was read; run the command again")
     try:
         _check_recipe(record.spec)
     except (UserError, ValidationError) as error:
@@ -78,22 +79,21 @@ def _readable(store: RecordStore, trial_id: str) -> TrialRecord:
     return record
 
 
-def _inner(written: dict[str, Any], key: str) -> dict[str, Any]:
-    inner = written.get(key)
-    return inner if isinstance(inner, dict) else {}
+def _section(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    section = raw.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def _check_recipe(spec: TrialSpec) -> None:
-    """Every name is registered, and every option is one that there is."""
+    """Raise UserError or ValidationError if a plug-in of the recipe is not registered or refuses its options."""
     registry.methods[spec.method].Options.model_validate(spec.options)
     registry.networks[spec.network].Options.model_validate(spec.network_options)
     registry.datasets.check(spec.dataset)
-    for one in bind_metrics(spec.protocol):
-        registry.metrics.check(one.measure.metric)
+    list(bind_metrics(spec.protocol))
 
 
-def same_recipe_records(store: RecordStore) -> Iterator[TrialRecord]:
-    """All records that can be read: one that cannot says nothing about noise."""
+def readable_records(store: RecordStore) -> Iterator[TrialRecord]:
+    """All records of a store, without the damaged ones."""
     for trial_id in store.ids():
         with suppress(UserError):
             record = store.read(trial_id)
@@ -102,40 +102,38 @@ def same_recipe_records(store: RecordStore) -> Iterator[TrialRecord]:
 
 
 def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console: Console) -> TrialRecord:
-    """Train a recorded trial from its first step with as many threads as before, on a GPU if it was on one.
+    """Train a recorded trial from its first step, with as many threads as before and on a GPU if it was on one.
 
-    The new record is kept under `workspace.reproductions`. One that is stopped goes on from its last checkpoint, as
-    long as machine, versions and source are still the same. Raises UserError, before anything is trained, when data
-    is missing or the workspace cannot be written to; Unwritten when the new record cannot be stored.
+    The new record goes to `workspace.reproductions`. A training that is stopped resumes from its last checkpoint, as
+    long as the machine, the package versions and the source are unchanged.
+
+    Raises:
+        UserError: before the training, if data is missing or the workspace is not writable.
+        ResultsNotStored: if the new record cannot be stored.
     """
     spec = recorded.spec
-    if told := find_missing([spec], workspace, data_dir).message:
-        raise UserError(told)
+    if message := find_missing([spec], workspace, data_dir).message:
+        raise UserError(message)
     require_writable(workspace.root, "--workspace")
-    each = _resources(recorded)
+    resources = _recorded_resources(recorded)
     scratch = workspace.reproductions / f".{spec.trial_id}"
-    surroundings = content_hash(environment.describe("cuda" if each.gpus else "cpu", each.cpus))
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    jobs = make_jobs([spec], workspace=workspace, data_dir=data_dir, resources=each, scratch=scratch / surroundings)
+    fingerprint = content_hash(environment.describe("cuda" if resources.gpus else "cpu", resources.cpus))
+    jobs = make_jobs([spec], workspace=workspace, data_dir=data_dir, resources=resources, scratch=scratch / fingerprint)
     view = LiveView({spec.trial_id: TrialLine(spec.name, spec.steps)}, console)
-    kept = RecordStore(workspace.reproductions)
-    keeper = ResultSink(kept, None, view, say=say)
-    with view.shown(), keeper.settled():
-        InProcessRunner().run(jobs, keeper)
-    if keeper.unstored:
-        raise ResultsNotStored(keeper.told())
-    record = kept.read(spec.trial_id)
+    sink = ResultSink(store=RecordStore(workspace.reproductions))
+    with view.live(), sink.flushing():
+        InProcessRunner().run(jobs, [sink, view])
+    if sink.pending:
+        raise ResultsNotStored(sink.pending_message())
+    record = sink.store.read(spec.trial_id)
     assert record is not None
     if record.status != "failed":
         shutil.rmtree(scratch, ignore_errors=True)
     return record
 
 
-def _resources(recorded: TrialRecord) -> Resources:
-    """What the trial was given: numbers may depend on the number of threads."""
+def _recorded_resources(recorded: TrialRecord) -> Resources:
+    """The resources that the trial had: numbers may depend on the number of threads."""
     if recorded.cost:
         return Resources(cpus=recorded.cost.cpus, gpus=recorded.cost.gpus)
     return Resources(cpus=max(int(recorded.environment.get("threads", 1)), 1))

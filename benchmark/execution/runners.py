@@ -1,28 +1,61 @@
-"""Trials -> workers: Ray Tune, or this process. Both give the same records."""
+"""Runners train trials: with Ray Tune, or one after the other in this process. Both produce the same records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchmark.config.schema import RETRIES
 from benchmark.config.suite import RunnerName
-from benchmark.execution.in_process import InProcessRunner
+from benchmark.execution.events import RunListener
 from benchmark.execution.ray.driver import RayRunner
 from benchmark.execution.remote_storage import UploadedAssets
-from benchmark.execution.retries import RunListener
+from benchmark.execution.retries import RetryQueue
 from benchmark.execution.signals import StopSignal
-from benchmark.trials.job import Job
+from benchmark.trials.job import Job, Progress, TrialStopped
+from benchmark.trials.seed_group import run_seed_group
 
 
 class Runner(Protocol):
-    """Runs trials, as many at a time as there is room for."""
+    """Trains trials, as many at a time as the resources allow."""
 
-    def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal | None = None) -> None:
-        """Run all jobs, each asked for when there is room for it; a failing one is a record like any other.
+    def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal | None = None) -> None:
+        """Train all jobs and send every event to every listener. A job is requested only when it can start.
 
-        Raises KeyboardInterrupt when they were stopped.
+        Raises:
+            KeyboardInterrupt: if `stop` was requested before all trials ended; running trials saved a checkpoint.
         """
 
 
-def runner(name: RunnerName, folder: Path, retries: int, storage: UploadedAssets | None = None) -> Runner:
-    """The runner of that name. `folder` is for its own files."""
-    return RayRunner(folder, retries, storage) if name == "ray" else InProcessRunner(retries)
+def make_runner(name: RunnerName, folder: Path, retries: int, assets: UploadedAssets | None = None) -> Runner:
+    """The runner called `name`. Ray Tune keeps its own files in `folder`."""
+    return RayRunner(folder, retries, assets) if name == "ray" else InProcessRunner(retries)
+
+
+@dataclass(frozen=True)
+class InProcessRunner:
+    """Trains one trial (or group of seeds) after the other in this process, without Ray."""
+
+    retries: int = RETRIES
+
+    def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal | None = None) -> None:
+        """See `Runner.run`."""
+        stop = stop or StopSignal()
+        queue = RetryQueue(jobs, self.retries, listeners)
+
+        def report(progress: Progress) -> None:
+            queue.progressed(progress)
+            if stop.requested:
+                raise TrialStopped
+
+        with stop.installed():
+            while group := queue.pop_group():
+                for job in group:
+                    queue.started(job.spec.trial_id)
+                try:
+                    for record in run_seed_group(group, report):
+                        queue.attempt_ended(record)
+                except TrialStopped:
+                    raise KeyboardInterrupt from None
+                if stop.requested and queue.peek():
+                    raise KeyboardInterrupt

@@ -1,94 +1,75 @@
-"""A clean stop: asked once, running trials write a checkpoint and end; asked twice, everything ends at once.
+"""Stopping cleanly: the first Ctrl-C or SIGTERM lets running trials write a checkpoint, the second ends everything.
 
-Ctrl-C asks; so does SIGTERM, which clusters send before they take a machine away.
+Clusters send SIGTERM before they take a machine away.
 """
 
+import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-TELL_SECONDS = 0.1
-ASKING = (signal.SIGINT, signal.SIGTERM)
-TOLD = "stopping: running trials write a checkpoint and end; Ctrl-C again stops at once and loses what came since"
+logger = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = "stopping: running trials write a checkpoint and end; Ctrl-C again stops at once and loses what came since"
 
 
 class StopSignal:
-    """Whether the user, or the machine, has asked for an end. `say` tells people that it was heard."""
+    """Whether the user or the machine has requested the end of the run."""
 
-    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
-        self._say = say
-        self._heard = threading.Event()
-        self._over = threading.Event()
-
-    @property
-    def asked(self) -> bool:
-        """Whether an end was asked for."""
-        return self._heard.is_set()
-
-    def ask(self) -> None:
-        """Ask for an end."""
-        self._heard.set()
+    def __init__(self) -> None:
+        self.requested = False
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Listen to both signals inside; the second one raises KeyboardInterrupt."""
-        self._over.clear()
-        # a signal may arrive in the middle of a print, which must not be entered twice: another thread tells
-        threading.Thread(target=self._tell, name="stopping", daemon=True).start()
-        with _handled(self._hear):
-            try:
-                yield
-            finally:
-                self._over.set()
+    def installed(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM inside the block; the second signal raises KeyboardInterrupt."""
+        with _handlers(self._on_signal):
+            yield
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.ask()
-
-    def _tell(self) -> None:
-        while not self._over.wait(TELL_SECONDS):
-            if self.asked:
-                self._say(TOLD)
-                return
+        self.requested = True
+        # The signal may interrupt a print, which is not re-entrant, so another thread writes the message.
+        threading.Thread(target=logger.warning, args=(STOPPING,), daemon=True).start()
 
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt inside, as Ctrl-C does: before the trials there is nothing to wait for."""
-    with _handled(signal.default_int_handler, (signal.SIGTERM,)):
+    """SIGTERM raises KeyboardInterrupt inside the block, as Ctrl-C does; for everything before the trials."""
+    with _handlers(signal.default_int_handler, (signal.SIGTERM,)):
         yield
 
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """Neither signal is heard inside: for the few seconds in which processes are ended."""
-    with _handled(signal.SIG_IGN):
+    """SIGINT and SIGTERM are ignored inside the block, for the few seconds in which processes are ended."""
+    with _handlers(signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """What others set inside, such as Ray, is undone."""
-    with _handled(None):
+    """Signal handlers that libraries such as Ray install inside the block are removed at its end."""
+    with _handlers(None):
         yield
 
 
 @contextmanager
-def _handled(handler: Any, numbers: tuple[signal.Signals, ...] = ASKING) -> Iterator[None]:
-    """With this handler of signals, or None for that which is there. Only a main thread can set one."""
+def _handlers(handler: Any, numbers: tuple[signal.Signals, ...] = STOP_SIGNALS) -> Iterator[None]:
+    """Install a handler (None installs none) and restore the old ones. Does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in numbers}
+    previous = {number: signal.getsignal(number) for number in numbers}
     for number in numbers if handler is not None else ():
         signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, was in before.items():
-            signal.signal(number, was)
+        for number, old_handler in previous.items():
+            signal.signal(number, old_handler)

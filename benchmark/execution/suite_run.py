@@ -1,5 +1,6 @@
-"""One `run` from the plan to the report."""
+"""One `run` of a suite, from the plan to the report."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from rich.console import Console
 from benchmark.config.suite import RunnerName, Suite
 from benchmark.core import registry
 from benchmark.core.errors import ResultsNotStored, UserError
-from benchmark.core.memory import gc_disabled
 from benchmark.core.spec import TrialSpec
 from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import ImageSampler
@@ -20,7 +20,7 @@ from benchmark.execution.live_view import LiveView, trial_lines
 from benchmark.execution.ray import cluster, scratch
 from benchmark.execution.remote_storage import RemoteFiles, RemoteSync
 from benchmark.execution.result_sink import ResultSink
-from benchmark.execution.runners import runner
+from benchmark.execution.runners import make_runner
 from benchmark.execution.signals import StopSignal
 from benchmark.execution.work_sharing import WorkSharing
 from benchmark.planning.plan import Plan, make_plan
@@ -35,12 +35,19 @@ from benchmark.trials.make_jobs import make_jobs
 from benchmark.trials.runner import SHEET
 from benchmark.trials.samples import sample_grid
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class SuiteRun:
-    """A suite, and where its data, results and report stand.
+    """A suite with the places of its data, results and report.
 
-    `address`: of the Ray cluster to join, or None for one of this machine. `storage`: a place that all machines reach.
+    The order of a run is `pull` (with a remote storage), `plan`, `run` or `run_and_report`.
+
+    Args:
+        console: shows the live view.
+        address: the Ray cluster to join; None starts one on this machine if it is needed.
+        storage: files that all machines of the cluster reach, if they have no shared filesystem.
     """
 
     suite: Suite
@@ -51,31 +58,44 @@ class SuiteRun:
     address: str | None = None
     storage: RemoteFiles | None = None
 
-    @gc_disabled()
+    def pull(self) -> None:
+        """Copy the suite's records that the remote storage has and the workspace lacks."""
+        if self._remote:
+            require_writable(self.workspace.root, "--workspace")
+            if count := self._remote.pull(self.suite.specs):
+                logger.info("%d records taken over from %s", count, self._remote.storage.uri)
+
     def plan(self) -> Plan:
-        """What is done and what is missing. Trains and writes nothing."""
+        """Which trials are done and which are missing. Trains and writes nothing."""
         return make_plan(self.suite, self.workspace, self.data_dir)
 
     def run(self, runner_name: RunnerName, plan: Plan) -> dict[str, TrialRecord]:
-        """Train what is missing, keep every result, mirror it, and return all records of the suite.
+        """Train the missing trials, store and mirror their records, and return all records of the suite.
 
-        Raises UserError, before anything is started or written, when data is not prepared, the runner is not
-        installed or the workspace cannot be written to; Unwritten, in the end, when a result could not be stored.
+        Raises:
+            UserError: before anything is started or written, if inputs are missing, the runner is not installed or
+                the workspace is not writable.
+            ResultsNotStored: at the end, if a record could not be stored.
         """
         self._check(runner_name, plan)
-        with self._mirrored(runner_name) as mirror:
-            keeper = self._train(runner_name, plan, mirror)
-        if keeper.unstored:
-            raise ResultsNotStored(keeper.told())
+        with self._mirror(runner_name) as mirror:
+            sink = self._train(runner_name, plan, mirror)
+        if sink.pending:
+            raise ResultsNotStored(sink.pending_message())
         return self.records()
 
-    def run_and_render(self, runner_name: RunnerName, plan: Plan) -> tuple[dict[str, TrialRecord], Path]:
-        """`run`, then `render`; the report is mirrored too. Raises ResultsNotStored if the report cannot be written."""
+    def run_and_report(self, runner_name: RunnerName, plan: Plan) -> tuple[dict[str, TrialRecord], Path]:
+        """`run`, then write the report and mirror it. Returns the records and the path of the report's page.
+
+        Raises:
+            UserError: as `run` does.
+            ResultsNotStored: at the end, if a record or the report could not be written.
+        """
         self._check(runner_name, plan)
-        with self._mirrored(runner_name) as mirror:
-            keeper = self._train(runner_name, plan, mirror)
-            records, problems = self.shown_records() | keeper.unstored, [keeper.told()]
-            page = None
+        page = None
+        with self._mirror(runner_name) as mirror:
+            sink = self._train(runner_name, plan, mirror)
+            records, problems = self.report_records() | sink.pending, [sink.pending_message()]
             try:
                 page = self.render(records)
             except OSError as error:
@@ -85,20 +105,62 @@ class SuiteRun:
                 )
             if mirror and page:
                 mirror.submit_report(page.parent)
-        if page is None or keeper.unstored:
+        if page is None or sink.pending:
             raise ResultsNotStored("\n".join(filter(None, problems)))
         return records, page
 
-    def pull(self) -> None:
-        """Take over the records of the suite that the storage has and the workspace lacks."""
-        if depot := self._depot:
-            require_writable(self.workspace.root, "--workspace")
-            if count := depot.pull(self.suite.specs):
-                self._say(f"{count} records taken over from {depot.storage.uri}")
+    def records(self) -> dict[str, TrialRecord]:
+        """All stored records of the suite, by trial id."""
+        return self._store.read_many(self.suite.specs)
 
-    @property
-    def _depot(self) -> RemoteSync | None:
-        return RemoteSync(self.storage, self.workspace) if self.storage else None
+    def report_records(self) -> dict[str, TrialRecord]:
+        """All stored records of the suite for a report, which shows one sample grid a cell: the others are not read."""
+        records = self._store.read_without_samples(self.suite.specs)
+        for cell in self.suite.cells:
+            for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
+                record = self._store.read(trial_id)
+                if record and record.samples_png:
+                    records[trial_id] = record
+                    break
+        return records
+
+    def render(self, records: dict[str, TrialRecord]) -> Path:
+        """Write the report of these records and return the path of its page."""
+        require_writable(self.report_dir, "--report-dir")
+        return report.render(self.suite, records, self.report_dir, self._real_samples())
+
+    def prepare_jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
+        """Prepare data and evaluation networks, and return a job for each trial."""
+        has_gpu = cluster.cluster_has_gpus() if self.address else None
+        return make_jobs(
+            specs,
+            workspace=self.workspace,
+            data_dir=self.data_dir,
+            resources=self.suite.resources,
+            with_gpu=has_gpu,
+        )
+
+    # --- the steps of a run --------------------------------------------------------------------------------
+
+    def _train(self, runner_name: RunnerName, plan: Plan, mirror: MLflowMirror | None) -> ResultSink:
+        """Connect, clean up, train, and bring the mirror and the remote storage up to date."""
+        with self._connected() if plan.todo else nullcontext():
+            self.workspace.create()
+            claims = Claims(self.workspace.claims)
+            sink = ResultSink(
+                store=self._store,
+                mirror=mirror,
+                checkpoints=self.workspace.checkpoints,
+                claims=claims,
+                remote=self._remote,
+            )
+            self._clean_up(plan, sink, claims)
+            self._mirror_records(mirror)  # verdicts are over all seeds, so earlier records must be there
+            if plan.todo:
+                self._execute(runner_name, plan, sink, claims)
+            self._push()
+            self._mirror_records(mirror)
+        return sink
 
     def _check(self, runner_name: RunnerName, plan: Plan) -> None:
         if plan.missing.message:
@@ -111,120 +173,87 @@ class SuiteRun:
         require_writable(self.report_dir, "--report-dir")
 
     @contextmanager
-    def _mirrored(self, runner_name: RunnerName) -> Iterator[MLflowMirror | None]:
-        """A mirror that is waited for at the end; none for the in-process runner: it imports neither Ray nor MLflow."""
-        mirror = MLflowMirror(self.suite, self.workspace) if runner_name == "ray" else None
+    def _mirror(self, runner_name: RunnerName) -> Iterator[MLflowMirror | None]:
+        """A mirror that is flushed at the end; None for the in-process runner, which imports neither Ray nor MLflow."""
+        if runner_name != "ray":
+            yield None
+            logger.info("MLflow: not mirrored by the in-process runner; the next run with --runner ray does it")
+            return
+        mirror = MLflowMirror(self.suite, self.workspace)
         try:
             yield mirror
         finally:
-            if mirror:
-                mirror.close()
-        self._tell_of(mirror)
-
-    def _train(self, runner_name: RunnerName, plan: Plan, mirror: MLflowMirror | None) -> ResultSink:
-        with self._joined() if plan.todo else nullcontext():
-            return self._train_there(runner_name, plan, mirror)
+            mirror.close()
+        if mirror.last_error:
+            logger.warning("MLflow mirror incomplete: %s; the next run catches up", mirror.last_error)
+        else:
+            logger.info("MLflow: %s", mirror.ui_hint)
 
     @contextmanager
-    def _joined(self) -> Iterator[None]:
-        """In the cluster of `address`, whose nodes see the workspace or reach the storage. A refusal leaves nothing."""
-        new = not self.workspace.root.exists()
+    def _connected(self) -> Iterator[None]:
+        """Join the cluster at `address`, if there is one. A cluster that refuses leaves no new workspace behind."""
+        is_new = not self.workspace.root.exists()
         self.workspace.create()
+        shared_folder = None if self.storage else self.workspace.root
         try:
-            with cluster.connect(self.address, self.suite.resources, None if self.storage else self.workspace.root):
-                new = False
+            with cluster.connect(self.address, self.suite.resources, shared_folder):
+                is_new = False
                 yield
         finally:
-            if new:
+            if is_new:
                 with suppress(OSError):
                     self.workspace.root.rmdir()
 
-    def _train_there(self, runner_name: RunnerName, plan: Plan, mirror: MLflowMirror | None) -> ResultSink:
-        self.workspace.create()
-        store, claims = RecordStore(self.workspace.results), Claims(self.workspace.claims)
-        view = LiveView(trial_lines(self.suite, plan.todo), self.console)
-        keeper = ResultSink(store, mirror, view, self.workspace.checkpoints, claims, self._say, self._depot)
+    def _clean_up(self, plan: Plan, sink: ResultSink, claims: Claims) -> None:
+        """Remove what killed runs left: files of Ray Tune, claims, and checkpoints of trials that are finished."""
         scratch.sweep(self.workspace.ray)
-        keeper.forget(trial_id for trial_id, record in plan.summaries.items() if record.status != "failed")
+        claims.remove_dead()
+        sink.remove_checkpoints(trial_id for trial_id, record in plan.summaries.items() if record.status != "failed")
+
+    def _mirror_records(self, mirror: MLflowMirror | None) -> None:
+        """Submit all records without their sample grids, which would fill the memory; the mirror reads those."""
         if mirror:
-            mirror.sync(self._records_to_mirror())  # verdicts are over all seeds, also those of earlier runs
-        if plan.todo:
-            jobs = self._jobs(plan.todo.values())
-            shared = WorkSharing(jobs, claims, store, plan.record_versions, keeper.done_elsewhere, self._say)
-            shipped = keeper.depot.ship(jobs) if keeper.depot else None
-            chosen = runner(runner_name, self.workspace.ray, self.suite.resources.retries, shipped)
-            stop = StopSignal(self._say)
-            with keeper.view.shown(), claims.heartbeating(), keeper.settled():
-                chosen.run(shared.own(), keeper, stop)
-                for left in shared.others(keeper.settle):
-                    chosen.run(left, keeper, stop)
-        else:
-            claims.remove_dead()
-        if keeper.depot:
-            try:
-                keeper.depot.push(self.suite.specs)
-            except OSError as error:
-                where = keeper.depot.storage.uri
-                self._say(f"{where} lacks results ({str(error).splitlines()[0]}): the next run brings them")
-        if mirror:
-            mirror.sync(self._records_to_mirror())
-        return keeper
+            mirror.sync(self._store.read_without_samples(self.suite.specs).values())
 
-    def records(self) -> dict[str, TrialRecord]:
-        """All records of the suite that exist by now."""
-        return RecordStore(self.workspace.results).read_many(self.suite.specs)
-
-    def _records_to_mirror(self) -> Iterable[TrialRecord]:
-        """All of them without their pictures, which the mirror reads where it lacks them: thousands fill the memory."""
-        return RecordStore(self.workspace.results).read_without_samples(self.suite.specs).values()
-
-    @gc_disabled()
-    def shown_records(self) -> dict[str, TrialRecord]:
-        """The same for a report, which shows one picture of each cell: those of the other trials are not read."""
-        store = RecordStore(self.workspace.results)
-        records = store.read_without_samples(self.suite.specs)
-        for cell in self.suite.cells:
-            for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
-                whole = store.read(trial_id)
-                if whole and whole.samples_png:
-                    records[trial_id] = whole
-                    break
-        return records
-
-    def render(self, records: dict[str, TrialRecord]) -> Path:
-        """Write the report from what is stored."""
-        require_writable(self.report_dir, "--report-dir")
-        return report.render(self.suite, records, self.report_dir, self._real_samples())
-
-    def _jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:
-        """What every trial gets."""
-        with_gpu = cluster.cluster_has_gpus() if self.address else None
-        return make_jobs(
-            specs,
-            workspace=self.workspace,
-            data_dir=self.data_dir,
-            resources=self.suite.resources,
-            with_gpu=with_gpu,
+    def _execute(self, runner_name: RunnerName, plan: Plan, sink: ResultSink, claims: Claims) -> None:
+        """Train the missing trials of the suite, sharing them with other runs on the same workspace."""
+        jobs = self.prepare_jobs(plan.todo.values())
+        assets = self._remote.upload_assets(jobs) if self._remote else None
+        runner = make_runner(runner_name, self.workspace.ray, self.suite.resources.retries, assets)
+        view = LiveView(trial_lines(self.suite, plan.todo), self.console)
+        sharing = WorkSharing(
+            jobs=jobs, claims=claims, store=self._store, planned_versions=plan.record_versions, listener=view
         )
+        stop = StopSignal()
+        with view.live(), claims.heartbeating(), sink.flushing():
+            runner.run(sharing.claimable(), [sink, view], stop)
+            for abandoned in sharing.left_by_others(while_waiting=sink.flush):
+                runner.run(abandoned, [sink, view], stop)
+
+    def _push(self) -> None:
+        """Upload the records that the remote storage lacks, for example because it was unreachable for a while."""
+        if self._remote:
+            try:
+                self._remote.push(self.suite.specs)
+            except OSError as error:
+                reason = str(error).splitlines()[0]
+                logger.warning("%s lacks results (%s): the next run uploads them", self._remote.storage.uri, reason)
 
     def _real_samples(self) -> dict[str, bytes]:
-        """A contact sheet of real images for every dataset of the suite that is prepared here."""
-        sheets = {}
+        """A grid of real images, as PNG, for every dataset of the suite that is prepared here."""
+        grids = {}
         for name in dict.fromkeys(spec.dataset for spec in self.suite.specs.values()):
             dataset = registry.datasets[name]
             if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
-                sheets[name] = sample_grid(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
-        return sheets
+                grids[name] = sample_grid(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
+        return grids
 
-    def _tell_of(self, mirror: MLflowMirror | None) -> None:
-        if mirror is None:
-            self._say("MLflow: not mirrored by the in-process runner; the next run with --runner ray does it")
-        elif mirror.last_error:
-            self._say(f"MLflow mirror incomplete: {mirror.last_error}; the next run catches up")
-        else:
-            self._say(f"MLflow: {mirror.ui_hint}")
+    @property
+    def _store(self) -> RecordStore:
+        return RecordStore(self.workspace.results)
 
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    @property
+    def _remote(self) -> RemoteSync | None:
+        return RemoteSync(self.storage, self.workspace) if self.storage else None

@@ -1,9 +1,10 @@
-"""A worker's side of a storage: what a trial reads is fetched where it is missing, what it writes is copied there.
+"""The worker's side of a remote storage: fetches the files that a trial reads, and uploads those that it writes.
 
-A trial reads and writes on the disk of its own machine, so training does not wait for the storage; a trial that comes
-from another machine finds its checkpoints.
+A trial reads and writes on the local disk, so the training does not wait for the storage. A trial that moves to
+another machine finds its checkpoints in the storage.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,131 +17,140 @@ from filelock import FileLock
 
 from benchmark.core.spec import content_hash
 from benchmark.evaluation.references import EvaluationAssets
-from benchmark.execution.remote_storage import Files, RemoteFiles
+from benchmark.execution.remote_storage import Checksums, RemoteFiles
 from benchmark.trials.job import Job
 
 CACHE_VARIABLE = "SSGAN_CACHE_DIR"
 DEFAULT_CACHE = Path("~/.cache/ssgan-benchmark")
-CHECKPOINTS = "*.ckpt"
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def localise_job(job: Job, told: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
-    """The job with paths of this machine, and what to call now and then while it runs.
+def localise_job(job: Job, assets: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
+    """Make a job's files available on this machine.
 
-    Without a storage all machines see the same disk, and there is nothing to do. Raises OSError when the storage does
-    not answer at the start, or at the end of a trial that has ended well: then its checkpoint is still there.
+    Args:
+        job: the job with the paths of the driver's machine.
+        assets: `UploadedAssets.for_job`, or None if all machines share a filesystem and nothing has to be done.
+
+    Yields:
+        The job with paths of this machine, and a function that uploads new files in the background.
+
+    Raises:
+        OSError: if the storage is unreachable at the start, or at the end of the trial. The checkpoint is then still
+            on this machine.
     """
-    if told is None:
+    if assets is None:
         yield job, lambda: None
         return
-    storage = RemoteFiles(told["uri"])
-    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(told["uri"])
-    here = _fetched(job, storage, told["files"], cache).model_copy(
+    storage = RemoteFiles(assets["uri"])
+    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(assets["uri"])
+    local_job = _fetch_inputs(job, storage, assets["checksums"], cache).model_copy(
         update={"checkpoints": cache / "checkpoints", "samples": cache / "samples"}
     )
-    copies = CheckpointUploader(storage, job.spec.trial_id, cache)
-    copies.fetch_checkpoints()
+    uploader = CheckpointUploader(storage, job.spec.trial_id, cache)
+    uploader.fetch_checkpoints()
     try:
-        yield here, copies.soon
+        yield local_job, uploader.upload_async
     finally:
-        copies.finish()
+        uploader.close()
 
 
-def _fetched(job: Job, storage: RemoteFiles, files: Files, cache: Path) -> Job:
-    """The job, reading what is on this machine: under the driver's paths if all is there, else in the cache."""
-    if all(Path(path).is_file() for path in files):
+def _fetch_inputs(job: Job, storage: RemoteFiles, checksums: Checksums, cache: Path) -> Job:
+    """The job with input paths of this machine: the driver's own paths if all exist here, else copies in the cache."""
+    if all(Path(path).is_file() for path in checksums):
         return job
-    root = cache / "files" / content_hash(files)
-    for path, checksum in files.items():
-        place = root / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock")):  # of all trials here one fetches it
-            if not place.is_file():
-                storage.fetch(f"files/{checksum}", place, checksum)
+    root = cache / "files" / content_hash(checksums)
+    for path, checksum in checksums.items():
+        copy = root / path.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(copy.with_name(f".{copy.name}.lock")):  # only one of the trials on this machine fetches it
+            if not copy.is_file():
+                storage.fetch(f"files/{checksum}", copy, checksum)
 
-    def moved(path: Path) -> Path:
-        place = root / str(path).lstrip("/")
-        return place if place.exists() else path
+    def local(path: Path) -> Path:
+        copy = root / str(path).lstrip("/")
+        return copy if copy.exists() else path
 
     assets = EvaluationAssets(
-        extractors={name: moved(path) for name, path in job.assets.extractors.items()},
-        references={name: (moved(a), moved(b)) for name, (a, b) in job.assets.references.items()},
+        extractors={name: local(path) for name, path in job.assets.extractors.items()},
+        references={name: (local(a), local(b)) for name, (a, b) in job.assets.references.items()},
     )
-    return job.model_copy(update={"data": moved(job.data), "assets": assets})
+    return job.model_copy(update={"data": local(job.data), "assets": assets})
 
 
 @dataclass
 class CheckpointUploader:
-    """The files that one trial writes under `cache`, and their copies in the storage under the same names."""
+    """Copies the files that one trial writes under `cache` to the storage, under the same names."""
 
     storage: RemoteFiles
     trial_id: str
     cache: Path
-    copied: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> time of change, size
-    thread: threading.Thread | None = None
-    problem: Exception | None = None
+    _uploaded: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> modification time, size
+    _thread: threading.Thread | None = None
 
     def fetch_checkpoints(self) -> None:
-        """Have the newest checkpoints here. They are numbered: the higher, the newer, whatever the clocks say."""
-        there = sorted(self.storage.names(f"checkpoints/{self.trial_id}"))
-        here = sorted(self._here(CHECKPOINTS))
-        if there and (not here or there[-1] > here[-1]):
-            for name in there:
+        """Fetch the newest checkpoints, if this machine lacks them. Their numbers tell the order, not their times."""
+        remote = sorted(self.storage.sizes(f"checkpoints/{self.trial_id}"))
+        local = sorted(self._files("*.ckpt"))
+        if remote and (not local or remote[-1] > local[-1]):
+            for name in remote:
                 self.storage.fetch(name, self.cache / name)
-        for name, path in self._here(CHECKPOINTS).items():
-            if name in there and (stamp := _stamp(path)):
-                self.copied[name] = stamp
+        for name, path in self._files("*.ckpt").items():
+            if name in remote and (version := _version(path)):
+                self._uploaded[name] = version
 
-    def soon(self) -> None:
-        """Copy what is new, in the background; what cannot be copied now is tried again the next time."""
-        if self.thread and self.thread.is_alive():
+    def upload_async(self) -> None:
+        """If there is a new checkpoint, upload all new files in the background; a later call repeats what fails."""
+        if self._thread and self._thread.is_alive():
             return
-        if any(_stamp(path) != self.copied.get(name) for name, path in self._here(CHECKPOINTS).items()):
-            self.thread = threading.Thread(target=self._try, name="storage", daemon=True)
-            self.thread.start()
+        if any(_version(path) != self._uploaded.get(name) for name, path in self._files("*.ckpt").items()):
+            self._thread = threading.Thread(target=self._try_to_upload, name="storage", daemon=True)
+            self._thread.start()
 
-    def finish(self) -> None:
-        """Copy the rest, and clear it here. Raises OSError when that fails."""
-        if self.thread:
-            self.thread.join()
-        self._copy()
-        for path in self._here("*").values():
+    def close(self) -> None:
+        """Upload the remaining files and remove all of them from this machine. Raises OSError if that fails."""
+        if self._thread:
+            self._thread.join()
+        self._upload()
+        for path in self._files("*").values():
             path.unlink(missing_ok=True)
 
-    def _try(self) -> None:
+    def _try_to_upload(self) -> None:
         try:
-            self._copy()
-        except Exception as problem:
-            self.problem = problem
+            self._upload()
+        except Exception as error:
+            logger.debug("upload failed: %s", error)
 
-    def _copy(self) -> None:
-        here = self._here("*")
-        for name, path in here.items():
-            stamp = _stamp(path)
-            if stamp and stamp != self.copied.get(name):
+    def _upload(self) -> None:
+        files = self._files("*")
+        for name, path in files.items():
+            version = _version(path)
+            if version and version != self._uploaded.get(name):
                 self.storage.write(name, path)
-                self.copied[name] = stamp
-        for name in [name for name in self.copied if name.endswith(CHECKPOINTS[1:]) and name not in here]:
-            self.storage.forget(name)  # a newer one is there by now
-            del self.copied[name]
+                self._uploaded[name] = version
+        for name in [name for name in self._uploaded if name.endswith(".ckpt") and name not in files]:
+            self.storage.delete(name)  # a newer checkpoint has replaced it
+            del self._uploaded[name]
 
-    def _here(self, pattern: str) -> dict[str, Path]:
-        """Names and paths of this trial's files, oldest checkpoints first; none is half written."""
-        found = [
-            path for kind in ("samples", "checkpoints") for path in (self.cache / kind / self.trial_id).glob(pattern)
-        ]
-        found += (self.cache / "checkpoints").glob(f"{self.trial_id}.*") if pattern == "*" else []
+    def _files(self, pattern: str) -> dict[str, Path]:
+        """Names and paths of this trial's files, older checkpoints first, without files that are being written."""
+        folders = [self.cache / kind / self.trial_id for kind in ("samples", "checkpoints")]
+        paths = [path for folder in folders for path in folder.glob(pattern)]
+        if pattern == "*":
+            paths += (self.cache / "checkpoints").glob(f"{self.trial_id}.*")  # final weights
         return {
             path.relative_to(self.cache).as_posix(): path
-            for path in sorted(found)
+            for path in sorted(paths)
             if path.is_file() and not path.name.startswith(".")
         }
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _version(path: Path) -> tuple[int, int] | None:
+    """Modification time (ns) and size of a file; None if a newer checkpoint has just replaced it."""
     try:
         status = path.stat()
     except OSError:
-        return None  # replaced by a newer one in this moment
+        return None
     return status.st_mtime_ns, status.st_size

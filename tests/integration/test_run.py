@@ -18,7 +18,7 @@ from benchmark.cli import app
 from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
 from benchmark.evaluation.extractors.digits import Digits
-from benchmark.execution.in_process import InProcessRunner
+from benchmark.execution.runners import InProcessRunner
 from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.claims import Claims
 from benchmark.store.workspace import Workspace
@@ -48,8 +48,13 @@ def _quick_instrument(monkeypatch, instrument):
 def session(tmp_path, small_suite):
     def make(path: Path | None = None, **options) -> SuiteRun:
         suite = load_suite(path or small_suite(), **options)
-        console = Console(file=(tmp_path / "said.txt").open("a"), width=100)
-        return SuiteRun(suite, Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / "report", console)
+        return SuiteRun(
+            suite=suite,
+            workspace=Workspace.at(tmp_path / "ws"),
+            data_dir=tmp_path,
+            report_dir=tmp_path / "report",
+            console=Console(quiet=True),
+        )
 
     return make
 
@@ -115,11 +120,11 @@ def test_a_run_with_a_report_mirrors_both(session, monkeypatch):
     from mlflow import MlflowClient
 
     monkeypatch.setattr(
-        "benchmark.execution.suite_run.runner", lambda *_: InProcessRunner()
+        "benchmark.execution.suite_run.make_runner", lambda *_: InProcessRunner()
     )  # Ray would take half a minute
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = session(seeds=1)
-    records, page = made.run_and_render("ray", made.plan())
+    records, page = made.run_and_report("ray", made.plan())
     assert page.is_file()
     client = MlflowClient(f"sqlite:///{made.workspace.mlflow / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name(made.suite.name).experiment_id])
@@ -434,11 +439,16 @@ def test_the_in_process_runner_imports_neither_ray_nor_mlflow(tmp_path, small_su
 import sys
 from pathlib import Path
 from rich.console import Console
-from benchmark.execution.suite_run import Session
+from benchmark.execution.suite_run import SuiteRun
 from benchmark.config.suite import load_suite
 from benchmark.store.workspace import Workspace
-made = Session(load_suite(Path({str(suite)!r})), Workspace.at(Path({str(tmp_path / "ws")!r})), Path("."),
-               Path({str(tmp_path / "report")!r}), Console(quiet=True))
+made = SuiteRun(
+    suite=load_suite(Path({str(suite)!r})),
+    workspace=Workspace.at(Path({str(tmp_path / "ws")!r})),
+    data_dir=Path("."),
+    report_dir=Path({str(tmp_path / "report")!r}),
+    console=Console(quiet=True),
+)
 import benchmark.evaluation.extractors.digits as digits
 digits.EPOCHS[8] = 1
 made.render(made.run("inprocess", made.plan()))
@@ -452,7 +462,7 @@ def test_the_limits_of_a_suite_reach_every_job(session, small_suite):
     made = session(
         small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "cuda_graphs": True})
     )
-    jobs = list(made._jobs(made.plan().todo.values()))
+    jobs = made.prepare_jobs(made.plan().todo.values())
     assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.cuda_graphs) for job in jobs} == {
         (2, 2.5, 1800.0, True)
     }

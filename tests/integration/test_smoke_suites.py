@@ -38,7 +38,13 @@ def no_data(tmp_path_factory):
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_path):
     suite = load_suite(path, "smoke")
-    session = SuiteRun(suite, workspace, no_data, tmp_path / "report", Console(file=io.StringIO()))
+    session = SuiteRun(
+        suite=suite,
+        workspace=workspace,
+        data_dir=no_data,
+        report_dir=tmp_path / "report",
+        console=Console(file=io.StringIO()),
+    )
     plan = session.plan()
     assert not plan.missing.message
     records = session.run("inprocess", plan)
@@ -47,7 +53,7 @@ def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_
     assert list(no_data.iterdir()) == [], "nothing was downloaded"
     table_rows = leaderboard_rows(suite, records)
     if path.stem == DRAWN:
-        page = session.render(session.shown_records()).read_text()
+        page = session.render(session.report_records()).read_text()
         assert {picture.stem for picture in (tmp_path / "report/figures").iterdir()} >= {"leaderboard", "samples"}
     else:
         page = leaderboard(suite, table_rows, ())

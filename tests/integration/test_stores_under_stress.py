@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -26,6 +27,7 @@ from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
 from benchmark.trials import runner
+from benchmark.trials.job import Progress
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
 
@@ -38,8 +40,13 @@ def session(tmp_path, small_suite, monkeypatch):
     path = small_suite()
 
     def make(place="ws") -> SuiteRun:
-        console = Console(file=(tmp_path / "said.txt").open("a", buffering=1), width=200)
-        return SuiteRun(load_suite(path), Workspace.at(tmp_path / place), tmp_path, tmp_path / "report", console)
+        return SuiteRun(
+            suite=load_suite(path),
+            workspace=Workspace.at(tmp_path / place),
+            data_dir=tmp_path,
+            report_dir=tmp_path / "report",
+            console=Console(quiet=True),
+        )
 
     return make
 
@@ -65,14 +72,15 @@ def refuse(monkeypatch, wanted, number=errno.ENOSPC):
         monkeypatch.setattr(module, "write_atomically", write)
 
 
-def test_results_that_cannot_be_stored_are_tried_again_and_then_stored(session, monkeypatch, tmp_path):
+def test_results_that_cannot_be_stored_are_tried_again_and_then_stored(session, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "benchmark")
     refusals = iter(range(3))
-    monkeypatch.setattr(result_sink, "AGAIN_SECONDS", 1e9)
+    monkeypatch.setattr(result_sink, "RETRY_SECONDS", 1e9)
     refuse(monkeypatch, lambda path: path.parent.name == "results" and next(refusals, None) is not None)
     made = session()
     assert {record.status for record in go(made).values()} == {"finished"}
     assert len(made.records()) == 4
-    said = (tmp_path / "said.txt").read_text()
+    said = caplog.text
     assert said.count("a result cannot be stored") == 1
     assert "No space left on device" in said
     assert "all results that the disk had refused are stored now" in said
@@ -80,18 +88,19 @@ def test_results_that_cannot_be_stored_are_tried_again_and_then_stored(session, 
 
 
 def test_while_a_long_trial_trains_it_is_tried_again_too(session, monkeypatch):
-    monkeypatch.setattr(result_sink, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(result_sink, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
     made, stored = session(), []
     refusals = iter(range(2))
     refuse(monkeypatch, lambda path: path.parent.name == "results" and next(refusals, None) is not None)
-    real = result_sink.ResultSink.progressed
+    handle = result_sink.ResultSink.handle
 
-    def progressed(self, progress):
-        real(self, progress)
-        stored.append(len(made.records()))
+    def count_stored(self, event):
+        handle(self, event)
+        if isinstance(event, Progress):
+            stored.append(len(made.records()))
 
-    monkeypatch.setattr(result_sink.ResultSink, "progressed", progressed)
+    monkeypatch.setattr(result_sink.ResultSink, "handle", count_stored)
     go(made)
     assert 1 in stored[: stored.index(2)] if 2 in stored else 1 in stored, "before the second one had ended"
 
@@ -258,9 +267,9 @@ def test_on_a_disk_that_is_full_nothing_is_lost(session, tmp_path):
 def run_while_it_is_full(session, tmp_path, undisturbed):
     """The disk is filled up to some kilobytes, and later freed."""
     made = session()
-    made._jobs([])
+    made.prepare_jobs([])
     plan = made.plan()
-    assert len(made._jobs(plan.todo.values())) == 4  # data is prepared
+    assert len(made.prepare_jobs(plan.todo.values())) == 4  # data is prepared
     filler = (tmp_path / "ws" / "filler").open("wb", buffering=0)
     left = os.statvfs(tmp_path / "ws")
     filler.write(bytes(left.f_bavail * left.f_frsize - 40_000))  # a record or so

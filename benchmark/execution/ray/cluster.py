@@ -1,4 +1,4 @@
-"""Ray itself: a cluster of our own on this machine, or one that is there already. Imports Ray only when it is used."""
+"""Ray clusters: start one on this machine, or join one that exists. Imports Ray only when it is used."""
 
 import logging
 import os
@@ -26,34 +26,29 @@ SETTINGS = {
     "RAY_DEDUP_LOGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we handle Ctrl-C
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # so many slots start at a time, where a search would start one after the other
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": str(10**9),  # waiting for a node that comes back is no news
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # start so many workers at a time; a search would start one after the other
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": str(10**9),  # waiting for a node that returns needs no warning
 }
 
 
 def silence_ray() -> None:
-    """Ray's own boxes, warnings and statistics would drown our view. A user's own setting is kept."""
+    """Turn off Ray's own tables, warnings and statistics, unless the user has set them."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost trial is told once, by us
-
-
-def _hush() -> None:
-    """Ray prints a page to our output when a node dies, whatever it was told; we tell of it in a line."""
-    from ray._private import worker
-
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_, **__: None
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report a lost trial ourselves
 
 
 @contextmanager
 def local_cluster() -> Iterator[bool]:
-    """A cluster on this machine that ends with this process, however that ends; or the one that was joined before.
+    """A cluster on this machine that ends with this process, even if it is killed; or the one joined before.
 
-    Gives whether it is our own. Raises ClusterLost when it does not start.
+    Yields whether the cluster is our own.
+
+    Raises:
+        ClusterLost: if Ray does not start.
     """
     silence_ray()
     import ray
@@ -63,9 +58,12 @@ def local_cluster() -> Iterator[bool]:
         return
     watchdog = None
     try:
-        with handlers_restored():
-            _started()
-        watchdog = ray_watchdog.watch(_agents())
+        try:
+            with handlers_restored():
+                _init(address="local")
+        except Exception as error:  # of many types: a process was killed, or took too long
+            raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
+        watchdog = ray_watchdog.watch(_agent_pids())
         yield True
     finally:
         with signals_ignored():
@@ -74,20 +72,17 @@ def local_cluster() -> Iterator[bool]:
                 _close(watchdog)
 
 
-def _started() -> None:
-    """Start Ray on this machine. Raises ClusterLost when that fails: a process was killed, or took too long."""
-    try:
-        _init(address="local")
-    except Exception as error:  # Ray raises many kinds
-        raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
-
-
 @contextmanager
-def connect(address: str | None, each: Resources, workspace: Path | None) -> Iterator[None]:
-    """In a cluster that is there already, which goes on afterwards; without an address nothing is joined.
+def connect(address: str | None, resources: Resources, workspace: Path | None) -> Iterator[None]:
+    """Join an existing cluster, which keeps running afterwards; without an address, do nothing.
 
-    `workspace` is what all nodes must see, or None when they need not. Raises UserError when nobody answers there, or
-    no node can hold a trial, or one of them runs other code.
+    Args:
+        address: `auto` or HOST:PORT.
+        resources: what a trial needs on one node.
+        workspace: the folder that all nodes must see, or None if they need not.
+
+    Raises:
+        UserError: if the cluster is unreachable, no node can hold a trial, or a node runs other code.
     """
     if address is None:
         yield
@@ -95,14 +90,14 @@ def connect(address: str | None, each: Resources, workspace: Path | None) -> Ite
     silence_ray()
     import ray
 
-    _reachable(address)
+    _check_reachable(address)
     try:
         with handlers_restored():
             _init(address=address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: {first_line(error)}") from None
     try:
-        _check_room(address, each)
+        _check_capacity(address, resources)
         _check_nodes(address, workspace)
         yield
     finally:
@@ -111,24 +106,34 @@ def connect(address: str | None, each: Resources, workspace: Path | None) -> Ite
 
 
 def cluster_has_gpus() -> bool:
-    """Whether a node of the cluster that was joined has a GPU."""
+    """Whether a node of the joined cluster has a GPU."""
     import ray
 
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return bool(there.get("GPU"))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return bool(resources.get("GPU"))
+
+
+def first_line(error: Exception) -> str:
+    """The gist of one of Ray's messages, which fill a page and may start with a traceback."""
+    message = dropwhile(lambda line: line.startswith((" ", "Traceback")), str(error).splitlines())
+    lines = [line.strip() for line in message if line.strip()]
+    return " ".join(lines[:4]) or type(error).__name__
 
 
 def _init(**options: Any) -> None:
     import ray
+    from ray._private import worker
 
-    _hush()
+    if hasattr(worker, "print_to_stdstream"):
+        # Ray prints a page when a node dies, even with log_to_driver=False; we report it in a line.
+        worker.print_to_stdstream = lambda *_, **__: None
     if options["address"] == "local":
         options["include_dashboard"] = False
     ray.init(log_to_driver=False, configure_logging=True, logging_level=logging.ERROR, **options)
 
 
-def _reachable(address: str) -> None:
-    """Raises UserError at once, where Ray would try for a minute."""
+def _check_reachable(address: str) -> None:
+    """Raise UserError at once if nothing listens at the address; Ray would try for a minute."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -144,40 +149,32 @@ def _reachable(address: str) -> None:
         ) from None
 
 
-def first_line(error: Exception) -> str:
-    """Ray's messages go on for a page, and some begin with a traceback."""
-    said = dropwhile(lambda line: line.startswith((" ", "Traceback")), str(error).splitlines())
-    lines = [line.strip() for line in said if line.strip()]
-    return " ".join(lines[:4]) or type(error).__name__
-
-
-def nodes() -> list[dict[str, Any]]:
-    """The nodes that are alive."""
+def _alive_nodes() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _check_room(address: str, each: Resources) -> None:
-    """Raises UserError when no node could ever hold a trial."""
-    gpus = each.gpus if cluster_has_gpus() else 0.0
-    rooms = [(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in nodes()]
-    if not any(room[0] >= each.cpus and room[1] >= gpus for room in rooms):
-        there = "; ".join(f"{cpus:g} CPUs, {held:g} GPUs" for cpus, held in sorted(set(rooms))) or "none"
+def _check_capacity(address: str, resources: Resources) -> None:
+    """Raise UserError if no node could ever hold a trial."""
+    cpus, gpus = resources.cpus, resources.gpus if cluster_has_gpus() else 0.0
+    capacities = {(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in _alive_nodes()}
+    if not any(node_cpus >= cpus and node_gpus >= gpus for node_cpus, node_gpus in capacities):
+        nodes = "; ".join(f"{node_cpus:g} CPUs, {node_gpus:g} GPUs" for node_cpus, node_gpus in sorted(capacities))
         raise UserError(
-            f"--address {address}: no node can hold a trial, which needs {each.cpus} CPUs and {gpus:g} GPUs on one node"
-            f" (`resources` of the suite); nodes: {there}"
+            f"--address {address}: no node can hold a trial, which needs {cpus} CPUs and {gpus:g} GPUs on one node"
+            f" (`resources` of the suite); nodes: {nodes or 'none'}"
         )
 
 
 def _check_nodes(address: str, workspace: Path | None) -> None:
-    """Raises UserError naming every node that runs other code or does not see the workspace."""
+    """Raise UserError naming every node that runs other code or does not see the workspace."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     def probe(wanted: str, folder: str | None) -> str | None:
-        """Runs on a node, and must not need any of our code there."""
+        """Runs on a node where our code may be missing, so it must not refer to anything outside itself."""
         import sys
         from pathlib import Path
 
@@ -191,41 +188,42 @@ def _check_nodes(address: str, workspace: Path | None) -> None:
             return f"does not see {folder}; put --workspace on a disk that all nodes share, or give --storage"
         return None
 
-    remote = ray.remote(num_cpus=0, max_retries=0)(probe)
-    asked = {
-        node["NodeManagerHostname"]: remote.options(
+    remote_probe = ray.remote(num_cpus=0, max_retries=0)(probe)
+    answers = {
+        node["NodeManagerHostname"]: remote_probe.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(revision(), str(workspace) if workspace else None)
-        for node in nodes()
+        for node in _alive_nodes()
     }
     problems = []
-    for host, answer in asked.items():
+    for host, answer in answers.items():
         try:
             problem = ray.get(answer, timeout=PROBE_SECONDS)
         except RayError as error:
             problem = f"does not answer ({first_line(error)})"
-        problems += [f"--address {address}: node {host} {problem}"] if problem else []
+        if problem:
+            problems.append(f"--address {address}: node {host} {problem}")
     if problems:
         raise UserError("\n".join(problems))
 
 
-def _agents() -> list[int]:
-    """Ray's helpers of our raylet: after a `kill -9` of the driver they go on for minutes."""
+def _agent_pids() -> list[int]:
+    """Ray's agent processes of our raylet, which would live for minutes after a `kill -9` of the driver."""
     import psutil
 
-    agents = []
+    pids = []
     for process in psutil.Process().children(recursive=True):
         try:
             is_agent = process.parent().name() == "raylet" and "Agent" in process.name() + " ".join(process.cmdline())
         except (psutil.Error, AttributeError):
             continue
         if is_agent:
-            agents.append(process.pid)
-    return agents
+            pids.append(process.pid)
+    return pids
 
 
 def _close(watchdog: "subprocess.Popen[bytes]") -> None:
-    """Let it look after what is left, and wait for it."""
+    """Let the watchdog end what is left, and wait for it."""
     assert watchdog.stdin is not None
     watchdog.stdin.close()
     try:

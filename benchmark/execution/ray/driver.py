@@ -1,13 +1,14 @@
 """The runner with Ray Tune: places trials on the CPUs and GPUs of this machine, or of all nodes of a cluster.
 
-Ray is imported only when it is used. Never `Tuner.restore`: it silently ignores trials that were added since; our own
-store decides what is missing. Tune is fed one trial after the other, as slots get free, and remembers every trial that
-it has seen; so it is started anew after some hundreds of them, and its memory does not grow with the suite.
+Tune gets one trial after the other, as resources become free. It remembers every trial that it has seen, so a new run
+of Tune starts after some hundreds of trials; otherwise its memory would grow with the suite. `Tuner.restore` is not
+used, because it silently ignores trials that were added since: the record store decides which trials are missing.
+Ray is imported only when it is used.
 """
 
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,45 +18,54 @@ from uuid import uuid4
 from benchmark.config.schema import RETRIES
 from benchmark.core.environment import revision
 from benchmark.core.errors import ClusterLost
-from benchmark.execution.ray.board import MessageBoard, Said
+from benchmark.execution.events import RunListener
+from benchmark.execution.ray.board import MessageBoard, ProgressFields
 from benchmark.execution.ray.cluster import first_line, local_cluster
 from benchmark.execution.ray.failures import PREEMPTED
 from benchmark.execution.ray.scratch import run_directory
 from benchmark.execution.remote_storage import UploadedAssets
-from benchmark.execution.retries import RetryQueue, RunListener
+from benchmark.execution.retries import RetryQueue
 from benchmark.execution.signals import StopSignal
 from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Job, Progress
 
-BATCH = 200  # trials that one run of Tune takes
-ASK_SECONDS = 0.5  # between two looks at the board
+TRIALS_PER_TUNE_RUN = 200
+POLL_SECONDS = 0.5  # between two polls of the message board
 
 
 @dataclass(frozen=True)
 class RayRunner:
-    """A process a trial, as many side by side as resources allow. `folder` is for Tune's own files."""
+    """Trains each trial in a process of its own, as many at a time as the resources allow.
+
+    Args:
+        folder: for Tune's own files.
+        retries: how often a failed trial is tried again.
+        assets: the input files on the remote storage, if there is one.
+    """
 
     folder: Path
     retries: int = RETRIES
-    storage: UploadedAssets | None = None
+    assets: UploadedAssets | None = None
 
-    def run(self, jobs: Iterable[Job], listener: RunListener, stop: StopSignal | None = None) -> None:
-        """Run all jobs in the cluster that was joined, else in one of this machine.
+    def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal | None = None) -> None:
+        """See `Runner.run`. Uses the cluster that was joined, else starts one on this machine.
 
-        Raises KeyboardInterrupt when they were stopped; the running ones have their checkpoints.
+        Raises:
+            ClusterLost: if Ray does not start, or the head node of the cluster goes away.
         """
-        asked, attempts = stop or StopSignal(), RetryQueue(jobs, self.retries, listener)
-        if attempts.peek() is None:
+        stop = stop or StopSignal()
+        queue = RetryQueue(jobs, self.retries, listeners)
+        if queue.peek() is None:
             return
-        with local_cluster() as own, asked.armed(), _told_when_lost():
-            course = RunState(attempts, asked, self.storage, None if own else revision())
-            while not asked.asked and (job := attempts.peek()):
-                self._batch(course, job)
-            if course.unfinished:
+        with local_cluster() as is_own, stop.installed(), _cluster_lost_on_error():
+            run_state = RunState(queue, stop, self.assets, worker_revision=None if is_own else revision())
+            while not stop.requested and (job := queue.peek()):
+                self._run_tune(run_state, job)
+            if run_state.cancelled or queue.running or queue.peek():
                 raise KeyboardInterrupt
 
-    def _batch(self, course: "RunState", job: Job) -> None:
-        """One run of Tune, over as many trials as it may remember."""
+    def _run_tune(self, run_state: "RunState", job: Job) -> None:
+        """One run of Tune. All jobs of a suite have the resources of `job`."""
         from ray import tune
 
         from benchmark.execution.ray.tune_hooks import StopWhenIdle, TrialSource, TuneCallback
@@ -65,10 +75,10 @@ class RayRunner:
             tune.Tuner(
                 tune.with_resources(TrialWorker, {"cpu": job.cpus, "gpu": job.gpus}),
                 tune_config=tune.TuneConfig(
-                    search_alg=TrialSource(course, BATCH),
-                    num_samples=-1,  # until the feed ends
-                    # A new process costs seconds of imports. On a GPU it is worth them: the memory of a trial
-                    # that has ended must be free before the next one starts.
+                    search_alg=TrialSource(run_state, TRIALS_PER_TUNE_RUN),
+                    num_samples=-1,  # until the trial source is exhausted
+                    # A new process costs seconds of imports. On a GPU it is worth them: the memory of a finished
+                    # trial must be free before the next one starts.
                     reuse_actors=job.gpus == 0,
                     trial_name_creator=lambda trial: trial.trial_id,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -77,19 +87,19 @@ class RayRunner:
                     name=name,
                     storage_path=str(self.folder),
                     verbose=0,
-                    stop=StopWhenIdle(course),
-                    callbacks=[TuneCallback(course)],
-                    # we keep checkpoints, and try again, ourselves
+                    stop=StopWhenIdle(run_state),
+                    callbacks=[TuneCallback(run_state)],
+                    # Checkpoints and retries are ours.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=0),
                 ),
             ).fit()
-        gc.collect()  # the trials of a run of Tune hold each other
+        gc.collect()  # the trials of a run of Tune refer to each other
 
 
 @contextmanager
-def _told_when_lost() -> Iterator[None]:
-    """Raises ClusterLost when Ray itself has gone: the node of the driver, or the head of the cluster."""
+def _cluster_lost_on_error() -> Iterator[None]:
+    """Raise ClusterLost when Ray itself is gone: the node of the driver, or the head of the cluster."""
     from ray.exceptions import RayError
     from ray.tune import TuneError
 
@@ -100,87 +110,87 @@ def _told_when_lost() -> Iterator[None]:
 
 
 class RunState:
-    """How a run is going, as the driver sees it: between Tune, which places trials, and the board, where they speak."""
+    """Connects Tune, which starts and ends workers, and the message board, where workers report, to the queue.
+
+    Args:
+        queue: decides which trial is next.
+        stop: whether the user has requested the end of the run.
+        assets: the input files on the remote storage, if there is one.
+        worker_revision: the revision of the code that workers must have; None if it is not checked.
+    """
 
     def __init__(
-        self, attempts: RetryQueue, asked: StopSignal, storage: UploadedAssets | None, code: str | None
+        self, queue: RetryQueue, stop: StopSignal, assets: UploadedAssets | None, worker_revision: str | None
     ) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.attempts, self.asked, self.storage = attempts, asked, storage
-        self.code = code  # the revision that workers must have
-        self.name = f"board-{uuid4().hex}"
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.board: Any = (
-            ray.remote(MessageBoard).options(name=self.name, num_cpus=0, scheduling_strategy=here).remote()
-        )
-        self.records: dict[str, TrialRecord] = {}
-        self.preempted: set[str] = set()
-        self.placed: set[str] = set()  # trials that a worker has taken up
-        self.interrupted = False
-        self.looked = 0.0
-        self.answer: Any = None  # of the board, which a busy machine may keep waiting
+        self.queue, self.stop = queue, stop
+        self.placed: set[str] = set()  # ids of trials that a worker has started
+        self.cancelled = False  # whether a trial was stopped before its end
+        self._assets, self._worker_revision = assets, worker_revision
+        self._records: dict[str, TrialRecord] = {}  # of trials whose worker has not ended yet
+        self._preempted: set[str] = set()
+        self._board_name = f"board-{uuid4().hex}"
+        this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        board_class = ray.remote(MessageBoard)
+        self._board: Any = board_class.options(
+            name=self._board_name, num_cpus=0, scheduling_strategy=this_node
+        ).remote()
+        self._last_poll = 0.0
+        self._pending_reply: Any = None  # of the board, which is slow on a busy machine
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether trials are left to do."""
-        return bool(self.interrupted or self.attempts.left or self.attempts.running)
-
-    def config_of(self, jobs: list[Job]) -> dict[str, Any]:
-        """What a worker is told that trains these as one."""
+    def worker_config(self, jobs: list[Job]) -> dict[str, Any]:
+        """The config of a worker that trains these jobs together."""
         return {
             "trial_ids": [job.spec.trial_id for job in jobs],
             "jobs": [job.model_dump(mode="json") for job in jobs],
-            "board": self.name,
-            "revision": self.code,
-            "storages": [self.storage.told(job) if self.storage else None for job in jobs],
+            "board": self._board_name,
+            "revision": self._worker_revision,
+            "assets": [self._assets.for_job(job) if self._assets else None for job in jobs],
         }
 
-    def started(self, trial_id: str) -> None:
-        """A worker has taken up a trial."""
-        self.placed.add(trial_id)
-        self.attempts.listener.started(trial_id)
+    def worker_started(self, trial_ids: list[str]) -> None:
+        """A worker has started these trials."""
+        self.placed.update(trial_ids)
+        for trial_id in trial_ids:
+            self.queue.started(trial_id)
 
-    def look(self, now: bool = False) -> None:
-        """Take in what workers have said, if it is time."""
+    def poll(self, wait: bool = False) -> None:
+        """Collect what workers have posted, if it is time. With `wait`, collect everything posted until now."""
         import ray
 
-        if not now and time.monotonic() - self.looked < ASK_SECONDS:
+        if not wait and time.monotonic() - self._last_poll < POLL_SECONDS:
             return
-        self.looked = time.monotonic()
-        if self.answer and (now or ray.wait([self.answer], timeout=0)[0]):
-            self._take_in(*ray.get(self.answer))
-            self.answer = None
-        self.answer = self.answer or self.board.drain.remote(self.asked.asked)
-        if now:
-            self._take_in(*ray.get(self.answer))
-            self.answer = None
+        self._last_poll = time.monotonic()
+        if self._pending_reply and (wait or ray.wait([self._pending_reply], timeout=0)[0]):
+            self._ingest(*ray.get(self._pending_reply))
+            self._pending_reply = None
+        self._pending_reply = self._pending_reply or self._board.drain.remote(self.stop.requested)
+        if wait:
+            self._ingest(*ray.get(self._pending_reply))
+            self._pending_reply = None
 
-    def _take_in(self, said: list[Said], records: list[str], preempted: list[str]) -> None:
-        for one in said:
-            self.attempts.progressed(Progress(**one))
+    def _ingest(self, progress: list[ProgressFields], records: list[str], preempted: list[str]) -> None:
+        for fields in progress:
+            self.queue.progressed(Progress(**fields))
         for content in records:
             record = TrialRecord.model_validate_json(content)
-            self.records[record.trial_id] = record
-        self.preempted.update(preempted)
+            self._records[record.trial_id] = record
+        self._preempted.update(preempted)
 
-    def ended(self, trial_ids: list[str], reason: str) -> None:
-        """The worker of trials is done with them, or dead for this reason."""
-        self.look(now=True)
+    def worker_ended(self, trial_ids: list[str], reason: str) -> None:
+        """A worker has ended. `reason`: why, for those of its trials that have no record."""
+        self.poll(wait=True)
         for trial_id in trial_ids:
-            self._ended(trial_id, reason)
-
-    def _ended(self, trial_id: str, reason: str) -> None:
-        self.placed.discard(trial_id)
-        record = self.records.pop(trial_id, None)
-        if record is not None:
-            self.attempts.ended(record)
-        elif self.asked.asked:
-            self.interrupted = True
-            self.attempts.interrupted(trial_id)
-        elif trial_id in self.preempted:
-            self.attempts.preempted(trial_id, PREEMPTED)
-        else:
-            self.attempts.lost(trial_id, reason)
-        self.preempted.discard(trial_id)
+            self.placed.discard(trial_id)
+            if record := self._records.pop(trial_id, None):
+                self.queue.attempt_ended(record)
+            elif self.stop.requested:
+                self.cancelled = True
+                self.queue.cancelled(trial_id)
+            elif trial_id in self._preempted:
+                self.queue.preempted(trial_id, PREEMPTED)
+            else:
+                self.queue.worker_died(trial_id, reason)
+            self._preempted.discard(trial_id)

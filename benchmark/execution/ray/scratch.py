@@ -1,4 +1,4 @@
-"""Folders of Tune's own files, one for each of its runs: locked while it goes on, cleared when its driver is dead."""
+"""Folders for Ray Tune's own files, one for each run of Tune. A folder is locked while its driver lives."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def run_directory(root: Path) -> Iterator[str]:
-    """The name of a new folder under `root`, for Tune to make. It is removed at the end."""
+    """The name of a new folder under `root`, which Tune creates. The folder is removed at the end of the block."""
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:8]}"
     lock = FileLock(root / f"{name}.lock")
-    with suppress(OSError, NotImplementedError):  # where nothing can be locked, nothing is swept
+    with suppress(OSError, NotImplementedError):  # a filesystem without locks: nothing is swept there either
         root.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
@@ -26,14 +26,14 @@ def run_directory(root: Path) -> Iterator[str]:
 
 
 def sweep(root: Path) -> None:
-    """Remove what drivers that were killed have left. What a living one uses stays, also that of another machine."""
+    """Remove the folders of killed drivers. Folders of living drivers stay, also those of other machines."""
     for path in root.glob("*.lock"):
         with suppress(Timeout, OSError, NotImplementedError), FileLock(path, timeout=0):
             _remove(path)
 
 
 def _remove(lock: Path) -> None:
-    """Remove a folder, then its lock: in this order, or a kill in between would leave it for good."""
+    """Remove a folder, then its lock: in the other order, a kill in between would leave the folder for good."""
     shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
     with suppress(OSError):
         lock.unlink()

@@ -1,7 +1,7 @@
-"""A process that outlives the driver by a moment: some of Ray's own go on for minutes after their driver was killed.
+"""A process that outlives the driver and ends Ray processes that would otherwise live for minutes after a `kill -9`.
 
-Started with the process ids and start times to end, as `pid:seconds`, and with a pipe from the driver as its standard
-input: when that closes, for whatever reason, they are ended. It imports nothing heavy.
+Its arguments are process ids and start times, as `pid:ticks`. Its standard input is a pipe from the driver: when the
+pipe closes, for whatever reason, it ends these processes and itself. It imports only the standard library.
 """
 
 import os
@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-GRACE_SECONDS = 2.0  # in which processes may end by themselves
+GRACE_SECONDS = 2.0  # for processes to end on their own
 
 
 def start_time(pid: int) -> str | None:
-    """When a process was started, in clock ticks since boot; None when there is no such process."""
+    """When a process was started, in clock ticks since boot; None if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -23,25 +23,25 @@ def start_time(pid: int) -> str | None:
 
 
 def watch(pids: list[int]) -> "subprocess.Popen[bytes]":
-    """Have these processes ended when this one has ended. Closing the pipe of the returned process does it too."""
-    told = [f"{pid}:{start_time(pid)}" for pid in pids]
-    command = [sys.executable, "-I", "-S", __file__, *told]
+    """Start a watchdog that ends these processes once this process has ended, or closes the watchdog's stdin."""
+    targets = [f"{pid}:{start_time(pid)}" for pid in pids]
+    command = [sys.executable, "-I", "-S", __file__, *targets]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
 
 
-def main(told: list[str]) -> None:
-    """Wait for the end of the driver, then end what is left of these processes."""
+def main(arguments: list[str]) -> None:
+    """Wait until the driver has ended, then end the processes that are left."""
     os.set_blocking(0, True)
     while os.read(0, 1):
         pass
-    left = [(int(pid), started) for pid, _, started in (one.partition(":") for one in told)]
+    targets = [(int(pid), started) for pid, _, started in (argument.partition(":") for argument in arguments)]
     deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in left):
+    while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in targets):
         time.sleep(0.1)
-    for pid, started in left:
-        if start_time(pid) == started:  # never another process of the same id
+    for pid, started in targets:
+        if start_time(pid) == started:  # not another process that got the same id
             os.kill(pid, signal.SIGKILL)
 
 

@@ -1,6 +1,6 @@
-"""A worker's side of Ray Tune: takes a trial, trains it from start to record, and hands the record in.
+"""The worker's side of Ray Tune: trains a trial from start to record and submits the record to the message board.
 
-Imported only where Ray is.
+This module is imported only when Ray is used.
 """
 
 import signal
@@ -21,74 +21,80 @@ from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Job, Progress, TrialStopped
 from benchmark.trials.seed_group import run_seed_group
 
-LEAVE_SECONDS = 5.0  # for the last word of a machine that is being taken away
+PREEMPT_GRACE_SECONDS = 5.0  # for the last message of a worker whose machine is being taken away
 
 
 class TrialWorker(tune.Trainable):
-    """Trains one trial, or several as one, in one step of Tune; a slot that is used again takes up others.
+    """Trains one trial, or one group of seeds, in one step of Tune. Tune may reuse the process for further trials.
 
-    They run in the main thread of its process: there SIGTERM is heard.
+    Training runs in the main thread of the process, because only the main thread receives SIGTERM.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Called with every trial."""
+        """Prepare for the trials of `config`; see `RunState.worker_config`."""
         check_revision(config["revision"])
-        self.jobs = [Job.model_validate(job) for job in config["jobs"]]
-        self.board: Any = ray.get_actor(config["board"])
-        self.storages = config["storages"]
-        self.answer: Any = None  # of the board
-        self.leaving = False
-        signal.signal(signal.SIGTERM, self._leave)
+        self._jobs = [Job.model_validate(job) for job in config["jobs"]]
+        self._assets = config["assets"]
+        self._board: Any = ray.get_actor(config["board"])
+        self._pending_reply: Any = None  # of the board, to a progress report
+        self._preempted = False
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The same process takes up another trial."""
+        """Reuse this process for other trials."""
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """All of it. What the trials say goes to the board; Tune is told only that it is over."""
+        """Train the trials completely. Results go to the message board; Tune only learns that the trials have ended."""
         try:
-            for record in self._trained():
-                ray.get(self.board.ended.remote(record.model_dump_json()))
+            for record in self._train():
+                ray.get(self._board.submit_record.remote(record.model_dump_json()))
         except TrialStopped:
-            if self.leaving:
-                self._take_leave()
+            if self._preempted:
+                self._exit_preempted()
         return {"done": True}
 
-    def _trained(self) -> Iterator[TrialRecord]:
-        with ExitStack() as all_files:
-            files = {job.spec.trial_id: all_files.enter_context(ExitStack()) for job in self.jobs}
-            here, after_report = [], {}
-            for job, storage in zip(self.jobs, self.storages, strict=True):
+    def _train(self) -> Iterator[TrialRecord]:
+        with ExitStack() as stack:
+            files = {job.spec.trial_id: stack.enter_context(ExitStack()) for job in self._jobs}
+            local_jobs, upload = [], {}
+            for job, assets in zip(self._jobs, self._assets, strict=True):
                 trial_id = job.spec.trial_id
-                job_here, after_report[trial_id] = files[trial_id].enter_context(localise_job(job, storage))
-                here.append(job_here)
-            for record in run_seed_group(here, lambda said: self._report(said, after_report[said.trial_id])):
-                files[record.trial_id].close()  # what it wrote is in the storage before its record is
+                local_job, upload[trial_id] = files[trial_id].enter_context(localise_job(job, assets))
+                local_jobs.append(local_job)
+
+            def report(progress: Progress) -> None:
+                self._report_progress(progress)
+                upload[progress.trial_id]()
+
+            for record in run_seed_group(local_jobs, report):
+                files[record.trial_id].close()  # uploads the trial's files before its record is submitted
                 yield record
 
-    def _take_leave(self) -> NoReturn:
-        """This process has been asked to end, and its trials have their checkpoints."""
-        with suppress(RayError):
-            ray.get([self.board.leaving.remote(job.spec.trial_id) for job in self.jobs], timeout=LEAVE_SECONDS)
-        sys.exit(f"{PREEMPTED}: SIGTERM")
-
-    def _report(self, progress: Progress, after_report: Any) -> None:
-        """Say how far the trial is, and stop when that is wanted. A board that does not answer stops nothing."""
-        sent = self.board.heard.remote(progress.trial_id, progress.as_dict())
-        self.answer = self.answer or sent  # training does not wait for it
-        if self.leaving or self._told_to_stop():
+    def _report_progress(self, progress: Progress) -> None:
+        """Send progress to the board without waiting for it; raise TrialStopped if the trial should stop."""
+        reply = self._board.report_progress.remote(progress.trial_id, progress.as_dict())
+        self._pending_reply = self._pending_reply or reply
+        if self._preempted or self._stop_requested():
             raise TrialStopped
-        after_report()
 
-    def _told_to_stop(self) -> bool:
-        if not ray.wait([self.answer], timeout=0)[0]:
+    def _stop_requested(self) -> bool:
+        """Whether the board's last reply requests a stop. An unreachable board stops nothing."""
+        if not ray.wait([self._pending_reply], timeout=0)[0]:
             return False
-        answer, self.answer = self.answer, None
+        reply, self._pending_reply = self._pending_reply, None
         with suppress(RayError):
-            return bool(ray.get(answer))
+            return bool(ray.get(reply))
         return False
 
-    def _leave(self, number: int, frame: FrameType | None) -> None:
+    def _exit_preempted(self) -> NoReturn:
+        """End this process after SIGTERM; all trials have saved a checkpoint."""
+        replies = [self._board.report_preempted.remote(job.spec.trial_id) for job in self._jobs]
+        with suppress(RayError):
+            ray.get(replies, timeout=PREEMPT_GRACE_SECONDS)
+        sys.exit(f"{PREEMPTED}: SIGTERM")
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self.leaving = True
+        self._preempted = True

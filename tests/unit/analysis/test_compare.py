@@ -50,7 +50,11 @@ def once(tmp_path_factory):
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, instrument)
     made = SuiteRun(
-        load_suite(written(folder)), Workspace.at(folder / "ws"), folder, folder / "report", Console(quiet=True)
+        suite=load_suite(written(folder)),
+        workspace=Workspace.at(folder / "ws"),
+        data_dir=folder,
+        report_dir=folder / "report",
+        console=Console(quiet=True),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Digits, "prepare", classmethod(lambda *_: instrument))

@@ -57,7 +57,13 @@ def once(tmp_path_factory, instrument):
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(SUITE, sort_keys=False))
     workspace = Workspace.at(folder / "ws")
-    made = SuiteRun(load_suite(path), workspace, folder, folder / "report", Console(quiet=True))
+    made = SuiteRun(
+        suite=load_suite(path),
+        workspace=workspace,
+        data_dir=folder,
+        report_dir=folder / "report",
+        console=Console(quiet=True),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Digits, "prepare", classmethod(lambda *_: instrument))
         return workspace.root, list(made.run("inprocess", made.plan()).values())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmark.config.suite import load_suite
+from benchmark.execution.events import TrialStarted
 from benchmark.execution.live_view import LiveView, format_duration, trial_lines
 from benchmark.trials.job import Progress
 
@@ -23,9 +24,9 @@ def view(small_suite):
 def test_a_file_gets_a_line_per_event_and_no_control_codes(view, monkeypatch):
     view, out, (first, *_) = view
     monkeypatch.setattr("benchmark.execution.live_view.LINE_SECONDS", 0.0)
-    with view.shown():
-        view.started(first)
-        view.progressed(Progress(first, 3, 1.5, {"modes": 7.0}))
+    with view.live():
+        view.handle(TrialStarted(first))
+        view.handle(Progress(first, 3, 1.5, {"modes": 7.0}))
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert "GAN · Digits · seed 0: step 3/6 (50 %)  1.5 steps/s  2 s left  modes 7" in lines[1]

@@ -40,7 +40,7 @@ def job(tmp_path, small_suite):
 
 
 @pytest.fixture
-def depot(tmp_path):
+def remote(tmp_path):
     return RemoteSync(RemoteFiles.at(str(tmp_path / "store")), Workspace.at(tmp_path / "ws"))
 
 
@@ -56,90 +56,90 @@ def node(tmp_path, monkeypatch):
     return become
 
 
-def test_files_come_and_go(tmp_path):
+def test_files_are_written_listed_fetched_and_deleted(tmp_path):
     storage = RemoteFiles.at(str(tmp_path / "store"))
     (tmp_path / "here").write_bytes(b"x" * 100)
     storage.write("some/where/a", tmp_path / "here")
     storage.write("some/where/b", b"y")
-    assert storage.names("some") == {"some/where/a": 100, "some/where/b": 1}
+    assert storage.sizes("some") == {"some/where/a": 100, "some/where/b": 1}
     assert storage.read("some/where/b") == b"y"
     storage.fetch("some/where/a", tmp_path / "back" / "a")
     assert (tmp_path / "back" / "a").read_bytes() == b"x" * 100
-    storage.forget("some/where/a")
-    storage.forget("some/where/a")
-    assert storage.names("some") == {"some/where/b": 1}
-    assert storage.names("nowhere") == {}
+    storage.delete("some/where/a")
+    storage.delete("some/where/a")
+    assert storage.sizes("some") == {"some/where/b": 1}
+    assert storage.sizes("nowhere") == {}
 
 
 @pytest.mark.parametrize("uri", ["gopher://somewhere", "s3://", "/proc/nowhere"])
-def test_a_place_that_cannot_be_written_to_is_refused(uri):
+def test_an_unwritable_storage_is_refused(uri):
     with pytest.raises(UserError, match="--storage"):
         RemoteFiles.at(uri)
 
 
-def test_what_is_missing_is_fetched_once_and_checked(job, depot, node, tmp_path):
-    told = depot.ship([job]).told(job)
-    with worker_files.localise_job(job, told) as (here, _):
-        assert here.data == job.data  # the driver's machine has it
+def test_missing_inputs_are_fetched_once_and_their_checksums_verified(job, remote, node, tmp_path):
+    assets = remote.upload_assets([job]).for_job(job)
+    with worker_files.localise_job(job, assets) as (local_job, _):
+        assert local_job.data == job.data  # the driver's machine has it
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.localise_job(job, told) as (here, _):
-        assert (here.data / "train.npy").read_bytes() == b"images"
-        assert here.assets.extractors["digits"].read_bytes() == b"weights"
-        assert here.data.is_relative_to(tmp_path / "node a")
+    with worker_files.localise_job(job, assets) as (local_job, _):
+        assert (local_job.data / "train.npy").read_bytes() == b"images"
+        assert local_job.assets.extractors["digits"].read_bytes() == b"weights"
+        assert local_job.data.is_relative_to(tmp_path / "node a")
     for path in (tmp_path / "store" / "files").iterdir():
         path.write_bytes(b"other")
-    with worker_files.localise_job(job, told):
+    with worker_files.localise_job(job, assets):
         pass  # nothing is fetched again
     node("node b")
-    with pytest.raises(OSError, match="damaged"), worker_files.localise_job(job, told):
+    with pytest.raises(OSError, match="damaged"), worker_files.localise_job(job, assets):
         pass
 
 
-def test_a_trial_that_moves_finds_its_checkpoint(job, depot, node, tmp_path):
-    told, trial_id = depot.ship([job]).told(job), job.spec.trial_id
-    with pytest.raises(KeyError), worker_files.localise_job(job, told) as (here, now_and_then):  # noqa: PT012
+def test_a_trial_that_moves_finds_its_checkpoint(job, remote, node, tmp_path):
+    assets, trial_id = remote.upload_assets([job]).for_job(job), job.spec.trial_id
+    with pytest.raises(KeyError), worker_files.localise_job(job, assets) as (local_job, upload):  # noqa: PT012
         for step in (1, 2, 3):
-            Checkpoints(here.checkpoints, trial_id).save({"step": step})
-            now_and_then()
+            Checkpoints(local_job.checkpoints, trial_id).save({"step": step})
+            upload()
         raise KeyError  # whatever ends it
     node("node b")
-    with worker_files.localise_job(job, told) as (here, _):
-        assert Checkpoints(here.checkpoints, trial_id).load(CPU) == {"step": 3}
-        Checkpoints(here.checkpoints, trial_id).save({"step": 4})
-    assert len(depot.storage.names("checkpoints")) == 2  # no more than there are on a disk
+    with worker_files.localise_job(job, assets) as (local_job, _):
+        assert Checkpoints(local_job.checkpoints, trial_id).load(CPU) == {"step": 3}
+        Checkpoints(local_job.checkpoints, trial_id).save({"step": 4})
+    assert len(remote.storage.sizes("checkpoints")) == 2  # no more than there are on a disk
     node("node a")
-    with worker_files.localise_job(job, told) as (here, _):
-        assert Checkpoints(here.checkpoints, trial_id).load(CPU) == {"step": 4}
+    with worker_files.localise_job(job, assets) as (local_job, _):
+        assert Checkpoints(local_job.checkpoints, trial_id).load(CPU) == {"step": 4}
 
 
-def test_checkpoints_are_copied_while_the_trial_runs(job, depot, node):
-    told = depot.ship([job]).told(job)
-    with worker_files.localise_job(job, told) as (here, now_and_then):
-        Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": 1})
-        now_and_then()
+def test_checkpoints_are_copied_while_the_trial_runs(job, remote, node):
+    assets = remote.upload_assets([job]).for_job(job)
+    with worker_files.localise_job(job, assets) as (local_job, upload):
+        Checkpoints(local_job.checkpoints, job.spec.trial_id).save({"step": 1})
+        upload()
         for _ in range(100):
-            if depot.storage.names("checkpoints"):
+            if remote.storage.sizes("checkpoints"):
                 break
             time.sleep(0.05)
-        assert depot.storage.names("checkpoints")
+        assert remote.storage.sizes("checkpoints")
 
 
 def record_of(job) -> TrialRecord:
     return TrialRecord(trial_id=job.spec.trial_id, spec=job.spec, status="finished", started="now", finished="now")
 
 
-def test_records_are_brought_and_taken_over(job, depot, tmp_path):
+def test_records_are_pushed_and_pulled(job, remote, tmp_path):
     record, ids = record_of(job), [job.spec.trial_id]
-    RecordStore(depot.workspace.results).write(record)
-    depot.storage.write(f"checkpoints/{record.trial_id}/00000001.ckpt", b"state")
-    depot.storage.write(f"samples/{record.trial_id}/step-00000003.png", b"sheet")
-    depot.push(ids)
-    assert depot.storage.names("checkpoints") == {}
-    assert (depot.workspace.samples / record.trial_id / "step-00000003.png").read_bytes() == b"sheet"
-    RecordStore(depot.workspace.results).write(record.model_copy(update={"attempts": ["no luck"]}))
-    depot.push(ids)
-    record = RecordStore(depot.workspace.results).read(record.trial_id)
-    other = RemoteSync(depot.storage, Workspace.at(tmp_path / "other"))
+    RecordStore(remote.workspace.results).write(record)
+    remote.storage.write(f"checkpoints/{record.trial_id}/00000001.ckpt", b"state")
+    remote.storage.write(f"samples/{record.trial_id}/step-00000003.png", b"sheet")
+    remote.push(ids)
+    assert remote.storage.sizes("checkpoints") == {}
+    assert (remote.workspace.samples / record.trial_id / "step-00000003.png").read_bytes() == b"sheet"
+    RecordStore(remote.workspace.results).write(record.model_copy(update={"attempts": ["no luck"]}))
+    remote.push(ids)
+    record = RecordStore(remote.workspace.results).read(record.trial_id)
+    other = RemoteSync(remote.storage, Workspace.at(tmp_path / "other"))
     assert (other.pull(ids), other.pull(ids)) == (1, 0)
     assert RecordStore(other.workspace.results).read(record.trial_id) == record
     assert [path.name for path in other.workspace.root.iterdir()] == ["results"]
@@ -167,25 +167,25 @@ def bucket(monkeypatch):
 
 
 @pytest.mark.long
-def test_a_server_of_the_s3_protocol(bucket, job, node, tmp_path):
-    depot = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "ws"))
-    RecordStore(depot.workspace.results).write(record_of(job))
-    depot.push([job.spec.trial_id])
-    assert depot.storage.names("results")
+def test_an_s3_server(bucket, job, node, tmp_path):
+    remote = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "ws"))
+    RecordStore(remote.workspace.results).write(record_of(job))
+    remote.push([job.spec.trial_id])
+    assert remote.storage.sizes("results")
     other = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "other"))
     assert other.pull([job.spec.trial_id]) == 1
-    told = depot.ship([job]).told(job)
+    assets = remote.upload_assets([job]).for_job(job)
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.localise_job(job, told) as (here, _):
+    with worker_files.localise_job(job, assets) as (local_job, _):
         for step in (1, 2, 3):
-            Checkpoints(here.checkpoints, job.spec.trial_id).save({"step": step})
+            Checkpoints(local_job.checkpoints, job.spec.trial_id).save({"step": step})
     node("node b")
-    with worker_files.localise_job(job.model_copy(update={"cpus": 2}), told) as (here, _):
-        assert Checkpoints(here.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
-        assert (here.data / "train.npy").read_bytes() == b"images"
+    with worker_files.localise_job(job.model_copy(update={"cpus": 2}), assets) as (local_job, _):
+        assert Checkpoints(local_job.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
+        assert (local_job.data / "train.npy").read_bytes() == b"images"
 
 
 @pytest.mark.long
-def test_a_bucket_that_is_none_is_told(bucket):
+def test_a_bucket_that_does_not_exist_is_refused(bucket):
     with pytest.raises(UserError, match=r"--storage .*bucket does not exist"):
         RemoteFiles.at(bucket.replace("s3://bucket/", "s3://nobodys/"))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from benchmark.execution.signals import TOLD, StopSignal, signals_ignored, sigterm_as_interrupt
+from benchmark.execution.signals import STOPPING, StopSignal, signals_ignored, sigterm_as_interrupt
 
 
 def send(number: int) -> None:
@@ -15,19 +15,18 @@ def send(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_asks_and_a_second_one_interrupts(number):
-    said = []
+def test_one_signal_requests_a_stop_and_a_second_one_interrupts(number, caplog):
     before = signal.getsignal(number)
-    stop = StopSignal(said.append)
-    with stop.armed():
-        assert not stop.asked
+    stop = StopSignal()
+    with stop.installed():
+        assert not stop.requested
         send(number)
-        assert stop.asked
+        assert stop.requested
         for _ in range(100):
-            if said:
+            if caplog.messages:
                 break
             time.sleep(0.05)
-        assert said == [TOLD]
+        assert caplog.messages == [STOPPING]
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
     assert signal.getsignal(number) == before

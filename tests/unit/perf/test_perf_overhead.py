@@ -60,7 +60,7 @@ def test_a_run_is_measured_from_the_plan_to_the_report(small_suite, tmp_path, mo
     assert "waiting for MLflow" not in found, "it is not mirrored"
     assert 0 < inner <= found["all"]
     assert [len(records) for records in rendered] == [2]
-    assert overhead.suite_run.runner.__name__ != "<lambda>", "nothing stays patched"
+    assert overhead.suite_run.make_runner.__name__ != "<lambda>", "nothing stays patched"
 
 
 def test_the_bare_loop_makes_the_same_losses_and_updates(small_suite):

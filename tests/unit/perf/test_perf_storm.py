@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from benchmark.config.suite import load_suite
+from benchmark.execution.events import AttemptFailed, TrialFinished, TrialStarted
 from benchmark.execution.live_view import LiveView, trial_lines
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace, sample_grid_path
@@ -138,12 +139,12 @@ def test_the_view_of_a_run_tells_which_trials_a_kill_interrupts(storm, suite):
     view = LiveView(trial_lines(suite, suite.specs), Console(file=said, width=100))
     first, second, third = list(suite.specs)[:3]
     records = {one: made_up(suite.specs[one], np.random.default_rng(0), "", {}) for one in (second, third)}
-    view.started(first)
-    view.started(second)
-    view.progressed(Progress(first, 3, 1.0, {}, "went on from a checkpoint"))
-    view.finished(records[second])
-    view.started(third)
-    view.failed(third, "the worker died: started: it")
+    view.handle(TrialStarted(first))
+    view.handle(TrialStarted(second))
+    view.handle(Progress(first, 3, 1.0, {}, "went on from a checkpoint"))
+    view.handle(TrialFinished(records[second]))
+    view.handle(TrialStarted(third))
+    view.handle(AttemptFailed(third, "the worker died: started: it"))
     storm.struck = time.time() + 2
     for line in said.getvalue().splitlines(keepends=True):
         storm._heard(line)

@@ -1,6 +1,7 @@
 """Two runs on one workspace: each trial is trained once, a dead run's are taken over, and no clock is believed."""
 
 import json
+import logging
 import os
 import signal
 import time
@@ -179,7 +180,7 @@ def start(tmp_path, small_suite, monkeypatch):
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, tmp_path / "c.pt")
     monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
-    monkeypatch.setattr(work_sharing, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(work_sharing, "POLL_SECONDS", 0.1)
     real = runner.run_trial
 
     def noted(job, report):
@@ -196,8 +197,16 @@ def start(tmp_path, small_suite, monkeypatch):
         if child:
             return child
         try:
-            console = Console(file=(tmp_path / f"{name}.txt").open("w", buffering=1), width=200)
-            made = SuiteRun(load_suite(path), Workspace.at(tmp_path / "ws"), tmp_path, tmp_path / name, console)
+            logger = logging.getLogger("benchmark")
+            logger.setLevel(logging.INFO)
+            logger.addHandler(logging.FileHandler(tmp_path / f"{name}.txt"))
+            made = SuiteRun(
+                suite=load_suite(path),
+                workspace=Workspace.at(tmp_path / "ws"),
+                data_dir=tmp_path,
+                report_dir=tmp_path / name,
+                console=Console(quiet=True),
+            )
             plan = made.plan()
             (tmp_path / f"{name}.ready").touch()
             while len(list(tmp_path.glob("*.ready"))) < ready:

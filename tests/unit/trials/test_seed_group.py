@@ -256,23 +256,15 @@ def test_seeds_of_a_cell_stand_beside_each_other_and_first_ones_come_first():
     ]
 
 
-class Deaf:
-    def failed(self, trial_id, reason):
-        pass
-
-    def finished(self, record):
-        pass
-
-
 def test_only_seeds_of_one_cell_are_handed_out_together_and_a_failed_one_again_by_itself(prepared, tmp_path):
     specs = [spec for cell in cells(0.1, 0.2) for spec in cell.with_seeds(range(3))]
     jobs = [job_in(tmp_path, spec, *prepared, vmap_seeds=2) for spec in specs]
-    attempts, handed_out = RetryQueue(jobs, 1, Deaf()), []
+    attempts, handed_out = RetryQueue(jobs, 1, []), []
     for _ in range(4):
-        handed_out.append(attempts.next_together())
+        handed_out.append(attempts.pop_group())
     assert [[job.spec.seed for job in pack] for pack in handed_out] == [[0, 1], [2], [0, 1], [2]]
     assert [[job.vmap_seeds for job in pack] for pack in handed_out] == [[2, 2], [1], [2, 2], [1]]
-    attempts.lost(specs[1].trial_id, "killed")
-    (again,) = attempts.next_together()
+    attempts.worker_died(specs[1].trial_id, "killed")
+    (again,) = attempts.pop_group()
     assert (again.spec, again.vmap_seeds) == (specs[1], 1)
-    assert attempts.next_together() == []
+    assert attempts.pop_group() == []

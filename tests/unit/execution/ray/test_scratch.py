@@ -11,8 +11,8 @@ from benchmark.execution.ray.scratch import run_directory, sweep
 DRIVER = """
 import sys, time
 from pathlib import Path
-from benchmark.execution.ray.scratch import fresh
-with fresh(Path(sys.argv[1])) as name:
+from benchmark.execution.ray.scratch import run_directory
+with run_directory(Path(sys.argv[1])) as name:
     (Path(sys.argv[1]) / name / "trial").mkdir(parents=True)
     print(name, flush=True)
     time.sleep(60)
