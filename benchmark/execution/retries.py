@@ -57,12 +57,13 @@ class RetryQueue:
 
     def pop_group(self) -> list[Job]:
         """The next trial and the following seeds of its cell that are trained together with it; empty if none waits."""
-        group: list[Job] = []
-        while (job := self.peek()) and (
-            not group or (len(group) < group[0].vmap_seeds and job.spec.cell_id == group[0].spec.cell_id)
-        ):
-            group.append(job)
+        first = self.pop()
+        if first is None:
+            return []
+        group = [first]
+        while len(group) < first.vmap_seeds and (job := self.peek()) and job.spec.cell_id == first.spec.cell_id:
             self.pop()
+            group.append(job)
         group = [job.model_copy(update={"vmap_seeds": len(group)}) for job in group]
         self.running |= {job.spec.trial_id: job for job in group}
         return group
