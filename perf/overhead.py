@@ -31,7 +31,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs
 from benchmark.config.suite import RunnerName, Suite, load_suite
 from benchmark.core import environment, registry
 from benchmark.core.spec import TrialSpec
@@ -217,7 +217,7 @@ def bare(trainer: Trainer, streams: Streams) -> Iterator[None]:
         for name, turns, own, adam in players:
             for _ in range(turns):
                 drawn = trainer.images.draw(spec.batch_size, places)
-                turn = StepInputs(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
+                turn = EagerStepInputs(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
                 total = torch.stack(list(method.loss(name, turn).values())).sum()
                 adam.zero_grad()
                 total.backward(inputs=own)  # type: ignore[no-untyped-call]

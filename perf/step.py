@@ -4,10 +4,10 @@
     python -m perf.step --case stacked_mnist_k4 --turns 15 --json step.json
     python -m perf.step --case stacked_mnist_k4 --turns 15 --steps 100 --together 10 --device cuda --json step.json
 
-Ours is what a trial does, `Trainer.advance`, once for each precision asked for, and on a GPU once more with every turn
-captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all N. Theirs
-is perf/plain.py, strictly in float32. All train on the same synthetic images from the same weights, and take turns of a
-few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
+Ours is what a trial does, `Trainer.train_step`, once for each precision asked for, and on a GPU once more with every
+update captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all
+N. Theirs is perf/plain.py, strictly in float32. All train on the same synthetic images from the same weights, and take
+turns of a few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
 
 All are in one process, or with `--processes 1` each side in one of its own: a trial keeps freed memory
 (benchmark/core/memory.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
@@ -38,7 +38,7 @@ from benchmark.core.precision import tf32_mode
 from benchmark.core.spec import REFERENCE, Precision, TrialSpec
 from benchmark.data.sampler import to_range
 from benchmark.planning import calibrate
-from benchmark.training.cuda_graphs import EAGER_TURNS
+from benchmark.training.cuda_graphs import EAGER_UPDATES
 from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials.build import build_trainer
@@ -194,12 +194,12 @@ def trainer(
 def our_side(trainers: list[Trainer]) -> Side:
     """A step of a trial, or of several as one. Raises RuntimeError where turns should be captured and cannot be."""
     ours = trainers[0] if len(trainers) == 1 else VmappedTrainer(trainers)
-    if ours.captures:
-        for _ in range(EAGER_TURNS + 1):  # until all of them are
-            ours.advance()
-        if ours.captures.failed:
-            raise RuntimeError(f"no graphs to be measured: {ours.captures.failed}")
-    return Side(ours.advance, len(trainers))
+    if ours.graphs:
+        for _ in range(EAGER_UPDATES + 1):  # until all of them are
+            ours.train_step()
+        if ours.graphs.failures:
+            raise RuntimeError(f"no graphs to be measured: {ours.graphs.failures}")
+    return Side(ours.train_step, len(trainers))
 
 
 def plain_side(case: Case, batch: int, width: int | None, device: torch.device) -> Side:

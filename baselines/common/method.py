@@ -29,33 +29,57 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True)
-class StepInputs:
-    """What a player may draw on in its turn.
+@dataclass
+class StepInputs(ABC):
+    """What a player's loss may use in one update.
 
-    `real`: (N, C, H, W) images in the network's range. `progress`: share of the training done, in [0, 1).
-    `rng`: the trial's random stream; every random number of a loss must come from it. `labels`: (N,) manual labels of
-    `real`, -1 where none is given; None for methods that use none. Into `watched` a loss may put scalars that are to
-    be recorded beside its terms; they must need no gradient.
+    Attributes:
+        real: (N, C, H, W) images in the network's range.
+        rng: the trial's random stream; every random number of a loss must come from it.
+        labels: (N,) manual labels of `real`, -1 where none is given; None for methods that use none.
+        logged: scalars that the loss adds to be recorded beside its terms; they must need no gradient.
     """
 
     real: Tensor
-    progress: float
     rng: Rng
     labels: Tensor | None = None
     logged: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    @abstractmethod
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+
+    @abstractmethod
     def schedule_weight(self, weight: Callable[[float], float]) -> float | Tensor:
-        """A weight that follows `progress`. Ask for it here: a step that is captured once and replayed keeps numbers
-        as they were, so there it is a scalar tensor, which is filled before each replay.
+        """The weight at the current `progress`.
+
+        Losses that depend on the progress use this. An update that is captured once and replayed keeps the numbers of
+        the host, so there the weight is a scalar tensor, which is filled before each replay.
         """
-        return weight(self.progress)
 
     def require_labels(self) -> Tensor:
-        """The labels, for methods that use them."""
+        """The labels. Raises ValueError if there are none."""
         if self.labels is None:
-            raise ValueError("this method needs labels, and the turn has none")
+            raise ValueError("this method needs labels, and the step has none")
         return self.labels
+
+
+class EagerStepInputs(StepInputs):
+    """Inputs of an update that runs once, at a known progress."""
+
+    def __init__(self, real: Tensor, progress: float, rng: Rng, labels: Tensor | None = None) -> None:
+        super().__init__(real, rng, labels)
+        self._progress = progress
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self._progress
+
+    def schedule_weight(self, weight: Callable[[float], float]) -> float:
+        """The weight at the current `progress`."""
+        return weight(self._progress)
 
 
 class Method(nn.Module, ABC):

@@ -1,12 +1,13 @@
-"""Turns of players captured as CUDA graphs, which a GPU then replays without asking the host for every kernel.
+"""Updates of players captured as CUDA graphs, which a GPU replays without waiting for the host to launch each kernel.
 
-The first turns of a player are eager: they train like all others, and set up what is set up once. The next one is
-captured, which executes nothing, and from then on it is replayed. A graph works on the same memory every time, so
-images and labels are copied to where it looks for them, and a number that the host changes between turns must be a
-tensor, which is filled before: the learning rate, and weights that a loss asks for by `StepInputs.schedule_weight`. A
-loss that reads `progress` itself cannot be captured. What cannot be captured is trained as ever.
+`GraphedUpdates` wraps the trainer's update. The first updates of a player run eagerly: they train like all others, and
+set up what is set up once. The next one is captured, which executes nothing, and from then on it is replayed. A graph
+uses the same memory in every replay. Images and labels are therefore copied into the graph's own tensors, and a number
+that the host changes between updates has to be a tensor that is filled before the replay: the learning rate, and
+weights that a loss requests by `StepInputs.schedule_weight`. A loss that reads `progress` itself cannot be captured. An
+update that cannot be captured runs eagerly.
 
-Nothing of this changes a number: a replay is the very kernels of the eager turn, and draws the same random numbers.
+Graphs change no number: a replay runs the same kernels as the eager update, and draws the same random numbers.
 """
 
 from collections import Counter
@@ -17,43 +18,57 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs, StepInputs
 from baselines.common.random_streams import Rng
 from benchmark.data.sampler import Batch
+from benchmark.training.player import Player, Terms
 
-EAGER_TURNS = 3  # of each player, before one is captured
+EAGER_UPDATES = 3  # of each player, before one is captured
 
-Terms = dict[str, Tensor]
 Weight = Callable[[float], float]
-MakeTurn = Callable[[Tensor, float, Rng, Tensor | None], StepInputs]
-Update = Callable[[Batch, MakeTurn], Terms]
+MakeInputs = Callable[[Tensor, float, Rng, Tensor | None], StepInputs]
+
+
+class Update(Protocol):
+    """One update of a player: the gradients of its loss on a batch, and a step of its optimiser.
+
+    Everything happens on the device, except for numbers that the made inputs give to the loss.
+    """
+
+    def __call__(
+        self, player: Player, batch: Batch, progress: float, make_inputs: MakeInputs = EagerStepInputs
+    ) -> Terms:
+        """Returns the update's share in the step's mean of every loss term."""
 
 
 class GraphBackend(Protocol):
-    """Where turns are captured. Graphs of one recorder are replayed one at a time, and may share memory."""
+    """Captures work as graphs. Graphs of one backend are replayed one at a time, and may share memory."""
 
-    def aside(self) -> AbstractContextManager[None]:
-        """Around an eager turn of a player that is captured later."""
+    def warmup_stream(self) -> AbstractContextManager[None]:
+        """A context for eager updates of a player whose later updates are captured."""
 
-    def record(self, work: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
-        """Captures what `work` does, and does none of it.
+    def capture(self, work: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
+        """Capture what `work` does, without executing it.
 
-        Returns the tensors that `work` returned, and what does it once and fills them. Raises whatever stands in the
-        way, and has changed nothing then.
+        Returns:
+            The tensors that `work` returned, and a function that replays the work once, which fills them.
+
+        Raises:
+            Exception: whatever prevents the capture; nothing has changed then.
         """
 
 
 class CudaGraphs:
-    """The graphs of a GPU. All draw from the same generators on it, and share a pool of memory."""
+    """Graphs on a GPU. All of them draw from the given generators and share a memory pool."""
 
-    def __init__(self, *streams: torch.Generator) -> None:
-        self.streams, self.device = streams, streams[0].device
+    def __init__(self, *generators: torch.Generator) -> None:
+        self.generators, self.device = generators, generators[0].device
         self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """On the stream of the captures, to which belongs what is set up once; torch asks for that."""
+    def warmup_stream(self) -> Iterator[None]:
+        """Runs work on the stream of the captures, where torch requires that lazy initialisation happens."""
         training = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(training)
         try:
@@ -62,59 +77,61 @@ class CudaGraphs:
         finally:
             training.wait_stream(self.stream)
 
-    def record(self, work: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
-        """A capture. Other threads go on meanwhile, such as the one that fetches images."""
+    def capture(self, work: Callable[[], Terms]) -> tuple[Terms, Callable[[], None]]:
+        """Capture work as a CUDA graph. Other threads, such as the one that fetches images, keep running."""
         graph = torch.cuda.CUDAGraph()
-        for rng in self.streams:
-            graph.register_generator_state(rng)
+        for generator in self.generators:
+            graph.register_generator_state(generator)
         try:
             with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):
                 terms = work()
         except BaseException:
-            self.pool = torch.cuda.graph_pool_handle()  # who knows in what state the other one was left
+            self.pool = torch.cuda.graph_pool_handle()  # a failed capture may leave the old pool in any state
             raise
         return terms, graph.replay
 
 
 class GraphedStepInputs(StepInputs):
-    """A turn of which the host knows only once how far the training is. Weights that follow it are added to a list."""
+    """Inputs of an update that is captured: the progress of its replays is not known yet.
 
-    weights: list[tuple[Weight, Tensor]]
+    `weights` collects the scheduled weights and the scalars that stand for their values.
+    """
 
     def __init__(self, real: Tensor, rng: Rng, labels: Tensor | None, weights: list[tuple[Weight, Tensor]]) -> None:
-        self.__dict__.update(real=real, rng=rng, labels=labels, logged={}, weights=weights)  # it is frozen
+        super().__init__(real, rng, labels)
+        self.weights = weights
 
     @property
     def progress(self) -> float:
         """Raises RuntimeError."""
-        raise RuntimeError("the loss reads `progress`; a weight that follows it is asked for by `schedule_weight`")
+        raise RuntimeError("the loss reads `progress`; a weight that follows it is requested by `schedule_weight`")
 
     def schedule_weight(self, weight: Weight) -> Tensor:
-        """A scalar without a value as yet."""
+        """A scalar, which is filled before each replay."""
         scalar = torch.empty((), device=self.real.device)
         self.weights.append((weight, scalar))
         return scalar
 
 
 class GraphedUpdate:
-    """One player's turn as a graph."""
+    """One player's update as a graph."""
 
-    def __init__(self, recorder: GraphBackend, update: Update, drawn: Batch) -> None:
-        """Raises what the recorder raises."""
-        labels = None if drawn.labels is None else drawn.labels.clone()
-        self.inputs = Batch(drawn.images.clone(), labels)
+    def __init__(self, backend: GraphBackend, update: Update, player: Player, batch: Batch) -> None:
+        """Capture the update. Raises what the backend raises."""
+        self.batch = Batch(batch.images.clone(), None if batch.labels is None else batch.labels.clone())
         self.weights: list[tuple[Weight, Tensor]] = []
-        self.terms, self.replay = recorder.record(lambda: update(self.inputs, self._turn))
 
-    def _turn(self, real: Tensor, progress: float, rng: Rng, labels: Tensor | None) -> StepInputs:
-        del progress
-        return GraphedStepInputs(real, rng, labels, self.weights)
+        def make_inputs(real: Tensor, progress: float, rng: Rng, labels: Tensor | None) -> StepInputs:
+            del progress
+            return GraphedStepInputs(real, rng, labels, self.weights)
 
-    def __call__(self, drawn: Batch, progress: float) -> Terms:
-        """The turn on these images, at this share of the training. The next call overwrites what this one returns."""
-        self.inputs.images.copy_(drawn.images)
-        if self.inputs.labels is not None and drawn.labels is not None:
-            self.inputs.labels.copy_(drawn.labels)
+        self.terms, self.replay = backend.capture(lambda: update(player, self.batch, 0.0, make_inputs))
+
+    def __call__(self, batch: Batch, progress: float) -> Terms:
+        """Replay the update on a batch. The next call overwrites the returned tensors."""
+        self.batch.images.copy_(batch.images)
+        if self.batch.labels is not None and batch.labels is not None:
+            self.batch.labels.copy_(batch.labels)
         for weight, scalar in self.weights:
             scalar.fill_(weight(progress))
         self.replay()
@@ -122,41 +139,41 @@ class GraphedUpdate:
 
 
 class GraphedUpdates:
-    """Every player's turns: eager at first, then as graphs, or as ever where they cannot be. `failed`: player -> why.
+    """Runs each player's update: the first EAGER_UPDATES eagerly, then as a CUDA graph; eagerly if capture fails.
 
-    It is over when the tensors of a player or its optimiser are replaced: graphs would go on with the old ones.
+    `failures` maps a player whose update could not be captured to one line that says why. The graphs are stale as soon
+    as a tensor of a player or its optimiser is replaced: make a new object then.
     """
 
-    def __init__(self, recorder: GraphBackend) -> None:
-        self.recorder = recorder
-        self.turns: Counter[str] = Counter()
+    def __init__(self, backend: GraphBackend, update: Update) -> None:
+        self.backend, self.update = backend, update
+        self.eager_updates: Counter[str] = Counter()
         self.graphs: dict[str, GraphedUpdate] = {}
-        self.failed: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
 
-    def play(
-        self, player: str, optimizer: torch.optim.Optimizer, update: Update, drawn: Batch, progress: float
-    ) -> Terms:
-        """A turn, and what it returns, which is good until the next one: graphs share memory."""
-        if player not in self.graphs and player not in self.failed:
-            if self.turns[player] < EAGER_TURNS:
-                self.turns[player] += 1
-                with self.recorder.aside():
-                    return update(drawn, StepInputs)
+    def __call__(self, player: Player, batch: Batch, progress: float) -> Terms:
+        """One update. Graphs share memory: the next update overwrites the returned tensors."""
+        name = player.name
+        if name not in self.graphs and name not in self.failures:
+            if self.eager_updates[name] < EAGER_UPDATES:
+                self.eager_updates[name] += 1
+                with self.backend.warmup_stream():
+                    return self.update(player, batch, progress)
             try:
-                with _capturable(optimizer):
-                    self.graphs[player] = GraphedUpdate(self.recorder, update, drawn)
+                with _capturable(player.optimizer):
+                    self.graphs[name] = GraphedUpdate(self.backend, self.update, player, batch)
             except Exception as problem:
-                self.failed[player] = _reason(problem)
-        if player in self.failed:
-            return update(drawn, StepInputs)
-        return self.graphs[player](drawn, progress)
+                self.failures[name] = _root_cause(problem)
+        if name in self.failures:
+            return self.update(player, batch, progress)
+        return self.graphs[name](batch, progress)
 
 
 @contextmanager
 def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """While this lasts the optimiser lets itself be captured. Gradients go afterwards: the next graph has their room.
+    """Marks the optimiser as capturable. Its gradients are freed afterwards, so that the next graph can use the memory.
 
-    The fused Adam, which we have, does the same either way; but torch warns of eager steps with this switch on.
+    The fused Adam computes the same either way, but torch warns of eager steps with the mark set.
     """
     for group in optimizer.param_groups:
         group["capturable"] = True
@@ -168,8 +185,8 @@ def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         optimizer.zero_grad(set_to_none=True)
 
 
-def _reason(problem: BaseException) -> str:
-    """One line: the first thing that went wrong. That a capture could not be ended is only what follows from it."""
+def _root_cause(problem: BaseException) -> str:
+    """The first error of a chain, in one line. That the capture could not be ended is only a consequence of it."""
     while problem.__context__:
         problem = problem.__context__
     lines = f"{type(problem).__name__}: {problem}".splitlines()

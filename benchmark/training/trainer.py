@@ -1,161 +1,183 @@
-"""The one training loop: players, steps, exact resume. It reads like the papers' algorithms and knows none."""
+"""The training loop of every method. It follows the papers' algorithms, and contains the losses of none."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from baselines.common.ema import EMA
-from baselines.common.method import Method
+from baselines.common.method import EagerStepInputs, Method
 from baselines.networks.layers.memory_format import channels_last
-from benchmark.core.precision import tf32_mode
+from benchmark.core.precision import autocast, tf32_mode
 from benchmark.core.spec import REFERENCE, TrialSpec
 from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_uint8
-from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeTurn, Terms
-from benchmark.training.loop import Loop, Player, TrainingDiverged, stream_seed
+from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
+from benchmark.training.player import GradientSwitch, Player, Terms
+
+EVALUATION_SEED = 2020  # of the latents of samples
 
 
-@dataclass
-class Trainer(Loop):
-    """One method in training. `step` counts the generator's updates that are done.
+class TrainingDiverged(Exception):  # noqa: N818 - a result, not an error
+    """A loss or a weight is no longer a finite number, or all weights of a player are zero."""
 
-    `graphs`: what captures turns, made of the random streams that they draw from; by default they are not captured.
+
+def stream_seed(seed: int, use: str) -> int:
+    """The seed of one of a trial's random streams. It has 32 bits: torch's CPU generator ignores higher ones."""
+    return int(np.random.SeedSequence([seed, *use.encode()]).generate_state(1)[0])
+
+
+class Trainer:
+    """A method in training.
+
+    Args:
+        spec: the trial.
+        method: the method, with initial weights.
+        images: the training images.
+        image_range: lowest and highest pixel value of the network.
+        device: where the method is.
+        graph_backend: makes what captures updates as graphs, from the generators that they draw from; None: updates
+            run eagerly.
+
+    Attributes:
+        step: number of training steps done, which are updates of the generator.
+        loss_sums: sum over steps of every loss term since the last `mean_losses`; `loss_count` is the number of steps.
+        ema: the moving average of the generator, where the recipe has one.
     """
 
-    spec: TrialSpec
-    method: Method
-    images: ImageSampler
-    image_range: Range
-    device: torch.device
-    step: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    summed: int = 0
-    graphs: Callable[..., GraphBackend] | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        method: Method,
+        images: ImageSampler,
+        image_range: Range,
+        device: torch.device,
+        graph_backend: Callable[..., GraphBackend] | None = None,
+    ) -> None:
+        self.spec, self.method, self.images, self.image_range, self.device = spec, method, images, image_range, device
+        self.graph_backend = graph_backend
+        self.step = 0
+        self.loss_sums: Terms = {}
+        self.loss_count = 0
         # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
-        self.rng = torch.Generator(self.device).manual_seed(stream_seed(self.spec.seed, "training"))
-        self.data_rng = torch.Generator().manual_seed(stream_seed(self.spec.seed, "images"))
-        self.players = [self._player(name) for name in self.method.players]
-        self._parameters = tuple(self.method.parameters())  # looking for them takes a while, every turn
-        average = self.spec.average
-        self.average = EMA(self.method.generator, average.decay) if average else None
-        self.method.train()
-        self.captures = self._captures()
+        self.rng = torch.Generator(device).manual_seed(stream_seed(spec.seed, "training"))
+        self.data_rng = torch.Generator().manual_seed(stream_seed(spec.seed, "images"))
+        self.players = [self._player(name) for name in method.players]
+        self.gradients = GradientSwitch(tuple(method.parameters()))
+        self.ema = EMA(method.generator, spec.average.decay) if spec.average else None
+        method.train()
+        self._wrap_update()
 
-    def _captures(self) -> GraphedUpdates | None:
-        return GraphedUpdates(self.graphs(self.rng)) if self.graphs else None
+    def train_step(self) -> None:
+        """One step of training: the updates of every player, each on a batch of its own."""
+        progress = self.progress
+        for player in self.players:
+            player.set_lr(self.spec.optimizer.lr_at(player.name, progress))
+            for _ in range(player.updates_per_step):
+                batch = self.images.draw(self.spec.batch_size, self.data_rng)
+                terms = self.run_update(player, batch, progress)  # `update`, or its CUDA graph
+                self._accumulate(terms)
+        self.finish_step()
 
-    def _player(self, name: str) -> Player:
-        parameters = [p for module in self.method.player_modules(name) for p in module.parameters()]
-        return Player(
-            name,
-            self.method.updates_per_step(name, self.spec.discriminator_steps),
-            parameters,
-            self.adam(name, parameters),
-        )
+    def update(self, player: Player, batch: Batch, progress: float, make_inputs: MakeInputs = EagerStepInputs) -> Terms:
+        """One update of a player. Returns the update's share in the step's mean of every loss term."""
+        self.gradients.select(player)
+        with tf32_mode(self.spec.precision, self.device):
+            # Loss: named terms, whose sum the player minimises
+            with autocast(self.spec.precision, self.device):
+                real = to_range(channels_last(batch.images), self.image_range)
+                inputs = make_inputs(real, progress, self.rng, batch.labels)
+                losses = self.method.loss(player.name, inputs)
+            # Gradients
+            player.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        terms = player.step_means(losses | inputs.logged)
+        # Optimiser step, and the method's own changes after it, such as clipped weights
+        player.optimizer.step()
+        self.method.after_update(player.name)
+        return terms
 
-    def adam(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        """What moves a player's parameters."""
-        settings = self.spec.optimizer
-        adam = torch.optim.Adam(
-            parameters,
-            lr=settings.lr_at(player, 0.0),
-            betas=settings.betas,
-            eps=settings.eps,
-            fused=True,
-        )
-        for group in adam.param_groups:
-            group["lr"] = self._rate(group["lr"])
-        return adam
+    def finish_step(self) -> None:
+        """What follows the updates of a step: the generator's moving average, and the counters."""
+        if self.ema and self.spec.average:
+            self.ema.update_parameters(self.method.generator, reset=self.step < self.spec.average.start)
+        self.step += 1
+        self.loss_count += 1
 
-    def _rate(self, rate: float) -> float | Tensor:
-        """A learning rate as an optimiser keeps it: on a GPU, and for captured turns, as a tensor that is filled.
-
-        That is eager turns' too, so that they round it as captured ones do: a GPU's Adam reads float32.
-        """
-        if self.device.type == "cuda":
-            return torch.tensor(rate, dtype=torch.float32, device=self.device)
-        return torch.tensor(rate, dtype=torch.float64) if self.graphs else rate
+    def train_until(self, step: int) -> Iterator[int]:
+        """Train up to a step, yielding the number of steps done after each of them."""
+        while self.step < step:
+            self.train_step()
+            yield self.step
 
     @property
     def progress(self) -> float:
         """The share of the training that is done, in [0, 1)."""
         return self.step / self.spec.steps
 
-    @property
-    def uncaptured(self) -> dict[str, str]:
-        """The players whose turns should have been captured and could not be, each with one line that says why."""
-        return self.captures.failed if self.captures else {}
+    # --- players -------------------------------------------------------------------------------------------
+
+    def _player(self, name: str) -> Player:
+        parameters = [p for module in self.method.player_modules(name) for p in module.parameters()]
+        updates_per_step = self.method.updates_per_step(name, self.spec.discriminator_steps)
+        return Player(name, updates_per_step, parameters, self.adam(name, parameters))
+
+    def adam(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+        """The optimiser of a player's parameters."""
+        settings = self.spec.optimizer
+        rate = settings.lr_at(player, 0.0)
+        adam = torch.optim.Adam(parameters, lr=rate, betas=settings.betas, eps=settings.eps, fused=True)
+        for group in adam.param_groups:
+            group["lr"] = self._rate(group["lr"])
+        return adam
+
+    def _rate(self, rate: float) -> float | Tensor:
+        """A learning rate as the optimiser keeps it: a tensor on a GPU, and wherever updates are captured.
+
+        On a GPU eager updates use a tensor too, so that they round the rate as captured ones do: Adam reads float32.
+        """
+        if self.device.type == "cuda":
+            return torch.tensor(rate, dtype=torch.float32, device=self.device)
+        return torch.tensor(rate, dtype=torch.float64) if self.graph_backend else rate
+
+    def _wrap_update(self) -> None:
+        """Sets `run_update`, which performs an update eagerly or as a graph."""
+        self.graphs = GraphedUpdates(self.graph_backend(self.rng), self.update) if self.graph_backend else None
+        self.run_update: Update | GraphedUpdates = self.graphs or self.update
 
     @property
-    def sampled(self) -> nn.Module:
-        """The generator that samples are drawn from: the average where the recipe has one."""
-        found: nn.Module = self.average.module if self.average else self.method.generator
-        return found
+    def graph_failures(self) -> dict[str, str]:
+        """The players whose updates could not be captured, each with one line that says why."""
+        return self.graphs.failures if self.graphs else {}
 
-    def train_until(self, step: int) -> Iterator[int]:
-        """Train up to a step, yielding after each one so that the caller can watch the clock."""
-        while self.step < step:
-            self.advance()
-            yield self.step
+    # --- losses --------------------------------------------------------------------------------------------
 
-    def stepped(self) -> None:
-        """What follows when all players have played."""
-        self._follow()
-        self.step += 1
-        self.summed += 1
-
-    def _follow(self) -> None:
-        """The average takes one step after the generator."""
-        if self.average and self.spec.average:
-            copies = self.step < self.spec.average.start
-            self.average.update_parameters(self.method.generator, reset=copies)
-
-    def drawn(self) -> Batch:
-        """The images of a turn."""
-        return self.images.draw(self.spec.batch_size, self.data_rng)
-
-    def parameters(self) -> Iterable[Tensor]:
-        """Of all players."""
-        return self._parameters
-
-    def losses(self, player: str, drawn: Batch, make_turn: MakeTurn) -> tuple[Terms, Terms]:
-        """A player's loss in terms, and what is watched beside them."""
-        real = to_range(channels_last(drawn.images), self.image_range)
-        turn = make_turn(real, self.progress, self.rng, drawn.labels)
-        return self.method.loss(player, turn), turn.logged
-
-    def played(self, player: str) -> None:
-        """What follows the update of a player."""
-        self.method.after_update(player)
-
-    def add(self, terms: Terms) -> None:
-        """To the sums. They have memory of their own: a replay writes over what the one before returned."""
-        known = [term for term in terms if term in self.sums]
+    def _accumulate(self, terms: Terms) -> None:
+        """Add to the sums. They have memory of their own: a replayed graph overwrites the terms of the one before."""
+        known = [term for term in terms if term in self.loss_sums]
         if known:
-            torch._foreach_add_([self.sums[term] for term in known], [terms[term] for term in known])
-        self.sums |= {term: value.clone() for term, value in terms.items() if term not in self.sums}
+            torch._foreach_add_([self.loss_sums[term] for term in known], [terms[term] for term in known])
+        self.loss_sums |= {term: value.clone() for term, value in terms.items() if term not in self.loss_sums}
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean of every loss term since the last call. Raises TrainingDiverged as `check` does."""
-        self.check()
-        means = {name: float(total) / max(self.summed, 1) for name, total in self.sums.items()}
-        self.sums, self.summed = {}, 0
+        """Mean of every loss term since the last call. Raises TrainingDiverged as `raise_if_diverged` does."""
+        self.raise_if_diverged()
+        means = {name: float(total) / max(self.loss_count, 1) for name, total in self.loss_sums.items()}
+        self.loss_sums, self.loss_count = {}, 0
         return means
 
-    def check(self) -> None:
-        """Raises TrainingDiverged when a loss or weight is not finite, or all weights of a player are zero.
+    def raise_if_diverged(self) -> None:
+        """Check losses and weights. Waits for the device, so it is called now and then, and not in every step.
 
-        A player's weights are its parameters of two or more dimensions. A generator that makes one and the same image
-        is no matter of this: how far a mode collapse goes is what metrics are for.
+        A generator that makes the same image for all latents has not diverged: metrics measure mode collapse.
 
-        This is where the device is waited for: now and then, never in a step.
+        Raises:
+            TrainingDiverged: if a loss or a weight is not finite, or all weights of a player are zero. A player's
+                weights are its parameters of two or more dimensions.
         """
-        broken = [name for name, total in self.sums.items() if not math.isfinite(total)]
+        broken = [name for name, total in self.loss_sums.items() if not math.isfinite(total)]
         parameters = list(self.method.parameters())
         highest = torch.stack([p.detach().abs().max() for p in parameters]).tolist()
         if broken or not all(map(math.isfinite, highest)):
@@ -166,44 +188,54 @@ class Trainer(Loop):
             if weights and max(weights) == 0:
                 raise TrainingDiverged(f"the weights of the {player.name} collapsed: all were zero by step {self.step}")
 
+    # --- state ---------------------------------------------------------------------------------------------
+
     def state(self) -> dict[str, Any]:
-        """All that the rest of the training depends on."""
+        """Everything that the rest of the training depends on."""
         return {
             "step": self.step,
             "method": self.method.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
+            "average": self.ema.state_dict() if self.ema else None,
             "optimizers": [player.optimizer.state_dict() for player in self.players],
             "rng": self.rng.get_state(),
             "data_rng": self.data_rng.get_state(),
-            "sums": {term: total.clone() for term, total in self.sums.items()},
-            "summed": self.summed,
+            "sums": {term: total.clone() for term, total in self.loss_sums.items()},
+            "summed": self.loss_count,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state of the same trial."""
         self.method.load_state_dict(state["method"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
+        if self.ema:
+            self.ema.load_state_dict(state["average"])
         for player, saved in zip(self.players, state["optimizers"], strict=True):
-            ours = player.optimizer.state_dict()["param_groups"]  # settings are the trial's, and no matter of states
-            player.optimizer.load_state_dict(saved | {"param_groups": ours})
+            settings = player.optimizer.state_dict()["param_groups"]  # come from the spec, not from the state
+            player.optimizer.load_state_dict(saved | {"param_groups": settings})
         self.rng.set_state(state["rng"].cpu())
         self.data_rng.set_state(state["data_rng"].cpu())
-        self.step, self.summed = state["step"], state["summed"]
-        self.sums = {term: total.clone() for term, total in state["sums"].items()}
-        self.captures = self._captures()  # of tensors that the optimisers no longer have
+        self.step, self.loss_count = state["step"], state["summed"]
+        self.loss_sums = {term: total.clone() for term, total in state["sums"].items()}
+        self._wrap_update()  # graphs use tensors that the optimisers have replaced
+
+    # --- samples -------------------------------------------------------------------------------------------
+
+    @property
+    def eval_generator(self) -> nn.Module:
+        """The generator that samples are drawn from: the moving average where the recipe has one."""
+        generator: nn.Module = self.ema.module if self.ema else self.method.generator
+        return generator
 
     @torch.no_grad()
     def samples(self, n: int, draw: int = 0) -> Generator[Tensor, None, None]:
-        """Exactly n images as uint8 batches, always from the same latents of a draw; training is not disturbed.
+        """Exactly n generated images, in uint8 batches (N, C, H, W). The training is not disturbed.
 
-        They are made in batches of `protocol.sample_batch`: with `batch_norm: batch` an image depends on the
-        batch that it is made in, so the last batch is made whole and cut.
+        The latents depend on `draw` alone. Images are generated in batches of `protocol.sample_batch`: with
+        `batch_norm: batch` an image depends on its batch, so the last batch is generated in full and cut.
         """
         protocol = self.spec.protocol
         latents = torch.Generator(self.device).manual_seed(EVALUATION_SEED + draw)
-        generator = self.sampled
-        kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+        generator = self.eval_generator
+        buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
         generator.train(protocol.batch_norm == "batch")
         try:
             for start in range(0, n, protocol.sample_batch):
@@ -212,8 +244,5 @@ class Trainer(Loop):
                 yield to_uint8(images, self.image_range)[: n - start]
         finally:
             for name, buffer in generator.named_buffers():
-                buffer.copy_(kept[name])
+                buffer.copy_(buffers[name])
             generator.train()
-
-
-EVALUATION_SEED = 2020

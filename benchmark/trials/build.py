@@ -11,8 +11,15 @@ from benchmark.training.cuda_graphs import CudaGraphs
 from benchmark.training.trainer import Trainer
 
 
-def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device, graphs: bool = False) -> Trainer:
-    """The method with weights drawn from the trial's seed, ready to train. `graphs`: turns are captured, on a GPU."""
+def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cuda_graphs: bool = False) -> Trainer:
+    """A trainer before its first step. Initial weights depend on the trial's seed alone.
+
+    Args:
+        spec: the trial.
+        data: the prepared dataset.
+        device: where it trains.
+        cuda_graphs: whether updates are captured as CUDA graphs; has no effect on a CPU.
+    """
     dataset = registry.datasets[spec.dataset]
     network_class, method_class = registry.networks[spec.network], registry.methods[spec.method]
     with torch.random.fork_rng(devices=[]):
@@ -21,25 +28,24 @@ def build_trainer(spec: TrialSpec, prepared: PreparedData, device: torch.device,
             dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
         )
         options = method_class.Options.model_validate(spec.options)
-        method = method_class(network, spec.latent.distribution, options, count_classes(dataset, prepared)).to(device)
-    share = method_class.label_fraction(spec.options)
-    labels = mask_labels(prepared.train.labels, share, dataset.stacked) if share else None
+        method = method_class(network, spec.latent.distribution, options, count_classes(dataset, data)).to(device)
+    label_fraction = method_class.label_fraction(spec.options)
     images = ImageSampler(
-        prepared.train.images,
+        data.train.images,
         dataset.stacked,
         device,
-        labels,
+        mask_labels(data.train.labels, label_fraction, dataset.stacked) if label_fraction else None,
         max(dataset.num_labels, 0),
         num_fixed_stacks=dataset.num_fixed_stacks,
     )
-    captured = CudaGraphs if graphs and device.type == "cuda" else None
-    return Trainer(spec, method, images, network_class.image_range, device, graphs=captured)
+    backend = CudaGraphs if cuda_graphs and device.type == "cuda" else None
+    return Trainer(spec, method, images, network_class.image_range, device, graph_backend=backend)
 
 
-def count_classes(dataset: type[Dataset], prepared: PreparedData) -> int:
-    """Of how many manual classes the training images are: as the dataset says, or its files."""
-    told = dataset.num_classes()
-    return int(prepared.manifest.get("classes", 0)) if told == UNKNOWN_CLASSES else told
+def count_classes(dataset: type[Dataset], data: PreparedData) -> int:
+    """The number of manual classes of the training images, as the dataset declares or its files show."""
+    classes = dataset.num_classes()
+    return int(data.manifest.get("classes", 0)) if classes == UNKNOWN_CLASSES else classes
 
 
 def evaluation_steps(steps: int, evaluations: int) -> list[int]:

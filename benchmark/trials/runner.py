@@ -23,8 +23,7 @@ from benchmark.store.records import Cost, Measurement, TrialRecord
 from benchmark.store.workspace import sample_grid_path
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
-from benchmark.training.loop import TrainingDiverged
-from benchmark.training.trainer import Trainer
+from benchmark.training.trainer import Trainer, TrainingDiverged
 from benchmark.trials import stopwatch
 from benchmark.trials.build import build_trainer, evaluation_steps
 from benchmark.trials.events import Events
@@ -158,7 +157,7 @@ class TrialRunner:
 
     def advance(self) -> None:
         """One step of training, by itself."""
-        self.trainer.advance()
+        self.trainer.train_step()
 
     def _built(self) -> Trainer:
         return build_trainer(self.job.spec, self.prepared, self.job.device, self.job.cuda_graphs)
@@ -173,7 +172,7 @@ class TrialRunner:
             while trainer.step < goal:
                 yield self
                 if trainer.step % apart == 0:
-                    trainer.check()
+                    trainer.raise_if_diverged()
                 self._note_uncaptured()
                 self._heed(report)
                 if self.pace.due():
@@ -286,7 +285,7 @@ class TrialRunner:
             self.note = f"{self.note}; {what}" if self.note else what
 
     def _note_uncaptured(self) -> None:
-        for player, reason in self.trainer.uncaptured.items():
+        for player, reason in self.trainer.graph_failures.items():
             what = f"turns of the {player} are not captured as a graph: {reason}"
             if what not in self.events.by_what:
                 self.happened(what)
@@ -385,7 +384,7 @@ def _makes_numbers(surroundings: dict[str, Any]) -> dict[str, Any]:
 
 def final_weights(trainer: Trainer) -> dict[str, Any]:
     """What is kept of a finished trial: the method, and the average where the recipe has one."""
-    average = trainer.average.module.state_dict() if trainer.average else None
+    average = trainer.ema.module.state_dict() if trainer.ema else None
     return {"method": trainer.method.state_dict(), "average": average}
 
 

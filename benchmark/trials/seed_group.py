@@ -124,14 +124,14 @@ def _joined(trials: list[TrialRunner]) -> VmappedTrainer | None:
     """The trials as one model; None where its layers or losses cannot be done for several at once."""
     cohort = VmappedTrainer([each.trainer for each in trials])
     try:
-        cohort.rehearse()
+        cohort.dry_run()
     except Exception as problem:
         why = truncate(str(problem))
         for each in trials:
             each.happened(f"trained beside others, but not as one with them: {why}")
         return None
     for each in trials:
-        each.trainer.captures = cohort.captures  # which its record tells of
+        each.trainer.graphs = cohort.graphs  # which its record tells of
     return cohort
 
 
@@ -139,7 +139,7 @@ def _advance(cohort: VmappedTrainer, members: list[_Member]) -> None:
     """A step of all; what it raises ends all of them, and its time is shared."""
     start, problem = clock(), None
     try:
-        cohort.advance()
+        cohort.train_step()
         if members[0].trial.at_goal:
             synchronize(members[0].job.device)  # else the first to measure would pay for the others' training
     except Exception as error:

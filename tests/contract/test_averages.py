@@ -23,8 +23,8 @@ def test_the_average_follows_the_generator_from_its_start_on(start):
             first = step <= max(start, 1)  # until its start it copies, and the very first time
             expected[name] = value.clone() if first else 0.75 * expected[name] + 0.25 * value
             if value.is_floating_point():
-                torch.testing.assert_close(t.average.module.state_dict()[name], expected[name])
-    ours, average = t.method.generator.state_dict(), t.average.module.state_dict()
+                torch.testing.assert_close(t.ema.module.state_dict()[name], expected[name])
+    ours, average = t.method.generator.state_dict(), t.ema.module.state_dict()
     assert not torch.equal(ours["0.weight"], average["0.weight"])
 
 
@@ -36,7 +36,7 @@ def test_samples_come_from_the_average():
             parameter.zero_()
     assert torch.equal(torch.cat(list(t.samples(8))), before)
     with torch.no_grad():
-        t.average.module[0].weight.mul_(-3)
+        t.ema.module[0].weight.mul_(-3)
     assert not torch.equal(torch.cat(list(t.samples(8))), before)
 
 

@@ -67,15 +67,15 @@ def test_trials_trained_as_one_are_those_trained_alone(case, monkeypatch):
     alone, together = trainers(*case), trainers(*case)
     whole = VmappedTrainer(together)
     try:
-        whole.rehearse()
+        whole.dry_run()
     except Exception:
         assert is_apart(case, together[0])
-        step = [trainer.advance for trainer in together]  # and then each by itself, as if nothing had been tried
+        step = [trainer.train_step for trainer in together]  # and then each by itself, as if nothing had been tried
     else:
         assert not is_apart(case, together[0])
-        step = [whole.advance]
+        step = [whole.train_step]
     for _ in range(STEPS):
-        for advance in [trainer.advance for trainer in alone] + step:
+        for advance in [trainer.train_step for trainer in alone] + step:
             advance()
     for one, other in zip(alone, together, strict=True):
         assert_close(one, other)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from baselines.common.ema import EMA
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs
 from baselines.networks.layers.conditional import ConditionalBatchNorm
 from benchmark.core import registry
 from benchmark.data.sampler import to_range
@@ -49,7 +49,7 @@ def only(trainer, name):
 
 def turn_of(trainer):
     drawn = trainer.images.draw(BATCH, trainer.rng)
-    return StepInputs(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
+    return EagerStepInputs(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
 
 
 def averages_in(method):

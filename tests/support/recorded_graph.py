@@ -26,7 +26,7 @@ class RefusedError(RuntimeError):
 
 
 class RecordedGraphs:
-    """A `benchmark.capture.Recorder` on a CPU."""
+    """A `GraphBackend` on a CPU."""
 
     def __init__(self, *streams: torch.Generator) -> None:
         self.streams = streams
@@ -34,10 +34,10 @@ class RecordedGraphs:
         self.last: dict[str, Tensor] = {}  # what the last replay returned
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def warmup_stream(self) -> Iterator[None]:
         yield
 
-    def record(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         states, recording = [rng.get_state() for rng in self.streams], _Recording(self.streams)
         try:
             with recording:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.common.method import Method, StepInputs
+from baselines.common.method import EagerStepInputs, Method
 from baselines.networks.base import Heads, Network, NetworkOptions
 from baselines.networks.layers.conditional import Conditional, ConditionalSequential, Reshape
 from benchmark.core import registry
@@ -149,7 +149,7 @@ class Bench:
         return manual_labels(self.method.label_fraction(dict(self.method.options)))
 
     def terms(self) -> dict[str, Tensor]:
-        turn = StepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
+        turn = EagerStepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
         return self.method.loss(self.player, turn)
 
     @cached_property

@@ -10,7 +10,7 @@ from torch import nn
 
 from baselines.common import losses as games
 from baselines.common import rotations
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs
 from baselines.methods import ssgan_la
 from baselines.networks.base import DiscriminatorOutput, NetworkOptions
 from benchmark.core import registry
@@ -179,7 +179,7 @@ def test_no_label_is_judged_on_more_fakes_than_real_images():
 def test_fakes_can_be_told_always():
     always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
     fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
-    turn = StepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
+    turn = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
     expected = -always.method.discriminate(fake).logit_given(y).mean().item()
     assert always.method.loss("generator", turn)["game"].item() == pytest.approx(expected, rel=1e-13)
 
@@ -284,7 +284,7 @@ def test_a_generator_without_task_weight_draws_nothing_for_the_task(name):
     used = []
     for case, options in ((name, OFF), ("dist_gan", {})):
         rng = torch.Generator().manual_seed(0)
-        build(case, options).loss("generator", StepInputs(real_images(), 0.0, rng))
+        build(case, options).loss("generator", EagerStepInputs(real_images(), 0.0, rng))
         used.append(rng.get_state())
     assert torch.equal(*used)
 
@@ -327,7 +327,7 @@ def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
     direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
     method.discriminator = LinearDiscriminator(direction * length / direction.norm())
     rng = torch.Generator().manual_seed(0)
-    assert method.loss("discriminator", StepInputs(real_images(), 0.0, rng))["penalty"].item() < 1e-20
+    assert method.loss("discriminator", EagerStepInputs(real_images(), 0.0, rng))["penalty"].item() < 1e-20
 
 
 def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
@@ -337,7 +337,7 @@ def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
         method = build("wgan_gp", {})
         critic = direction * length / direction.norm()
         method.discriminator = LinearDiscriminator(critic)
-        terms = method.loss("discriminator", StepInputs(real_images(), 0.0, torch.Generator().manual_seed(5)))
+        terms = method.loss("discriminator", EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(5)))
         assert terms["penalty"].item() == pytest.approx(10 * (length - 1) ** 2, rel=1e-12, abs=1e-20)
         latents = method.latents(BATCH, torch.Generator().manual_seed(5))
         difference = method.generator(latents).mean(0) - real_images().mean(0)
@@ -440,7 +440,7 @@ def test_an_indifferent_discriminator_costs_what_paper_and_pencil_say(name, play
     with torch.no_grad():
         for parameter in method.discriminator.parameters():
             parameter.zero_()
-    terms = method.loss(player, StepInputs(real_images(), 0.0, torch.Generator().manual_seed(0)))
+    terms = method.loss(player, EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0)))
     assert {term: value.item() for term, value in terms.items()} == pytest.approx(expected, abs=1e-12)
 
 
@@ -453,7 +453,7 @@ def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
         method.encoder[1].weight.copy_(inverse)
         method.encoder[1].bias.copy_(-inverse @ method.generator[0].bias)
         images = method.generator(torch.randn(BATCH, LATENT, generator=torch.Generator().manual_seed(1)))
-    terms = method.loss("encoder", StepInputs(images, 0.0, torch.Generator().manual_seed(0)))
+    terms = method.loss("encoder", EagerStepInputs(images, 0.0, torch.Generator().manual_seed(0)))
     assert terms["reconstruction"].item() < 1e-20
     assert terms["distance"].item() > 1e-6
 
@@ -470,7 +470,7 @@ def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
             losses = [
                 sum(
                     method.loss(
-                        player, StepInputs(real_images(), 0.0, torch.Generator().manual_seed(1), labels)
+                        player, EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(1), labels)
                     ).values()
                 )
                 for _ in range(2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baselines.common import rotations
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs
 from benchmark.core import registry
 from tests.support.stub import build
 
@@ -194,7 +194,7 @@ def shown(name, options, player, rng=None):
     method.generator = Always(FAKE)
     batches = []
     method.discriminator.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
-    method.loss(player, StepInputs(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
+    method.loss(player, EagerStepInputs(REAL, 0.0, rng or torch.Generator().manual_seed(0)))
     return torch.cat(batches)
 
 
@@ -326,7 +326,7 @@ def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monk
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):
-            method.loss("discriminator", StepInputs(torch.zeros(64, 2, 3, 3), 0.0, rng))
+            method.loss("discriminator", EagerStepInputs(torch.zeros(64, 2, 3, 3), 0.0, rng))
     counts = torch.stack([torch.bincount(batch, minlength=5) for batch in labels]).double()
     assert len(counts) == 200
     assert (counts.sum(1) == 64).all()

@@ -38,7 +38,7 @@ def test_losses_and_what_they_are_made_of_are_float32(names):
     with autocast("bfloat16", CPU):
         assert {part.dtype for part in trainer.method.discriminate(images)} == {torch.float32}
     advance(trainer, 1)
-    assert {total.dtype for total in trainer.sums.values()} == {torch.float32}
+    assert {total.dtype for total in trainer.loss_sums.values()} == {torch.float32}
 
 
 def test_the_same_trial_twice_is_the_same_to_the_bit_and_so_is_an_interrupted_one(tmp_path):

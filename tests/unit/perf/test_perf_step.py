@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from baselines.common.method import StepInputs
+from baselines.common.method import EagerStepInputs
 from benchmark.training.trainer import Trainer
 from perf import plain, roofline, step
 from perf.roofline import Work
@@ -43,7 +43,7 @@ def sides(name):
 def test_both_sides_have_the_same_losses_and_gradients(name, player):
     method, theirs, real = sides(name)
     of_theirs = theirs.loss(player, real, torch.Generator().manual_seed(1))
-    of_ours = method.loss(player, StepInputs(real, 0.0, torch.Generator().manual_seed(1)))
+    of_ours = method.loss(player, EagerStepInputs(real, 0.0, torch.Generator().manual_seed(1)))
     assert of_ours.keys() == of_theirs.keys()
     for term in of_ours:
         torch.testing.assert_close(of_ours[term], of_theirs[term], rtol=1e-9, atol=1e-11)
@@ -97,16 +97,16 @@ def test_seeds_trained_as_one_share_their_step():
 def captured():
     """A trainer such as a GPU has for its sides with graphs."""
     of = step.trainer(step.CASES["ssgan_resnet32"], "float32", batch=4, width=2)
-    return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+    return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graph_backend=RecordedGraphs)
 
 
 def test_a_side_with_graphs_has_them_before_it_is_measured():
     trainer = captured()
     side = step.our_side([trainer])
-    replays = trainer.captures.recorder.replays
-    assert set(trainer.captures.graphs) == {"discriminator", "generator"}
+    replays = trainer.graphs.backend.replays
+    assert set(trainer.graphs.graphs) == {"discriminator", "generator"}
     side.step()
-    assert trainer.captures.recorder.replays == replays + 2
+    assert trainer.graphs.backend.replays == replays + 2
 
 
 def test_a_side_that_would_be_called_graphs_and_is_none_is_not_measured():

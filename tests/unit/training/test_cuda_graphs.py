@@ -11,8 +11,8 @@ from baselines.common.ema import EMA
 from baselines.methods.dist_gan import DistGAN
 from benchmark.core import registry
 from benchmark.training import checkpoint, cuda_graphs
-from benchmark.training.cuda_graphs import EAGER_TURNS, GraphedStepInputs
-from benchmark.training.loop import Player
+from benchmark.training.cuda_graphs import EAGER_UPDATES, GraphedStepInputs
+from benchmark.training.player import Player
 from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
@@ -57,9 +57,9 @@ def called(case):
     return "-".join([case[0], *(f"{key}={value}" for key, value in case[1].items())])
 
 
-def capturing(eager: Trainer, graphs=RecordedGraphs) -> Trainer:
+def capturing(eager: Trainer, graph_backend=RecordedGraphs) -> Trainer:
     """A trainer like this one, which has not trained, but of captured turns."""
-    return Trainer(eager.spec, eager.method, eager.images, eager.image_range, eager.device, graphs=graphs)
+    return Trainer(eager.spec, eager.method, eager.images, eager.image_range, eager.device, graph_backend=graph_backend)
 
 
 def captured(of, steps):
@@ -85,10 +85,10 @@ def assert_same(ours, eager):
 def test_a_captured_training_is_the_eager_one_to_the_bit(case):
     """Over the whole of a training, with a falling learning rate, an average, and weights that follow its progress."""
     ours, eager = captured(spec(case), EVERY), advance(trainer_of(spec(case)), EVERY)
-    assert ours.uncaptured == {}
+    assert ours.graph_failures == {}
     turns = [EVERY * player.updates_per_step for player in ours.players]
-    recorder = ours.captures.recorder
-    assert (recorder.captures, recorder.replays) == (len(turns), sum(turns) - EAGER_TURNS * len(turns))
+    recorder = ours.graphs.backend
+    assert (recorder.captures, recorder.replays) == (len(turns), sum(turns) - EAGER_UPDATES * len(turns))
     assert_same(ours, eager)
 
 
@@ -100,38 +100,38 @@ def test_so_it_is_with_seeds_that_are_trained_as_one(case):
     captured = VmappedTrainer([capturing(trainer) for trainer in alike[0]])
     eager = VmappedTrainer(alike[1])
     for _ in range(EVERY):
-        captured.advance()
-        eager.advance()
-    assert captured.captures.failed == {}
-    assert captured.captures.recorder.replays
+        captured.train_step()
+        eager.train_step()
+    assert captured.graphs.failures == {}
+    assert captured.graphs.backend.replays
     for one, other in zip(captured.trainers, eager.trainers, strict=True):
-        assert one.uncaptured == {}
+        assert one.graph_failures == {}
         assert_same(one, other)
 
 
 @pytest.mark.parametrize("case", SWITCHED, ids=called)
 def test_so_it_is_with_every_switch_of_a_method(case, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     ours = captured(spec(case, discriminator_steps=1), 3)
-    assert ours.uncaptured == {}
+    assert ours.graph_failures == {}
     assert_same(ours, advance(trainer_of(spec(case, discriminator_steps=1)), 3))
 
 
 @pytest.mark.parametrize("combination", stand_in_combinations(), ids="-".join)
 def test_so_it_is_with_every_network(combination, monkeypatch):
     register_stand_ins(monkeypatch)
-    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     ours = captured(spec_of(*combination), 3)
-    assert ours.uncaptured == {}
+    assert ours.graph_failures == {}
     assert_same(ours, advance(trainer_of(spec_of(*combination)), 3))
 
 
 @pytest.mark.parametrize("method", ["ssgan", "dist_gan_ms", "self_labelling"])
 def test_so_it_is_in_bfloat16(method, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_TURNS", 1)
+    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     of = spec((method, {}), precision="bfloat16")
     ours = captured(of, 3)
-    assert ours.uncaptured == {}
+    assert ours.graph_failures == {}
     assert_same(ours, advance(trainer_of(of), 3))
 
 
@@ -141,8 +141,8 @@ def test_so_it_is_on_a_gpu(case, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     prepared, gpu = random_images("stacked_digits"), torch.device("cuda")
     ours, eager = (advance(build_trainer(spec(case), prepared, gpu, graphs), EVERY) for graphs in (True, False))
-    assert ours.uncaptured == {}
-    assert set(ours.captures.graphs) == {player.name for player in ours.players}
+    assert ours.graph_failures == {}
+    assert set(ours.graphs.graphs) == {player.name for player in ours.players}
     assert_same(ours, eager)
 
 
@@ -168,13 +168,13 @@ def test_a_weight_that_stays_as_it_was_is_seen(monkeypatch):
     """So the tests above say something of weights: Dist-GAN's move from the middle of a training on."""
     monkeypatch.setattr(GraphedStepInputs, "schedule_weight", lambda turn, weight: weight(0.5))
     ours, eager = captured(spec(DECAYING[0]), EVERY), advance(trainer_of(spec(DECAYING[0])), EVERY)
-    assert ours.uncaptured == {}
+    assert ours.graph_failures == {}
     assert ours.mean_losses() != eager.mean_losses()
 
 
 def test_a_learning_rate_that_stays_as_it_was_is_seen(monkeypatch):
-    ours = captured(spec(), EAGER_TURNS + 1)
-    monkeypatch.setattr(Player, "learn_at", lambda player, rate: None)
+    ours = captured(spec(), EAGER_UPDATES + 1)
+    monkeypatch.setattr(Player, "set_lr", lambda player, rate: None)
     eager = advance(trainer_of(spec()), EVERY)
     monkeypatch.undo()
     assert advance(ours, EVERY - ours.step).mean_losses() != eager.mean_losses()
@@ -190,7 +190,7 @@ def test_images_that_stay_as_they_were_are_seen(monkeypatch):
 
 def test_weights_are_asked_for_with_the_progress_of_each_turn():
     ours = captured(spec(DECAYING[0], discriminator_steps=1), 6)
-    scalars = [scalar.item() for _, scalar in ours.captures.graphs["discriminator"].weights]
+    scalars = [scalar.item() for _, scalar in ours.graphs.graphs["discriminator"].weights]
     assert scalars == pytest.approx(DistGAN.real_weights(ours.method, 5 / EVERY))
     assert scalars != pytest.approx([0.95, 0.05])
 
@@ -236,10 +236,10 @@ def with_losses(trainer, changed):
 def test_a_turn_that_cannot_be_captured_is_trained_as_ever(name):
     changed, reason = QUESTIONS[name]
     ours = advance(with_losses(capturing(trainer_of(spec())), changed), EVERY)
-    assert set(ours.uncaptured) == {"generator"}, "the discriminator's turns are none of it"
-    assert reason in ours.uncaptured["generator"]
-    assert "\n" not in ours.uncaptured["generator"]
-    assert set(ours.captures.graphs) == {"discriminator"}
+    assert set(ours.graph_failures) == {"generator"}, "the discriminator's turns are none of it"
+    assert reason in ours.graph_failures["generator"]
+    assert "\n" not in ours.graph_failures["generator"]
+    assert set(ours.graphs.graphs) == {"discriminator"}
     assert_same(ours, advance(with_losses(trainer_of(spec()), changed), EVERY))
 
 
@@ -247,14 +247,14 @@ def test_the_first_thing_that_went_wrong_is_the_reason():
     """A GPU then cannot end the capture either, and says so."""
 
     class Spoilt(RecordedGraphs):
-        def record(self, work):
+        def capture(self, work):
             try:
-                return super().record(work)
+                return super().capture(work)
             finally:
                 raise RuntimeError("the capture was spoilt")
 
     trainer = with_losses(capturing(trainer_of(spec()), Spoilt), reads_progress)
-    assert "reads `progress`" in advance(trainer, EVERY).uncaptured["generator"]
+    assert "reads `progress`" in advance(trainer, EVERY).graph_failures["generator"]
 
 
 def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
@@ -264,22 +264,22 @@ def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
     monkeypatch.setattr(torch, "cuda", cuda)
     rng = torch.Generator()
     graphs = cuda_graphs.CudaGraphs(rng)
-    with graphs.aside():
+    with graphs.warmup_stream():
         pass
     graph = cuda.CUDAGraph.return_value
-    assert graphs.record(lambda: {}) == ({}, graph.replay)
+    assert graphs.capture(lambda: {}) == ({}, graph.replay)
     graph.register_generator_state.assert_called_once_with(rng)
     cuda.graph.return_value.__exit__.return_value = None
     with pytest.raises(ZeroDivisionError):
-        graphs.record(lambda: 1 / 0)
-    graphs.record(lambda: {})
+        graphs.capture(lambda: 1 / 0)
+    graphs.capture(lambda: {})
     assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), graphs.stream) for n in (1, 1, 2)]
 
 
 def test_on_a_cpu_nothing_is_captured():
-    trainer = build_trainer(spec(), random_images("stacked_digits"), CPU, graphs=True)
-    assert trainer.captures is None
-    assert trainer.uncaptured == {}
+    trainer = build_trainer(spec(), random_images("stacked_digits"), CPU, cuda_graphs=True)
+    assert trainer.graphs is None
+    assert trainer.graph_failures == {}
     assert all(type(group["lr"]) is float for player in trainer.players for group in player.optimizer.param_groups)
 
 
@@ -287,23 +287,23 @@ def test_on_a_cpu_nothing_is_captured():
 
 
 @pytest.mark.parametrize("case", [("ssgan", {}), DECAYING[2], *LABELLED], ids=called)
-@pytest.mark.parametrize("first", [1, EAGER_TURNS, EAGER_TURNS + 2])
+@pytest.mark.parametrize("first", [1, EAGER_UPDATES, EAGER_UPDATES + 2])
 @pytest.mark.parametrize("kinds", ["cc", "ec", "ce"])
 def test_a_training_goes_on_from_a_checkpoint_captured_or_not(case, first, kinds, tmp_path):
     before, after = (capturing(trainer_of(spec(case))) if kind == "c" else trainer_of(spec(case)) for kind in kinds)
     checkpoint.save(tmp_path / "state.pt", advance(before, first).state())
     after.restore(checkpoint.load(tmp_path / "state.pt", CPU))
     assert_same(advance(after, EVERY - first), advance(trainer_of(spec(case)), EVERY))
-    assert after.uncaptured == {}
+    assert after.graph_failures == {}
 
 
 def test_a_trainer_that_goes_back_to_a_state_forgets_its_graphs(tmp_path):
     ours = captured(spec(), 2)
     checkpoint.save(tmp_path / "state.pt", ours.state())
     advance(ours, 4)
-    assert ours.captures.graphs
+    assert ours.graphs.graphs
     ours.restore(checkpoint.load(tmp_path / "state.pt", CPU))
-    assert not ours.captures.graphs
+    assert not ours.graphs.graphs
     assert_same(advance(ours, EVERY - 2), advance(trainer_of(spec()), EVERY))
 
 
@@ -336,7 +336,7 @@ def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
     assert asked == [True]
     (event,) = record.events
     assert event.what.startswith("turns of the generator are not captured as a graph: RuntimeError: the loss reads")
-    assert (event.step, event.times) == (EAGER_TURNS + 1, 1)
+    assert (event.step, event.times) == (EAGER_UPDATES + 1, 1)
     assert [note for note in notes if note] == [event.what]
 
 
@@ -346,7 +346,7 @@ def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
 def test_a_capture_does_nothing_and_a_replay_does_it():
     rng, norm, x = torch.Generator().manual_seed(1), nn.BatchNorm1d(3), torch.rand(4, 3)
     before, state = {name: value.clone() for name, value in norm.state_dict().items()}, rng.get_state()
-    terms, replay = RecordedGraphs(rng).record(lambda: {"x": (norm(x) + torch.rand(4, 3, generator=rng)).sum()})
+    terms, replay = RecordedGraphs(rng).capture(lambda: {"x": (norm(x) + torch.rand(4, 3, generator=rng)).sum()})
     assert_equal(dict(norm.state_dict()), before)
     assert torch.equal(rng.get_state(), state)
     for _ in range(2):
@@ -363,7 +363,7 @@ def test_a_capture_does_nothing_and_a_replay_does_it():
 
 def test_numbers_of_the_host_stay_as_they_were_in_a_replay():
     times, x = [2.0], torch.ones(3)
-    terms, replay = RecordedGraphs(torch.Generator()).record(lambda: {"x": x * times[0]})
+    terms, replay = RecordedGraphs(torch.Generator()).capture(lambda: {"x": x * times[0]})
     times[0] = 5.0
     replay()
     assert torch.equal(terms["x"], 2 * x)
@@ -378,7 +378,7 @@ def test_a_capture_that_fails_leaves_everything_as_it_was():
         return {"x": x.sum().item()}
 
     with pytest.raises(RefusedError):
-        RecordedGraphs(rng).record(work)
+        RecordedGraphs(rng).capture(work)
     assert torch.equal(x, torch.ones(3))
     assert torch.equal(rng.get_state(), state)
 
@@ -388,6 +388,6 @@ def test_an_average_is_captured_and_torchs_own_could_not_be():
     ours, theirs = EMA(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     for average in (ours, theirs):
         average.update_parameters(model)
-    recorder.record(lambda: ours.update_parameters(model) or {})
+    recorder.capture(lambda: ours.update_parameters(model) or {})
     with pytest.raises(RefusedError):
-        recorder.record(lambda: theirs.update_parameters(model) or {})
+        recorder.capture(lambda: theirs.update_parameters(model) or {})

@@ -66,7 +66,7 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
 
 def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in, monkeypatch):
     resident = ended(jobs_in("resident"))
-    monkeypatch.setattr(sampler, "fits", lambda size, device: False)
+    monkeypatch.setattr(sampler, "fits_on_device", lambda size, device: False)
     gathered = ended(jobs_in("gathered"))
     for trial_id, record in resident.items():
         assert told(gathered[trial_id]) == told(record)
@@ -74,14 +74,14 @@ def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in,
 
 def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
     moment = 0.0
-    advance = VmappedTrainer.advance
+    advance = VmappedTrainer.train_step
 
     def half_a_minute(self):
         nonlocal moment
         advance(self)
         moment += 30.0
 
-    monkeypatch.setattr(VmappedTrainer, "advance", half_a_minute)
+    monkeypatch.setattr(VmappedTrainer, "train_step", half_a_minute)
     monkeypatch.setattr(seed_group, "clock", lambda: moment)
     monkeypatch.setattr(stopwatch, "clock", lambda: 0.0)  # nothing but steps takes any time
     found = ended(jobs_in("x", steps=4))
@@ -128,14 +128,14 @@ def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
 def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in, monkeypatch):
     undisturbed = ended(jobs_in("quiet"))
     jobs = jobs_in("diverging")
-    advance = VmappedTrainer.advance
+    advance = VmappedTrainer.train_step
 
     def broken(self):
         advance(self)
         if self.trainers[1].step == 2:
             next(self.trainers[1].method.generator.parameters()).data.fill_(math.nan)
 
-    monkeypatch.setattr(VmappedTrainer, "advance", broken)
+    monkeypatch.setattr(VmappedTrainer, "train_step", broken)
     found = ended(jobs)
     assert [found[job.spec.trial_id].status for job in jobs] == ["finished", "diverged", "finished"]
     for job in (jobs[0], jobs[2]):
@@ -146,7 +146,7 @@ def test_what_a_shared_step_raises_is_every_trial_s_failure(jobs_in, monkeypatch
     def full(self):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(VmappedTrainer, "advance", full)
+    monkeypatch.setattr(VmappedTrainer, "train_step", full)
     found = ended(jobs_in("full"))
     assert len(found) == len(SEEDS)
     assert all(record.status == "failed" and "out of memory" in record.error for record in found.values())
@@ -156,7 +156,7 @@ def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, 
     def refused(self):
         raise RuntimeError("Batching rule not implemented")
 
-    monkeypatch.setattr(VmappedTrainer, "rehearse", refused)
+    monkeypatch.setattr(VmappedTrainer, "dry_run", refused)
     found = ended(jobs_in("turns"))
     for job in jobs_in("alone"):
         alone, beside = runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), silent), found[job.spec.trial_id]
@@ -172,10 +172,10 @@ def test_turns_are_captured_beside_others_too(jobs_in, monkeypatch, as_one):
 
     def capturing(*arguments):
         of = build(*arguments)
-        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graph_backend=RecordedGraphs)
 
     if not as_one:
-        monkeypatch.setattr(VmappedTrainer, "rehearse", lambda self: 1 / 0)
+        monkeypatch.setattr(VmappedTrainer, "dry_run", lambda self: 1 / 0)
     plain = ended(jobs_in("plain", steps=8))
     monkeypatch.setattr(runner, "build_trainer", capturing)
     captured = ended(jobs_in("captured", steps=8))
@@ -189,7 +189,7 @@ def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypa
 
     def capturing(*arguments):
         of = build(*arguments)
-        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graphs=RecordedGraphs)
+        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graph_backend=RecordedGraphs)
 
     monkeypatch.setattr(runner, "build_trainer", capturing)
     monkeypatch.setattr(GAN, "loss", lambda self, player, turn: loss(self, player, turn) if turn.progress < 2 else {})
@@ -198,7 +198,7 @@ def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypa
 
 
 def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatch):
-    monkeypatch.setattr(VmappedTrainer, "rehearse", lambda self: 1 / 0)
+    monkeypatch.setattr(VmappedTrainer, "dry_run", lambda self: 1 / 0)
     loss = GAN.loss
 
     def sometimes(self, player, turn):
