@@ -1,4 +1,4 @@
-"""A metric over training seeds: mean, spread and the 95 % interval of the mean, and the noise of drawing samples."""
+"""A metric over training seeds: mean, sample standard deviation, 95 % t-interval of the mean, and sampling noise."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One metric of one cell: `values` maps training seed -> result, at least one, in the metric's unit.
+    """One metric of one cell: `values` maps training seed -> value, at least one, in the metric's unit.
 
-    `sampling` maps training seed -> standard deviation of the metric over repeated draws of samples from that
-    seed's one checkpoint, for the seeds where it was measured. It is never mixed into the spread over trainings.
+    `sampling` maps training seed -> standard deviation of the metric over repeated draws of samples from that seed's
+    checkpoint, for the seeds where it was measured. It never enters the standard deviation over seeds.
     """
 
     values: dict[int, float]
@@ -23,64 +23,35 @@ class Aggregate:
 
     @property
     def n(self) -> int:
-        """How many seeds were measured."""
+        """The number of seeds."""
         return len(self.values)
 
     @property
     def is_finite(self) -> bool:
-        """Whether every seed gave a number that can be averaged."""
-        return all(math.isfinite(value) for value in self.values.values())
+        """Whether every value is finite."""
+        return all(map(math.isfinite, self.values.values()))
 
     @property
     def mean(self) -> float:
-        """The mean over seeds; nan when a value is not finite."""
+        """The mean over seeds; nan if a value is not finite."""
         return mean(self.values.values()) if self.is_finite else math.nan
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation over seeds (ddof = 1); None for fewer than two."""
+        """The sample standard deviation over seeds (ddof = 1); None for fewer than two or a non-finite value."""
         return sample_std(list(self.values.values()))
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % t-interval of the mean; None for fewer than two seeds."""
+        """The 95 % t-interval of the mean; None for fewer than two seeds or a value that is not finite."""
         return mean_interval(list(self.values.values()))
 
     @property
     def sampling_std(self) -> float | None:
-        """How far the samples alone move the metric: root mean square over seeds; None where it was not measured."""
+        """The standard deviation due to the draw of samples: root mean square over seeds; None if not measured."""
         if not self.sampling:
             return None
-        return math.sqrt(mean(deviation**2 for deviation in self.sampling.values()))
-
-
-def mean_interval(values: list[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The two-sided Student t-interval of the mean; None for fewer than two values or one not finite.
-
-    It takes the results of independent seeds for draws from one normal distribution.
-    """
-    std = sample_std(values)
-    if std is None:
-        return None
-    return t_interval(mean(values), std / math.sqrt(len(values)), len(values) - 1, confidence)
-
-
-def t_interval(centre: float, error: float, degrees: float, confidence: float = CONFIDENCE) -> Interval:
-    """The two-sided Student interval around an estimate with this standard error and degrees of freedom."""
-    from scipy.special import stdtrit  # scipy.stats would take a second to import
-
-    reach = float(stdtrit(degrees, (1 + confidence) / 2)) * error
-    return centre - reach, centre + reach
-
-
-def welch_satterthwaite(error: float, degrees: float, other: float, other_degrees: float) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a difference of two means (Welch 1947, Satterthwaite 1946).
-
-    Takes those of either mean; not both errors are 0.
-    """
-    total = math.hypot(error, other)
-    share = (error / total) ** 2  # squares of tiny variances would be 0
-    return total, 1 / (share**2 / degrees + (1 - share) ** 2 / other_degrees)
+        return math.sqrt(mean(std**2 for std in self.sampling.values()))
 
 
 def sample_std(values: Sequence[float]) -> float | None:
@@ -88,3 +59,33 @@ def sample_std(values: Sequence[float]) -> float | None:
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     return stdev(values)
+
+
+def mean_interval(values: list[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """The two-sided t-interval of the mean, mean ± t(n - 1) s / sqrt(n); None where `sample_std` is None.
+
+    Assumes independent draws from one normal distribution (Student 1908).
+    """
+    std = sample_std(values)
+    if std is None:
+        return None
+    return t_interval(mean(values), std / math.sqrt(len(values)), len(values) - 1, confidence)
+
+
+def t_interval(estimate: float, standard_error: float, df: float, confidence: float = CONFIDENCE) -> Interval:
+    """The two-sided t-interval of an estimate, estimate ± t(df) standard_error."""
+    from scipy.special import stdtrit  # importing scipy.stats takes a second
+
+    half_width = float(stdtrit(df, (1 + confidence) / 2)) * standard_error
+    return estimate - half_width, estimate + half_width
+
+
+def welch_satterthwaite(error: float, df: float, other_error: float, other_df: float) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a difference of two means (Satterthwaite 1946, Welch 1947).
+
+    SE^2 = e1^2 + e2^2 and df = SE^4 / (e1^4 / df1 + e2^4 / df2), from the standard errors e1, e2 of the means and their
+    degrees of freedom. At most one of the two errors is 0.
+    """
+    total = math.hypot(error, other_error)
+    share = (error / total) ** 2  # the fourth powers of tiny errors would underflow to 0
+    return total, 1 / (share**2 / df + (1 - share) ** 2 / other_df)

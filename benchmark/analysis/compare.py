@@ -1,10 +1,10 @@
-"""Two stores or two suites side by side: per cell and metric the difference of the means, and what made it.
+"""Comparison of two stores or two suites: per cell and metric the difference of the means, and its possible causes.
 
-Pure: suites and records in, a comparison out. Neither side is the reference.
+Neither side is the reference.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import mean, stdev
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # importing it for real would load torch
 
 
 class ComparisonVerdict(StrEnum):
-    """What may be said about one metric of two cells."""
+    """The verdicts on one metric of two cells."""
 
     IDENTICAL = "same to the bit"
     NO_DIFFERENCE = "no difference seen"
@@ -37,13 +37,13 @@ class ComparisonVerdict(StrEnum):
 
 COMPARISON_MEANINGS = {
     ComparisonVerdict.IDENTICAL: "the same seeds finished, and gave identical values",
-    ComparisonVerdict.NO_DIFFERENCE: "the 95 % Welch interval of the difference of the means holds 0;"
-    " a smaller difference may be there",
-    ComparisonVerdict.A_BETTER: "the interval lies wholly on A's good side",
-    ComparisonVerdict.B_BETTER: "the interval lies wholly on B's good side",
+    ComparisonVerdict.NO_DIFFERENCE: "the 95 % Welch interval of the difference of the means contains 0;"
+    " a smaller difference may exist",
+    ComparisonVerdict.A_BETTER: "the interval lies entirely on A's better side",
+    ComparisonVerdict.B_BETTER: "the interval lies entirely on B's better side",
     ComparisonVerdict.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
     ComparisonVerdict.TOO_FEW_SEEDS: f"fewer than {MIN_SEEDS} seeds finished on a side",
-    ComparisonVerdict.NOT_COMPARABLE: "dataset or protocol of the metric differ, so the values are not of one kind",
+    ComparisonVerdict.NOT_COMPARABLE: "the datasets or the protocols of the metric differ",
     ComparisonVerdict.NO_VALUE: "a side has no value",
 }
 
@@ -57,9 +57,9 @@ class ComparisonSide:
     records: Mapping[str, TrialRecord]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricComparison:
-    """One metric of two cells. `difference`: mean of B minus mean of A; `interval`: its 95 % Welch interval."""
+    """One metric of two cells. `difference`: mean of B - mean of A; `interval`: its 95 % Welch interval."""
 
     output: "Output"
     a: MetricResult | None
@@ -71,7 +71,7 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class MatchedCells:
-    """A cell of A and the one of B that stands for the same; `recipe`: what differs in what they train."""
+    """A cell of A and its counterpart in B; `recipe_changes`: differences between their trial specs."""
 
     a: LeaderboardRow
     b: LeaderboardRow
@@ -84,9 +84,9 @@ class MatchedCells:
         return self.a.label if self.a.label == self.b.label else f"{self.a.label} / {self.b.label}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two sides, cell by cell; `only_a` and `only_b` are cells without a partner, as `table/row`."""
+    """Two sides, cell by cell; `only_a` and `only_b` are cells without a counterpart, as `table/row`."""
 
     a: ComparisonSide
     b: ComparisonSide
@@ -96,7 +96,7 @@ class Comparison:
     environment_changes: tuple[Change, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts: `report --compare A B --json`."""
+        """The content of `report --compare A B --json`."""
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -106,7 +106,16 @@ class Comparison:
                     "row": pair.a.label,
                     "table_b": pair.b.table,
                     "row_b": pair.b.label,
-                    "metrics": {key: _json(contrast) for key, contrast in pair.metrics.items()},
+                    "metrics": {
+                        key: {
+                            "a": values_by_seed(metric.a),
+                            "b": values_by_seed(metric.b),
+                            "difference": metric.difference,
+                            "interval": metric.interval,
+                            "word": metric.verdict.value,
+                        }
+                        for key, metric in pair.metrics.items()
+                    },
                     "recipe": [change._asdict() for change in pair.recipe_changes],
                 }
                 for pair in self.pairs
@@ -117,96 +126,85 @@ class Comparison:
         }
 
 
-def _json(contrast: MetricComparison) -> dict[str, Any]:
-    return {
-        "a": values_of(contrast.a),
-        "b": values_of(contrast.b),
-        "difference": contrast.difference,
-        "interval": contrast.interval,
-        "word": contrast.verdict.value,
-    }
-
-
 def compare_runs(a: ComparisonSide, b: ComparisonSide) -> Comparison:
-    """Set two sides next to each other, in the order of A."""
-    matched = list(_matched(leaderboard_rows(a.suite, a.records), leaderboard_rows(b.suite, b.records)))
-    pairs = tuple(MatchedCells(one, other, _contrasts(one, other), _recipe(one, other)) for one, other in matched)
+    """Match the cells of two sides, in the order of A, and compare their metrics."""
+    matches = _match(leaderboard_rows(a.suite, a.records), leaderboard_rows(b.suite, b.records))
+    pairs = tuple(_compare_cells(ours, theirs) for ours, theirs in matches)
+    environments = (summarise_environments(_records([getattr(pair, side) for pair in pairs])) for side in ("a", "b"))
     return Comparison(
         a=a,
         b=b,
         pairs=pairs,
-        only_a=_alone(a.suite, (pair.a for pair in pairs)),
-        only_b=_alone(b.suite, (pair.b for pair in pairs)),
-        environment_changes=tuple(
-            diff_values(
-                summarise_environments(record for pair in pairs for record in _records(pair.a)),
-                summarise_environments(record for pair in pairs for record in _records(pair.b)),
-            )
-        ),
+        only_a=_unmatched(a.suite, [pair.a for pair in pairs]),
+        only_b=_unmatched(b.suite, [pair.b for pair in pairs]),
+        environment_changes=tuple(diff_values(*environments)),
     )
 
 
-def _matched(a: list[LeaderboardRow], b: list[LeaderboardRow]) -> Iterator[tuple[LeaderboardRow, LeaderboardRow]]:
-    """Cells of the same table and row; when there are none, of the same row, else of the same method and dataset.
+def _match(a: list[LeaderboardRow], b: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, LeaderboardRow]]:
+    """Cells of the same table and row; if there are none, of the same row; else of the same method and dataset.
 
-    A name that stands for several cells of a side matches none: which one is meant would be a guess.
+    A key that several cells of a side share matches none of them.
     """
-    names: tuple[Callable[[LeaderboardRow], Hashable], ...] = (
+    keys: tuple[Callable[[LeaderboardRow], Hashable], ...] = (
         lambda row: (row.table, row.label),
         lambda row: row.label,
         lambda row: (row.spec.method, row.spec.dataset),
     )
-    for name in names:
-        ours, theirs = _unique(a, name), _unique(b, name)
-        if common := [key for key in ours if key in theirs]:
-            yield from ((ours[key], theirs[key]) for key in common)
-            return
+    for key in keys:
+        ours, theirs = _by_unique_key(a, key), _by_unique_key(b, key)
+        if common := [(row, theirs[name]) for name, row in ours.items() if name in theirs]:
+            return common
+    return []
 
 
-def _unique(
-    members: list[LeaderboardRow], name: Callable[[LeaderboardRow], Hashable]
+def _by_unique_key(
+    rows: list[LeaderboardRow], key: Callable[[LeaderboardRow], Hashable]
 ) -> dict[Hashable, LeaderboardRow]:
-    names = list(map(name, members))
-    return {key: row for key, row in zip(names, members, strict=True) if names.count(key) == 1}
+    keys = list(map(key, rows))
+    return {name: row for name, row in zip(keys, rows, strict=True) if keys.count(name) == 1}
 
 
-def _alone(suite: Suite, paired: Iterable[LeaderboardRow]) -> tuple[str, ...]:
-    taken = {(row.table, row.label) for row in paired}
-    return tuple(f"{cell.table}/{cell.row}" for cell in suite.cells if (cell.table, cell.row) not in taken)
+def _unmatched(suite: Suite, matched: Iterable[LeaderboardRow]) -> tuple[str, ...]:
+    names = {(row.table, row.label) for row in matched}
+    return tuple(f"{cell.table}/{cell.row}" for cell in suite.cells if (cell.table, cell.row) not in names)
 
 
-def _recipe(a: LeaderboardRow, b: LeaderboardRow) -> tuple[Change, ...]:
-    """What differs in the trials but for their seeds."""
-    return tuple(diff_values(*(row.spec.model_dump(mode="json", exclude={"seed"}) for row in (a, b))))
+def _records(rows: Iterable[LeaderboardRow]) -> Iterator[TrialRecord]:
+    return (trial.record for row in rows for trial in row.trials if trial.record)
 
 
-def _records(row: LeaderboardRow) -> Iterator[TrialRecord]:
-    return (trial.record for trial in row.trials if trial.record)
+def _compare_cells(a: LeaderboardRow, b: LeaderboardRow) -> MatchedCells:
+    metrics = {key: _compare_metric(key, a, b) for key in a.results | b.results}
+    recipes = (row.spec.model_dump(mode="json", exclude={"seed"}) for row in (a, b))
+    return MatchedCells(a, b, metrics, tuple(diff_values(*recipes)))
 
 
-def _contrasts(a: LeaderboardRow, b: LeaderboardRow) -> dict[str, MetricComparison]:
-    return {key: _contrast(key, a, b) for key in a.results | b.results}
-
-
-def _contrast(key: str, a: LeaderboardRow, b: LeaderboardRow) -> MetricComparison:
+def _compare_metric(key: str, a: LeaderboardRow, b: LeaderboardRow) -> MetricComparison:
     results = a.results.get(key), b.results.get(key)
-    output = next(result.output for result in results if result)
-    ours, theirs = (list(values_of(result).values()) for result in results)
-    difference = mean(theirs) - mean(ours) if ours and theirs and all(map(math.isfinite, ours + theirs)) else None
+    ours, theirs = (list(values_by_seed(result).values()) for result in results)
+    is_finite = all(map(math.isfinite, ours + theirs))
     interval = welch_interval(ours, theirs)
-    return MetricComparison(output, *results, difference, interval, _word(key, a, b, interval))
+    return MetricComparison(
+        output=next(result.output for result in results if result),
+        a=results[0],
+        b=results[1],
+        difference=mean(theirs) - mean(ours) if ours and theirs and is_finite else None,
+        interval=interval,
+        verdict=_verdict(key, a, b, interval),
+    )
 
 
-def values_of(result: MetricResult | None) -> dict[int, float]:
-    """Seed -> value of the seeds that finished."""
+def values_by_seed(result: MetricResult | None) -> dict[int, float]:
+    """Seed -> value, for the seeds that finished."""
     return result.aggregate.values if result and result.aggregate else {}
 
 
-def _word(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval | None) -> ComparisonVerdict:
-    ours, theirs = values_of(a.results.get(key)), values_of(b.results.get(key))
+def _verdict(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval | None) -> ComparisonVerdict:
+    ours, theirs = values_by_seed(a.results.get(key)), values_by_seed(b.results.get(key))
     if not ours or not theirs:
         return ComparisonVerdict.NO_VALUE
-    if _measured(key, a) != _measured(key, b):
+    if _conditions(key, a) != _conditions(key, b):
         return ComparisonVerdict.NOT_COMPARABLE
     if ours == theirs:
         return ComparisonVerdict.IDENTICAL
@@ -222,22 +220,21 @@ def _word(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval | N
     return ComparisonVerdict.B_BETTER if b_wins else ComparisonVerdict.A_BETTER
 
 
-def _measured(key: str, row: LeaderboardRow) -> tuple[object, ...]:
-    """All that must be equal for two values to be of one kind."""
+def _conditions(key: str, row: LeaderboardRow) -> tuple[object, ...]:
+    """The settings that two comparable values share."""
     protocol = row.spec.protocol
     return row.spec.dataset, measure_of(protocol, key).measure, protocol.batch_norm
 
 
-def welch_interval(a: list[float], b: list[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The two-sided interval of mean(b) - mean(a) for unequal variances (Welch 1947).
+def welch_interval(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """The two-sided t-interval of mean(b) - mean(a) for unequal variances (Welch 1947).
 
-    None for fewer than two values on a side or one not finite; a point when no value varies.
+    None for fewer than two values on a side or one that is not finite; a single point if neither side varies.
     """
-    if min(len(a), len(b)) < 2 or not all(map(math.isfinite, a + b)):
+    if min(len(a), len(b)) < 2 or not all(map(math.isfinite, [*a, *b])):
         return None
     difference = mean(b) - mean(a)
-    one, other = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
-    if one == other == 0:
+    error_a, error_b = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
+    if error_a == error_b == 0:
         return difference, difference
-    error, degrees = welch_satterthwaite(one, len(a) - 1, other, len(b) - 1)
-    return t_interval(difference, error, degrees, confidence)
+    return t_interval(difference, *welch_satterthwaite(error_a, len(a) - 1, error_b, len(b) - 1), confidence)

@@ -1,15 +1,15 @@
-"""The difference between a measured mean and a published value: interval, and test of equivalence.
+"""The difference between a measured mean and a published value: its intervals, and a test of equivalence.
 
-Seeds are taken for independent draws from one normal distribution. Two confidence levels are in use:
+Seeds are taken as independent draws from one normal distribution. There are two confidence levels:
 
-- 95 %, two-sided, for the difference as it is printed and for `better` and `worse`: each of the two is said of a
-  method that is within the tolerance in at most 2.5 % of cells.
-- 90 % for equivalence. That this interval lies within the tolerance is the same as two one-sided tests at 5 % each
-  (Schuirmann 1987): `reproduced` is said of a method at or beyond the edge in at most 5 % of cells.
+- 95 %, two-sided, for the printed difference and for `better` and `worse`: a method within the tolerance gets each of
+  these two verdicts in at most 2.5 % of cells.
+- 90 % for equivalence. That this interval lies within the tolerance is equivalent to two one-sided tests at 5 % each
+  (TOST; Schuirmann 1987): a method at or beyond the edge of the tolerance is `reproduced` in at most 5 % of cells.
 
-These rates hold for one cell; they are not corrected for the number of cells of a suite. Where the published value is
-taken as a fixed number, they are about that number, and not about what its authors would get again. Where it is not,
-the edge of a tolerance, which is a share of it, scatters too: in simulations the 2.5 % came to 2.6 to 3.1 %.
+These error rates hold for one cell and are not corrected for the number of cells of a suite. Where the published value
+is treated as fixed, they refer to that number, and not to what its authors would measure again. Where it is not, the
+edge of the tolerance, which is a fraction of it, is random too: in simulations the 2.5 % became 2.6 to 3.1 %.
 """
 
 import math
@@ -25,44 +25,45 @@ _FIXED = "the published value is taken as a fixed number, because its source "
 
 @dataclass(frozen=True)
 class PublishedUncertainty:
-    """How well a published mean is known. `basis` says in words what is counted, for a footnote.
+    """How precisely a published mean is known. `basis` describes in words what the interval includes, for a footnote.
 
-    `standard_error`: of the mean over trainings, in the metric's unit; None: the mean is taken as a fixed number.
-    `degrees`: degrees of freedom behind it; None: the source does not say how many trainings there were.
+    `standard_error`: of the mean over trainings, in the metric's unit; None: the mean is treated as fixed. `df`: its
+    degrees of freedom; None: the source does not state the number of trainings.
     """
 
     basis: str
     standard_error: float | None = None
-    degrees: float | None = None
+    df: float | None = None
 
 
 FIXED = PublishedUncertainty(_FIXED + "states no spread for it")
 
 
 def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | None = None) -> PublishedUncertainty:
-    """What the spread that a source prints (taken as the sample one) says about its mean over `seeds` trainings.
+    """The uncertainty of a published mean over `seeds` trainings, from the spread that its source states.
 
-    Only a spread over trainings bears on the comparison. One over draws of samples from a single training is too
-    small, and one of an unknown kind or over an unknown number of seeds has no standard error.
+    Only a spread over trainings, read as a sample standard deviation, or a standard error gives one. A spread over
+    draws of samples from a single training is too small, and one of unknown kind or over an unknown number of seeds has
+    no standard error.
     """
-    counted = seeds if seeds is not None and seeds > 1 else None
+    trainings = seeds if seeds is not None and seeds > 1 else None
     if spread is None or kind == "none":
         return FIXED
     if kind == "standard_error":
-        if counted is None:
+        if trainings is None:
             return PublishedUncertainty(
                 "the published standard error is counted in; its source does not say over how many trainings, so the"
                 " degrees of freedom are those of the measured seeds",
                 spread,
             )
         return PublishedUncertainty(
-            f"the published standard error over {counted} trainings is counted in", spread, counted - 1
+            f"the published standard error over {trainings} trainings is counted in", spread, trainings - 1
         )
     if kind == "training_seeds":
-        if counted is None:
+        if trainings is None:
             return PublishedUncertainty(_FIXED + "does not say over how many trainings it is a mean")
-        basis = f"the published spread over {counted} trainings is counted in"
-        return PublishedUncertainty(basis, spread / math.sqrt(counted), counted - 1)
+        basis = f"the published spread over {trainings} trainings is counted in"
+        return PublishedUncertainty(basis, spread / math.sqrt(trainings), trainings - 1)
     if kind == "sampling_seeds":
         return PublishedUncertainty(_FIXED + "states only the noise of drawing samples from one training")
     return PublishedUncertainty(_FIXED + "does not say what its spread is taken over")
@@ -72,9 +73,9 @@ def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | N
 class Difference:
     """Measured mean - published value, in the metric's unit.
 
-    `interval`: of 95 %; `equivalence`: of 90 %; both None for fewer than two seeds. `margin`: what still counts as
-    the published value, to either side; None: the suite states no tolerance. `p_value`: of the test of equivalence,
-    the larger one of two one-sided tests; None without an interval or a margin.
+    `interval`: 95 %; `equivalence_interval`: 90 %; both None for fewer than two seeds. `margin`: the half-width of the
+    tolerance around the published value; None: the suite states no tolerance. `p_value`: of the test of equivalence;
+    None without an interval or a margin.
     """
 
     estimate: float
@@ -85,44 +86,48 @@ class Difference:
     p_value: float | None = None
 
 
-def difference(
-    measured: Aggregate, published: float, margin: float | None, known: PublishedUncertainty
+def difference_to_published(
+    measured: Aggregate, published: float, margin: float | None, uncertainty: PublishedUncertainty
 ) -> Difference | None:
-    """Compare a measured mean with a published one; None when a measured value is not a finite number."""
+    """Compare a measured mean with a published one; None when a measured value is not finite."""
     if not measured.is_finite:
         return None
-    estimate, spread = measured.mean - published, measured.std
-    if spread is None:
-        return Difference(estimate, known.basis, margin)
-    error, degrees = _welch(spread / math.sqrt(measured.n), measured.n - 1, known)
+    estimate, std = measured.mean - published, measured.std
+    if std is None:
+        return Difference(estimate, uncertainty.basis, margin)
+    error, df = _error_of_difference(std / math.sqrt(measured.n), measured.n - 1, uncertainty)
     return Difference(
         estimate,
-        known.basis,
+        uncertainty.basis,
         margin,
-        interval=t_interval(estimate, error, degrees),
-        equivalence_interval=t_interval(estimate, error, degrees, EQUIVALENCE_CONFIDENCE),
-        p_value=None if margin is None else equivalence_test(estimate, error, degrees, margin),
+        interval=t_interval(estimate, error, df),
+        equivalence_interval=t_interval(estimate, error, df, EQUIVALENCE_CONFIDENCE),
+        p_value=None if margin is None else tost_p_value(estimate, error, df, margin),
     )
 
 
-def equivalence_test(estimate: float, error: float, degrees: float, margin: float) -> float:
-    """The p-value of two one-sided t-tests of |difference| >= margin; 0 or 1 when nothing scatters."""
+def tost_p_value(estimate: float, standard_error: float, df: float, margin: float) -> float:
+    """The p-value of two one-sided t-tests (TOST) of |difference| >= margin (Schuirmann 1987).
+
+    The larger of the two p-values, which is that of the nearer edge: P(T_df <= (|estimate| - margin) / SE). It is 0 or
+    1 if the standard error SE is 0.
+    """
     inside = margin - abs(estimate)
-    if error == 0:
+    if standard_error == 0:
         return 0.0 if inside >= 0 else 1.0
-    from scipy.special import stdtr  # scipy.stats would take a second to import
+    from scipy.special import stdtr  # importing scipy.stats takes a second
 
-    return float(stdtr(degrees, -inside / error))  # the edge that is nearer gives the larger p
+    return float(stdtr(df, -inside / standard_error))
 
 
-def _welch(error: float, degrees: float, known: PublishedUncertainty) -> tuple[float, float]:
+def _error_of_difference(error: float, df: float, published: PublishedUncertainty) -> tuple[float, float]:
     """Standard error and degrees of freedom of the difference.
 
-    With unknown degrees on the published side those of the measured side serve. They are fewer than Welch's as long as
-    the published mean is over at least as many trainings as the measured one.
+    If the degrees of freedom of the published mean are unknown, those of the measured one are used: they are fewer than
+    Welch's as long as the published mean is over at least as many trainings as the measured one.
     """
-    if not known.standard_error:
-        return error, degrees
-    if known.degrees is None:
-        return math.hypot(error, known.standard_error), degrees
-    return welch_satterthwaite(error, degrees, known.standard_error, known.degrees)
+    if not published.standard_error:
+        return error, df
+    if published.df is None:
+        return math.hypot(error, published.standard_error), df
+    return welch_satterthwaite(error, df, published.standard_error, published.df)

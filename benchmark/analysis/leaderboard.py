@@ -1,12 +1,12 @@
-"""The rows of the leaderboard: per cell what was measured, what was published, the verdict and the cost."""
+"""The rows of the leaderboard: measured and published values, verdict and cost of every cell."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.analysis.aggregate import Aggregate, Interval, sample_std
-from benchmark.analysis.equivalence import Difference, difference, published_uncertainty
-from benchmark.analysis.verdicts import Counts, Reference, Verdict, judge, protocol_mismatches
+from benchmark.analysis.equivalence import Difference, difference_to_published, published_uncertainty
+from benchmark.analysis.verdicts import Reference, SeedCounts, Verdict, judge, protocol_mismatches
 from benchmark.config.cells import Cell
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing it for real would load torch
 
 
 class TrialOutcome(NamedTuple):
-    """A trial that the suite asks for, and its record once there is one."""
+    """A trial of the suite, and its record if there is one."""
 
     spec: TrialSpec
     record: TrialRecord | None
@@ -35,8 +35,8 @@ class TrialOutcome(NamedTuple):
 class MetricResult:
     """One metric of one cell. `aggregate`: None without results.
 
-    `difference`: measured - published; None when nothing was published, or when a measured value is no number. It says
-    what the numbers are; whether they may be compared, only `verdict` does.
+    `difference`: measured - published; None without a published value or with a measured one that is not finite. It
+    does not imply that the two may be compared: only `verdict` decides that.
     """
 
     output: "Output"
@@ -48,7 +48,7 @@ class MetricResult:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % t-interval of the measured mean, as far as the metric reaches; None for fewer than two seeds."""
+        """The 95 % t-interval of the measured mean, clipped to the metric's range; None for fewer than two seeds."""
         if self.aggregate is None or self.aggregate.interval is None:
             return None
         low, high = self.aggregate.interval
@@ -57,10 +57,10 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class TotalCost:
-    """What the recorded trials of a cell cost together, failed ones included.
+    """The cost of all recorded trials of a cell, including failed ones.
 
-    Seconds of wall time; `core_seconds` and `gpu_seconds` count the cores of trials without a GPU, and the
-    shares of GPUs. Images per second: mean over trials. Memory: the largest peak of a trial.
+    Seconds of wall time; `core_seconds`: cores x seconds of trials without a GPU; `gpu_seconds`: GPU share x seconds.
+    `images_per_second`: mean over trials. `peak_memory_mib`: maximum over trials.
     """
 
     train_seconds: float
@@ -72,17 +72,17 @@ class TotalCost:
 
     @property
     def hours(self) -> float:
-        """Training and evaluation of all trials, as if run one after the other."""
+        """Wall time of training and evaluating all trials one after the other, in hours."""
         return (self.train_seconds + self.evaluation_seconds) / 3600
 
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One cell of the suite with all that the report says about it; `results` is keyed by metric output."""
+    """One cell of the suite with everything that the report shows of it; `results` is keyed by metric output."""
 
     cell: Cell
     trials: tuple[TrialOutcome, ...]
-    counts: Counts
+    counts: SeedCounts
     results: dict[str, MetricResult]
     cost: TotalCost | None
 
@@ -93,17 +93,17 @@ class LeaderboardRow:
 
     @property
     def label(self) -> str:
-        """The row's name, as the suite writes it."""
+        """The row's name in the suite."""
         return self.cell.row
 
     @property
     def spec(self) -> TrialSpec:
-        """What is trained, with the first seed."""
+        """The trial of the first seed."""
         return self.cell.specs[0]
 
     @property
     def is_derived(self) -> bool:
-        """Whether its method is implemented from the abstract of its paper alone."""
+        """Whether the method is implemented from the abstract of its paper alone."""
         return registry.methods[self.spec.method].basis == "derived-from-abstract"
 
     @property
@@ -113,34 +113,34 @@ class LeaderboardRow:
 
 
 def leaderboard_rows(suite: Suite, records: Mapping[str, TrialRecord]) -> list[LeaderboardRow]:
-    """The leaderboard's rows, in the suite's order. `records` maps trial id -> record and may be partial."""
+    """The rows in the suite's order. `records` maps trial id -> record; trials without one count as not run."""
     return [_row(suite, cell, records) for cell in suite.cells]
 
 
-def rows_by_table(suite: Suite, all_rows: Iterable[LeaderboardRow]) -> dict[str, list[LeaderboardRow]]:
-    """Table title -> its rows, in the order of the suite; tables without rows are left out."""
+def rows_by_table(suite: Suite, rows: Iterable[LeaderboardRow]) -> dict[str, list[LeaderboardRow]]:
+    """Table title -> its rows, in the suite's order; without the tables that have no rows."""
     grouped: dict[str, list[LeaderboardRow]] = {title: [] for title in suite.tables}
-    for row in all_rows:
+    for row in rows:
         grouped[row.table].append(row)
     return {title: members for title, members in grouped.items() if members}
 
 
-def outputs_of(members: Iterable[LeaderboardRow]) -> list["Output"]:
-    """The metric outputs of some rows, each once, in order."""
-    return list({key: result.output for row in members for key, result in row.results.items()}.values())
+def outputs_of(rows: Iterable[LeaderboardRow]) -> list["Output"]:
+    """The metric outputs of some rows, each once, in the order of their first appearance."""
+    return list({key: result.output for row in rows for key, result in row.results.items()}.values())
 
 
-def best_results(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
-    """(row label, metric output) of the best means of a table, as printed; ties are all best.
+def best_results(rows: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
+    """(row label, metric output) of the best means of a table, compared as printed; all of several equal ones.
 
-    Empty for an output that fewer than two rows have a value of: the best of one says nothing.
+    Outputs that fewer than two rows have a value of have no best.
     """
     best: set[tuple[str, str]] = set()
-    members = list(members)
-    for output in outputs_of(members):
+    rows = list(rows)
+    for output in outputs_of(rows):
         means = {
             row.label: round(result.aggregate.mean, output.digits)
-            for row in members
+            for row in rows
             if (result := row.results.get(output.key)) and result.aggregate and result.aggregate.is_finite
         }
         if len(means) > 1:
@@ -151,37 +151,37 @@ def best_results(members: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
 
 def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> LeaderboardRow:
     trials = tuple(TrialOutcome(spec, records.get(spec.trial_id)) for spec in cell.specs)
-    ended = [trial.status for trial in trials]
-    counts = Counts(*(ended.count(word) for word in ("finished", "diverged", "failed", "not run")))
-    found = metric_outputs(cell.specs[0].protocol)
+    statuses = [trial.status for trial in trials]
+    counts = SeedCounts(*(statuses.count(status) for status in ("finished", "diverged", "failed", "not run")))
+    outputs = metric_outputs(cell.specs[0].protocol).values()
     return LeaderboardRow(
         cell=cell,
         trials=trials,
         counts=counts,
-        results={output.key: _result(suite, cell, output, trials, counts) for output in found.values()},
+        results={output.key: _result(suite, cell, output, trials, counts) for output in outputs},
         cost=_total_cost([t.record.cost for t in trials if t.record and t.record.cost]),
     )
 
 
 def _result(
-    suite: Suite, cell: Cell, output: "Output", trials: tuple[TrialOutcome, ...], counts: Counts
+    suite: Suite, cell: Cell, output: "Output", trials: tuple[TrialOutcome, ...], counts: SeedCounts
 ) -> MetricResult:
-    measured = {
+    records = {
         trial.spec.seed: trial.record
         for trial in trials
         if trial.record and trial.status == "finished" and output.key in trial.record.metrics
     }
-    values = {seed: record.metrics[output.key] for seed, record in measured.items()}
-    draws = {seed: sample_std(values_over_draws(record, output.key)) for seed, record in measured.items()}
+    values = {seed: record.metrics[output.key] for seed, record in records.items()}
+    draws = {seed: sample_std(values_over_draws(record, output.key)) for seed, record in records.items()}
     sampling = {seed: std for seed, std in draws.items() if std is not None}
     aggregate = Aggregate(values, sampling) if values else None
     published = cell.published.value(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key, published)
-    apart = None
+    difference = None
     if aggregate and reference:
-        apart = difference(aggregate, reference.value, reference.margin, reference.uncertainty)
-    verdict = judge(counts, apart, reference, output.better, suite.is_reduced)
-    return MetricResult(output, aggregate, published, reference, verdict, apart)
+        difference = difference_to_published(aggregate, reference.value, reference.margin, reference.uncertainty)
+    verdict = judge(counts, difference, reference, output.better, suite.is_reduced)
+    return MetricResult(output, aggregate, published, reference, verdict, difference)
 
 
 def values_over_draws(record: TrialRecord, key: str) -> list[float]:

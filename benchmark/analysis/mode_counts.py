@@ -1,4 +1,4 @@
-"""How often each mode was generated: what the last measurements of finished trainings counted."""
+"""Generated images per mode, from the histograms of the last evaluations of finished trials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from benchmark.core.protocol import BoundMetric, bind_metrics
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import HistogramSpec
 
-REACH = 9.0  # standard deviations of a Poisson variable: further away there is nothing
+TRUNCATION = 9.0  # standard deviations of a Poisson variable; the probability beyond is negligible
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """What one measure counted in a table. `variant` tells it from others of its metric.
+    """The histogram of one measure in a table. `variant` names the measure among those of its metric.
 
-    `counts`: of the rows that have any, int64 (seeds, modes).
+    `counts`: int64 (seeds, modes) of each row that has any.
     """
 
     table: str
@@ -31,46 +31,47 @@ class Histogram:
 
 
 def histograms(tables: Mapping[str, list[LeaderboardRow]]) -> list[Histogram]:
-    """Those of all tables, in the order of tables and protocols. Rows measured otherwise are in one of their own."""
-    return [found for table, members in tables.items() for found in _of_table(table, members)]
+    """The histograms of all tables, in the order of tables and protocols; separate ones for different protocols."""
+    return [histogram for table, rows in tables.items() for histogram in _histograms_of(table, rows)]
 
 
-def _of_table(table: str, members: list[LeaderboardRow]) -> list[Histogram]:
-    found: dict[tuple[str, HistogramSpec, int], Histogram] = {}
-    for row in members:
-        for one in bind_metrics(row.spec.protocol):
-            if (bins := one.bins) and (seeds := _seeds(row, one, bins)):
-                words = one.suffix.replace("_", " ").strip()
-                empty = Histogram(table, words, bins, one.n_fake, [])
-                found.setdefault((one.label, bins, one.n_fake), empty).counts.append((row, np.array(seeds)))
-    return list(found.values())
+def _histograms_of(table: str, rows: list[LeaderboardRow]) -> list[Histogram]:
+    by_measure: dict[tuple[str, HistogramSpec, int], Histogram] = {}
+    for row in rows:
+        for bound in bind_metrics(row.spec.protocol):
+            if (bins := bound.bins) and (counts := _counts_by_seed(row, bound, bins)):
+                variant = bound.suffix.replace("_", " ").strip()
+                empty = Histogram(table, variant, bins, bound.n_fake, [])
+                histogram = by_measure.setdefault((bound.label, bins, bound.n_fake), empty)
+                histogram.counts.append((row, np.array(counts)))
+    return list(by_measure.values())
 
 
-def _seeds(row: LeaderboardRow, one: BoundMetric, bins: "HistogramSpec") -> list[list[int]]:
-    """The counts of every finished seed. Records from before there were any have none."""
+def _counts_by_seed(row: LeaderboardRow, bound: BoundMetric, bins: "HistogramSpec") -> list[list[int]]:
+    """The counts of every finished seed; older records have none."""
     records = [trial.record for trial in row.trials if trial.record and trial.status == "finished"]
-    found = [record.histograms.get(one.label, []) for record in records]
-    return [counts for counts in found if len(counts) == bins.count and any(counts)]
+    histograms_of_label = [record.histograms.get(bound.label, []) for record in records]
+    return [counts for counts in histograms_of_label if len(counts) == bins.count and any(counts)]
 
 
 def sorted_counts(counts: np.ndarray) -> np.ndarray:
-    """(seeds, modes) -> the same, the most frequent mode of each seed first."""
+    """(seeds, modes) counts with the modes of each seed in decreasing order of frequency."""
     return -np.sort(-counts, axis=1)
 
 
 @cache
 def uniform_counts(n: int, modes: int) -> np.ndarray:
-    """(modes,) images that n samples of an even generator have of its modes by chance, the most frequent first.
+    """(modes,): expected sorted counts of n samples from a generator that is uniform over its modes, largest first.
 
-    The expected order statistics of as many Poisson variables of mean n / modes, whose sum is n but for chance:
-    E[X₍ᵣ₎] = Σₖ P(X₍ᵣ₎ ≥ k), and X₍ᵣ₎ ≥ k where at least r of them are.
+    The expected order statistics of `modes` independent Poisson(n / modes) variables, whose sum is n on average:
+    E[X₍ᵣ₎] = Σₖ P(X₍ᵣ₎ ≥ k), and X₍ᵣ₎ ≥ k if at least r of them are.
     """
     from scipy.special import bdtrc, pdtrc
 
     mean = n / modes
-    reach = REACH * mean**0.5 + REACH
-    sure = max(0, int(mean - reach))
-    least = np.arange(sure + 1, int(mean + reach) + 1)
-    reached = np.asarray(pdtrc(least - 1.0, mean))
-    at_least: np.ndarray = bdtrc(np.arange(float(modes))[:, None], modes, reached).sum(axis=1)
-    return sure + at_least
+    half_width = TRUNCATION * mean**0.5 + TRUNCATION
+    certain = max(0, int(mean - half_width))  # counts that every mode exceeds
+    thresholds = np.arange(certain + 1, int(mean + half_width) + 1)
+    exceeds = np.asarray(pdtrc(thresholds - 1.0, mean))  # P(X >= k) of one mode
+    expected: np.ndarray = bdtrc(np.arange(float(modes))[:, None], modes, exceeds).sum(axis=1)
+    return certain + expected

@@ -1,4 +1,4 @@
-"""Verdicts: what may be said about a measured value beside a published one. Pure functions."""
+"""Verdicts on measured values compared with published ones."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ MIN_SEEDS = 3
 CHECKPOINT = "last"
 AGGREGATION = "mean"  # over the trainings of a cell
 
-# Where a source is silent about one of these, its number could be of quite another scale.
+# Values measured under another setting of these can differ in scale, so a source has to state them.
 REQUIRED = frozenset({"n_fake", "n_real", "reference_split", "feature_extractor"})
 
 
 class Verdict(StrEnum):
-    """The words of the leaderboard."""
+    """The verdicts of the leaderboard."""
 
     REPRODUCED = "reproduced"
     BETTER = "better"
@@ -38,25 +38,24 @@ VERDICT_MEANINGS = {
     Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
     " tolerance (two one-sided t-tests at 5 % each), and every seed finished",
     Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
-    " none is stated, beyond 0), on the good side, and every seed finished",
+    " none is stated, beyond 0), on the better side, and every seed finished",
     Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
-    " none is stated, beyond 0), on the bad side",
-    Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval of the difference that reaches across the edge"
-    " of the tolerance (where none is stated, across 0), or a seed that is missing from a result that would otherwise"
-    " be good",
-    Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified, or that was measured"
-    " under another protocol, or under one that its source does not state",
+    " none is stated, beyond 0), on the worse side",
+    Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval of the difference that contains the edge of"
+    " the tolerance (where none is stated, 0), or a seed missing from a result that would otherwise be positive",
+    Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified, that was measured"
+    " under another protocol, or whose source does not state its protocol",
     Verdict.REDUCED: "a value was published, but these trials are smaller than the published recipe, so they"
-    " are not judged against it",
+    " are not compared with it",
     Verdict.DIVERGED: "every seed that was run diverged",
     Verdict.FAILED: "no seed finished, and at least one stopped with an error",
-    Verdict.NOT_RUN: "no seed has been run yet",
+    Verdict.NOT_RUN: "no seed has run yet",
 }
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How the seeds of a cell ended."""
+class SeedCounts:
+    """The number of seeds of a cell by how they ended."""
 
     finished: int = 0
     diverged: int = 0
@@ -65,16 +64,16 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All seeds that the suite asks for."""
+        """The number of seeds of the suite."""
         return self.finished + self.diverged + self.failed + self.not_run
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every seed finished."""
         return self.finished == self.total
 
     def __str__(self) -> str:
-        if self.complete:
+        if self.is_complete:
             return str(self.total)
         rest = ((self.diverged, "diverged"), (self.failed, "failed"), (self.not_run, "not run"))
         return "; ".join([f"{self.finished} of {self.total}", *(f"{count} {word}" for count, word in rest if count)])
@@ -82,9 +81,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published value, how well it is known, and what speaks against comparing with it.
+    """A published value, its uncertainty, and the reasons not to compare with it.
 
-    `tolerance` is relative, and stated by the suite before anything is measured; None: it states none.
+    `tolerance`: relative, stated by the suite before anything is measured; None: the suite states none.
     """
 
     value: float
@@ -95,30 +94,30 @@ class Reference:
 
     @property
     def margin(self) -> float | None:
-        """How far from the published value still counts as it, in the metric's unit."""
+        """The half-width of the tolerance, in the metric's unit."""
         return None if self.tolerance is None else self.tolerance * abs(self.value)
 
 
 def judge(
-    counts: Counts,
+    counts: SeedCounts,
     difference: Difference | None,
     reference: Reference | None,
     better: Literal["higher", "lower"],
     reduced: bool,
 ) -> Verdict:
-    """The verdict on one metric of one cell, `difference` being measured - published. The first line decides.
+    """The verdict on one metric of one cell, with `difference` = measured - published. The first rule that applies:
 
-    1. No seed was run: `not run`.
-    2. No seed finished: `diverged` when all that ran diverged, else `failed`.
+    1. No seed ran: `not run`.
+    2. No seed finished: `diverged` if all that ran diverged, else `failed`.
     3. Nothing was published: `no matched reference`.
     4. The trials are smaller than the published recipe: `reduced scale`.
-    5. The published value is unverified, or its protocol differs or is not stated: `no matched reference`.
-    6. Fewer than three seeds finished, or they gave no interval: `inconclusive`.
-    7. The 95 % interval of the difference lies wholly beyond the tolerance on the bad side: `worse`.
-    8. Some seed did not finish: `inconclusive`, because the seeds that are missing may be the bad ones.
-    9. The 95 % interval lies wholly beyond the tolerance on the good side: `better`.
-    10. The suite states a tolerance, and the 90 % interval lies wholly within it: `reproduced`.
-    11. Else: `inconclusive`.
+    5. The published value is unverified, or its protocol differs or is unknown: `no matched reference`.
+    6. Fewer than three seeds finished, or there is no interval: `inconclusive`.
+    7. The 95 % interval of the difference lies beyond the tolerance on the worse side: `worse`.
+    8. Some seed did not finish: `inconclusive`, because the missing seeds may be the worse ones.
+    9. The 95 % interval lies beyond the tolerance on the better side: `better`.
+    10. The suite states a tolerance, and the 90 % interval lies within it: `reproduced`.
+    11. Otherwise: `inconclusive`.
     """
     if counts.not_run == counts.total:
         return Verdict.NOT_RUN
@@ -132,10 +131,10 @@ def judge(
         return Verdict.NO_REFERENCE
     if counts.finished < MIN_SEEDS or difference is None:
         return Verdict.INCONCLUSIVE
-    return _compared(difference, better, counts.complete)
+    return _verdict_on(difference, better, counts.is_complete)
 
 
-def _compared(difference: Difference, better: Literal["higher", "lower"], complete: bool) -> Verdict:
+def _verdict_on(difference: Difference, better: Literal["higher", "lower"], is_complete: bool) -> Verdict:
     if difference.interval is None or difference.equivalence_interval is None:
         return Verdict.INCONCLUSIVE
     (low, high), margin = difference.interval, difference.margin or 0.0
@@ -143,7 +142,7 @@ def _compared(difference: Difference, better: Literal["higher", "lower"], comple
     good, bad = (above, below) if better == "higher" else (below, above)
     if bad:
         return Verdict.WORSE
-    if not complete:
+    if not is_complete:
         return Verdict.INCONCLUSIVE
     if good:
         return Verdict.BETTER
@@ -153,28 +152,28 @@ def _compared(difference: Difference, better: Literal["higher", "lower"], comple
 
 
 def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], required: Collection[str]) -> tuple[str, ...]:
-    """Where a source's protocol cannot be taken for ours, in words. None: not stated, or not fixed here.
+    """Differences between a source's protocol and ours, in words. None: not stated, or not fixed here.
 
-    Every field that both state is compared. Of a `required` field that has a value here, silence counts as well.
+    Fields that both state are compared. A `required` field that is fixed here must also be stated.
     """
-    found = []
+    reasons = []
     for name, here in ours.items():
         theirs = stated.get(name)
         if here is None:
             continue
         if theirs is None and name in required:
-            found.append(f"{name}: not stated by the source")
+            reasons.append(f"{name}: not stated by the source")
         elif theirs is not None and theirs != here:
-            found.append(f"{name}: published {theirs}, here {here}")
-    return tuple(found)
+            reasons.append(f"{name}: published {theirs}, here {here}")
+    return tuple(reasons)
 
 
 def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str) -> tuple[str, ...]:
-    """Where the protocol of a published value cannot be taken for that of the trial's number `key`, in words."""
+    """Differences between the protocol of a published value and that of the trial's metric output `key`, in words."""
     measured = measure_of(spec.protocol, key).stated
     split, dataset = measured["reference_split"], registry.datasets[spec.dataset]
     ours = {
-        "dataset": _folded(spec.dataset),
+        "dataset": _normalised(spec.dataset),
         "images": dataset.preprocessing or None,
         "aggregation": AGGREGATION,
         **measured,
@@ -183,10 +182,10 @@ def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str
         "checkpoint": CHECKPOINT,
     }
     if ours["reference_split"] and not ours["n_real"]:
-        ours["n_real"] = "all of the split"  # how many that is, only the data could tell
-    stated = {**published.protocol.model_dump(), "dataset": _folded(published.dataset)}
+        ours["n_real"] = "all of the split"  # their number is only in the data
+    stated = {**published.protocol.model_dump(), "dataset": _normalised(published.dataset)}
     return mismatches(stated, ours, REQUIRED)
 
 
-def _folded(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.lower().replace("-", "_").replace(" ", "_")

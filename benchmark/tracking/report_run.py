@@ -1,4 +1,4 @@
-"""The report in MLflow's terms: the verdicts that trials are tagged with, and the run that holds the report."""
+"""The report in MLflow's terms: the verdicts for the tags of trials, and the run that holds the report."""
 
 import base64
 import html
@@ -23,55 +23,55 @@ img {{ max-width: 100% }}
 
 
 def verdicts_by_trial(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
-    """Trial id -> metric output -> verdict of its cell, where a value was published; of several cells all, joined."""
+    """Trial id -> metric output -> verdict of its cell, for outputs with a published value; several are joined."""
     from benchmark.analysis.leaderboard import leaderboard_rows
 
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    by_trial: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in leaderboard_rows(suite, records):
         for trial in row.trials:
             for key, result in row.results.items():
                 if result.published is not None:
-                    found[trial.spec.trial_id][key].append(result.verdict.value)
+                    by_trial[trial.spec.trial_id][key].append(result.verdict.value)
     return {
-        trial_id: {key: "; ".join(dict.fromkeys(verdicts)) for key, verdicts in of_trial.items()}
-        for trial_id, of_trial in found.items()
+        trial_id: {key: "; ".join(dict.fromkeys(verdicts)) for key, verdicts in by_output.items()}
+        for trial_id, by_output in by_trial.items()
     }
 
 
 def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, str]:
-    """Of the report's run. `report`, by which it is found again, says of what part of the suite it is."""
+    """The tags of the report's run. `report` identifies the run by the part of the suite that it covers."""
     part = ", ".join((suite.scale, *suite.only))
     sources = sorted({str(record.environment.get("source", "unknown")) for record in records.values()})
-    ended = Counter(record.status for record in records.values())
-    said = ", ".join(f"{count} {status}" for status, count in ended.items())
+    statuses = Counter(record.status for record in records.values())
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
     return {
         "report": part,
         "suite": suite.name,
         "scale": suite.scale,
         "source": ", ".join(sources),
         "mlflow.runName": f"leaderboard ({part})",
-        "mlflow.note.content": f"**{suite.title}**, {len(records)} of {len(suite.specs)} trials: {said}.\n\n"
-        "The report is under *Artifacts*: leaderboard.html to read, results.csv to compute on.",
+        "mlflow.note.content": f"**{suite.title}**, {len(records)} of {len(suite.specs)} trials: {counts}.\n\n"
+        "The report is under *Artifacts*: leaderboard.html to read, results.csv for computations.",
         "mlflow.source.name": suite.path.name,
     }
 
 
 def report_artifacts(folder: Path) -> dict[str, bytes]:
-    """Name -> content of what a report consists of, and `leaderboard.html`: MLflow shows Markdown as plain text."""
+    """File name -> content: the files of a report, and `leaderboard.html`, as MLflow shows Markdown as plain text."""
     files = {name: (folder / name).read_bytes() for name in ("leaderboard.md", "results.csv")}
     figures = {f"figures/{path.name}": path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}
     return {"leaderboard.html": _as_html(files["leaderboard.md"].decode(), figures), **files, **figures}
 
 
 def _as_html(markdown: str, figures: Mapping[str, bytes]) -> bytes:
-    """The page with its pictures inside: MLflow shows a page alone, without what stands beside it."""
+    """The page with its figures embedded, as MLflow shows a page without the files next to it."""
     from markdown_it import MarkdownIt
 
-    def inside(found: re.Match[str]) -> str:
-        picture = figures.get(unquote(found[1]))
-        return found[0] if picture is None else f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"'
+    def embed(source: re.Match[str]) -> str:
+        figure = figures.get(unquote(source[1]))
+        return source[0] if figure is None else f'src="data:image/png;base64,{base64.b64encode(figure).decode()}"'
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     title = next((line.lstrip("# ") for line in markdown.splitlines() if line.startswith("#")), "")
-    page = PAGE.format(title=html.escape(title), body=re.sub(r'src="([^"]+)"', inside, body))
+    page = PAGE.format(title=html.escape(title), body=re.sub(r'src="([^"]+)"', embed, body))
     return page.encode()

@@ -15,7 +15,7 @@ from benchmark.core.spec import Protocol, TrialSpec
 from benchmark.evaluation.extractors import digits
 from benchmark.report.text import escape_markdown
 from benchmark.store.workspace import sample_grid_path
-from benchmark.tracking.fields import KEY, _key
+from benchmark.tracking.fields import MAX_KEY, safe_key
 from benchmark.trials import runner
 from tests.integration.test_bad_input import SMALL, _imported, instant  # noqa: F401
 from tests.support.mutations import as_yaml, copied
@@ -124,8 +124,8 @@ def test_a_measure_cannot_be_called_like_a_path(label: str) -> None:
 
 @given(key=names | st.lists(names, min_size=1, max_size=4).map("/".join))
 def test_a_key_in_mlflow_is_no_path_out(key: str) -> None:
-    made = _key(key)
-    assert 0 < len(made) <= KEY
+    made = safe_key(key)
+    assert 0 < len(made) <= MAX_KEY
     assert all(part.strip(".") for part in made.split("/"))
 
 

@@ -189,7 +189,7 @@ def _values(members: list[LeaderboardRow], key: str) -> list[float]:
 
 def _numbers(row: LeaderboardRow, result: MetricResult) -> str:
     words = text.format_measured(result) or result.verdict.value
-    if result.aggregate and not row.counts.complete:
+    if result.aggregate and not row.counts.is_complete:
         words += f"\n{row.counts.finished} of {row.counts.total} seeds"
     return "\n".join(layout.wrap(line, SMALL, NUMBERS, 2) for line in words.split("\n"))
 

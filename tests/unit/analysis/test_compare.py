@@ -1,4 +1,4 @@
-"""Two stores, two suites: real trainings, then records with known differences."""
+"""Comparison of stores and of suites: real trainings, and records with known differences."""
 
 import json
 import random
@@ -44,7 +44,7 @@ def written(folder, name="tiny", defaults=None, **changes):
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """A suite that was trained: its file and its workspace."""
+    """A trained suite, its workspace and its records."""
     folder = tmp_path_factory.mktemp("once")
     instrument = folder / "classifier.pt"
     torch.manual_seed(0)
@@ -86,16 +86,16 @@ def changed(records, change):
 
 
 def values(records, **by_seed):
-    """Records with made-up metrics, the same for all methods."""
+    """Records with synthetic metrics, the same for all methods."""
     return changed(records, lambda spec, metrics: metrics | {key: v[spec.seed] for key, v in by_seed.items()})
 
 
-def words(suite, one, other):
+def verdicts_of(suite, one, other):
     made = compare_runs(ComparisonSide("a", suite, one), ComparisonSide("b", suite, other))
-    return {key: contrast.verdict for key, contrast in made.pairs[0].metrics.items()}
+    return {key: metric.verdict for key, metric in made.pairs[0].metrics.items()}
 
 
-def test_two_stores_of_the_same_numbers(once, command, tmp_path):
+def test_two_identical_stores(once, command, tmp_path):
     suite, workspace, records = once
     other = tmp_path / "other"
     shutil.copytree(workspace.results, other / "results")
@@ -146,45 +146,51 @@ def test_the_interval_decides_in_the_direction_of_the_metric(once):
     suite, _, records = once
     low, high = [10.0, 11.0, 12.5], [20.0, 21.0, 22.5]
     one = values(records, modes=low, kl=low)
-    assert words(suite, one, values(records, modes=high, kl=high)) == {
+    assert verdicts_of(suite, one, values(records, modes=high, kl=high)) == {
         "modes": ComparisonVerdict.B_BETTER,
         "kl": ComparisonVerdict.A_BETTER,
     }
-    assert words(suite, values(records, modes=high, kl=high), one) == {
+    assert verdicts_of(suite, values(records, modes=high, kl=high), one) == {
         "modes": ComparisonVerdict.A_BETTER,
         "kl": ComparisonVerdict.B_BETTER,
     }
     near = values(records, modes=[10.5, 11.0, 12.0], kl=low)
-    assert words(suite, one, near) == {"modes": ComparisonVerdict.NO_DIFFERENCE, "kl": ComparisonVerdict.IDENTICAL}
+    assert verdicts_of(suite, one, near) == {
+        "modes": ComparisonVerdict.NO_DIFFERENCE,
+        "kl": ComparisonVerdict.IDENTICAL,
+    }
     spread = values(records, modes=[0.0, 20.0, 40.0], kl=[12.5, 11.0, 10.0])  # seeds swapped is not the same
-    assert words(suite, one, spread) == {
+    assert verdicts_of(suite, one, spread) == {
         "modes": ComparisonVerdict.NO_DIFFERENCE,
         "kl": ComparisonVerdict.NO_DIFFERENCE,
     }
 
 
-def test_numbers_that_never_vary_still_differ(once):
+def test_constant_numbers_can_differ(once):
     suite, _, records = once
     one, other = values(records, modes=[1000.0] * 3), values(records, modes=[999.0] * 3)
-    assert words(suite, one, other)["modes"] is ComparisonVerdict.A_BETTER
+    assert verdicts_of(suite, one, other)["modes"] is ComparisonVerdict.A_BETTER
 
 
-def test_fewer_than_three_seeds_say_nothing(once):
+def test_fewer_than_three_seeds_are_too_few(once):
     suite, _, records = once
     few = {trial_id: record for trial_id, record in records.items() if record.spec.seed < 2}
-    assert words(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"] is ComparisonVerdict.TOO_FEW_SEEDS
-    assert words(suite, {}, records)["modes"] is ComparisonVerdict.NO_VALUE
+    assert (
+        verdicts_of(suite, few, values(records, modes=[900.0, 901.0, 902.0]))["modes"]
+        is ComparisonVerdict.TOO_FEW_SEEDS
+    )
+    assert verdicts_of(suite, {}, records)["modes"] is ComparisonVerdict.NO_VALUE
 
 
-def test_a_side_that_lost_seeds_is_not_called_better(once, tmp_path):
+def test_a_side_with_diverged_seeds_is_not_better(once, tmp_path):
     _, _, records = once
     more = load_suite(written(tmp_path, seeds=[0, 1, 2, 3]))
     first = next(iter(records.values()))
     specs = [spec for spec in more.cells[0].specs if spec.seed == 3]
     lost = first.model_copy(update={"spec": specs[0], "trial_id": specs[0].trial_id, "status": "diverged"})
     good = values(records, modes=[900.0, 901.0, 902.0]) | {lost.trial_id: lost}
-    assert words(more, values(records, modes=[1.0, 2.0, 3.0]), good)["modes"] is ComparisonVerdict.UNDECIDED
-    assert words(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is ComparisonVerdict.B_BETTER
+    assert verdicts_of(more, values(records, modes=[1.0, 2.0, 3.0]), good)["modes"] is ComparisonVerdict.UNDECIDED
+    assert verdicts_of(more, good, values(records, modes=[950.0, 951.0, 952.0]))["modes"] is ComparisonVerdict.B_BETTER
 
 
 def test_values_of_another_protocol_are_not_judged(once, tmp_path):
@@ -196,9 +202,8 @@ def test_values_of_another_protocol_are_not_judged(once, tmp_path):
         for spec, record in zip(more.specs.values(), records.values(), strict=True)
     }
     made = compare_runs(ComparisonSide("a", suite, records), ComparisonSide("b", more, theirs))
-    assert {contrast.verdict for pair in made.pairs for contrast in pair.metrics.values()} == {
-        ComparisonVerdict.NOT_COMPARABLE
-    }
+    verdicts = {metric.verdict for pair in made.pairs for metric in pair.metrics.values()}
+    assert verdicts == {ComparisonVerdict.NOT_COMPARABLE}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +238,7 @@ def test_cells_are_matched_by_name_else_by_method(once, tmp_path, title, rows, e
         (("tiny", "--json"), "only with --compare"),
     ],
 )
-def test_operands_that_make_no_sense_exit_2_and_write_nothing(once, command, tmp_path, operands, expected):
+def test_invalid_operands_exit_2_and_write_nothing(once, command, tmp_path, operands, expected):
     suite, workspace, _ = once
     (tmp_path / "empty").mkdir()
     places = {"tiny": suite.path, "ws": workspace.root, "none": tmp_path / "none", "empty": tmp_path / "empty"}
@@ -253,7 +258,7 @@ def test_the_interval_is_welchs(a, b):
     assert welch_interval(a, b) == pytest.approx((theirs.low, theirs.high), rel=1e-9, abs=1e-9)
 
 
-def test_tiny_spreads_are_spreads():
+def test_tiny_spreads_do_not_underflow():
     low, high = welch_interval([0.0, 1e-100], [0.0, 1e-100])
     assert low < 0 < high
 

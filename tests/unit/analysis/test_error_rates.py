@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmark.analysis.aggregate import Aggregate
-from benchmark.analysis.equivalence import FIXED, difference, published_uncertainty
-from benchmark.analysis.ordering import RankedMethod, compare
-from benchmark.analysis.verdicts import Counts, Reference, judge
+from benchmark.analysis.equivalence import FIXED, difference_to_published, published_uncertainty
+from benchmark.analysis.ordering import RankedMethod, compare_methods
+from benchmark.analysis.verdicts import Reference, SeedCounts, judge
 
 CELLS = 2000
 PUBLISHED, TOLERANCE = 100.0, 0.05
@@ -34,8 +34,8 @@ def verdicts(cells, seeds, tolerance):
     words = []
     for measured, published, known in cells:
         reference = Reference(published, True, (), tolerance, known)
-        found = difference(measured, published, reference.margin, known)
-        words.append(judge(Counts(finished=seeds), found, reference, "higher", False))
+        found = difference_to_published(measured, published, reference.margin, known)
+        words.append(judge(SeedCounts(finished=seeds), found, reference, "higher", False))
     return {word: words.count(word) / len(words) for word in words}
 
 
@@ -73,7 +73,7 @@ def test_a_method_at_the_edge_of_the_tolerance_is_rarely_called_beyond_it(seeds,
 def test_the_interval_of_the_difference_covers_the_truth(seeds, published_seeds):
     truth = 3.0
     found = [
-        difference(measured, published, None, known).interval
+        difference_to_published(measured, published, None, known).interval
         for measured, published, known in cells_of(PUBLISHED + truth, 3.0, seeds, published_seeds, name=3)
     ]
     rate = np.mean([low <= truth <= high for low, high in found])
@@ -82,25 +82,27 @@ def test_the_interval_of_the_difference_covers_the_truth(seeds, published_seeds)
     assert rate <= 0.95 + margin_of(0.05) + (0.02 if published_seeds else 0)
 
 
+def ranked(table):
+    """Methods with these scores, published in increasing order."""
+    return [
+        RankedMethod(label=str(i), scores=tuple(row), is_complete=True, mean=row.mean(), published=float(i))
+        for i, row in enumerate(table)
+    ]
+
+
 @pytest.mark.parametrize("seeds", [4, 5])
-def test_no_order_is_called_between_methods_that_are_alike(seeds):
+def test_equal_methods_are_rarely_ordered(seeds):
     tables = 1000
     scores = np.random.default_rng([4, seeds]).normal(size=(tables, 3, seeds))
     called = 0
     for table in scores:
-        entries = [RankedMethod(str(i), tuple(row), True, row.mean(), float(i)) for i, row in enumerate(table)]
-        called += any(pair.verdict != "undecided" for pair in compare(entries, higher=True).pairs)
+        called += any(pair.verdict != "undecided" for pair in compare_methods(ranked(table), True).pairs)
     assert called / tables <= 0.05 + margin_of(0.05, tables)
     assert (called == 0) == (seeds < 5)  # three orders of four seeds each can never decide
 
 
-def test_a_true_order_is_found_with_seeds_enough():
+def test_a_true_order_is_found_with_enough_seeds():
     scores = np.random.default_rng(5).normal([[0.0], [3.0]], 1.0, (200, 2, 6))
-    words = [
-        compare([RankedMethod(str(i), tuple(row), True, row.mean(), i) for i, row in enumerate(table)], True)
-        .pairs[0]
-        .verdict
-        for table in scores
-    ]
+    words = [compare_methods(ranked(table), True).pairs[0].verdict for table in scores]
     assert words.count("reproduced") > 150
     assert words.count("reversed") == 0

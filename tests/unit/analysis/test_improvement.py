@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.analysis.improvement import holm, improvement, rank_test
+from benchmark.analysis.improvement import holm, probability_of_improvement, rank_test
 
 tied = st.lists(st.integers(0, 4).map(float), min_size=1, max_size=6)
 distinct = st.lists(st.integers(-50, 50).map(float), min_size=4, max_size=11, unique=True)
@@ -17,11 +17,11 @@ distinct = st.lists(st.integers(-50, 50).map(float), min_size=4, max_size=11, un
 @settings(max_examples=40)
 @given(tied, tied)
 def test_the_probability_is_mann_whitney_s(first, second):
-    found = improvement(first, second)
+    found = probability_of_improvement(first, second)
     u = stats.mannwhitneyu(first, second).statistic
     assert found.probability == pytest.approx(u / (len(first) * len(second)))
     assert 0 <= found.interval[0] <= found.interval[1] <= 1
-    turned = improvement(second, first)
+    turned = probability_of_improvement(second, first)
     assert turned.probability == pytest.approx(1 - found.probability)
     assert turned.p_value == pytest.approx(found.p_value)
 
@@ -49,7 +49,7 @@ def test_counting_and_the_normal_approximation_agree_where_one_takes_over(monkey
     rng = np.random.default_rng(3)
     first, second = rng.uniform(size=30).clip(max=ceiling), (rng.uniform(size=26) + step).clip(max=ceiling)
     approximate = rank_test(first, second)
-    monkeypatch.setattr("benchmark.analysis.improvement.MANY", 100)
+    monkeypatch.setattr("benchmark.analysis.improvement.NORMAL_FROM", 100)
     exact = rank_test(first, second)
     assert approximate != exact
     assert approximate == pytest.approx(exact, abs=5e-3)
@@ -74,7 +74,7 @@ def test_few_seeds_cannot_be_significant():
 
 
 def test_a_diverged_training_is_the_worst_and_two_are_alike():
-    found = improvement([1.0, -math.inf], [-math.inf, -math.inf])
+    found = probability_of_improvement([1.0, -math.inf], [-math.inf, -math.inf])
     assert found.probability == 0.75
     assert rank_test([-math.inf] * 5, [-math.inf] * 5) == rank_test([0.0] * 50, [0.0] * 50) == 1.0
 
@@ -85,13 +85,13 @@ def test_the_interval_is_that_of_a_plain_bootstrap_and_always_the_same():
     x = rng.choice(first, (20_000, 5))
     y = rng.choice(second, (20_000, 4))
     wins = (x[:, :, None] > y[:, None]) + 0.5 * (x[:, :, None] == y[:, None])
-    found = improvement(first, second)
+    found = probability_of_improvement(first, second)
     assert found.interval == pytest.approx(np.quantile(wins.mean(axis=(1, 2)), [0.025, 0.975]), abs=0.051)
-    assert found == improvement(first, second)
+    assert found == probability_of_improvement(first, second)
 
 
 def test_the_two_methods_are_resampled_apart():
-    low, high = improvement(range(5), range(5)).interval
+    low, high = probability_of_improvement(range(5), range(5)).interval
     assert low < 0.2
     assert high > 0.8
 

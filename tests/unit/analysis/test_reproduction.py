@@ -1,4 +1,4 @@
-"""One trial again: real trainings, compared with what the store says."""
+"""Reproductions of real trainings, compared with their records."""
 
 import json
 import math
@@ -38,7 +38,7 @@ SUITE = {
 
 @pytest.fixture(scope="module")
 def instrument(tmp_path_factory):
-    """An untrained digit classifier: these tests need an instrument and not its accuracy."""
+    """An untrained digit classifier: the tests do not depend on its accuracy."""
     path = tmp_path_factory.mktemp("instrument") / "classifier.pt"
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, path)
@@ -71,7 +71,7 @@ def once(tmp_path_factory, instrument):
 
 @pytest.fixture
 def trained(tmp_path, once):
-    """A store of one's own with these records."""
+    """A private copy of the store, with its records."""
     root, records = once
     shutil.copytree(root, tmp_path / "ws")
     return RecordStore(tmp_path / "ws" / "results"), records
@@ -79,7 +79,7 @@ def trained(tmp_path, once):
 
 @pytest.fixture
 def again(monkeypatch, capsys, trained):
-    """The command, in this process: exit code, what it said, what it complained of."""
+    """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(trial_id, *arguments):
         workspace = trained[0].folder.parent
@@ -102,14 +102,14 @@ def with_metrics(record, **changed):
     return record.model_copy(update={"history": [*record.history[:-1], last]})
 
 
-def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, trained):
+def test_a_bit_identical_reproduction_leaves_the_store_untouched(again, trained):
     store, (record, *_) = trained
     before, sheets = snapshot(store.folder), store.folder.parent / "samples" / record.trial_id
     drawn = {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")}
     assert len(drawn) == 2
     code, said, _ = again(record.trial_id[:6])
     assert code == 0
-    assert "the same to the bit: every measurement" in said
+    assert "the same to the bit: every evaluation" in said
     assert "5 of 5 groups of numbers" in said  # two measurements with their losses, and a redraw
     assert snapshot(store.folder) == before
     kept = RecordStore(store.folder.parent / "reproductions")
@@ -118,7 +118,7 @@ def test_a_trial_is_the_same_to_the_bit_and_the_store_is_left_alone(again, train
     assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # nor were sheets touched
 
 
-def test_a_tampered_record_is_different_and_the_first_place_is_told(again, trained):
+def test_a_tampered_record_is_different_and_the_first_divergence_is_named(again, trained):
     store, (record, *_) = trained
     store.write(with_metrics(record, modes=999.0))
     code, said, _ = again(record.trial_id, "--json")
@@ -133,26 +133,26 @@ def test_a_tampered_record_is_different_and_the_first_place_is_told(again, train
     assert "modes: further apart than chance" in told["reason"]
 
 
-def test_other_seeds_say_how_much_is_noise(trained):
+def test_other_seeds_bound_the_noise(trained):
     store, (record, *others) = trained
     values = [one.metrics["kl"] for one in others]
-    reach = stats.t.ppf(0.975, 2) * stats.tstd(values) * 2**0.5
-    assert reach > 0
+    bound = stats.t.ppf(0.975, 2) * stats.tstd(values) * 2**0.5
+    assert bound > 0
     records = [store.read(trial_id) for trial_id in store.ids()]
     for share, verdict in (
         (0.99, ReproductionVerdict.WITHIN_NOISE),
         (-0.99, ReproductionVerdict.WITHIN_NOISE),
         (1.01, ReproductionVerdict.DIFFERENT),
     ):
-        made = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + share * reach), records)
+        made = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + share * bound), records)
         assert made.verdict is verdict
-        assert next(f for f in made.metrics if f.key == "kl").noise == (pytest.approx(reach), "other seeds", 3)
+        assert next(f for f in made.metrics if f.key == "kl").noise == (pytest.approx(bound), "other seeds", 3)
     alone = judge_reproduction(record, with_metrics(record, kl=record.metrics["kl"] + 1e-6), records[:1])
     assert alone.verdict is ReproductionVerdict.DIFFERENT
-    assert "how much noise there is is not known" in alone.reason
+    assert "the noise is not known" in alone.reason
 
 
-def test_redraws_stand_in_where_there_are_no_seeds(trained):
+def test_redraws_bound_the_noise_without_other_seeds(trained):
     _, (record, *_) = trained
     draws = [{"modes": 20.0 + n, "kl": 4.0} for n in range(3)]
     drawn = record.model_copy(update={"redraws": draws})
@@ -165,7 +165,7 @@ def test_redraws_stand_in_where_there_are_no_seeds(trained):
     )
 
 
-def test_only_finished_seeds_of_the_same_trial_on_the_same_instruments_count(trained):
+def test_only_finished_seeds_with_the_same_data_and_instruments_count(trained):
     _, (record, other, *_) = trained
     assert reproduction.is_other_seed(other, record)
     assert not reproduction.is_other_seed(record, record)
@@ -206,7 +206,7 @@ def test_as_many_threads_as_recorded(again, trained):
     assert [doubt for doubt in told["doubts"] if doubt.startswith("threads: 64, as recorded, on")]
 
 
-def test_a_trial_that_fails_now_says_why(again, trained, monkeypatch):
+def test_a_failed_reproduction_shows_its_error(again, trained, monkeypatch):
     def broken(self, player, turn):
         raise RuntimeError("no luck")
 
@@ -216,7 +216,7 @@ def test_a_trial_that_fails_now_says_why(again, trained, monkeypatch):
     assert "failed: RuntimeError: no luck" in said
 
 
-def test_a_stopped_one_goes_on_and_ends_the_same(again, trained, monkeypatch):
+def test_a_stopped_reproduction_resumes_to_the_same_end(again, trained, monkeypatch):
     monkeypatch.setattr("benchmark.trials.stopwatch.SECONDS", 0.0)
     monkeypatch.setattr("benchmark.trials.stopwatch.SHARE", math.inf)
     real_loss, calls = GAN.loss, []
@@ -230,7 +230,7 @@ def test_a_stopped_one_goes_on_and_ends_the_same(again, trained, monkeypatch):
     monkeypatch.setattr(GAN, "loss", killed)
     code, _, said = again(trained[1][0].trial_id)
     assert code == 130
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
     code, said, _ = again(trained[1][0].trial_id)
     assert code == 0
     assert "the same to the bit" in said
@@ -273,7 +273,7 @@ def test_a_record_of_an_older_recipe_names_its_revision(again, trained):
     assert "revision 79c7567aaaaa" in said
 
 
-def test_an_option_that_is_gone_names_the_revision(again, trained):
+def test_a_removed_option_names_the_revision(again, trained):
     store, (record, *_) = trained
     spec = record.spec.model_copy(update={"options": {"gone": 1}})
     store.write(record.model_copy(update={"spec": spec, "trial_id": spec.trial_id}))

@@ -11,8 +11,8 @@ from benchmark.analysis.equivalence import Difference
 from benchmark.analysis.verdicts import (
     REQUIRED,
     VERDICT_MEANINGS,
-    Counts,
     Reference,
+    SeedCounts,
     Verdict,
     judge,
     mismatches,
@@ -20,7 +20,7 @@ from benchmark.analysis.verdicts import (
 )
 from benchmark.config.published import PublishedProtocol
 
-ALL = Counts(finished=3)
+ALL = SeedCounts(finished=3)
 NEAR = Reference(100.0, verified=True, tolerance=0.05)
 
 
@@ -32,21 +32,21 @@ def apart(low, high, inner=None, margin=5.0):
 @pytest.mark.parametrize(
     "counts, difference, reference, reduced, verdict",
     [
-        (Counts(not_run=3), None, NEAR, False, "not run"),
-        (Counts(not_run=3), None, None, True, "not run"),
-        (Counts(failed=3), None, NEAR, False, "failed"),
-        (Counts(diverged=3), None, NEAR, True, "diverged"),
-        (Counts(diverged=1, not_run=2), None, NEAR, False, "diverged"),
-        (Counts(diverged=2, failed=1), None, NEAR, False, "failed"),
+        (SeedCounts(not_run=3), None, NEAR, False, "not run"),
+        (SeedCounts(not_run=3), None, None, True, "not run"),
+        (SeedCounts(failed=3), None, NEAR, False, "failed"),
+        (SeedCounts(diverged=3), None, NEAR, True, "diverged"),
+        (SeedCounts(diverged=1, not_run=2), None, NEAR, False, "diverged"),
+        (SeedCounts(diverged=2, failed=1), None, NEAR, False, "failed"),
         (ALL, None, None, False, "no matched reference"),
         (ALL, None, None, True, "no matched reference"),
         (ALL, apart(-1, 1), NEAR, True, "reduced scale"),
         (ALL, apart(-1, 1), Reference(100.0, False, ("n_fake",)), True, "reduced scale"),
         (ALL, apart(-1, 1), Reference(100.0, verified=False, tolerance=0.05), False, "no matched reference"),
         (ALL, apart(-1, 1), Reference(100.0, True, ("n_fake",), 0.05), False, "no matched reference"),
-        (Counts(finished=2), apart(-1, 1), NEAR, False, "inconclusive"),
-        (Counts(finished=2), apart(-9, -8), NEAR, False, "inconclusive"),
-        (Counts(finished=2, not_run=1), apart(-1, 1), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=2), apart(-1, 1), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=2), apart(-9, -8), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=2, not_run=1), apart(-1, 1), NEAR, False, "inconclusive"),
         (ALL, None, NEAR, False, "inconclusive"),
         (ALL, Difference(0.0, "", 5.0), NEAR, False, "inconclusive"),
         (ALL, apart(-1, 1), NEAR, False, "reproduced"),
@@ -62,9 +62,9 @@ def apart(low, high, inner=None, margin=5.0):
         (ALL, apart(-1, 1, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
         (ALL, apart(0, 0, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
         (ALL, apart(1, 2, margin=None), Reference(100.0, verified=True), False, "better"),
-        (Counts(finished=3, failed=1), apart(-1, 1), NEAR, False, "inconclusive"),
-        (Counts(finished=3, diverged=1), apart(6, 7), NEAR, False, "inconclusive"),
-        (Counts(finished=3, not_run=1), apart(-10, -6), NEAR, False, "worse"),
+        (SeedCounts(finished=3, failed=1), apart(-1, 1), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=3, diverged=1), apart(6, 7), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=3, not_run=1), apart(-10, -6), NEAR, False, "worse"),
     ],
 )
 def test_the_rule_for_a_metric_of_which_more_is_better(counts, difference, reference, reduced, verdict):
@@ -81,7 +81,7 @@ def test_the_tolerance_is_relative_to_the_published_value(value, tolerance, marg
     assert Reference(value, verified=True, tolerance=tolerance).margin == margin
 
 
-counts = st.builds(Counts, *[st.integers(0, 5)] * 4).filter(lambda c: c.total)
+counts = st.builds(SeedCounts, *[st.integers(0, 5)] * 4).filter(lambda c: c.total)
 values = st.floats(-100, 100)
 
 
@@ -103,7 +103,7 @@ def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(counts, di
     verdict = judge(counts, difference, reference, better, reduced)
     assert verdict in VERDICT_MEANINGS
     if verdict in PRAISE:
-        assert counts.complete
+        assert counts.is_complete
         assert reference.verified
         assert not reference.mismatches
         assert not reduced

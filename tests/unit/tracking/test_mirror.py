@@ -20,7 +20,15 @@ from benchmark.core.spec import TrialSpec, content_hash
 from benchmark.store.records import Cost, Measurement, TrialRecord
 from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking import writer
-from benchmark.tracking.fields import KEY, VALUE, metric_points, milliseconds, published_of, trial_params, trial_tags
+from benchmark.tracking.fields import (
+    MAX_KEY,
+    MAX_VALUE,
+    metric_points,
+    milliseconds,
+    published_of,
+    trial_params,
+    trial_tags,
+)
 from benchmark.tracking.mirror import MLflowMirror
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -343,7 +351,7 @@ def test_terms_are_finite_and_short() -> None:
         trial_id=spec.trial_id, spec=spec, status="diverged", history=history, started=now, finished=now
     )
     assert [point[:2] for point in metric_points(record, {})] == [("evaluation/b", 2.0)]
-    assert all(0 < len(key) <= KEY and len(value) <= VALUE for key, value in trial_params(record).items())
+    assert all(0 < len(key) <= MAX_KEY and len(value) <= MAX_VALUE for key, value in trial_params(record).items())
 
 
 def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
