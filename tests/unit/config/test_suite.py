@@ -36,6 +36,12 @@ def test_every_shipped_suite_is_valid_at_every_scale(path):
         assert suite.is_reduced == (scale != "paper")
 
 
+@pytest.mark.parametrize("path", sorted(Path("suites").rglob("*.yaml")), ids=str)
+def test_shipped_yaml_files_fit_the_screen(path):
+    """No line is longer than 120 columns, so tables and rows are written in block style."""
+    assert max(map(len, path.read_text(encoding="utf-8").splitlines())) <= 120
+
+
 def test_every_method_has_a_row_in_the_suite_of_all_methods():
     suite = load_suite(Path("suites/methods.yaml"))
     assert {cell.specs[0].method for cell in suite.cells} == set(registry.methods)
