@@ -35,7 +35,7 @@ from rich.table import Table
 
 from benchmark.core import environment
 from benchmark.core.precision import tf32_mode
-from benchmark.core.spec import REFERENCE, Precision, TrialSpec
+from benchmark.core.spec import REFERENCE_PRECISION, Precision, TrialSpec
 from benchmark.data.sampler import to_range
 from benchmark.planning import calibrate
 from benchmark.training.cuda_graphs import EAGER_UPDATES
@@ -204,7 +204,7 @@ def our_side(trainers: list[Trainer]) -> Side:
 
 def plain_side(case: Case, batch: int, width: int | None, device: torch.device) -> Side:
     """One step of the plain loop, from our weights, on images drawn from the same made-up ones."""
-    ours = trainer(case, REFERENCE, batch, width, device)
+    ours = trainer(case, REFERENCE_PRECISION, batch, width, device)
     theirs = (case.plain(width) if width else case.plain()).to(device)
     plain.same_weights(theirs, ours.method)
     settings = ours.spec.optimizer
@@ -212,7 +212,7 @@ def plain_side(case: Case, batch: int, width: int | None, device: torch.device) 
     rng = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        with tf32_mode(REFERENCE, device):
+        with tf32_mode(REFERENCE_PRECISION, device):
             theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
 
     return Side(step)
@@ -262,7 +262,7 @@ def alone(side: str) -> str:
 
 def precision_of(side: str) -> str:
     """In which a side trains."""
-    return REFERENCE if side == PLAIN else alone(side)
+    return REFERENCE_PRECISION if side == PLAIN else alone(side)
 
 
 def measure(
@@ -367,7 +367,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             name: Elsewhere(way, options.threads, options.processes) if options.processes else way.side()
             for name, way in ways.items()
         }
-        before = limits([REFERENCE, *options.precisions], 9, options.limit_size, device)
+        before = limits([REFERENCE_PRECISION, *options.precisions], 9, options.limit_size, device)
         copied = bandwidth(9, COPIED, device)
         seconds = measure(sides, options.turns, options.steps, device)
         load.append(os.getloadavg()[0])

@@ -14,7 +14,7 @@ from benchmark.analysis.aggregate import CONFIDENCE, Interval, t_interval, welch
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, leaderboard_rows
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.suite import Suite
-from benchmark.core.protocol import measure_of
+from benchmark.core.protocol import metric_of_output
 from benchmark.store.diff import Change, diff_values, summarise_environments
 from benchmark.store.records import TrialRecord
 
@@ -223,7 +223,7 @@ def _verdict(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval 
 def _conditions(key: str, row: LeaderboardRow) -> tuple[object, ...]:
     """The settings that two comparable values share."""
     protocol = row.spec.protocol
-    return row.spec.dataset, measure_of(protocol, key).measure, protocol.batch_norm
+    return row.spec.dataset, metric_of_output(protocol, key).measure, protocol.batch_norm
 
 
 def welch_interval(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:

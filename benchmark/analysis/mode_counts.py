@@ -39,7 +39,7 @@ def _histograms_of(table: str, rows: list[LeaderboardRow]) -> list[Histogram]:
     by_measure: dict[tuple[str, HistogramSpec, int], Histogram] = {}
     for row in rows:
         for bound in bind_metrics(row.spec.protocol):
-            if (bins := bound.bins) and (counts := _counts_by_seed(row, bound, bins)):
+            if (bins := bound.histogram) and (counts := _counts_by_seed(row, bound, bins)):
                 variant = bound.suffix.replace("_", " ").strip()
                 empty = Histogram(table, variant, bins, bound.n_fake, [])
                 histogram = by_measure.setdefault((bound.label, bins, bound.n_fake), empty)

@@ -8,7 +8,7 @@ from typing import Literal
 from benchmark.analysis.equivalence import FIXED, Difference, PublishedUncertainty
 from benchmark.config.published import PublishedReference
 from benchmark.core import registry
-from benchmark.core.protocol import measure_of
+from benchmark.core.protocol import metric_of_output
 from benchmark.core.spec import TrialSpec
 
 MIN_SEEDS = 3
@@ -170,7 +170,7 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
 
 def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Differences between the protocol of a published value and that of the trial's metric output `key`, in words."""
-    measured = measure_of(spec.protocol, key).stated
+    measured = metric_of_output(spec.protocol, key).protocol_fields
     split, dataset = measured["reference_split"], registry.datasets[spec.dataset]
     ours = {
         "dataset": _normalised(spec.dataset),

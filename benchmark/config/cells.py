@@ -11,7 +11,7 @@ from benchmark.config.schema import SuiteFile
 from benchmark.config.validate import validate_spec
 from benchmark.config.yaml_source import KeyPath, YamlFile
 from benchmark.core.errors import UserError, did_you_mean, with_location
-from benchmark.core.protocol import all_outputs, metric_outputs
+from benchmark.core.protocol import all_output_keys, metric_outputs
 from benchmark.core.spec import TrialSpec
 
 
@@ -128,7 +128,7 @@ def _check_published(source: YamlFile, row: SuiteRow, published: PublishedRefere
     where = source.location((*row.table_key, "published"))
     if published.dataset != spec.dataset:
         raise UserError(f"{where}: is about dataset '{published.dataset}', the cell about '{spec.dataset}'")
-    known = all_outputs() | metric_outputs(spec.protocol).keys()
+    known = all_output_keys() | metric_outputs(spec.protocol).keys()
     for key in published.values:
         if key not in known:
             hint = did_you_mean(key, known)

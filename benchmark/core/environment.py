@@ -1,4 +1,4 @@
-"""What machine, versions and source produced a number."""
+"""The machine, the package versions and the source code that produce a number."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "mlflow", "s
 
 
 def describe(device: str, threads: int) -> dict[str, Any]:
-    """Everything outside the trial's spec that may matter for its numbers."""
+    """Everything outside a trial's spec that may influence its numbers. It becomes part of the record."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -33,7 +33,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
 
 @cache
 def package_version(name: str) -> str:
-    """The installed version, or `missing`."""
+    """The installed version of a package, or `missing`."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -42,7 +42,7 @@ def package_version(name: str) -> str:
 
 @cache
 def cpu_name() -> str:
-    """The processor's name as Linux tells it."""
+    """The processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -53,12 +53,12 @@ def cpu_name() -> str:
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpu_name() -> str:
-    """The name of the first GPU that torch sees, or an empty string."""
+    """The name of the first GPU, or an empty string."""
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
@@ -66,7 +66,7 @@ def gpu_name() -> str:
 
 @cache
 def source_revision() -> str:
-    """The git commit of the harness, with `+changes` when the tree differs from it; `unknown` outside git."""
+    """The git commit of the project, with `+changes` if the tree differs from it; `unknown` outside git."""
     root = Path(__file__).resolve().parents[2]
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
@@ -76,23 +76,23 @@ def source_revision() -> str:
 
 
 def _git(root: Path, *command: str) -> str:
-    answer = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
-    return answer.stdout.strip()
+    done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
 
 
 @cache
 def revision() -> str:
-    """The version, and the start of a SHA-256 over every source file of the harness and the methods."""
-    found = hashlib.sha256()
+    """The version, and the start of a SHA-256 over all source files: equal on two machines with the same code."""
+    digest = hashlib.sha256()
     for package in (benchmark, baselines):
         root = Path(package.__file__ or "").parent
         for path in sorted(root.rglob("*.py")):
-            found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    return f"{benchmark.__version__}-{found.hexdigest()[:12]}"
+            digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return f"{benchmark.__version__}-{digest.hexdigest()[:12]}"
 
 
 def check_revision(wanted: str | None) -> None:
-    """Raises UserError when this machine runs other code than the driver, if that is told."""
+    """Raise UserError if this machine runs other code than `wanted`, the driver's revision; None is not checked."""
     if wanted and revision() != wanted:
         raise UserError(
             f"this machine has version {revision()} of the benchmark, the driver {wanted}; install the same"

@@ -1,4 +1,4 @@
-"""Files that are written all or nothing, and their checksums."""
+"""Atomic writes and checksums of files."""
 
 import hashlib
 import os
@@ -7,38 +7,30 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def remove_partial_writes(folder: Path, names: str) -> None:
-    """Remove what killed processes have left half written of the files whose name fits this pattern.
-
-    Only for who alone writes them: a file that another process is writing at that moment would be gone too.
-    """
-    with suppress(OSError):
-        for path in folder.glob(f".{names}-*"):
-            path.unlink()
-
-
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file all or nothing, so that it is on the disk when this returns: also after a loss of power.
+    """Replace a file atomically; when this returns, it is on the disk, even if the power fails.
 
-    Scratch file, flush, rename, flush of the folder. Its mode follows the user's umask. Raises OSError; what stood
-    there before then stands there still, and no scratch is left as far as the disk lets itself be cleared.
+    The file's mode follows the user's umask. On an error, the old file stays and the partial one is removed.
+
+    Raises:
+        OSError: with `path` as its file name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        with scratch.open("xb") as file:
+        with partial.open("xb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        scratch.replace(path)
+        partial.replace(path)
     except BaseException as error:
-        with suppress(OSError):  # the reason why it failed must not be hidden by this
-            scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # must not hide the first error
+            partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error  # nobody asked for the scratch file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    with suppress(OSError):  # not every file system can
+    with suppress(OSError):  # some file systems cannot flush a folder
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -46,7 +38,17 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
             os.close(folder)
 
 
-def file_sha256(path: Path, algorithm: str) -> str:
-    """Checksum of a file, `md5` or `sha256`, in hexadecimal; the file is never in memory as a whole."""
+def remove_partial_writes(folder: Path, names: str) -> None:
+    """Remove the partial files that killed processes left of the files whose name matches the pattern `names`.
+
+    Call it only if no other process writes these files: it would remove their partial files too.
+    """
+    with suppress(OSError):
+        for path in folder.glob(f".{names}-*"):
+            path.unlink()
+
+
+def file_checksum(path: Path, algorithm: str) -> str:
+    """The checksum of a file in hexadecimal, read in chunks. `algorithm`: `md5` or `sha256`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

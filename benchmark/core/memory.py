@@ -1,4 +1,4 @@
-"""Whether the C library keeps freed memory or returns it to the system."""
+"""Lets the C library keep freed memory while a trial trains, which saves zeroing the same blocks in every step."""
 
 import ctypes
 import platform
@@ -6,40 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-# mallopt(3), malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-LARGE = 32 * 2**20  # bytes: as far as glibc by itself raises its threshold; twice that is its spare
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of mallopt(3), from malloc.h
+LARGE_BLOCK = 32 * 2**20  # bytes; glibc's own upper limit for its mmap threshold
 
 
-class Settings(NamedTuple):
-    """`mapped`: how many blocks, from LARGE bytes on, may be mappings of their own, which end when they are freed.
-    `spare`: so many bytes at its end may the heap keep free.
+class MallocSettings(NamedTuple):
+    """Settings of glibc's allocator.
+
+    `max_mappings`: how many blocks of at least LARGE_BLOCK bytes may be mappings of their own, which the system takes
+    back when they are freed. `trim_threshold`: free bytes that the heap may keep at its end.
     """
 
-    mapped: int
-    spare: int
+    max_mappings: int
+    trim_threshold: int
 
 
-KEPT = Settings(mapped=0, spare=2**31 - 1)
-USUAL = Settings(mapped=65536, spare=2 * LARGE)
+KEEP_FREED = MallocSettings(max_mappings=0, trim_threshold=2**31 - 1)
+DEFAULT = MallocSettings(max_mappings=65536, trim_threshold=2 * LARGE_BLOCK)
 
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """While this lasts freed memory is not given back to the system; all that is free is when it ends."""
-    _choose(KEPT)
+    """Keep freed memory in this process inside the block; at its end, return all free memory to the system."""
+    _apply(KEEP_FREED)
     try:
         yield
     finally:
-        _choose(USUAL)
+        _apply(DEFAULT)
 
 
-def _choose(settings: Settings) -> None:
-    """From now on, for the whole process. What is free is given back now."""
+def _apply(settings: MallocSettings) -> None:
+    """Set glibc's allocator for the whole process and return the memory that is free now to the system."""
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
-    library.mallopt(M_MMAP_MAX, settings.mapped)
-    library.mallopt(M_MMAP_THRESHOLD, LARGE)
-    library.mallopt(M_TRIM_THRESHOLD, settings.spare)
+    library.mallopt(M_MMAP_MAX, settings.max_mappings)
+    library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+    library.mallopt(M_TRIM_THRESHOLD, settings.trim_threshold)
     library.malloc_trim(0)

@@ -1,13 +1,14 @@
-"""In what precision a trial trains.
+"""The numerical precision of a training.
 
-`float32` is the reference: strictly so, on a GPU too, where torch by itself would round what goes into convolutions.
-`tf32` lets a GPU's tensor cores round the factors of matrix products and convolutions to 10 bits of mantissa; where
-there are none, as on a CPU, it is float32. `bfloat16` gives layers factors and results of 8 bits; sums inside products,
-statistics of batch norm, heads, losses, parameters and the optimiser's state stay float32. A processor without bfloat16
-arithmetic does that too, slowly.
+- `float32`, the reference, is strict float32 also on a GPU, where torch by default rounds the inputs of convolutions.
+- `tf32` lets the tensor cores of a GPU round the factors of matrix products and convolutions to 10 bits of mantissa.
+  Without tensor cores, as on a CPU, it is float32.
+- `bfloat16` computes layers with inputs and outputs of 8 bits of mantissa. Accumulation inside products, batch-norm
+  statistics, heads, losses, parameters and optimiser state stay float32. It also works, slowly, on processors
+  without bfloat16 arithmetic.
 
-It is the training's alone. Samples, and what is measured of them and of the discriminator, are always float32: what
-differs between two precisions is what was learnt, not how it was looked at.
+Samples and all metrics are float32 in every case, so two precisions differ by what was learnt, not by how it was
+evaluated.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from benchmark.core.spec import Precision
 
 @contextmanager
 def tf32_mode(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Whether a GPU may use TF32, while this lasts: for losses and gradients alike. Nothing happens on a CPU."""
+    """Allow or forbid TF32 on a GPU inside the block, for losses and gradients. Does nothing on a CPU."""
     if device.type != "cuda":
         yield
         return
@@ -38,5 +39,5 @@ def _allow_tf32(convolutions: bool, products: bool) -> None:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """For losses alone; gradients follow them. No cast weight is kept: it might lack its gradient."""
+    """The autocast context for computing losses; gradients follow it. A cached cast weight might lack its gradient."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)

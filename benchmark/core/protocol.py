@@ -1,4 +1,4 @@
-"""What a protocol measures: its metrics, and the names of the numbers that they give."""
+"""Connects the measures of a protocol to the metric classes that compute them, and names their outputs."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,12 +10,16 @@ from pydantic import ValidationError
 from benchmark.core import registry
 from benchmark.core.spec import Measure, Protocol
 
-if TYPE_CHECKING:  # importing it for real would load torch
+if TYPE_CHECKING:  # importing it at run time would load torch
     from benchmark.evaluation.metrics.base import HistogramSpec, Metric, Output, ReferenceLine
 
 
 class BoundMetric(NamedTuple):
-    """One measure of a protocol with the metric that takes it, and the suffix that its outputs carry, or ""."""
+    """A metric class together with one measure of a protocol.
+
+    `options` are the measure's options, validated; `suffix` is what the measure's label adds to the metric's name,
+    such as `_50k`, and is added to the key of every output.
+    """
 
     label: str
     measure: Measure
@@ -24,17 +28,17 @@ class BoundMetric(NamedTuple):
     suffix: str
 
     def key(self, output: "Output") -> str:
-        """The name of one of its outputs in this protocol."""
+        """The key of one of the metric's outputs in this protocol."""
         return output.key + self.suffix
 
     @property
     def n_fake(self) -> int:
-        """Over how many samples it is taken; 0 where it looks at none."""
+        """The number of samples that the metric uses; 0 if it uses none."""
         return self.measure.n_fake or 0
 
     @property
     def outputs(self) -> "tuple[Output, ...]":
-        """Its outputs, named for this protocol."""
+        """The metric's outputs, with their keys and titles in this protocol."""
         words = self.suffix.replace("_", " ").strip()
         return tuple(
             replace(output, key=self.key(output), title=f"{output.title}, {words}" if words else output.title)
@@ -42,32 +46,32 @@ class BoundMetric(NamedTuple):
         )
 
     @property
-    def landmarks(self) -> "dict[str, ReferenceLine]":
-        """Output key -> the best that it can show."""
-        found = self.metric.landmarks(self.options, self.n_fake)
-        return {key + self.suffix: landmark for key, landmark in found.items()}
+    def reference_lines(self) -> "dict[str, ReferenceLine]":
+        """Output key -> the best value that the output can have, for figures."""
+        lines = self.metric.landmarks(self.options, self.n_fake)
+        return {key + self.suffix: line for key, line in lines.items()}
 
     @property
-    def bins(self) -> "HistogramSpec | None":
-        """What its histogram counts, where it gives one."""
+    def histogram(self) -> "HistogramSpec | None":
+        """The bins of the metric's histogram, if it produces one."""
         return self.metric.bins(self.options)
 
     @property
-    def stated(self) -> dict[str, object]:
-        """The protocol of its outputs in the words of published tables; None for what it does not have."""
-        own = self.measure.options
+    def protocol_fields(self) -> dict[str, object]:
+        """The measure under the field names of published tables; None for a field that does not apply."""
+        options = self.measure.options
         return {
             "n_fake": self.measure.n_fake,
             "codec": self.measure.codec if self.metric.draws else None,
-            "feature_extractor": own.get("extractor"),
-            "reference_split": own.get("reference"),
-            "n_real": own.get("n_real"),
-            "splits": own.get("splits", own.get("subsets")),
+            "feature_extractor": options.get("extractor"),
+            "reference_split": options.get("reference"),
+            "n_real": options.get("n_real"),
+            "splits": options.get("splits", options.get("subsets")),
         }
 
 
 def bind_metrics(protocol: Protocol) -> Iterator[BoundMetric]:
-    """All measures of a protocol, in its order."""
+    """All measures of a protocol, in protocol order. Raises UserError or ValidationError if one is invalid."""
     for label, measure in protocol.measures.items():
         metric = registry.metrics[measure.metric]
         options = metric.Options.model_validate(measure.options)
@@ -75,23 +79,23 @@ def bind_metrics(protocol: Protocol) -> Iterator[BoundMetric]:
 
 
 def metric_outputs(protocol: Protocol) -> "dict[str, Output]":
-    """Key -> every number that a protocol gives, in its order."""
-    return {output.key: output for one in bind_metrics(protocol) for output in one.outputs}
+    """Key -> output for every number that a protocol produces, in protocol order."""
+    return {output.key: output for bound in bind_metrics(protocol) for output in bound.outputs}
 
 
-def measure_of(protocol: Protocol, key: str) -> BoundMetric:
-    """The measure that gives a number."""
-    return next(one for one in bind_metrics(protocol) if any(output.key == key for output in one.outputs))
+def metric_of_output(protocol: Protocol, key: str) -> BoundMetric:
+    """The measure of a protocol that produces the output `key`."""
+    return next(bound for bound in bind_metrics(protocol) if any(output.key == key for output in bound.outputs))
 
 
-def all_outputs() -> set[str]:
-    """The keys of all numbers that registered metrics give by themselves, through whatever they may look."""
+def all_output_keys() -> set[str]:
+    """The output keys of all registered metrics, with every extractor that fits the metric and without suffixes."""
     metrics = [registry.metrics[name] for name in registry.metrics]
-    return {output.key for one in metrics for options in _every_extractor(one) for output in one.outputs(options)}
+    return {output.key for metric in metrics for options in _all_options(metric) for output in metric.outputs(options)}
 
 
-def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
-    """Its options: by default, and with every extractor that they allow and that gives what it counts."""
+def _all_options(metric: "type[Metric]") -> Iterator[Any]:
+    """The metric's default options, and its options with every extractor that fits it."""
     yield metric.Options()
     if not metric.draws:
         return
@@ -102,6 +106,6 @@ def _every_extractor(metric: "type[Metric]") -> Iterator[Any]:
 
 
 def extractors_used(protocol: Protocol) -> list[str]:
-    """The feature extractors that are looked through, each once."""
-    used = (measure.options.get("extractor") for measure in protocol.measures.values())
-    return list(dict.fromkeys(name for name in used if name))
+    """The names of the feature extractors of a protocol, without duplicates."""
+    names = (measure.options.get("extractor") for measure in protocol.measures.values())
+    return list(dict.fromkeys(name for name in names if name))

@@ -1,4 +1,4 @@
-"""The registries: a name in a suite -> the class that serves it, imported only when it is needed."""
+"""The plug-in registries: the names that a suite can use, each with its class, which is imported when it is used."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import baselines
 from benchmark.core.errors import UserError, did_you_mean
 
-if TYPE_CHECKING:  # importing these for real would load torch
+if TYPE_CHECKING:  # importing these at run time would load torch
     from baselines.common.method import Method
     from baselines.networks.base import Network
     from benchmark.data.base import Dataset
@@ -63,7 +63,12 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names of one kind of plug-in, each with the `module:Class` that serves it."""
+    """The plug-ins of one kind: `registry[name]` is the class, and iteration yields the names.
+
+    Args:
+        kind: what a plug-in is called in messages.
+        entries: name -> `module:Class`.
+    """
 
     def __init__(self, kind: str, entries: dict[str, str]) -> None:
         self.kind = kind
@@ -73,15 +78,15 @@ class Registry(Generic[T]):
         return iter(self._entries)
 
     def check(self, name: str) -> None:
-        """Raises UserError with the nearest spelling when the name is not registered."""
+        """Raise UserError with the closest name if `name` is not registered."""
         if name not in self._entries:
             raise UserError(f"unknown {self.kind} '{name}'; {did_you_mean(name, self)}")
 
     def __getitem__(self, name: str) -> type[T]:
         self.check(name)
-        module, _, attribute = self._entries[name].partition(":")
-        loaded: type[T] = getattr(import_module(module), attribute)
-        return loaded
+        module, _, class_name = self._entries[name].partition(":")
+        plug_in: type[T] = getattr(import_module(module), class_name)
+        return plug_in
 
 
 methods: "Registry[Method]" = Registry("method", baselines.METHODS)

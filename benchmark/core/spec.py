@@ -1,7 +1,7 @@
-"""What a trial is: its fields, its canonical form, its identity.
+"""The specification of a trial: its fields, its canonical form and its identity.
 
-The identity is a hash of everything that can change a trial's numbers and of nothing else: no paths, no
-scheduling, no report options. Two suites that ask for the same training share its result.
+The identity is a hash of everything that can change a trial's numbers and of nothing else: paths, scheduling and
+report options are not part of it. Two suites that ask for the same training share its result.
 """
 
 import hashlib
@@ -12,18 +12,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Raised whenever a change of our code changes the numbers of an unchanged recipe.
+# Increase it whenever a change of the code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 6
 
-TRIAL_ID_KEY = "__trial_id"  # where a trial keeps its identity, beside its fields
+TRIAL_ID_KEY = "__trial_id"  # where a spec caches its identity in its __dict__
 
-Precision = Literal["float32", "tf32", "bfloat16"]  # of training; see benchmark/core/precision.py
-REFERENCE: Precision = "float32"
+Precision = Literal["float32", "tf32", "bfloat16"]  # of the training; see benchmark/core/precision.py
+REFERENCE_PRECISION: Precision = "float32"
 
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
+
+# The description of a field states the source of its default value; `methods NAME` prints it.
 
 
 class FrozenModel(BaseModel):
@@ -33,37 +35,38 @@ class FrozenModel(BaseModel):
 
 
 class Latent(FrozenModel):
-    """The generator's prior: `uniform` on [-1, 1] or standard `normal`, in `dim` dimensions."""
+    """The prior of the generator's input: `uniform` on [-1, 1] or standard `normal`, in `dim` dimensions."""
 
     dim: PositiveInt
     distribution: Literal["uniform", "normal"]
 
 
 class Optimizer(FrozenModel):
-    """Adam for every player; `player_lr` gives single players a learning rate of their own.
+    """Adam for every player.
 
-    `schedule`: how it falls with the share t of the training done: `constant`; `linear`, lr (1 - t); `capped_linear`,
-    lr min(1 - t, 1/2), which is what MSGAN's ResNet recipe comes to (MS-04).
+    `player_lr` gives single players their own learning rate. `schedule` says how a learning rate lr depends on the
+    share t of the training done: `constant`; `linear`, lr (1 - t); or `capped_linear`, lr min(1 - t, 1/2), which is
+    the effective schedule of MSGAN's ResNet recipe (MS-04).
     """
 
     lr: PositiveFloat
     betas: tuple[Beta, Beta]
     eps: PositiveFloat = Field(default=1e-8, description="torch.optim.Adam's default")
-    player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: every player learns at lr")
+    player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: all players use lr")
     schedule: Literal["constant", "linear", "capped_linear"] = Field(default="constant", description="ours: no decay")
 
     def lr_at(self, player: str, progress: float) -> float:
-        """The learning rate of a player at a share of the training, in [0, 1)."""
-        left = 1 - progress
-        factor = {"constant": 1.0, "linear": left, "capped_linear": min(left, 0.5)}[self.schedule]
+        """The learning rate of a player when the share `progress` of the training is done, in [0, 1)."""
+        remaining = 1 - progress
+        factor = {"constant": 1.0, "linear": remaining, "capped_linear": min(remaining, 0.5)}[self.schedule]
         return factor * self.player_lr.get(player, self.lr)
 
 
 class EMAConfig(FrozenModel):
-    """An exponential moving average of the generator, from which samples are drawn.
+    """An exponential moving average of the generator, which then draws the samples.
 
-    After each of its updates, average <- decay average + (1 - decay) generator, buffers included; for the first
-    `start` steps the average is the generator itself.
+    After each generator update, average <- decay average + (1 - decay) generator, buffers included. During the first
+    `start` steps the average equals the generator.
     """
 
     decay: Annotated[float, Field(strict=True, ge=0, lt=1)]
@@ -71,61 +74,61 @@ class EMAConfig(FrozenModel):
 
 
 class Measure(FrozenModel):
-    """One metric under one protocol: over the first `n_fake` samples, after they went through `codec`.
+    """One metric under one protocol, over the first `n_fake` samples after they passed through `codec`.
 
-    A metric that looks at the discriminator draws no samples and has neither.
-
-    `codec`: `none`, or `jpeg`, Pillow's at its defaults (quality 75, chroma halved), which MSGAN's code puts between
-    generator and metric, for real images too (MS-08, MS-09). `options` are the metric's own.
+    `codec` is `none` or `jpeg`: Pillow's JPEG with its defaults (quality 75, halved chroma), which MSGAN's code applies
+    to generated and real images before the metric (MS-08, MS-09). A metric of the discriminator uses no samples and
+    has neither field. `options` are the metric's own.
     """
 
-    metric: str = Field(description="ours: a measure is called after its metric")
-    n_fake: PositiveInt | None = Field(default=None, description="no samples are drawn")
-    codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are measured as they are (MS-09)")
+    metric: str = Field(description="ours: the measure's name starts with its metric")
+    n_fake: PositiveInt | None = Field(default=None, description="the metric uses no samples")
+    codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are not compressed (MS-09)")
     options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")
 
 
 class Protocol(FrozenModel):
-    """How a trial is measured.
+    """How a trial is evaluated.
 
-    `measures` maps a label to what is measured. The label is the metric's name, or that name, `_` and a suffix that
-    its outputs then carry: `fid` and `fid_50k` are both measured in one pass over the samples.
+    `measures` maps a label to a measure. The label is the metric's name, optionally with `_` and a suffix, which its
+    outputs then carry too: `fid` and `fid_50k` are both computed in one pass over the samples.
 
-    Samples are generated in batches of `sample_batch` (which matters when `batch_norm` is `batch`, that is when the
-    generator normalises by the statistics of the batch that it is making), at `evaluations` evenly spaced steps, the
-    last one included. The last one is the result; it is measured `draws` times, each time from other latents, and the
-    first draw counts.
+    The trial is evaluated at `evaluations` evenly spaced steps. The last of them, at the end of the training, is the
+    result; it is repeated `draws` times with different latents, and the first draw counts.
+
+    Samples are generated in batches of `sample_batch`. The batch size matters if `batch_norm` is `batch`, that is, if
+    the generator normalises by the statistics of the batch that it generates.
     """
 
     measures: Annotated[dict[str, Measure], Field(min_length=1)]
     evaluations: PositiveInt = Field(default=10, description="ours; only the last one counts")
-    sample_batch: PositiveInt = Field(default=64, description="ours; matters where batch_norm is batch")
+    sample_batch: PositiveInt = Field(default=64, description="ours; matters only if batch_norm is batch")
     batch_norm: Literal["batch", "moving_average"] = Field(
         default="moving_average", description="ours: a sample does not depend on its batch"
     )
-    draws: PositiveInt = Field(default=1, description="ours: the noise of drawing samples is not measured")
+    draws: PositiveInt = Field(default=1, description="ours: sampling noise is not measured")
 
     @field_validator("measures", mode="before")
     @classmethod
-    def _named(cls, measures: Any) -> Any:
-        """A measure without a metric is of the metric that it is called after."""
+    def _fill_in_metrics(cls, measures: Any) -> Any:
+        """A measure without a metric gets its label as its metric."""
         if not isinstance(measures, dict):
             return measures
         return {k: {"metric": k, **m} if isinstance(m, dict) and "metric" not in m else m for k, m in measures.items()}
 
     @model_validator(mode="after")
-    def _labelled(self) -> Self:
+    def _check_labels(self) -> Self:
         for label, measure in self.measures.items():
             if not re.fullmatch(rf"{re.escape(measure.metric)}(_[a-z0-9_]+)?", label):
                 raise ValueError(
                     f"measure '{label}' is of metric '{measure.metric}': call it '{measure.metric}' or"
-                    f" '{measure.metric}_...', a suffix of small letters, digits and _"
+                    f" '{measure.metric}_...', with a suffix of lower-case letters, digits and _"
                 )
         return self
 
     @property
     def n_fake(self) -> int:
-        """How many samples are generated: as many as the largest measure takes, 0 where none takes any."""
+        """The number of samples of an evaluation: that of the largest measure, 0 if no measure uses samples."""
         return max(measure.n_fake or 0 for measure in self.measures.values())
 
 
@@ -143,57 +146,57 @@ class TrialSpec(FrozenModel):
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
     average: EMAConfig | None = Field(default=None, description="ours: samples come from the generator itself")
-    precision: Precision = Field(default=REFERENCE, description="ours: the same on every device")
+    precision: Precision = Field(default=REFERENCE_PRECISION, description="ours: the same on every device")
     protocol: Protocol
     seed: Seed
     version: int = RECIPE_VERSION
 
     @property
     def trial_id(self) -> str:
-        """Sixteen hexadecimal digits that name this training and its measurement everywhere."""
-        if TRIAL_ID_KEY not in self.__dict__:  # worked out once; a cached_property could be assigned to
+        """Sixteen hexadecimal digits that identify this training and its evaluation everywhere."""
+        if TRIAL_ID_KEY not in self.__dict__:  # not a cached_property, because that could be assigned to
             self.__dict__[TRIAL_ID_KEY] = content_hash(self.model_dump(mode="json"))
-        named: str = self.__dict__[TRIAL_ID_KEY]
-        return named
+        trial_id: str = self.__dict__[TRIAL_ID_KEY]
+        return trial_id
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values, which has an identity of its own."""
+        """A copy with changed values and its own identity."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop(TRIAL_ID_KEY, None)
         return copied
 
     @property
     def cell_id(self) -> str:
-        """The same for trials that differ in their seeds alone."""
+        """An identifier that all seeds of a cell share."""
         return self.model_copy(update={"seed": 0}).trial_id
 
     def with_seeds(self, seeds: Iterable[int]) -> "tuple[Self, ...]":
-        """Itself with each of these seeds. All but the seed is written out once for all their identities."""
+        """This trial with each of the seeds. Their identities share one serialisation, which is faster."""
         fields = self.model_dump(mode="json")
         before = canonical_json({key: value for key, value in fields.items() if key < "seed"})[:-1]
         after = canonical_json({key: value for key, value in fields.items() if key > "seed"})[1:]
-        found = []
+        specs = []
         for seed in seeds:
             spec = self.model_copy(update={"seed": seed})
-            spec.__dict__[TRIAL_ID_KEY] = _hashed(f'{before},"seed":{seed},{after}')
-            found.append(spec)
-        return tuple(found)
+            spec.__dict__[TRIAL_ID_KEY] = _hash(f'{before},"seed":{seed},{after}')
+            specs.append(spec)
+        return tuple(specs)
 
     @property
     def name(self) -> str:
-        """A short name for people; the trial id keeps it unique."""
+        """A short name for people; the start of the trial id makes it unique."""
         return f"{self.method}-{self.network}-seed{self.seed}-{self.trial_id[:6]}"
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spare spaces: equal values give equal text, key order never matters."""
+    """JSON with sorted keys and without spaces: equal values give equal text, in whatever order their keys are."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def content_hash(value: Any) -> str:
-    """The first 64 bits, in hexadecimal, of the SHA-256 of a value's canonical form."""
-    return _hashed(canonical_json(value))
+    """The first 64 bits of the SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return _hash(canonical_json(value))
 
 
-def _hashed(text: str) -> str:
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from benchmark import __version__
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.data.arrays import ArraySplit, PreparedData, Split, StreamSplit
 from benchmark.data.manifest import MANIFEST, read_manifest
 
@@ -244,7 +244,7 @@ def find_damage(path: Path, thorough: bool = False) -> str | None:
                 return f"{file}: holds {found or 'no whole array'}, expected {expected}; {again}"
     if thorough:
         for file_name, checksum in manifest.get("checksums", {}).items():
-            if file_sha256(path / file_name, "sha256") != checksum:
+            if file_checksum(path / file_name, "sha256") != checksum:
                 return f"{path / file_name}: its SHA-256 is not that of the manifest; {again}"
     return None
 

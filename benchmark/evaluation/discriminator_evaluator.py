@@ -12,7 +12,7 @@ from baselines.common.method import Method
 from baselines.networks.base import DiscriminatorOutput
 from benchmark.core.precision import tf32_mode
 from benchmark.core.protocol import bind_metrics
-from benchmark.core.spec import REFERENCE, Protocol
+from benchmark.core.spec import REFERENCE_PRECISION, Protocol
 from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.sampler import Range, to_range
@@ -45,7 +45,7 @@ class FrozenDiscriminator:
     def _each(self, view: Callable[[Tensor], T], images: Tensor) -> Iterator[T]:
         with torch.no_grad(), eval_mode(self.method):
             for part in torch.split(images, BATCH):
-                with tf32_mode(REFERENCE, self.device):
+                with tf32_mode(REFERENCE_PRECISION, self.device):
                     seen = view(to_range(part.to(self.device), self.image_range))
                 yield seen
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
@@ -157,7 +157,7 @@ class RemoteSync:
         """Upload all files that these jobs read and the storage lacks."""
         remote, checksums = self.storage.sizes("files"), {}
         for path in {path for job in jobs for path in _files_of(job)}:
-            checksums[str(path)] = checksum = file_sha256(path, "sha256")
+            checksums[str(path)] = checksum = file_checksum(path, "sha256")
             name, size = f"files/{checksum}", path.stat().st_size
             if remote.get(name) != size:
                 self.storage.write(name, path)

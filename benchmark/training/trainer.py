@@ -12,7 +12,7 @@ from baselines.common.ema import EMA
 from baselines.common.method import EagerStepInputs, Method
 from baselines.networks.layers.memory_format import channels_last
 from benchmark.core.precision import autocast, tf32_mode
-from benchmark.core.spec import REFERENCE, TrialSpec
+from benchmark.core.spec import REFERENCE_PRECISION, TrialSpec
 from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_uint8
 from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
@@ -239,7 +239,7 @@ class Trainer:
         generator.train(protocol.batch_norm == "batch")
         try:
             for start in range(0, n, protocol.sample_batch):
-                with tf32_mode(REFERENCE, self.device):
+                with tf32_mode(REFERENCE_PRECISION, self.device):
                     images = generator(*self.method.generator_input(protocol.sample_batch, latents))
                 yield to_uint8(images, self.image_range)[: n - start]
         finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.data.arrays import ArraySplit, Shape
 
 
@@ -80,7 +80,7 @@ def find_in(data_dir: Path, folders: Iterable[str], name: str) -> Path | None:
 def check_md5(path: Path, expected: str) -> None:
     """Raises UserError, naming the file, when it is not the official one."""
     try:
-        found = file_sha256(path, "md5")
+        found = file_checksum(path, "md5")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
     refuse_md5(str(path), path.name, found, expected)

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
@@ -41,7 +41,7 @@ def download(wanted: Download, folder: Path, heard: ProgressCallback | None = No
     """
     target = folder / wanted.name
     if target.exists():
-        if file_sha256(target, wanted.algorithm) != wanted.checksum:
+        if file_checksum(target, wanted.algorithm) != wanted.checksum:
             kind = wanted.algorithm.upper()
             raise UserError(f"{target}: is not the published file (its {kind} is not {wanted.checksum}); move it away")
         return target
@@ -60,7 +60,7 @@ def download(wanted: Download, folder: Path, heard: ProgressCallback | None = No
 
 
 def _check(part: Path, wanted: Download) -> None:
-    found = file_sha256(part, wanted.algorithm)
+    found = file_checksum(part, wanted.algorithm)
     if found != wanted.checksum:
         part.unlink()
         kind = wanted.algorithm.upper()

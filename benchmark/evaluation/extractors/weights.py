@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.data.raw.checksums import find
 from benchmark.data.raw.download import Download, ProgressCallback, download
 from benchmark.data.raw.import_files import import_file
@@ -48,7 +48,7 @@ class Weights:
     def checked(self, path: Path) -> Path:
         """The path. Raises UserError when the file is not the published one."""
         try:
-            found = file_sha256(path, "sha256")
+            found = file_checksum(path, "sha256")
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
         if found != self.sha256:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
-from benchmark.core.protocol import measure_of
+from benchmark.core.protocol import metric_of_output
 from benchmark.report import text
 from benchmark.report.figures import page as layout
 from benchmark.report.figures.page import EDGE, LINE, LegendEntry, Page, Ticks
@@ -161,7 +161,7 @@ def _lines(
 def _alike(members: list[LeaderboardRow], output: "Output") -> tuple[object, ...]:
     """The same for numbers that can be compared by eye: of the same data, measured under the same protocol."""
     measured = [row.spec.protocol for row in members if output.key in row.results]
-    stated = frozenset(tuple(measure_of(protocol, output.key).stated.items()) for protocol in measured)
+    stated = frozenset(tuple(metric_of_output(protocol, output.key).protocol_fields.items()) for protocol in measured)
     return dataset_key(members), output.key, stated
 
 

@@ -110,7 +110,7 @@ def panel_title(output: "Output", inches: float) -> str:
 
 def reference_lines(key: str, members: list[LeaderboardRow]) -> list["ReferenceLine"]:
     """The best that the metric can show, once for every sample size among the rows."""
-    marks = (one.landmarks.get(key) for row in members for one in bind_metrics(row.spec.protocol))
+    marks = (one.reference_lines.get(key) for row in members for one in bind_metrics(row.spec.protocol))
     return list(dict.fromkeys(mark for mark in marks if mark is not None))
 
 

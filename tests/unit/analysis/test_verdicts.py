@@ -207,7 +207,7 @@ def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
 def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, theirs, n_real, found):
     cell = suite.cells[0]
     ours = {"n_fake": 5000, "feature_extractor": "inception", "reference_split": "test", "n_real": n_real}
-    monkeypatch.setattr(verdicts, "measure_of", lambda protocol, key: SimpleNamespace(stated=ours))
+    monkeypatch.setattr(verdicts, "metric_of_output", lambda protocol, key: SimpleNamespace(protocol_fields=ours))
     protocol = PublishedProtocol(n_fake=5000, feature_extractor="inception", **theirs)
     table = cell.published.table.model_copy(update={"protocol": protocol})
     published = cell.published.model_copy(update={"table": table})

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.data import prepared as prepare
 from benchmark.data.arrays import ArraySplit, StreamSplit
 from benchmark.data.datasets.image_folder import Folder32
@@ -61,7 +61,7 @@ def test_arrays_come_back_and_the_manifest_tells_of_them(tmp_path):
     files = {path.name for path in found.path.glob("*.npy")}
     assert set(found.manifest["checksums"]) == files
     for name, checksum in found.manifest["checksums"].items():
-        assert file_sha256(found.path / name, "sha256") == checksum
+        assert file_checksum(found.path / name, "sha256") == checksum
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 99])
@@ -141,7 +141,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from benchmark.data.prepared import write_prepared
-from benchmark.core.files import file_sha256
+from benchmark.core.files import file_checksum
 from benchmark.data.arrays import ArraySplit, StreamSplit
 
 target, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])

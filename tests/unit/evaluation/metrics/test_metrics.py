@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
 from torch.nn.functional import one_hot
 
-from benchmark.core.protocol import all_outputs
+from benchmark.core.protocol import all_output_keys
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.datasets.stacked_digits import StackedDigits
 from benchmark.data.prepared import open_prepared
@@ -256,7 +256,7 @@ def test_shifted_batches_keep_their_pixels_within_reach():
 
 
 def test_all_outputs_are_those_through_every_extractor_that_does():
-    found = all_outputs()
+    found = all_output_keys()
     assert {"fid", "fd_inception_torchvision", "kd_pixels", "precision", "precision_inception", "modes"} <= found
     assert {"isc", "classifier_score_inception_torchvision", "rotation_accuracy", "probe_accuracy"} <= found
     assert not {"fid_inception", "fd_inception", "modes_pixels"} & found

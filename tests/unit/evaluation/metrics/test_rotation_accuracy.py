@@ -12,7 +12,7 @@ from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
-from benchmark.core.protocol import measure_of, metric_outputs
+from benchmark.core.protocol import metric_of_output, metric_outputs
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import to_range
@@ -205,7 +205,7 @@ def test_the_report_says_what_was_measured_and_leaves_a_dash(records):
     assert "fitted to 60 labelled images of the training split" in text
     assert "0 generated images" not in text
     assert any("25 %" in line for line in instruments(table))
-    assert measure_of(loaded.cells[1].specs[0].protocol, "rotation_accuracy").stated["n_fake"] is None
+    assert metric_of_output(loaded.cells[1].specs[0].protocol, "rotation_accuracy").protocol_fields["n_fake"] is None
 
 
 @pytest.mark.parametrize(("method", "network"), [("ssgan", "sngan_resnet"), ("gan", "dcgan"), ("ssgan_la", "dcgan")])
