@@ -52,8 +52,7 @@ from benchmark.training.trainer import Trainer
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import Job, Progress
 from benchmark.trials.process import thread_settings
-from benchmark.trials.runner import GLANCE, SHEET
-from benchmark.trials.samples import sample_grid
+from benchmark.trials.samples import GRID_IMAGES, THUMBNAILS, sample_grid
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -258,12 +257,12 @@ def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[st
     """Seconds of what a trial does beside training and evaluation, each time."""
     trainer = build(job, job.spec)
     next(trainer.train_until(1))
-    images = next(iter(trainer.samples(max(SHEET, job.spec.protocol.sample_batch))))[:SHEET]
+    images = next(iter(trainer.samples(max(GRID_IMAGES, job.spec.protocol.sample_batch))))[:GRID_IMAGES]
     view = LiveView(trial_lines(suite, [job.spec.trial_id]), Console(file=(scratch / "view.txt").open("w")))
     progress = Progress(job.spec.trial_id, 1, 1.0, {})
     ways: dict[str, Callable[[], Any]] = {
         "checkpoint, at most one a minute": lambda: checkpoint.save(scratch / "state.pt", trainer.state()),
-        "small sheet, at a measurement": lambda: sample_grid(images[:GLANCE], columns=4),
+        "small sheet, at a measurement": lambda: sample_grid(images[:THUMBNAILS], columns=4),
         "large sheet, at the end": lambda: sample_grid(images),
         "progress, once a second": lambda: view.handle(progress),
         "environment, at the end": lambda: environment.describe("cpu", 1),

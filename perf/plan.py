@@ -37,8 +37,7 @@ from benchmark.report import render
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Cost, Measurement, TrialRecord
 from benchmark.store.workspace import Workspace
-from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import sample_grid
+from benchmark.trials.samples import GRID_IMAGES, sample_grid
 from perf.result import kept
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +83,7 @@ def write_records(suite: Suite, store: RecordStore, share: float, hardware: dict
     """A record of this share of the trials, each made up, as if of this machine."""
     rng = np.random.default_rng(0)
     sheets = [
-        base64.b64encode(sample_grid(torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))))
+        base64.b64encode(sample_grid(torch.from_numpy(rng.integers(0, 256, (GRID_IMAGES, 3, 32, 32), dtype=np.uint8))))
         for _ in range(4)
     ]
     store.folder.mkdir(parents=True)

@@ -32,8 +32,7 @@ from benchmark.execution.suite_run import SuiteRun
 from benchmark.store.records import TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.trials.job import Job, Progress, ProgressCallback
-from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import sample_grid
+from benchmark.trials.samples import GRID_IMAGES, sample_grid
 from perf.plan import made_up, write_suite
 from perf.result import kept
 
@@ -44,7 +43,7 @@ SAMPLE_SECONDS = 1.0
 def instant(job: Job, report: ProgressCallback) -> TrialRecord:
     """Stands in for a training."""
     rng = np.random.default_rng(job.spec.seed)
-    images = torch.from_numpy(rng.integers(0, 256, (SHEET, 3, 32, 32), dtype=np.uint8))
+    images = torch.from_numpy(rng.integers(0, 256, (GRID_IMAGES, 3, 32, 32), dtype=np.uint8))
     report(Progress(job.spec.trial_id, job.spec.steps, 1.0, {}))
     return made_up(job.spec, rng, base64.b64encode(sample_grid(images)).decode(), {})
 

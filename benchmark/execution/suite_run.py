@@ -32,8 +32,7 @@ from benchmark.store.workspace import Workspace, require_writable
 from benchmark.tracking.mirror import MLflowMirror
 from benchmark.trials.job import Job
 from benchmark.trials.make_jobs import make_jobs
-from benchmark.trials.runner import SHEET
-from benchmark.trials.samples import sample_grid
+from benchmark.trials.samples import GRID_IMAGES, sample_grid
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +246,7 @@ class SuiteRun:
             if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
-                grids[name] = sample_grid(images.draw(SHEET, torch.Generator().manual_seed(0)).images)
+                grids[name] = sample_grid(images.draw(GRID_IMAGES, torch.Generator().manual_seed(0)).images)
         return grids
 
     @property

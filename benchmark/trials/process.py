@@ -2,9 +2,9 @@
 
 import resource
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,21 +12,24 @@ from benchmark.core import memory
 
 
 @contextmanager
-def thread_settings(cpus: int) -> Any:
-    """As many threads as the trial was given CPUs; no time lost on denormal numbers or memory that comes and goes."""
-    before = torch.get_num_threads()
+def thread_settings(cpus: int) -> Iterator[None]:
+    """As many threads as the trial has CPUs; denormal numbers are flushed to zero, and freed memory is kept.
+
+    Flushing is a setting of the whole process, so it ends with the context.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(cpus)
     torch.set_flush_denormal(True)
     try:
         with memory.keep_freed_memory():
             yield
     finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)  # a setting of the whole processor state: leave it as others expect it
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Start counting anew: a process may train one trial after the other."""
+    """Reset the peak memory: a process may train several trials, one after the other."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
@@ -34,7 +37,7 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """MiB allocated on the GPU, or resident, at the most since the trial began."""
+    """Most MiB since `forget_peak_memory`: allocated on a GPU, or resident in the memory of the host."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     with suppress(OSError, StopIteration, ValueError):
@@ -44,13 +47,13 @@ def peak_memory(device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Until the device has done all that it was asked to."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def failure_message(problem: Exception, device: torch.device, step: int) -> str:
-    """One line for the report: what to do where that is known, else the innermost frames for whoever mends it."""
+    """One line for the report: the remedy if it is known, else the innermost frames of the traceback."""
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, torch.OutOfMemoryError):
         return (
@@ -68,6 +71,6 @@ def failure_message(problem: Exception, device: torch.device, step: int) -> str:
 
 
 def truncate(text: str, length: int = 160) -> str:
-    """In one line of at most so many characters."""
+    """The text in one line of at most `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -1,392 +1,321 @@
-"""One trial from start to stored result. Runs in a worker of any scheduler, or in this process."""
+"""One trial from its job to its record, in a worker of any scheduler or in this process."""
 
 import base64
-import math
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from benchmark.core import environment, registry
-from benchmark.core.files import remove_partial_writes, write_atomically
-from benchmark.core.protocol import metric_outputs
-from benchmark.core.spec import content_hash
+from benchmark.core.files import remove_partial_writes
 from benchmark.data.prepared import open_prepared
-from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
-from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvaluator
-from benchmark.store.records import Cost, Measurement, TrialRecord
+from benchmark.store.records import Cost, Measurement, Status, TrialRecord
 from benchmark.store.workspace import sample_grid_path
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.training.trainer import Trainer, TrainingDiverged
 from benchmark.trials import stopwatch
 from benchmark.trials.build import build_trainer, evaluation_steps
-from benchmark.trials.events import Events
+from benchmark.trials.evaluator import TrialEvaluator
 from benchmark.trials.job import Job, Progress, ProgressCallback, TimeLimitReached, TrialStopped
 from benchmark.trials.process import failure_message, forget_peak_memory, peak_memory, synchronize, thread_settings
-from benchmark.trials.samples import sample_grid
+from benchmark.trials.samples import sample_grid, write_thumbnails
+from benchmark.trials.state import TrialState, data_fingerprint, env_fingerprint, environment_of, now
 from benchmark.trials.stopwatch import CheckpointPolicy, Stopwatch
 
-PROGRESS_SECONDS = 1.0
-SHEET = 64  # images on a contact sheet
-GLANCE = 16  # of them, on the small sheet of a measurement
-ELSEWHERE = "went on from a checkpoint of other hardware, versions or source: its numbers may differ in the last bits"
-CHECKS = 1000  # of a training, whether its losses and weights are still finite,
-STEPS_APART = 50  # but not more often than this
+PROGRESS_SECONDS = 1.0  # between two reports, at least
+CHECKS = 1000  # of losses and weights in a training, evenly spaced,
+MIN_STEPS_BETWEEN_CHECKS = 50  # but no closer than this
+RESUMED = "went on from a checkpoint"
+RESUMED_ELSEWHERE = f"{RESUMED} of other hardware, versions or source: its numbers may differ in the last bits"
 
 
 def run_trial(job: Job, report: ProgressCallback) -> TrialRecord:
-    """Train and measure one trial. A trial that raises becomes a `failed` record, never an exception.
+    """Train and evaluate one trial. A trial that raises has a `failed` record; the exception does not propagate.
 
-    `report` is called about once a second, before and after every measurement, and in between while one goes on. It may
-    raise Stop: then the trial saves a checkpoint, where there is room for one, and Stop is raised to the caller. The
-    next `run` of the same job goes on from there, and ends with the same numbers to the bit.
+    The last checkpoint stays when the trial has ended: the caller removes it after storing the record.
 
-    The last checkpoint stays when the trial has ended: whoever has stored the record removes it.
+    Args:
+        job: the trial, its files and its resources.
+        report: receives the progress about once a second, also during evaluations, and before and after each of them.
+            It may raise TrialStopped.
+
+    Raises:
+        TrialStopped: if `report` did. The trial has saved a checkpoint if the disk allows it. The next call with the
+            same job resumes from it, and ends with bit-identical numbers.
     """
     with thread_settings(job.cpus):
         forget_peak_memory(job.device)
-        course = course_of(job, report)
-        try:
-            trial = next(course)
-            while True:
-                trial = after(course, trial.advance)
-        except StopIteration as ended:
-            record: TrialRecord = ended.value
-            return record
+        return TrialRunner(job, report).run()
 
 
-Course = Generator["TrialRunner", None, TrialRecord]
-
-
-def course_of(job: Job, report: ProgressCallback, until: int | None = None) -> Course:
-    """What becomes of one trial: yields it whenever it needs one more step of training, and returns its record.
-
-    Stop, raised by `report` or thrown in, ends it as `run` says. `until`: go on from no checkpoint of a later step.
-    """
-    started = _now()
-    trial = None
-    try:
-        trial = TrialRunner(job, started, until)
-        yield from trial.run(report)
-        status, error = "finished", ""
-    except TrialStopped:
-        if trial:
-            trial.save()
-        raise
-    except TrainingDiverged as problem:
-        status, error = "diverged", str(problem)
-    except TimeLimitReached as problem:
-        if trial:
-            trial.save()
-        status, error = "failed", str(problem)
-    except Exception as problem:
-        status, error = "failed", failure_message(problem, job.device, trial.trainer.step if trial else 0)
-    return TrialRecord(
-        trial_id=job.spec.trial_id,
-        spec=job.spec,
-        status=status,
-        error=error,
-        finished=_now(),
-        environment=environment_of(job),
-        **(trial.results() if trial else {"started": started}),
-    )
-
-
-def after(course: Course, step: Callable[[], None]) -> "TrialRunner":
-    """Do the step that a trial needs, and go on with it. What the step raises is the trial's."""
-    try:
-        step()
-    except Exception as problem:
-        return course.throw(problem)
-    return next(course)
-
-
-@dataclass
 class TrialRunner:
-    """A running trial and all that its record will hold. Between two steps all of it is in `state`.
+    """Runs a trial: `start`, then `train_step` and `after_step` until `is_trained`, then `finish`.
 
-    `until`: it goes on from no checkpoint of a later step.
+    `run` calls these phases in order. A seed group calls them itself, each inside `recorded_failures`.
+
+    Args:
+        job: the trial, its files and its resources.
+        report: receives the progress.
+        max_step: checkpoints of later steps are not resumed.
+
+    Attributes:
+        record: the trial's record, as soon as the trial has ended.
+        is_started: whether `start` has built and resumed the trainer.
+        is_stopped: whether the trial was stopped, after saving a checkpoint.
     """
 
-    job: Job
-    started: str
-    until: int | None = None
-    history: list[Measurement] = field(default_factory=list)
-    redraws: list[dict[str, float]] = field(default_factory=list)
-    histograms: dict[str, list[int]] = field(default_factory=dict)  # of the last measurement
-    losses: dict[str, float] | None = None  # of a measurement that is still to be taken
-    sheet: Tensor | None = None
-    peak_memory: float = 0.0
-    note: str = ""
+    trainer: Trainer  # set by `start`, as are the evaluator and the fingerprints
 
-    def __post_init__(self) -> None:
-        spec, device = self.job.spec, self.job.device
-        self.began = self.said = stopwatch.clock()
-        self.watch = Stopwatch()
-        self.pace = CheckpointPolicy(self.watch, self.job.checkpoint_seconds)
-        self.events = Events()
-        self.checkpoints = Checkpoints(self.job.checkpoints, spec.trial_id)
-        remove_partial_writes(self._final.parent, self._final.name)
-        remove_partial_writes(sample_grid_path(self.job.samples, spec.trial_id, 0).parent, "*.png")
-        self.prepared = open_prepared(self.job.data)
-        self.goals = evaluation_steps(spec.steps, spec.protocol.evaluations)
-        self.gauge = SampleEvaluator(spec.protocol, self.job.assets, device)
-        self.examination = DiscriminatorEvaluator(spec.protocol, registry.datasets[spec.dataset], self.prepared)
-        self.trainer = self._built()
-        # A state is only gone on from where it was made: elsewhere its numbers would be of two kinds.
-        made_of = [self.prepared.manifest.get("checksums", {}), self.gauge.identities, device.type]
-        self.surroundings = content_hash(made_of)
-        self.maker = content_hash(_makes_numbers(environment_of(self.job)))
+    def __init__(self, job: Job, report: ProgressCallback, max_step: int | None = None) -> None:
+        self.job, self.report, self.max_step = job, report, max_step
+        self.record: TrialRecord | None = None
+        self.is_started = self.is_stopped = False
+        self.start_time = self.last_report = stopwatch.clock()
+        self.state = TrialState(CheckpointPolicy(Stopwatch(), job.checkpoint_seconds))
+        self.note = ""  # events that the next report mentions
+
+    def run(self) -> TrialRecord:
+        """Run the trial to its end. Raises TrialStopped if the progress callback did."""
+        with self.recorded_failures():
+            self.start()
+            while not self.is_trained:
+                self.train_step()
+                self.after_step()
+            self.finish()
+        assert self.record is not None  # either finished or failed
+        return self.record
+
+    @contextmanager
+    def recorded_failures(self) -> Iterator[None]:
+        """Turns an exception of a phase into the trial's record. TrialStopped alone propagates."""
+        try:
+            yield
+        except TrialStopped:
+            self.save()
+            self.is_stopped = True
+            raise
+        except TimeLimitReached as problem:
+            self.save()
+            self.record = self._make_record("failed", str(problem))
+        except TrainingDiverged as problem:
+            self.record = self._make_record("diverged", str(problem))
+        except Exception as problem:
+            step = self.step if self.is_started else 0
+            self.record = self._make_record("failed", failure_message(problem, self.job.device, step))
+
+    # --- phases --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the data, build the trainer, and resume from the newest checkpoint that fits."""
+        job, spec = self.job, self.job.spec
+        self.checkpoints = Checkpoints(job.checkpoints, spec.trial_id)
+        remove_partial_writes(self.final_weights_path.parent, self.final_weights_path.name)
+        remove_partial_writes(sample_grid_path(job.samples, spec.trial_id, 0).parent, "*.png")
+        self.data = open_prepared(job.data)
+        self.evaluation_steps = evaluation_steps(spec.steps, spec.protocol.evaluations)
+        self.evaluator = TrialEvaluator(job, self.data, on_batch=self.report_progress)
+        self.trainer = self._build_trainer()
+        # A checkpoint is resumed only with the same data and networks: otherwise its numbers would be a mixture.
+        self.data_fingerprint = data_fingerprint(self.data, self.evaluator.sample_evaluator.identities, job.device)
+        self.env_fingerprint = env_fingerprint(job)
         self._resume()
+        self.is_started = True
+        self._evaluate_if_due()
+
+    def train_step(self) -> None:
+        """One step of training."""
+        self.trainer.train_step()
+
+    def after_step(self) -> None:
+        """Check for divergence, report, and save and evaluate if due."""
+        if self.step % max(self.job.spec.steps // CHECKS, MIN_STEPS_BETWEEN_CHECKS) == 0:
+            self.trainer.raise_if_diverged()
+        self._record_graph_failures()
+        self.report_progress()
+        if self.state.policy.is_due():
+            self.save()
+        self._evaluate_if_due()
+
+    def finish(self) -> None:
+        """Evaluate other draws of samples, save, and make the record."""
+        for draw in range(1 + len(self.state.redraws), self.evaluator.num_draws):
+            with self.state.watch.phase("measuring"):
+                self.state.redraws.append(self.evaluator.redraw(self.trainer, draw))
+            self._report_and_save()
+        self.save()
+        final = partial(checkpoint.save, self.final_weights_path, final_weights(self.trainer))
+        self._try_to_write("the final weights", final)
+        self.record = self._make_record("finished")
+
+    # --- progress ------------------------------------------------------------------------------------------
 
     @property
     def step(self) -> int:
-        """How many are done."""
+        """The number of training steps done."""
         return self.trainer.step
 
     @property
-    def at_goal(self) -> bool:
-        """Whether it will measure now."""
-        return self.step in self.goals
-
-    def advance(self) -> None:
-        """One step of training, by itself."""
-        self.trainer.train_step()
-
-    def _built(self) -> Trainer:
-        return build_trainer(self.job.spec, self.prepared, self.job.device, self.job.cuda_graphs)
-
-    def run(self, report: ProgressCallback) -> Iterator["TrialRunner"]:
-        """Yields itself before every step."""
-        spec, trainer = self.job.spec, self.trainer
-        apart = max(spec.steps // CHECKS, STEPS_APART)
-        for goal in self.goals:
-            if goal <= self._measured:
-                continue
-            while trainer.step < goal:
-                yield self
-                if trainer.step % apart == 0:
-                    trainer.raise_if_diverged()
-                self._note_uncaptured()
-                self._heed(report)
-                if self.pace.due():
-                    self.save()
-            self._measure(report)
-        self._redraw(report)
-        self.save()
-        self._try("the final weights", lambda: checkpoint.save(self._final, final_weights(trainer)))
+    def at_evaluation(self) -> bool:
+        """Whether the protocol has an evaluation at the current step."""
+        return self.step in self.evaluation_steps
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """Of the last measurement."""
-        return self.history[-1].metrics if self.history else {}
+    def is_trained(self) -> bool:
+        """Whether the last step has been trained and evaluated."""
+        return self.state.measured_step == self.job.spec.steps
 
     @property
-    def _measured(self) -> int:
-        return self.history[-1].step if self.history else 0
+    def is_complete(self) -> bool:
+        """Whether all that is left is to write files."""
+        return self.is_trained and len(self.state.redraws) >= self.evaluator.num_draws - 1
 
-    @property
-    def _complete(self) -> bool:
-        protocol = self.job.spec.protocol
-        wanted = protocol.draws if protocol.n_fake else 1
-        return self._measured == self.job.spec.steps and len(self.redraws) >= wanted - 1
-
-    @property
-    def _final(self) -> Path:
-        return self.job.checkpoints / f"{self.job.spec.trial_id}.final.pt"
-
-    def _heed(self, report: ProgressCallback, now: bool = False) -> None:
-        """Tell how it is going, and end where that is wished. Only where nothing is half done."""
+    def report_progress(self, force: bool = False) -> None:
+        """Report progress, at most once per second unless forced. Raises TrialStopped or TimeLimitReached."""
         limit, moment = self.job.time_limit, stopwatch.clock()
-        if limit is not None and moment - self.began >= limit and not self._complete:
-            raise TimeLimitReached(
-                f"time limit of {limit:g} s reached at step {self.trainer.step}; run again to continue"
-            )
-        if now or moment - self.said >= PROGRESS_SECONDS:
-            self.said = moment
-            speed = self.trainer.step / max(self.watch.so_far()["training"] * self.job.vmap_seeds, 1e-9)
+        if limit is not None and moment - self.start_time >= limit and not self.is_complete:
+            raise TimeLimitReached(f"time limit of {limit:g} s reached at step {self.step}; run again to continue")
+        if force or moment - self.last_report >= PROGRESS_SECONDS:
+            self.last_report = moment
+            seconds = self.state.watch.totals()["training"] * self.job.vmap_seeds  # they share the time of a step
+            speed = self.step / max(seconds, 1e-9)
             note, self.note = self.note, ""
-            report(Progress(self.job.spec.trial_id, self.trainer.step, speed, self.metrics, note))
+            self.report(Progress(self.job.spec.trial_id, self.step, speed, self.state.metrics, note))
 
-    def _pause(self, report: ProgressCallback) -> None:
-        """Before and after what takes long."""
-        self._heed(report, now=True)
-        if self.pace.due() and not self._complete:
+    def record_event(self, what: str) -> None:
+        """Count an event for the record. The next report mentions it if it occurs for the first time."""
+        if self.state.events.add(what, self.step):
+            self.note = f"{self.note}; {what}" if self.note else what
+
+    def _record_graph_failures(self) -> None:
+        for player, reason in self.trainer.graph_failures.items():
+            what = f"turns of the {player} are not captured as a graph: {reason}"
+            if what not in self.state.events.by_what:
+                self.record_event(what)
+
+    # --- evaluation ----------------------------------------------------------------------------------------
+
+    def _evaluate_if_due(self) -> None:
+        if self.at_evaluation and self.step > self.state.measured_step:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Evaluate the current step. The mean losses are kept first, so that a kill meanwhile loses no training."""
+        state, step = self.state, self.step
+        if state.losses is None:
+            state.losses = self.trainer.mean_losses()  # waits for the device, so it counts as training
+        self._report_and_save()
+        with state.watch.phase("measuring"):
+            metrics, state.histograms, images = self.evaluator.evaluate(self.trainer)
+            state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
+            state.losses, state.grid_images = None, images
+            grid = partial(write_thumbnails, images, self.job.samples, self.job.spec.trial_id, step)
+            self._try_to_write("a contact sheet", grid)
+        self._report_and_save()
+
+    def _report_and_save(self) -> None:
+        """Before and after something that takes long."""
+        self.report_progress(force=True)
+        if self.state.policy.is_due() and not self.is_complete:
             self.save()
 
-    def _measure(self, report: ProgressCallback) -> None:
-        protocol, trainer = self.job.spec.protocol, self.trainer
-        if self.losses is None:
-            self.losses = trainer.mean_losses()  # waits for the device, so it belongs to the training time
-        self._pause(report)
-        with self.watch.on("measuring"):
-            first: list[Tensor] = []
-            look = self._look(max(protocol.n_fake, SHEET), 0, report, first)
-            found = look.numbers | self.examination.measure(
-                FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
-            )
-            metrics = self._finite({key: found[key] for key in metric_outputs(protocol)})
-            self.sheet = torch.cat(first)[:SHEET].cpu()
-            self.history.append(Measurement(step=trainer.step, metrics=metrics, losses=self.losses))
-            self.histograms, self.losses = look.histograms, None
-            glance = sample_grid(self.sheet[:GLANCE], columns=4)
-            path = sample_grid_path(self.job.samples, self.job.spec.trial_id, trainer.step)
-            self._try("a contact sheet", lambda: write_atomically(path, glance))
-        self._pause(report)
+    # --- files ---------------------------------------------------------------------------------------------
 
-    def _look(self, n: int, draw: int, report: ProgressCallback, first: list[Tensor]) -> EvaluationResult:
-        """What the gauge says of n samples, of which enough for a contact sheet stay in `first`."""
-
-        def heeding(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-            for batch in batches:
-                if sum(map(len, first)) < SHEET:
-                    first.append(batch)
-                yield batch
-                self._heed(report)
-
-        with closing(self.trainer.samples(n, draw)) as samples:  # at whatever end the training goes on undisturbed
-            return self.gauge.measure(heeding(samples))
-
-    def _finite(self, metrics: dict[str, float]) -> dict[str, float]:
-        if not all(map(math.isfinite, metrics.values())):
-            raise TrainingDiverged(f"a metric was not finite at step {self.trainer.step}: {metrics}")
-        return metrics
-
-    def _redraw(self, report: ProgressCallback) -> None:
-        """The last measurement again, each time from other latents: of what looks at samples."""
-        protocol = self.job.spec.protocol
-        for draw in range(1 + len(self.redraws), protocol.draws if protocol.n_fake else 1):
-            with self.watch.on("measuring"):
-                self.redraws.append(self._finite(self._look(protocol.n_fake, draw, report, []).numbers))
-            self._pause(report)
+    @property
+    def final_weights_path(self) -> Path:
+        """The file of the weights of a finished trial."""
+        return self.job.checkpoints / f"{self.job.spec.trial_id}.final.pt"
 
     def save(self) -> None:
-        """Write a checkpoint. A disk that refuses ends no trial: the next one may succeed."""
-        synchronize(self.job.device)  # what it still computes is training
-        with self.pace.saving():
-            self._try("a checkpoint", lambda: self.checkpoints.save(self._state()))
+        """Write a checkpoint of a started trial. A disk that refuses is an event; the next save may succeed."""
+        if not self.is_started:
+            return
+        synchronize(self.job.device)  # what it still computes counts as training
+        with self.state.policy.timed_save():
+            self._try_to_write("a checkpoint", lambda: self.checkpoints.save(self._checkpoint()))
 
-    def _try(self, what: str, write: Callable[[], None]) -> None:
+    def _checkpoint(self) -> dict[str, Any]:
+        self._update_peak_memory()
+        fingerprints = {"surroundings": self.data_fingerprint, "maker": self.env_fingerprint}
+        return fingerprints | self.state.to_checkpoint(self.trainer)
+
+    def _try_to_write(self, what: str, write: Callable[[], None]) -> None:
         try:
             write()
         except (OSError, MemoryError) as problem:
             reason = (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
-            self.happened(f"{what} could not be written: {reason}")
+            self.record_event(f"{what} could not be written: {reason}")
 
-    def happened(self, what: str) -> None:
-        """Remember it for the record, and tell of it when it is news."""
-        if self.events.add(what, self.trainer.step):
-            self.note = f"{self.note}; {what}" if self.note else what
-
-    def _note_uncaptured(self) -> None:
-        for player, reason in self.trainer.graph_failures.items():
-            what = f"turns of the {player} are not captured as a graph: {reason}"
-            if what not in self.events.by_what:
-                self.happened(what)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "surroundings": self.surroundings,
-            "maker": self.maker,
-            "trainer": self.trainer.state(),
-            "started": self.started,
-            "history": [entry.model_dump() for entry in self.history],
-            "redraws": self.redraws,
-            "histograms": self.histograms,
-            "losses": self.losses,
-            "sheet": self.sheet,
-            "events": self.events.plain(),
-            "seconds": self.watch.so_far(),
-            "took": self.pace.took,
-            "peak_memory": self._peak_memory(),
-        }
+    def _build_trainer(self) -> Trainer:
+        return build_trainer(self.job.spec, self.data, self.job.device, self.job.cuda_graphs)
 
     def _resume(self) -> None:
-        for state in self.checkpoints.states(self.job.device):
-            if self.until is not None and state["trainer"]["step"] > self.until:
+        for saved in self.checkpoints.states(self.job.device):
+            if self.max_step is not None and saved["trainer"]["step"] > self.max_step:
                 continue
-            if state.get("surroundings") != self.surroundings:
-                self.happened("a checkpoint of other data, instruments or another kind of device was not used")
+            if saved.get("surroundings") != self.data_fingerprint:
+                self.record_event("a checkpoint of other data, instruments or another kind of device was not used")
                 continue
             try:
-                self._restore(state)
-            except Exception:  # of another version of this program: nothing of it may stay
-                self.trainer = self._built()
-                self.happened("a checkpoint that this version cannot read was not used")
+                self.state.restore(saved, self.trainer)
+            except Exception:  # another version wrote it, and the trainer may be half restored
+                self.trainer = self._build_trainer()
+                self.record_event("a checkpoint that this version cannot read was not used")
                 continue
-            same = state.get("maker") == self.maker
-            self.happened("went on from a checkpoint" if same else ELSEWHERE)
+            same_environment = saved.get("maker") == self.env_fingerprint
+            self.record_event(RESUMED if same_environment else RESUMED_ELSEWHERE)
             break
         if self.checkpoints.damaged:
-            self.happened("a damaged checkpoint was passed over")
+            self.record_event("a damaged checkpoint was passed over")
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """All or nothing but the trainer."""
-        history = [Measurement.model_validate(entry) for entry in state["history"]]
-        events = self.events.after(Events.of(state["events"]))
-        seconds = {key: float(state["seconds"].get(key, 0.0)) for key in self.watch.seconds}
-        sheet = None if state["sheet"] is None else state["sheet"].cpu()
-        rest = {key: state[key] for key in ("started", "redraws", "histograms", "losses", "peak_memory")}
-        self.trainer.restore(state["trainer"])
-        self.history, self.events, self.sheet = history, events, sheet
-        self.watch.seconds, self.pace.took = seconds, float(state["took"])
-        for key, value in rest.items():
-            setattr(self, key, value)
+    # --- record --------------------------------------------------------------------------------------------
 
-    def _peak_memory(self) -> float:
-        return max(self.peak_memory, peak_memory(self.job.device))
+    def _make_record(self, status: Status, error: str = "") -> TrialRecord:
+        return TrialRecord(
+            trial_id=self.job.spec.trial_id,
+            spec=self.job.spec,
+            status=status,
+            error=error,
+            started=self.state.started,
+            finished=now(),
+            environment=environment_of(self.job),
+            **(self._results() if self.is_started else {}),
+        )
 
-    def results(self) -> dict[str, Any]:
-        """What the record holds of it."""
-        done = self.trainer.step * self.job.spec.batch_size
-        seconds = self.watch.so_far()
+    def _results(self) -> dict[str, Any]:
+        state = self.state
+        images = state.grid_images
         return {
-            "started": self.started,
-            "history": self.history,
-            "redraws": self.redraws,
-            "histograms": self.histograms,
-            "facts": self.gauge.facts,
-            "instruments": self.gauge.identities,
-            "data": self.prepared.manifest,
-            "events": list(self.events.by_what.values()),
-            "samples_png": base64.b64encode(sample_grid(self.sheet)).decode() if self.sheet is not None else "",
-            "cost": Cost(
-                train_seconds=round(seconds["training"], 3),
-                evaluation_seconds=round(seconds["measuring"], 3),
-                checkpoint_seconds=round(seconds["saving"], 3),
-                images_per_second=round(done / max(seconds["training"], 1e-9), 1),
-                peak_memory_mib=round(self._peak_memory(), 1),
-                cpus=self.job.cpus,
-                gpus=self.job.gpus,
-            ),
+            "history": state.history,
+            "redraws": state.redraws,
+            "histograms": state.histograms,
+            "facts": self.evaluator.sample_evaluator.facts,
+            "instruments": self.evaluator.sample_evaluator.identities,
+            "data": self.data.manifest,
+            "events": list(state.events.by_what.values()),
+            "samples_png": base64.b64encode(sample_grid(images)).decode() if images is not None else "",
+            "cost": self._cost(),
         }
 
+    def _cost(self) -> Cost:
+        seconds = self.state.watch.totals()
+        images = self.step * self.job.spec.batch_size
+        return Cost(
+            train_seconds=round(seconds["training"], 3),
+            evaluation_seconds=round(seconds["measuring"], 3),
+            checkpoint_seconds=round(seconds["saving"], 3),
+            images_per_second=round(images / max(seconds["training"], 1e-9), 1),
+            peak_memory_mib=round(self._update_peak_memory(), 1),
+            cpus=self.job.cpus,
+            gpus=self.job.gpus,
+        )
 
-def environment_of(job: Job) -> dict[str, Any]:
-    """The environment as a record tells it. `together`: of how many trials that were trained as one it is."""
-    found = environment.describe(job.device.type, job.cpus)
-    return found | {"together": job.vmap_seeds} if job.vmap_seeds > 1 else found
-
-
-MAKERS = ("python", "cpu", "threads", "gpu", "packages", "source", "together")
-
-
-def _makes_numbers(surroundings: dict[str, Any]) -> dict[str, Any]:
-    """What of an environment may change the bits of a training."""
-    return {key: surroundings[key] for key in MAKERS if key in surroundings}
+    def _update_peak_memory(self) -> float:
+        self.state.peak_memory = max(self.state.peak_memory, peak_memory(self.job.device))
+        return self.state.peak_memory
 
 
 def final_weights(trainer: Trainer) -> dict[str, Any]:
-    """What is kept of a finished trial: the method, and the average where the recipe has one."""
+    """The weights that are kept of a finished trial: of the method, and of the moving average if there is one."""
     average = trainer.ema.module.state_dict() if trainer.ema else None
     return {"method": trainer.method.state_dict(), "average": average}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,10 +1,10 @@
-"""Trials of one cell that are trained step by step beside each other in one process, as one model where that works.
+"""Trains several seeds of a cell step by step in one process: as one model where that works, else one after the other.
 
-Every trial measures, saves and ends by itself, and has its own record; only the steps of training are shared.
+Every trial evaluates, saves and ends on its own, and has its own record. Only the steps of training are shared.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from benchmark.store.records import TrialRecord
 from benchmark.training.vmapped import VmappedTrainer
@@ -14,142 +14,146 @@ from benchmark.trials.process import forget_peak_memory, synchronize, thread_set
 from benchmark.trials.runner import TrialRunner
 from benchmark.trials.stopwatch import clock
 
-CAUGHT_UP = "caught up by itself with trials beside it: its numbers may differ in the last bits"
+CAUGHT_UP_ALONE = "caught up by itself with trials beside it: its numbers may differ in the last bits"
 
 
 def run_seed_group(jobs: Sequence[Job], report: ProgressCallback) -> Iterator[TrialRecord]:
-    """`trial.run` of jobs that differ in their seeds alone; yields each record when it is there.
+    """`run_trial` for jobs that differ only in their seeds. Yields each record as soon as the trial has ended.
 
-    Raises TrialStopped when `report` did for one of them; all that had not ended have then saved a checkpoint.
+    Raises:
+        TrialStopped: if `report` did for one of the trials. All others that have not ended have saved a checkpoint too.
     """
     if len(jobs) == 1:
         yield runner.run_trial(jobs[0], report)
         return
     with thread_settings(jobs[0].cpus):
         forget_peak_memory(jobs[0].device)
-        members = _level([_Member(job, report) for job in jobs], report)
+        yield from SeedGroup(jobs, report).run()
+
+
+class SeedGroup:
+    """The trials of a group.
+
+    Attributes:
+        trials: those that have not been retired.
+        vmapped: the trials as one model, if they can be trained so.
+    """
+
+    def __init__(self, jobs: Sequence[Job], report: ProgressCallback) -> None:
+        self.jobs, self.report = jobs, report
+        self.trials: list[TrialRunner] = []
+        self.vmapped: VmappedTrainer | None = None
+        self.can_vmap = True
+
+    def run(self) -> Iterator[TrialRecord]:
+        """Run all trials to their ends, yielding their records."""
+        for job in self.jobs:
+            self.trials.append(_started(TrialRunner(job, self.report)))
+        self.align_steps()
         try:
-            yield from _in_lockstep(members)
+            yield from self.retire_finished()
+            while self.trials:
+                self.try_vmapped()
+                if self.vmapped:
+                    self.step_as_one(self.vmapped)
+                else:
+                    self.step_in_turn()
+                yield from self.retire_finished()
         except TrialStopped:
-            for member in members:
-                member.stop()
-            yield from (member.record for member in members if member.record and not member.told)
+            self.stop()
+            yield from self.retire_finished()
             raise
 
+    def align_steps(self) -> None:
+        """Take trials back to the step of the one that is furthest behind, if they have a checkpoint of that step.
 
-class _Member:
-    """A trial among others, begun and about to do a step, or ended. It waits while the others are looked after."""
+        A process that is killed between two saves leaves newer checkpoints of some trials; each keeps the one before.
+        """
+        lowest = min((trial.step for trial in self.trials if not trial.record), default=0)
+        for index, trial in enumerate(self.trials):
+            if not trial.record and trial.step > lowest > 0:
+                earlier = _started(TrialRunner(trial.job, self.report, max_step=lowest))
+                if not earlier.record and earlier.step == lowest:
+                    self.trials[index] = earlier
+        highest = max((trial.step for trial in self.trials if not trial.record), default=0)
+        for trial in self.trials:
+            if not trial.record and trial.step < highest:
+                trial.record_event(CAUGHT_UP_ALONE)
 
-    def __init__(self, job: Job, report: ProgressCallback, until: int | None = None) -> None:
-        self.job = job
-        self.course = runner.course_of(job, report, until)
-        self.running: TrialRunner | None = None
-        self.record: TrialRecord | None = None
-        self.told = False  # whether the record was handed on
-        self._go(lambda: next(self.course))
+    def try_vmapped(self) -> None:
+        """Make the trials one model, as soon as they are at the same step and unless layers or losses forbid it."""
+        if self.vmapped or not self.can_vmap or len(self.trials) < 2 or len({trial.step for trial in self.trials}) > 1:
+            return
+        vmapped = VmappedTrainer([trial.trainer for trial in self.trials])
+        try:
+            vmapped.dry_run()
+        except Exception as problem:
+            self.can_vmap = False
+            for trial in self.trials:
+                trial.record_event(f"trained beside others, but not as one with them: {truncate(str(problem))}")
+        else:
+            self.vmapped = vmapped
+            for trial in self.trials:
+                trial.trainer.graphs = vmapped.graphs  # whose failures `after_step` records
 
-    @property
-    def trial(self) -> TrialRunner:
-        """Of a member that has begun."""
-        if self.running is None:
-            raise RuntimeError("the trial ended before it began")
-        return self.running
+    def step_as_one(self, vmapped: VmappedTrainer) -> None:
+        """One step of all trials. They share its time, and what it raises ends all of them."""
+        start, problem = clock(), None
+        try:
+            vmapped.train_step()
+            if self.trials[0].at_evaluation:
+                synchronize(self.trials[0].job.device)  # so that the first evaluation is not charged for the training
+        except Exception as error:
+            problem = error
+        share = (clock() - start) / len(self.trials)
+        for trial in self.trials:
+            trial.state.watch.seconds["training"] += share
+            with _active(trial):
+                if problem:
+                    raise problem
+                trial.after_step()
+                if trial.is_trained:
+                    trial.finish()
 
-    def go(self, step: Callable[[], None]) -> None:
-        """On, after this step."""
-        self._go(lambda: runner.after(self.course, step))
+    def step_in_turn(self) -> None:
+        """One step of every trial that is furthest behind, each on its own."""
+        lowest = min(trial.step for trial in self.trials)
+        for trial in self.trials:
+            if trial.step == lowest:
+                with _active(trial):
+                    trial.train_step()
+                    trial.after_step()
+                    if trial.is_trained:
+                        trial.finish()
+
+    def retire_finished(self) -> Iterator[TrialRecord]:
+        """Remove the trials that have ended, and yield their records."""
+        ended = [trial.record for trial in self.trials if trial.record]
+        self.trials = [trial for trial in self.trials if not trial.record]
+        yield from ended
 
     def stop(self) -> None:
-        """Save, and end here."""
-        with suppress(TrialStopped):
-            self._go(lambda: self.course.throw(TrialStopped()))
-
-    def _go(self, on: Callable[[], TrialRunner]) -> None:
-        if self.running:
-            self.running.watch.turn_to("training")
-        try:
-            self.running = on()
-        except StopIteration as ended:
-            self.record = ended.value
-        finally:
-            if self.running:
-                self.running.watch.turn_to("waiting")
+        """Save the trials that have not ended."""
+        for trial in self.trials:
+            if not trial.record and not trial.is_stopped:
+                with _active(trial):
+                    trial.save()
 
 
-def _level(members: list[_Member], report: ProgressCallback) -> list[_Member]:
-    """Those that got further at the step of the one that got least far, where they have a checkpoint of it.
-
-    A process that is killed between two saves leaves newer checkpoints of some trials; each keeps the one before.
-    """
-    going = [member for member in members if not member.record]
-    lowest = min((member.trial.step for member in going), default=0)
-    found = []
-    for member in members:
-        if member in going and member.trial.step > lowest > 0:
-            back = _Member(member.job, report, until=lowest)
-            member = back if back.running and back.running.step == lowest else member
-        found.append(member)
-    highest = max((member.trial.step for member in found if not member.record), default=0)
-    for member in found:
-        if not member.record and member.trial.step < highest:
-            member.trial.happened(CAUGHT_UP)
-    return found
+def _started(trial: TrialRunner) -> TrialRunner:
+    with _active(trial):
+        trial.start()
+        if trial.is_trained:
+            trial.finish()
+    return trial
 
 
-def _in_lockstep(members: list[_Member]) -> Iterator[TrialRecord]:
-    """Step by step. Those that are behind the others catch up by themselves."""
-    cohort: VmappedTrainer | None = None
-    alone = False
-    while True:
-        for member in members:
-            if member.record and not member.told:
-                member.told = True
-                yield member.record
-        going = [member for member in members if not member.record]
-        if not going:
-            return
-        lowest = min(member.trial.step for member in going)
-        behind = [member for member in going if member.trial.step == lowest]
-        if cohort is None and not alone and len(behind) == len(going) > 1:
-            cohort = _joined([member.trial for member in going])
-            alone = cohort is None
-        if cohort:
-            _advance(cohort, going)
-            continue
-        for member in behind:
-            member.go(member.trial.advance)
-
-
-def _joined(trials: list[TrialRunner]) -> VmappedTrainer | None:
-    """The trials as one model; None where its layers or losses cannot be done for several at once."""
-    cohort = VmappedTrainer([each.trainer for each in trials])
+@contextmanager
+def _active(trial: TrialRunner) -> Iterator[None]:
+    """A context in which time counts for this trial, and exceptions become its record. The trial waits afterwards."""
+    trial.state.watch.switch("training")
     try:
-        cohort.dry_run()
-    except Exception as problem:
-        why = truncate(str(problem))
-        for each in trials:
-            each.happened(f"trained beside others, but not as one with them: {why}")
-        return None
-    for each in trials:
-        each.trainer.graphs = cohort.graphs  # which its record tells of
-    return cohort
-
-
-def _advance(cohort: VmappedTrainer, members: list[_Member]) -> None:
-    """A step of all; what it raises ends all of them, and its time is shared."""
-    start, problem = clock(), None
-    try:
-        cohort.train_step()
-        if members[0].trial.at_goal:
-            synchronize(members[0].job.device)  # else the first to measure would pay for the others' training
-    except Exception as error:
-        problem = error
-    share = (clock() - start) / len(members)
-
-    def step() -> None:
-        if problem:
-            raise problem
-
-    for member in members:
-        member.trial.watch.seconds["training"] += share
-        member.go(step)
+        with trial.recorded_failures():
+            yield
+    finally:
+        trial.state.watch.switch("waiting")

@@ -1,4 +1,4 @@
-"""Where a trial's time goes, and when a checkpoint is worth its share of it."""
+"""Where a trial's time goes, and when a checkpoint is worth its time."""
 
 import time
 from collections.abc import Iterator
@@ -6,79 +6,77 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-SECONDS = 60.0  # between two checkpoints, at the least
-SHARE = 0.02  # of all other time that all checkpoints may take
+MIN_INTERVAL = 60.0  # seconds between two checkpoints, at least
+MAX_SHARE = 0.02  # of the time spent on training and measuring, for all checkpoints together
 
-Doing = Literal["training", "measuring", "saving", "waiting"]
+Phase = Literal["training", "measuring", "saving", "waiting"]
 
-clock = time.perf_counter  # never set back, whatever becomes of the date
+clock = time.perf_counter  # monotonic: a change of the date does not affect it
 
 
 @dataclass
 class Stopwatch:
-    """Seconds of wall time by what they went into, one thing at a time; it begins with `training`.
+    """Seconds of wall time by phase. One phase runs at a time; the first is `training`.
 
-    A trial waits while another one, which is trained beside it in the same process, is looked after.
+    A trial is `waiting` while its process works on another trial of the same seed group.
     """
 
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(get_args(Doing), 0.0))
-    doing: Doing = "training"
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(get_args(Phase), 0.0))
+    current: Phase = "training"
     since: float = field(default_factory=lambda: clock())
 
     @contextmanager
-    def on(self, doing: Doing) -> Iterator[None]:
-        """What is done inside goes to another account."""
-        before, self.doing = self._turned(), doing
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Counts the time inside the context for another phase, then returns to the one before."""
+        before = self.current
+        self.switch(phase)
         try:
             yield
         finally:
-            self._turned()
-            self.doing = before
+            self.switch(before)
 
-    def turn_to(self, doing: Doing) -> None:
-        """From now on it is that."""
-        self._turned()
-        self.doing = doing
+    def switch(self, phase: Phase) -> None:
+        """End the current phase and begin another."""
+        self._count()
+        self.current = phase
 
-    def so_far(self) -> dict[str, float]:
-        """All accounts up to this moment."""
-        self._turned()
+    def totals(self) -> dict[str, float]:
+        """Seconds of every phase up to this moment."""
+        self._count()
         return dict(self.seconds)
 
-    def _turned(self) -> Doing:
+    def _count(self) -> None:
         now = clock()
-        self.seconds[self.doing] += now - self.since
+        self.seconds[self.current] += now - self.since
         self.since = now
-        return self.doing
 
 
 @dataclass
 class CheckpointPolicy:
-    """When to save: with so many seconds in between, and never so that all saves take more than SHARE in all.
+    """When to save: at most once per interval, and so that all saves together take at most MAX_SHARE of the time.
 
-    What the next one takes is taken to be what the last one took, so a slow disk is written to less often.
+    The next save is expected to take as long as the last one, so a slow disk is written to less often.
     """
 
     watch: Stopwatch
-    apart: float | None = None  # seconds between two; SECONDS unless a suite says otherwise
-    took: float = 0.0
-    saved: float = field(default_factory=lambda: clock())
+    interval: float | None = None  # seconds; None: MIN_INTERVAL
+    last_cost: float = 0.0  # seconds of the last save
+    last_save: float = field(default_factory=lambda: clock())
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether a checkpoint is worth its time now."""
-        if clock() - self.saved < (SECONDS if self.apart is None else self.apart):
+        if clock() - self.last_save < (MIN_INTERVAL if self.interval is None else self.interval):
             return False
-        spent = self.watch.so_far()
-        others = spent["training"] + spent["measuring"]
-        return spent["saving"] + self.took <= SHARE * others
+        seconds = self.watch.totals()
+        return seconds["saving"] + self.last_cost <= MAX_SHARE * (seconds["training"] + seconds["measuring"])
 
     @contextmanager
-    def saving(self) -> Iterator[None]:
-        """Around a save, whether it succeeds or not."""
-        before = self.watch.so_far()["saving"]
+    def timed_save(self) -> Iterator[None]:
+        """A context for a save, whether it succeeds or not."""
+        before = self.watch.totals()["saving"]
         try:
-            with self.watch.on("saving"):
+            with self.watch.phase("saving"):
                 yield
         finally:
-            self.took = self.watch.seconds["saving"] - before
-            self.saved = clock()
+            self.last_cost = self.watch.seconds["saving"] - before
+            self.last_save = clock()

@@ -8,7 +8,7 @@ import pytest
 from benchmark.core.protocol import metric_outputs
 from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
-from benchmark.trials import runner
+from benchmark.trials import evaluator, runner
 from benchmark.trials.job import TrialStopped
 from tests.support.examples import CPU, assert_equal, random_images, spec_of
 from tests.support.trials import job_in
@@ -57,9 +57,9 @@ def spec(method_name, monkeypatch):
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
     monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
-    monkeypatch.setattr(runner, "SampleEvaluator", Scale)
+    monkeypatch.setattr(evaluator, "SampleEvaluator", Scale)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
-    monkeypatch.setattr(runner, "SHEET", 12)
+    monkeypatch.setattr(evaluator, "GRID_IMAGES", 12)
     return made
 
 

@@ -427,8 +427,8 @@ def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
 
     with patch.context() as saving:
         saving.setattr(checkpoint, "save", keep)
-        saving.setattr(stopwatch, "SECONDS", 0.0)
-        saving.setattr(stopwatch, "SHARE", float("inf"))
+        saving.setattr(stopwatch, "MIN_INTERVAL", 0.0)
+        saving.setattr(stopwatch, "MAX_SHARE", float("inf"))
         run_or_refuse(room, expected, [])
     path, whole = next(iter(kept.items()))
     while True:

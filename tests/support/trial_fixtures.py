@@ -23,6 +23,6 @@ def prepared(tmp_path_factory):
 @pytest.fixture
 def always(monkeypatch):
     """A checkpoint and a report after every step."""
-    monkeypatch.setattr(stopwatch, "SECONDS", 0.0)
-    monkeypatch.setattr(stopwatch, "SHARE", float("inf"))
+    monkeypatch.setattr(stopwatch, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(stopwatch, "MAX_SHARE", float("inf"))
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from baselines.methods.gan import GAN
+from benchmark.core import environment
 from benchmark.core.files import write_atomically
 from benchmark.core.spec import TrialSpec
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
-from benchmark.trials import runner, stopwatch
+from benchmark.trials import runner, samples, stopwatch
 from benchmark.trials.job import TrialStopped
 from tests.conftest import SMALL
 from tests.support.trials import events, job_in, killed_after, silent, told, weights
@@ -92,9 +93,9 @@ def test_a_stop_inside_a_measurement_is_heard_and_leaves_the_generator_as_it_was
 
 
 def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
-    monkeypatch.setattr(stopwatch, "SHARE", float("inf"))
+    monkeypatch.setattr(stopwatch, "MAX_SHARE", float("inf"))
     saves = []
-    monkeypatch.setattr(runner.Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
+    monkeypatch.setattr(Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
     runner.run_trial(job.model_copy(update={"checkpoint_seconds": 1e-9}), silent)
     assert len(saves) > job.spec.steps
     saves.clear()
@@ -140,7 +141,7 @@ def refusing(what, number):
 def test_a_disk_that_refuses_ends_no_trial(job, always, monkeypatch, number):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     monkeypatch.setattr(checkpoint, "write_atomically", refusing(job.spec.trial_id, number))
-    monkeypatch.setattr(runner, "write_atomically", refusing(job.spec.trial_id, number))
+    monkeypatch.setattr(samples, "write_atomically", refusing(job.spec.trial_id, number))
     notes = []
     record = runner.run_trial(job, lambda progress: notes.append(progress.note))
     assert told(record) == told(undisturbed)
@@ -235,7 +236,7 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
 
 def test_a_change_of_hardware_or_versions_is_told_of(job, always, monkeypatch):
     stopped(job, 4)
-    monkeypatch.setattr(runner.environment, "cpu_name", lambda: "another one")
+    monkeypatch.setattr(environment, "cpu_name", lambda: "another one")
     (event,) = runner.run_trial(job, silent).events
     assert event.what.startswith("went on from a checkpoint of other hardware, versions or source")
     assert event.step == 4

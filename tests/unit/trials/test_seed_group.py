@@ -16,7 +16,7 @@ from benchmark.trials import runner, seed_group, stopwatch
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import TrialStopped
 from benchmark.trials.make_jobs import group_seeds
-from benchmark.trials.seed_group import CAUGHT_UP, run_seed_group
+from benchmark.trials.seed_group import CAUGHT_UP_ALONE, run_seed_group
 from tests.conftest import SMALL
 from tests.support.recorded_graph import RecordedGraphs
 from tests.support.trials import events, job_in, killed_after, silent, told, weights
@@ -122,7 +122,7 @@ def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
     found = ended(jobs)
     assert {record.status for record in found.values()} == {"finished"}
     assert {record.history[-1].step for record in found.values()} == {6}
-    assert [CAUGHT_UP in events(found[job.spec.trial_id]) for job in jobs] == [False, True, False]
+    assert [CAUGHT_UP_ALONE in events(found[job.spec.trial_id]) for job in jobs] == [False, True, False]
 
 
 def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in, monkeypatch):

@@ -1,0 +1,81 @@
+"""Evaluates a trial under its protocol."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmark.core import registry
+from benchmark.core.protocol import metric_outputs
+from benchmark.data.arrays import PreparedData
+from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
+from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvaluator
+from benchmark.training.trainer import Trainer, TrainingDiverged
+from benchmark.trials.job import Job
+from benchmark.trials.samples import GRID_IMAGES
+
+
+class Evaluation(NamedTuple):
+    """Metrics in the order of the protocol, histograms of metrics that have one, and uint8 images for a sample grid."""
+
+    metrics: dict[str, float]
+    histograms: dict[str, list[int]]
+    grid_images: Tensor
+
+
+class TrialEvaluator:
+    """Evaluates the samples and the discriminator of a trainer. The training is not disturbed.
+
+    Args:
+        job: the trial.
+        data: the prepared dataset.
+        on_batch: called after every batch of samples. What it raises ends the evaluation.
+    """
+
+    def __init__(self, job: Job, data: PreparedData, on_batch: Callable[[], None]) -> None:
+        self.protocol, self.on_batch = job.spec.protocol, on_batch
+        self.sample_evaluator = SampleEvaluator(self.protocol, job.assets, job.device)
+        self.discriminator_evaluator = DiscriminatorEvaluator(self.protocol, registry.datasets[job.spec.dataset], data)
+
+    @property
+    def num_draws(self) -> int:
+        """The number of sets of samples that are evaluated at the end of the training."""
+        return self.protocol.draws if self.protocol.n_fake else 1
+
+    def evaluate(self, trainer: Trainer) -> Evaluation:
+        """All metrics of the protocol. Raises TrainingDiverged if one is not finite."""
+        result, images = self._evaluate_samples(trainer, max(self.protocol.n_fake, GRID_IMAGES), draw=0)
+        discriminator = FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
+        numbers = result.numbers | self.discriminator_evaluator.measure(discriminator)
+        metrics = {key: numbers[key] for key in metric_outputs(self.protocol)}
+        _raise_if_not_finite(metrics, trainer.step)
+        return Evaluation(metrics, result.histograms, images)
+
+    def redraw(self, trainer: Trainer, draw: int) -> dict[str, float]:
+        """The metrics of samples, from other latents. Raises TrainingDiverged if one is not finite."""
+        result, _ = self._evaluate_samples(trainer, self.protocol.n_fake, draw)
+        _raise_if_not_finite(result.numbers, trainer.step)
+        return result.numbers
+
+    def _evaluate_samples(self, trainer: Trainer, n: int, draw: int) -> tuple[EvaluationResult, Tensor]:
+        """The result for n samples, and the first GRID_IMAGES of them."""
+        first: list[Tensor] = []
+
+        def observed(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            for batch in batches:
+                if sum(map(len, first)) < GRID_IMAGES:
+                    first.append(batch)
+                yield batch
+                self.on_batch()
+
+        with closing(trainer.samples(n, draw)) as batches:  # closing restores the generator, however this ends
+            result = self.sample_evaluator.measure(observed(batches))
+        return result, torch.cat(first)[:GRID_IMAGES].cpu()
+
+
+def _raise_if_not_finite(metrics: dict[str, float], step: int) -> None:
+    if not all(map(math.isfinite, metrics.values())):
+        raise TrainingDiverged(f"a metric was not finite at step {step}: {metrics}")
