@@ -36,7 +36,7 @@ from benchmark.core import memory
 from benchmark.core.spec import Protocol
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.extractors.inception import Inception
-from benchmark.evaluation.metrics.fid import distance, factor, gaussian
+from benchmark.evaluation.metrics.fid import covariance_factor, fit_gaussian, frechet_distance
 from benchmark.evaluation.references import EvaluationAssets, prepare_references
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from perf.images import Synthetic, threads
@@ -96,7 +96,7 @@ class Ours:
 
     def instruments(self, cache: Path) -> EvaluationAssets:
         """What is known of the real images, from the cache where it lies there."""
-        return prepare_references(self.protocol, Synthetic, self.prepared, cache, self.data_dir, lambda _: None)
+        return prepare_references(self.protocol, Synthetic, self.prepared, cache, self.data_dir)
 
     def cold(self) -> Numbers:
         """With nothing in the cache."""
@@ -105,7 +105,7 @@ class Ours:
 
     def measured(self, instruments: EvaluationAssets) -> Numbers:
         """All numbers of the generated images."""
-        return SampleEvaluator(self.protocol, instruments, CPU).measure(torch.split(self.fake, BATCH)).numbers
+        return SampleEvaluator(self.protocol, instruments, CPU).evaluate(torch.split(self.fake, BATCH)).values
 
 
 class Theirs:
@@ -195,9 +195,10 @@ def ends(width: int, repeats: int) -> Seconds:
     rng = np.random.default_rng(0)
     scales = np.geomspace(1, 0.01, width)
     real, fake = (
-        gaussian((rng.normal(size=(width * 3 // 2, width)) * scales + shift).astype(np.float32)) for shift in (0, 0.1)
+        fit_gaussian((rng.normal(size=(width * 3 // 2, width)) * scales + shift).astype(np.float32))
+        for shift in (0, 0.1)
     )
-    kept, trace = factor(real), float(np.trace(real.covariance))
+    kept, trace = covariance_factor(real), float(np.trace(real.covariance))
     stats = [{"mu": fitted.mean, "sigma": fitted.covariance} for fitted in (fake, real)]
 
     def root() -> float:
@@ -206,7 +207,7 @@ def ends(width: int, repeats: int) -> Seconds:
         return float(apart + trace + np.trace(fake.covariance) - 2 * shared)
 
     ways: Ways = {
-        OURS: lambda: {"fid": distance(real.mean, kept, trace, fake)},
+        OURS: lambda: {"fid": frechet_distance(real.mean, kept, trace, fake)},
         THEIRS: lambda: {"fid": fid_statistics_to_metric(*stats, False)["frechet_inception_distance"]},
         PYTORCH_FID: lambda: {"fid": root()},
     }

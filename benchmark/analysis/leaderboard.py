@@ -52,7 +52,7 @@ class MetricResult:
         if self.aggregate is None or self.aggregate.interval is None:
             return None
         low, high = self.aggregate.interval
-        return max(low, self.output.least), min(high, self.output.most)
+        return max(low, self.output.minimum), min(high, self.output.maximum)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def best_results(rows: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
     rows = list(rows)
     for output in outputs_of(rows):
         means = {
-            row.label: round(result.aggregate.mean, output.digits)
+            row.label: round(result.aggregate.mean, output.decimals)
             for row in rows
             if (result := row.results.get(output.key)) and result.aggregate and result.aggregate.is_finite
         }

@@ -39,9 +39,8 @@ def _histograms_of(table: str, rows: list[LeaderboardRow]) -> list[Histogram]:
     by_measure: dict[tuple[str, HistogramSpec, int], Histogram] = {}
     for row in rows:
         for bound in bind_metrics(row.spec.protocol):
-            if (bins := bound.histogram) and (counts := _counts_by_seed(row, bound, bins)):
-                variant = bound.suffix.replace("_", " ").strip()
-                empty = Histogram(table, variant, bins, bound.n_fake, [])
+            if (bins := bound.histogram_spec) and (counts := _counts_by_seed(row, bound, bins)):
+                empty = Histogram(table, bound.suffix_words, bins, bound.n_fake, [])
                 histogram = by_measure.setdefault((bound.label, bins, bound.n_fake), empty)
                 histogram.counts.append((row, np.array(counts)))
     return list(by_measure.values())
@@ -51,7 +50,7 @@ def _counts_by_seed(row: LeaderboardRow, bound: BoundMetric, bins: "HistogramSpe
     """The counts of every finished seed; older records have none."""
     records = [trial.record for trial in row.trials if trial.record and trial.status == "finished"]
     histograms_of_label = [record.histograms.get(bound.label, []) for record in records]
-    return [counts for counts in histograms_of_label if len(counts) == bins.count and any(counts)]
+    return [counts for counts in histograms_of_label if len(counts) == bins.num_bins and any(counts)]
 
 
 def sorted_counts(counts: np.ndarray) -> np.ndarray:

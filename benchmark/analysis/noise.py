@@ -195,7 +195,7 @@ def _sources(
     return NoiseSources(
         output=output,
         training=PooledNoise(by_row),
-        sampling=PooledNoise(by_trial) if bound.metric.draws else None,
+        sampling=PooledNoise(by_trial) if bound.metric.needs_samples else None,
         reference_line=bound.reference_lines.get(output.key),
         row_means=tuple(mean(values) for values in by_row if values and all(map(math.isfinite, values))),
         shifts={variant: _shift(trials, *pair) for variant, pair in keys.items()},

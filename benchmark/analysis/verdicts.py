@@ -16,9 +16,6 @@ MIN_SEEDS = 3
 CHECKPOINT = "last"
 AGGREGATION = "mean"  # over the trainings of a cell
 
-# Values measured under another setting of these can differ in scale, so a source has to state them.
-REQUIRED = frozenset({"n_fake", "n_real", "reference_split", "feature_extractor"})
-
 
 class Verdict(StrEnum):
     """The verdicts of the leaderboard."""
@@ -170,21 +167,20 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
 
 def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str) -> tuple[str, ...]:
     """Differences between the protocol of a published value and that of the trial's metric output `key`, in words."""
-    measured = metric_of_output(spec.protocol, key).protocol_fields
-    split, dataset = measured["reference_split"], registry.datasets[spec.dataset]
+    bound, dataset = metric_of_output(spec.protocol, key), registry.datasets[spec.dataset]
+    measured = bound.protocol_fields
+    if split := measured.get("reference_split"):
+        measured["reference_split"] = dataset.split_names.get(str(split), split)
     ours = {
         "dataset": _normalised(spec.dataset),
         "images": dataset.preprocessing or None,
         "aggregation": AGGREGATION,
         **measured,
-        "reference_split": dataset.split_names.get(str(split), split),
         "batch_norm": spec.protocol.batch_norm,
         "checkpoint": CHECKPOINT,
     }
-    if ours["reference_split"] and not ours["n_real"]:
-        ours["n_real"] = "all of the split"  # their number is only in the data
     stated = {**published.protocol.model_dump(), "dataset": _normalised(published.dataset)}
-    return mismatches(stated, ours, REQUIRED)
+    return mismatches(stated, ours, bound.metric.required_fields)
 
 
 def _normalised(name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.logs import ProgressBars, print_error, print_json, print_line, stdout
+from benchmark.cli.logs import print_error, print_json, print_line, stdout
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -46,15 +46,14 @@ def doctor(
         else:
             stdout.print(findings.table())
         return
-    from benchmark.diagnostics.metrics import check_metrics, summary
+    from benchmark.diagnostics.metrics import check_metrics
 
-    with ProgressBars() as bars:
-        result = check_metrics(place, data, samples, bars)
+    result = check_metrics(place, data, samples)
     if as_json:
         print_json(result.as_json())
     else:
         stdout.print(result.table())
-    conclusion = summary(result)  # raises UserError if files are missing
+    conclusion = result.summary()  # raises UserError if files are missing
     if result.failed:
         print_error(conclusion)
         raise typer.Exit(1)

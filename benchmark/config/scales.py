@@ -30,7 +30,7 @@ def cap_samples(spec: TrialSpec, samples: int) -> TrialSpec:
 
     def cap(measure: Measure) -> Measure:
         metric = registry.metrics[measure.metric]
-        options = metric.shrunk(metric.Options.model_validate(measure.options), samples)
+        options = metric.with_sample_cap(metric.Options.model_validate(measure.options), samples)
         n_fake = None if measure.n_fake is None else min(measure.n_fake, samples)
         return measure.model_copy(update={"n_fake": n_fake, "options": options.model_dump(mode="json")})
 
@@ -42,7 +42,7 @@ def synthetic_dataset(spec: TrialSpec) -> TrialSpec:
 
     def offline(measure: Measure) -> Measure:
         name = measure.options.get("extractor")
-        if name is None or not registry.extractors[name].fetched:
+        if name is None or not registry.extractors[name].needs_download:
             return measure
         return measure.model_copy(update={"options": measure.options | {"extractor": RANDOM_EXTRACTOR}})
 

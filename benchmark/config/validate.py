@@ -41,7 +41,7 @@ def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
     _check_method(spec, merged)
     for metric in bind_metrics(spec.protocol):
         with merged.at(("protocol", "measures", metric.label)):
-            _raise(metric.metric.problem(metric.options, registry.datasets[spec.dataset], metric.n_fake))
+            _raise(metric.metric.check_config(metric.options, registry.datasets[spec.dataset], metric.n_fake))
     return spec
 
 
@@ -58,7 +58,7 @@ def _complete_measures(spec: TrialSpec, merged: MergedLayers) -> dict[str, Measu
         with merged.at((*key, "metric")):
             registry.metrics.check(measure.metric)
         metric = registry.metrics[measure.metric]
-        _check_samples(measure, metric.draws, merged, key)
+        _check_samples(measure, metric.needs_samples, merged, key)
         options = _complete(metric.Options, measure.options, merged, (*key, "options"))
         if "extractor" in options:
             with merged.at((*key, "options", "extractor")):
@@ -66,9 +66,9 @@ def _complete_measures(spec: TrialSpec, merged: MergedLayers) -> dict[str, Measu
         measures[label] = measure.model_copy(update={"options": options})
     method = registry.methods[spec.method]
     metrics = {label: registry.metrics[measure.metric] for label, measure in measures.items()}
-    supported = {label: measure for label, measure in measures.items() if metrics[label].applies(method)}
+    supported = {label: measure for label, measure in measures.items() if metrics[label].supports(method)}
     if not supported:
-        names = (n for n in registry.methods if any(m.applies(registry.methods[n]) for m in metrics.values()))
+        names = (n for n in registry.methods if any(m.supports(registry.methods[n]) for m in metrics.values()))
         raise UserError(
             f"{merged.location(('protocol', 'measures'))}: method '{spec.method}' has no {' and no '.join(measures)},"
             f" so nothing is left to measure; methods that have: {', '.join(sorted(names))}"

@@ -1,4 +1,4 @@
-"""Connects the measures of a protocol to the metric classes that compute them, and names their outputs."""
+"""Binds the measures of a protocol to metrics, and names the numbers that the protocol yields."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,11 +15,7 @@ if TYPE_CHECKING:  # importing it at run time would load torch
 
 
 class BoundMetric(NamedTuple):
-    """A metric class together with one measure of a protocol.
-
-    `options` are the measure's options, validated; `suffix` is what the measure's label adds to the metric's name,
-    such as `_50k`, and is added to the key of every output.
-    """
+    """A measure of a protocol with its metric, its validated options, and the suffix of its outputs ("" for none)."""
 
     label: str
     measure: Measure
@@ -27,51 +23,51 @@ class BoundMetric(NamedTuple):
     options: Any
     suffix: str
 
-    def key(self, output: "Output") -> str:
-        """The key of one of the metric's outputs in this protocol."""
-        return output.key + self.suffix
-
     @property
     def n_fake(self) -> int:
-        """The number of samples that the metric uses; 0 if it uses none."""
+        """The number of generated images; 0 if the metric needs none."""
         return self.measure.n_fake or 0
 
     @property
+    def suffix_words(self) -> str:
+        """The suffix in words, which distinguish measures of one metric: `50k` for `fid_50k`."""
+        return self.suffix.replace("_", " ").strip()
+
+    @property
     def outputs(self) -> "tuple[Output, ...]":
-        """The metric's outputs, with their keys and titles in this protocol."""
-        words = self.suffix.replace("_", " ").strip()
+        """The metric's outputs, with keys and titles of this protocol."""
+        ending = f", {self.suffix_words}" if self.suffix_words else ""
         return tuple(
-            replace(output, key=self.key(output), title=f"{output.title}, {words}" if words else output.title)
+            replace(output, key=output.key + self.suffix, title=output.title + ending)
             for output in self.metric.outputs(self.options)
         )
 
     @property
+    def description(self) -> str:
+        """The measure in words, a phrase for the report."""
+        codec = "" if self.measure.codec == "none" else f", after {self.measure.codec.upper()} compression"
+        return self.metric.describe(self.options, self.n_fake) + codec
+
+    @property
     def reference_lines(self) -> "dict[str, ReferenceLine]":
-        """Output key -> the best value that the output can have, for figures."""
-        lines = self.metric.landmarks(self.options, self.n_fake)
+        """Output key -> the best value that the output can reach, where it is known."""
+        lines = self.metric.reference_lines(self.options, self.n_fake)
         return {key + self.suffix: line for key, line in lines.items()}
 
     @property
-    def histogram(self) -> "HistogramSpec | None":
-        """The bins of the metric's histogram, if it produces one."""
-        return self.metric.bins(self.options)
+    def histogram_spec(self) -> "HistogramSpec | None":
+        """The bins of its histogram; None if it has none."""
+        return self.metric.histogram_spec(self.options)
 
     @property
     def protocol_fields(self) -> dict[str, object]:
-        """The measure under the field names of published tables; None for a field that does not apply."""
-        options = self.measure.options
-        return {
-            "n_fake": self.measure.n_fake,
-            "codec": self.measure.codec if self.metric.draws else None,
-            "feature_extractor": options.get("extractor"),
-            "reference_split": options.get("reference"),
-            "n_real": options.get("n_real"),
-            "splits": options.get("splits", options.get("subsets")),
-        }
+        """The measure in the fields of a published protocol; fields without a meaning for it are missing or None."""
+        codec = self.measure.codec if self.metric.needs_samples else None
+        return {"n_fake": self.measure.n_fake, "codec": codec} | self.metric.protocol_fields(self.options)
 
 
 def bind_metrics(protocol: Protocol) -> Iterator[BoundMetric]:
-    """All measures of a protocol, in protocol order. Raises UserError or ValidationError if one is invalid."""
+    """The measures of a protocol in its order, each bound to its metric."""
     for label, measure in protocol.measures.items():
         metric = registry.metrics[measure.metric]
         options = metric.Options.model_validate(measure.options)
@@ -79,33 +75,33 @@ def bind_metrics(protocol: Protocol) -> Iterator[BoundMetric]:
 
 
 def metric_outputs(protocol: Protocol) -> "dict[str, Output]":
-    """Key -> output for every number that a protocol produces, in protocol order."""
+    """Key -> output, of all numbers that a protocol yields, in its order."""
     return {output.key: output for bound in bind_metrics(protocol) for output in bound.outputs}
 
 
 def metric_of_output(protocol: Protocol, key: str) -> BoundMetric:
-    """The measure of a protocol that produces the output `key`."""
+    """The measure that yields the number `key`."""
     return next(bound for bound in bind_metrics(protocol) if any(output.key == key for output in bound.outputs))
 
 
 def all_output_keys() -> set[str]:
-    """The output keys of all registered metrics, with every extractor that fits the metric and without suffixes."""
+    """The keys of all numbers that registered metrics yield without a suffix, through every possible extractor."""
     metrics = [registry.metrics[name] for name in registry.metrics]
     return {output.key for metric in metrics for options in _all_options(metric) for output in metric.outputs(options)}
 
 
 def _all_options(metric: "type[Metric]") -> Iterator[Any]:
-    """The metric's default options, and its options with every extractor that fits it."""
+    """The default options of a metric, and its options with every extractor that it accepts."""
     yield metric.Options()
-    if not metric.draws:
+    if not metric.needs_samples:
         return
     for name in registry.extractors:
-        if registry.extractors[name].classifies or not metric.needs_logits:
+        if registry.extractors[name].has_logits or not metric.needs_logits:
             with suppress(ValidationError):
                 yield metric.Options.model_validate({"extractor": name})
 
 
 def extractors_used(protocol: Protocol) -> list[str]:
-    """The names of the feature extractors of a protocol, without duplicates."""
-    names = (measure.options.get("extractor") for measure in protocol.measures.values())
-    return list(dict.fromkeys(name for name in names if name))
+    """The names of the feature extractors of a protocol, each once."""
+    used = (measure.options.get("extractor") for measure in protocol.measures.values())
+    return list(dict.fromkeys(name for name in used if name))

@@ -1,11 +1,11 @@
-"""One thing that a metric was held against."""
+"""One comparison of a metric's value with a known value."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a metric said and what is known. `ok` is None where nothing is known to compare with."""
+    """A value and what it is compared with; `ok` is None if nothing is known to compare with."""
 
     what: str
     found: str

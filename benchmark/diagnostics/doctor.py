@@ -1,4 +1,4 @@
-"""What was found on this machine, and what is missing for which suite."""
+"""`doctor`: the state of this machine, and what each suite lacks to run."""
 
 import math
 import platform
@@ -21,8 +21,8 @@ from benchmark.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class DatasetState:
-    """One thing that was looked at: `ok` says whether everything can work with it."""
+class Finding:
+    """The state of one thing that trials depend on; `ok` is False if it limits what can run."""
 
     what: str
     found: str
@@ -31,20 +31,20 @@ class DatasetState:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All findings, and per suite what is missing for it (nothing: it can run)."""
+    """All findings, and what each suite lacks ("" if it can run)."""
 
-    findings: list[DatasetState]
+    findings: list[Finding]
     suites: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts: `doctor --json`."""
+        """The report for scripts: `doctor --json`."""
         return {
-            "findings": {f.what: {"found": f.found, "ok": f.ok} for f in self.findings},
+            "findings": {finding.what: {"found": finding.found, "ok": finding.ok} for finding in self.findings},
             "suites": {name: {"ready": not missing, "missing": missing} for name, missing in self.suites.items()},
         }
 
     def table(self) -> Table:
-        """For people."""
+        """The report for people."""
         table = Table(box=None, pad_edge=False, show_header=False)
         for finding in self.findings:
             table.add_row(finding.what, "[green]ok[/]" if finding.ok else "[yellow]--[/]", finding.found)
@@ -54,17 +54,17 @@ class DoctorReport:
 
 
 def run_doctor(workspace: Workspace, data_dir: Path, suites: Path) -> DoctorReport:
-    """Look at everything; change nothing."""
+    """Check the machine, the data and the suites of a folder. Changes nothing."""
     gpu = environment.gpu_name()
     findings = [
-        DatasetState("Python", platform.python_version(), True),
+        Finding("Python", platform.python_version(), True),
         *(_package(name) for name in ("torch", "torchvision", "ray", "mlflow")),
-        DatasetState("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
-        DatasetState("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
+        Finding("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
+        Finding("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
         _disk(workspace.root),
         *(_weights(weights, data_dir) for weights in WEIGHTS.values()),
         *(
-            DatasetState(f"dataset {name}", state["state"], not state["how_to_get"])
+            Finding(f"dataset {name}", state["state"], not state["how_to_get"])
             for name, state in dataset_states(workspace, data_dir).items()
         ),
     ]
@@ -72,12 +72,12 @@ def run_doctor(workspace: Workspace, data_dir: Path, suites: Path) -> DoctorRepo
 
 
 def suite_files(folder: Path) -> list[Path]:
-    """The suites in a folder, in alphabetical order."""
+    """The suite files in a folder, in alphabetical order."""
     return sorted(folder.glob("*.yaml"))
 
 
 def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Every dataset with its state here: `prepared`, `corrupt`, `raw files found` or `missing`."""
+    """Every dataset with its state on this machine: `prepared`, `corrupt`, `raw files found` or `missing`."""
     states = {}
     for name in registry.datasets:
         dataset = registry.datasets[name]
@@ -99,12 +99,12 @@ def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, 
 
 
 def weights_states(data_dir: Path) -> dict[str, dict[str, Any]]:
-    """All weights with their state here: `found`, `corrupt` (of another size) or `missing`."""
+    """All weights with their state on this machine: `found`, `corrupt` (of another size) or `missing`."""
     return {name: weights.state(data_dir) for name, weights in WEIGHTS.items()}
 
 
 def _size(manifest: dict[str, Any]) -> str:
-    """How many images, and what they take on disk; nothing when it is not prepared."""
+    """The number of images and their size on disk; "" if the dataset is not prepared."""
     if not manifest:
         return ""
     shapes = [manifest[split] for split in SPLITS]
@@ -120,23 +120,21 @@ def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
     return "\n".join(f"{what}: {step}" for what, step in plan.missing.steps.items())
 
 
-def _package(name: str) -> DatasetState:
+def _package(name: str) -> Finding:
     version = environment.package_version(name)
-    return DatasetState(name, version, version != "missing")
+    return Finding(name, version, version != "missing")
 
 
-def _disk(root: Path) -> DatasetState:
+def _disk(root: Path) -> Finding:
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
-    return DatasetState("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
+    return Finding("disk", f"{free:.1f} GiB free for the workspace at {root}", free > 1)
 
 
-def _weights(weights: Weights, data_dir: Path) -> DatasetState:
+def _weights(weights: Weights, data_dir: Path) -> Finding:
     state = weights.state(data_dir)["state"]
     if state == "missing":
         fetch = f"python -m benchmark datasets fetch {weights.name}"
-        return DatasetState(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
+        return Finding(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
     path = weights.find(data_dir)
-    return DatasetState(
-        f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found"
-    )
+    return Finding(f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found")

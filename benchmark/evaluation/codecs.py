@@ -1,4 +1,4 @@
-"""What images pass through on their way to a metric."""
+"""Image codecs that a protocol applies to real and generated images before a metric."""
 
 import io
 
@@ -8,16 +8,21 @@ from torch import Tensor
 
 
 def apply_codec(images: Tensor, codec: str) -> Tensor:
-    """uint8 (N, C, H, W) images after being written and read back; `none` leaves them as they are.
+    """Encode and decode images.
 
-    `jpeg`: Pillow's defaults, quality 75 and chroma halved in both directions. The released codes wrote by
-    skimage.io.imsave, whose writer of then is taken to be the same (MS-08, MS-09). Images of one channel are grey, of
-    three RGB.
+    Args:
+        images: uint8 (N, C, H, W); one channel is grey, three are RGB.
+        codec: `none` returns the images themselves. `jpeg` uses Pillow's defaults: quality 75, chroma halved in both
+            directions. The released codes wrote with skimage.io.imsave, which is taken to have used the same (MS-08,
+            MS-09).
+
+    Returns:
+        uint8 images of the same shape, on the same device.
     """
     if codec == "none":
         return images
-    rows = images.permute(0, 2, 3, 1).cpu().numpy()
-    return torch.from_numpy(np.stack([_jpeg(row) for row in rows])).permute(0, 3, 1, 2).to(images.device)
+    arrays = images.permute(0, 2, 3, 1).cpu().numpy()
+    return torch.from_numpy(np.stack([_jpeg(array) for array in arrays])).permute(0, 3, 1, 2).to(images.device)
 
 
 def _jpeg(image: np.ndarray) -> np.ndarray:

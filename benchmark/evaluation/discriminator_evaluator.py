@@ -1,4 +1,4 @@
-"""Takes the measures of a protocol that look at the discriminator, at a checkpoint, without disturbing the training."""
+"""Evaluates the discriminator at a checkpoint by a protocol's discriminator metrics, without affecting the training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,41 +18,41 @@ from benchmark.data.base import Dataset
 from benchmark.data.sampler import Range, to_range
 from benchmark.evaluation.metrics.base import DiscriminatorMetric
 
-BATCH = 250  # images that are judged together
+BATCH = 250  # images per forward pass
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class FrozenDiscriminator:
-    """The discriminator of a method in training, in evaluation mode for as long as it is asked.
+    """The discriminator of a method in training, in evaluation mode during every call.
 
-    Batch norm then uses what it has stored and spectral norm takes no power iteration, so no buffer changes.
+    Batch norm then uses its stored statistics and spectral norm takes no power iteration, so no buffer changes.
     """
 
     method: Method
     image_range: Range
     device: torch.device
 
-    def judge(self, images: Tensor) -> DiscriminatorOutput:
-        """Its view of uint8 (N, C, H, W) images."""
-        return DiscriminatorOutput(*map(torch.cat, zip(*self._each(self.method.discriminate, images), strict=True)))
+    def discriminate(self, images: Tensor) -> DiscriminatorOutput:
+        """The discriminator's output for uint8 (N, C, H, W) images, on its device."""
+        return DiscriminatorOutput(*map(torch.cat, zip(*self._batches(self.method.discriminate, images), strict=True)))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """(N, 4) logits of their turns."""
-        return torch.cat(list(self._each(self.method.rotation_logits, images)))
+        """(N, 4) rotation logits of uint8 (N, C, H, W) images, on its device."""
+        return torch.cat(list(self._batches(self.method.rotation_logits, images)))
 
-    def _each(self, view: Callable[[Tensor], T], images: Tensor) -> Iterator[T]:
+    def _batches(self, forward: Callable[[Tensor], T], images: Tensor) -> Iterator[T]:
         with torch.no_grad(), eval_mode(self.method):
-            for part in torch.split(images, BATCH):
+            for batch in torch.split(images, BATCH):
                 with tf32_mode(REFERENCE_PRECISION, self.device):
-                    seen = view(to_range(part.to(self.device), self.image_range))
-                yield seen
+                    output = forward(to_range(batch.to(self.device), self.image_range))
+                yield output
 
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """A module in evaluation mode; afterwards each of its parts is in the mode that it was in."""
+    """Put a module into evaluation mode; on exit, each submodule returns to its previous mode."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
@@ -63,17 +63,23 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 class DiscriminatorEvaluator:
-    """All measures of a protocol that look at the discriminator, ready to be taken at any time of a trial."""
+    """Evaluates discriminators by all discriminator metrics of a protocol.
+
+    Args:
+        protocol: the protocol, whose sample metrics are ignored.
+        dataset: the dataset that the method is trained on.
+        prepared: its images.
+    """
 
     def __init__(self, protocol: Protocol, dataset: type[Dataset], prepared: PreparedData) -> None:
-        self.metrics = [
-            (one.suffix, one.metric(one.options, dataset, prepared))
-            for one in bind_metrics(protocol)
-            if issubclass(one.metric, DiscriminatorMetric)
-        ]
+        self.protocol, self.dataset, self.prepared = protocol, dataset, prepared
 
-    def measure(self, discriminator: FrozenDiscriminator) -> dict[str, float]:
-        """All numbers that they give, in the order of the protocol."""
-        return {
-            key + suffix: value for suffix, metric in self.metrics for key, value in metric.value(discriminator).items()
-        }
+    def evaluate(self, discriminator: FrozenDiscriminator) -> dict[str, float]:
+        """Metric values by output key, in protocol order."""
+        values: dict[str, float] = {}
+        for bound in bind_metrics(self.protocol):
+            if issubclass(bound.metric, DiscriminatorMetric):
+                metric = bound.metric(bound.options, self.dataset, self.prepared)
+                metric.update(discriminator)
+                values |= {key + bound.suffix: value for key, value in metric.compute().items()}
+        return values

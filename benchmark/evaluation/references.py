@@ -1,12 +1,13 @@
-"""Evaluation networks and the features of real images, prepared once for all trials."""
+"""Prepares evaluation networks and the features of real images, once for all trials of a protocol on a dataset."""
 
 import io
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,105 +22,127 @@ from benchmark.data.base import Dataset
 from benchmark.data.reference import REFERENCE_SEED, reference_images
 from benchmark.evaluation.codecs import apply_codec
 from benchmark.evaluation.extractors.base import Extractor, Features
-from benchmark.evaluation.metrics.base import DiscriminatorMetric, ReferenceFeatures, ReferenceOptions, SampleMetric
+from benchmark.evaluation.metrics.base import ReferenceFeatures, SampleMetric
 
-VERSION = 2  # raised when what is kept of the real images changes
+VERSION = 2  # raised when the content of the files changes
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
+
+class ReferenceFiles(NamedTuple):
+    """The folder of the features of real images, and the .npz file of a metric's statistics of them."""
+
+    features: Path
+    statistics: Path
 
 
 class EvaluationAssets(FrozenModel):
-    """What was prepared once for a protocol on a dataset: paths that every worker opens.
+    """The files that evaluating a protocol on a dataset needs, which every worker opens.
 
-    `extractors`: name -> what its `prepare` returned. `references`: label of a measure that compares with real images
-    -> the folder of their features, and the file of what was computed of these.
+    `extractors`: extractor -> what its `prepare` returned. `references`: label of a measure that compares with real
+    images -> its files.
     """
 
     extractors: dict[str, Path]
-    references: dict[str, tuple[Path, Path]]
+    references: dict[str, ReferenceFiles]
 
 
 def prepare_references(
-    protocol: Protocol, dataset: type[Dataset], prepared: PreparedData, cache: Path, data_dir: Path, say: Say
+    protocol: Protocol, dataset: type[Dataset], prepared: PreparedData, cache: Path, data_dir: Path
 ) -> EvaluationAssets:
-    """Make what the measures need, each thing once. Raises UserError when weights or images are missing."""
+    """Prepare what the measures of a protocol need, reusing what `cache` holds.
+
+    Args:
+        protocol: the protocol.
+        dataset: the dataset, and
+        prepared: its images.
+        cache: the folder for evaluation networks and features.
+        data_dir: the folder of downloaded files.
+
+    Raises:
+        UserError: weights are missing, or there are fewer images than a measure asks for.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths: dict[str, Path] = {}
-    opened: dict[str, Extractor] = {}
+    extractors: dict[str, Extractor] = {}
     references = {}
-    for one in bind_metrics(protocol):
-        if issubclass(one.metric, DiscriminatorMetric):
-            if problem := one.metric.lacking(one.options, dataset, prepared):
-                raise UserError(f"{one.label}: {problem}")
+    for bound in bind_metrics(protocol):
+        if problem := bound.metric.check_data(bound.options, dataset, prepared):
+            raise UserError(f"{bound.label}: {problem}")
+        if not issubclass(bound.metric, SampleMetric):
             continue
-        if not issubclass(one.metric, SampleMetric):
-            continue
-        name = one.options.extractor
+        name = bound.options.extractor
         if name not in paths:
             paths[name] = registry.extractors[name].prepare(prepared, cache, data_dir)
-        if one.metric.compares:
-            if name not in opened:
-                opened[name] = registry.extractors[name](paths[name], device)
-            references[one.label] = _reference(one, opened[name], dataset, prepared, cache, say)
+        if bound.metric.needs_reference:
+            if name not in extractors:
+                extractors[name] = registry.extractors[name](paths[name], device)
+            folder = _prepare_features(bound, extractors[name], dataset, prepared, cache)
+            references[bound.label] = ReferenceFiles(folder, _prepare_statistics(bound, bound.metric, folder, device))
     return EvaluationAssets(extractors=paths, references=references)
 
 
-def _reference(
-    one: BoundMetric, extractor: Extractor, dataset: type[Dataset], prepared: PreparedData, cache: Path, say: Say
-) -> tuple[Path, Path]:
-    """The features of the real images that a measure compares with, and their summary."""
-    options: ReferenceOptions = one.options
-    split = getattr(prepared, options.reference)
-    n = len(split.labels) if options.n_real is None else options.n_real
-    if dataset.stacked == 1 and n > len(split.labels):
+def _prepare_features(
+    bound: BoundMetric, extractor: Extractor, dataset: type[Dataset], prepared: PreparedData, cache: Path
+) -> Path:
+    """The folder of the features of the real images that a measure compares with."""
+    split, codec = getattr(prepared, bound.options.reference), bound.measure.codec
+    available = len(split.labels)
+    n = available if bound.options.n_real is None else bound.options.n_real
+    if dataset.stacked == 1 and n > available:
         raise UserError(
-            f"{one.label}: {n:,} real images are asked for, and the {options.reference} split of {dataset.name} has"
-            f" {len(split.labels):,}"
+            f"{bound.label}: {n:,} real images are asked for, and the {bound.options.reference} split of"
+            f" {dataset.name} has {available:,}"
         )
     recipe: dict[str, Any] = {
         "version": VERSION,
         "data": {key: str(value) for key, value in prepared.manifest.items()},
-        "split": options.reference,
+        "split": bound.options.reference,
         "n": n,
-        "codec": one.measure.codec,
+        "codec": codec,
         "extractor": [extractor.name, extractor.identity],
         "seed": REFERENCE_SEED,
     }
     folder = cache / f"real-{content_hash(recipe)}"
-    if not _has(folder, n):
+    if not _is_complete(folder, n):
         shutil.rmtree(folder, ignore_errors=True)
-        say(f"{dataset.name}: looking at {n:,} real images through {extractor.name}")
-        batches = (extractor(apply_codec(images, one.measure.codec)) for images in reference_images(split, dataset, n))
-        _write_features(folder, batches, n)
-    summary = folder / f"{one.measure.metric}-{content_hash(one.measure.options)}.npz"
-    if not _readable(summary):
+        logger.info("%s: extracting features of %s real images with %s", dataset.name, f"{n:,}", extractor.name)
+        write_features(folder, (extractor(apply_codec(b, codec)) for b in reference_images(split, dataset, n)), n)
+    return folder
+
+
+def _prepare_statistics(bound: BoundMetric, metric: type[SampleMetric], folder: Path, device: torch.device) -> Path:
+    """The file of a metric's statistics of the features in a folder."""
+    path = folder / f"{bound.measure.metric}-{content_hash(bound.measure.options)}.npz"
+    if not _is_readable(path):
         content = io.BytesIO()
-        np.savez(content, **one.metric.summary(options, open_reference_features(folder), extractor.device))  # type: ignore[attr-defined]
-        write_atomically(summary, content.getvalue())
-    return folder, summary
+        statistics = metric.reference_statistics(bound.options, open_reference_features(folder), device)
+        np.savez(content, **statistics)  # type: ignore[arg-type]  # its stubs take the arrays for `allow_pickle`
+        write_atomically(path, content.getvalue())
+    return path
 
 
-def _has(folder: Path, n: int) -> bool:
-    """Whether the features of so many images are there, by the sizes of the files."""
+def _is_complete(folder: Path, n: int) -> bool:
+    """Whether a folder holds the features of n images, by the sizes of its files."""
     try:
         return all(len(rows) == n for rows in open_reference_features(folder))
     except (OSError, ValueError, EOFError, TypeError):
         return False
 
 
-def _readable(summary: Path) -> bool:
-    """Whether a summary is there and whole: zip files have checksums."""
+def _is_readable(path: Path) -> bool:
+    """Whether a file of statistics is intact: zip files have checksums."""
     try:
-        with np.load(summary) as saved:
-            dict(saved)
+        with np.load(path) as statistics:
+            dict(statistics)
             return True
     except Exception:  # a damaged file raises many kinds
         return False
 
 
-def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
-    """Two .npy files, written from one end to the other; the folder appears whole or not at all."""
+def write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
+    """Write features and logits of n images to a folder, which appears complete or not at all."""
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         done, arrays = 0, {}
@@ -127,7 +150,7 @@ def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
             for name, rows in batch._asdict().items():
                 if name not in arrays:
                     shape = (n, rows.shape[1])
-                    arrays[name] = np.zeros(shape, np.float32) if not rows.shape[1] else _map(scratch / name, shape)
+                    arrays[name] = _create(scratch / name, shape) if rows.shape[1] else np.zeros(shape, np.float32)
                 arrays[name][done : done + len(rows)] = rows.float().cpu().numpy()
             done += len(batch.features)
         for name, array in arrays.items():
@@ -137,15 +160,15 @@ def _write_features(folder: Path, batches: Iterable[Features], n: int) -> None:
                 np.save(scratch / f"{name}.npy", array)
         try:
             scratch.rename(folder)
-        except OSError:  # another run was quicker
+        except OSError:  # another run was faster
             if not folder.is_dir():
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A .npy file as an array. Its room is taken at once: a full disk is an OSError now, and no SIGBUS later."""
+def _create(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory-mapped .npy file, allocated at once: a full disk raises OSError here instead of SIGBUS later."""
     file = path.with_suffix(".npy")
     array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
     descriptor = os.open(file, os.O_RDWR)
@@ -159,10 +182,6 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def open_reference_features(folder: Path) -> ReferenceFeatures:
-    """The features that were written, mapped: copy-on-write, as torch knows no memory that is for reading only."""
-    return ReferenceFeatures(
-        *(
-            np.load(folder / f"{name}.npy", mmap_mode="c" if name == "features" else None)
-            for name in ReferenceFeatures._fields
-        )
-    )
+    """The features in a folder, memory-mapped copy-on-write, because torch has no read-only tensors."""
+    features = np.load(folder / "features.npy", mmap_mode="c")
+    return ReferenceFeatures(features, np.load(folder / "logits.npy"))

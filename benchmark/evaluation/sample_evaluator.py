@@ -1,7 +1,7 @@
-"""Takes all measures of a protocol that look at samples, in one pass over the samples of a checkpoint.
+"""Evaluates generated images: all sample metrics of a protocol, in one pass over the samples of a checkpoint.
 
-A batch of samples goes once through every codec and extractor that a measure asks for; each measure takes as many as
-it wants. What is known of the real images is computed once, in the driver, and read by all trials.
+A batch of samples goes once through every codec and extractor that a measure names; each measure takes exactly its
+`n_fake` samples. Features of the real images are computed once, in the driver, and read by all trials.
 """
 
 from collections.abc import Iterable
@@ -22,77 +22,84 @@ from benchmark.evaluation.references import EvaluationAssets, open_reference_fea
 
 
 class EvaluationResult(NamedTuple):
-    """What a gauge says of a generator: the numbers, in the order of the protocol, and by their labels the histograms
-    of the measures that give one."""
+    """Metric values by output key, in protocol order, and the histograms of those measures that have one, by label."""
 
-    numbers: dict[str, float]
+    values: dict[str, float]
     histograms: dict[str, list[int]]
 
 
 class SampleEvaluator:
-    """Takes all measures of a protocol that look at samples, of one generator after the other."""
+    """Evaluates generators by all sample metrics of a protocol.
 
-    def __init__(self, protocol: Protocol, instruments: EvaluationAssets, device: torch.device) -> None:
-        self.named = [one for one in bind_metrics(protocol) if one.metric.draws]
-        self.extractors = {
-            name: registry.extractors[name](path, device) for name, path in instruments.extractors.items()
-        }
+    Args:
+        protocol: the protocol, whose discriminator metrics are ignored.
+        assets: what `prepare_references` returned for the protocol and the dataset.
+        device: where extractors and metrics compute.
+    """
+
+    def __init__(self, protocol: Protocol, assets: EvaluationAssets, device: torch.device) -> None:
+        self.metrics = [bound for bound in bind_metrics(protocol) if issubclass(bound.metric, SampleMetric)]
+        self.extractors = {name: registry.extractors[name](path, device) for name, path in assets.extractors.items()}
         self.references = {}
-        for label, (folder, summary) in instruments.references.items():
-            with np.load(summary) as saved:
-                self.references[label] = open_reference_features(folder), dict(saved)
+        for label, files in assets.references.items():
+            with np.load(files.statistics) as statistics:
+                self.references[label] = open_reference_features(files.features), dict(statistics)
 
     @property
-    def facts(self) -> dict[str, float]:
-        """What a reader must know of the instruments."""
-        return {key: value for extractor in self.extractors.values() for key, value in extractor.facts.items()}
+    def metadata(self) -> dict[str, float]:
+        """What a reader of the report must know about the extractors, such as a classifier's accuracy."""
+        return {key: value for extractor in self.extractors.values() for key, value in extractor.metadata.items()}
 
     @property
     def identities(self) -> dict[str, str]:
-        """Extractor -> SHA-256 of its weights."""
+        """Extractor -> its identity, for a network the SHA-256 of its weights."""
         return {name: extractor.identity for name, extractor in self.extractors.items()}
 
-    def measure(self, batches: Iterable[Tensor]) -> EvaluationResult:
-        """All that they give, over uint8 (N, C, H, W) samples. Each batch is looked at once."""
-        measurements = [_Under(one, self._fresh(one), one.n_fake) for one in self.named]
-        groups: dict[tuple[str, str], list[_Under]] = {}
-        for under in measurements:
-            groups.setdefault((under.named.measure.codec, under.named.options.extractor), []).append(under)
+    def evaluate(self, batches: Iterable[Tensor]) -> EvaluationResult:
+        """Evaluate uint8 (N, C, H, W) batches of samples.
+
+        Raises:
+            ValueError: there are fewer samples than a measure takes.
+        """
+        pending = [_PendingMetric(bound, self.open_metric(bound), bound.n_fake) for bound in self.metrics]
+        groups: dict[tuple[str, str], list[_PendingMetric]] = {}
+        for metric in pending:
+            groups.setdefault((metric.bound.measure.codec, metric.bound.options.extractor), []).append(metric)
         for images in batches:
-            through: dict[str, Tensor] = {}
+            decoded: dict[str, Tensor] = {}
             for (codec, extractor), members in groups.items():
-                wanted = min(max(under.wanted for under in members), len(images))
+                wanted = min(max(member.remaining for member in members), len(images))
                 if not wanted:
                     continue
-                if codec not in through:
-                    through[codec] = apply_codec(images, codec)
-                found = self.extractors[extractor](through[codec][:wanted])
-                for under in members:
-                    under.add(found)
-        numbers = {key: value for under in measurements for key, value in under.value().items()}
-        counted = ((under.named.label, under.metric.histogram()) for under in measurements)
-        return EvaluationResult(numbers, {label: counts.tolist() for label, counts in counted if counts is not None})
+                if codec not in decoded:
+                    decoded[codec] = apply_codec(images, codec)
+                features = self.extractors[extractor](decoded[codec][:wanted])
+                for member in members:
+                    member.update(features)
+        values = {key: value for metric in pending for key, value in metric.compute().items()}
+        histograms = ((metric.bound.label, metric.metric.histogram()) for metric in pending)
+        return EvaluationResult(values, {label: counts.tolist() for label, counts in histograms if counts is not None})
 
-    def _fresh(self, one: BoundMetric) -> SampleMetric:
-        real, summary = self.references.get(one.label, (None, {}))
-        metric: SampleMetric = one.metric(one.options, real, summary)  # type: ignore[call-arg, assignment]
-        return metric
+    def open_metric(self, bound: BoundMetric) -> SampleMetric:
+        """A metric for one measurement."""
+        assert issubclass(bound.metric, SampleMetric)
+        return bound.metric(bound.options, *self.references.get(bound.label, (None, {})))
 
 
 @dataclass
-class _Under:
-    """A measurement under way: `wanted` samples are still to come."""
+class _PendingMetric:
+    """A measurement in progress, which takes `remaining` more samples."""
 
-    named: BoundMetric
+    bound: BoundMetric
     metric: SampleMetric
-    wanted: int
+    remaining: int
 
-    def add(self, found: Features) -> None:
-        if taken := min(self.wanted, len(found.features)):
-            self.metric.add(found.first(taken))
-            self.wanted -= taken
+    def update(self, features: Features) -> None:
+        if n := min(self.remaining, len(features.features)):
+            self.metric.update(features.head(n))
+            self.remaining -= n
 
-    def value(self) -> dict[str, float]:
-        if self.wanted:
-            raise ValueError(f"{self.named.label}: no samples left, {self.wanted:,} more are wanted")
-        return {key + self.named.suffix: value for key, value in self.metric.value().items()}
+    def compute(self) -> dict[str, float]:
+        if self.remaining:
+            raise ValueError(f"{self.bound.label}: no samples left, {self.remaining:,} more are wanted")
+        return {key + self.bound.suffix: value for key, value in self.metric.compute().items()}

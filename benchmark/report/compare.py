@@ -114,7 +114,7 @@ def _side(result: MetricResult | None) -> str:
 def _difference(contrast: MetricComparison) -> str:
     if contrast.difference is None:
         return "–"
-    digits = contrast.output.digits
+    digits = contrast.output.decimals
     if contrast.interval is None:
         return f"{contrast.difference:+.{digits}f}"
     low, high = contrast.interval

@@ -103,25 +103,10 @@ def protocol_words(protocol: Protocol) -> str:
     return whole if alone else "\n  - ".join([whole, *measures])
 
 
-def _measure_words(one: BoundMetric) -> str:
-    options = one.measure.options
-    titles = " and ".join(output.title for output in one.outputs)
-    words = [f"{escape_markdown(titles)}: {escape_markdown(one.metric.about)}"]
-    if extractor := options.get("extractor"):
-        words.append(f"through {escape_markdown(registry.extractors[extractor].about)}")
-    if one.metric.draws:
-        words.append(f"over {one.n_fake:,} generated images")
-    if "n_train" in options:
-        words.append(f"fitted to {options['n_train']:,} labelled images of the training split")
-    if "n_test" in options:
-        n_test = f"{options['n_test']:,}" if options["n_test"] else "all"
-        words.append(f"on {n_test} held-out images")
-    if reference := options.get("reference"):
-        n_real = f"{options['n_real']:,}" if options["n_real"] else "all"
-        words.append(f"against {n_real} real images of the {reference} split")
-    if one.measure.codec != "none":
-        words.append(f"after {one.measure.codec.upper()} compression")
-    return (f"`{one.label}`: " if one.suffix else "") + ", ".join(words)
+def _measure_words(bound: BoundMetric) -> str:
+    titles = " and ".join(output.title for output in bound.outputs)
+    label = f"`{bound.label}`: " if bound.suffix else ""
+    return f"{label}{escape_markdown(titles)}: {escape_markdown(bound.description)}"
 
 
 def _progress(rows: list[LeaderboardRow]) -> str:

@@ -58,6 +58,6 @@ def _places(among: np.ndarray) -> str:
 def _reading(bins: "HistogramSpec") -> str:
     alike = " or ".join(f"{100 / places:g} %" for places in dict.fromkeys(bins.shape))
     return (
-        f"The shares of the rarest {bins.place} and of the most frequent one, among all images of a row's finished"
+        f"The shares of the rarest {bins.position} and of the most frequent one, among all images of a row's finished"
         f" seeds. {alike} each would be even; 0 % are never made."
     )

@@ -44,7 +44,7 @@ def _grid(part: NoiseGroup, sources: Sequence[NoiseSources]) -> str:
         "Drawing of samples": [_scattered(one.sampling, "draw", one) if one.sampling else "–" for one in sources],
         **{_explained(variant): [_shifted(one, variant) for one in sources] for variant in part.variants},
         "The best that can be shown": [
-            escape_markdown(one.reference_line.words) if one.reference_line else "–" for one in sources
+            escape_markdown(one.reference_line.label) if one.reference_line else "–" for one in sources
         ],
         "For scale: the means of the rows": [_range(one) for one in sources],
     }
@@ -79,7 +79,7 @@ def _shifted(one: NoiseSources, variant: MeasureVariant) -> str:
     if shift is None:
         return "not known: no trial has both"
     spread = shift.std
-    places = decimals(spread or shift.mean, one.output.digits)
+    places = decimals(spread or shift.mean, one.output.decimals)
     shown = f"{shift.mean:+z.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
     return f"{shown} ({_trials(len(shift.differences))})"
 
@@ -87,7 +87,7 @@ def _shifted(one: NoiseSources, variant: MeasureVariant) -> str:
 def _range(one: NoiseSources) -> str:
     if not one.row_means:
         return "–"
-    low, high, digits = min(one.row_means), max(one.row_means), one.output.digits
+    low, high, digits = min(one.row_means), max(one.row_means), one.output.decimals
     if len(one.row_means) == 1:
         return f"{low:.{digits}f} (1 row)"
     return f"{low:.{digits}f} to {high:.{digits}f} ({len(one.row_means)} rows)"
@@ -118,7 +118,7 @@ def _trials(n: int) -> str:
 
 
 def _number(value: float, one: NoiseSources) -> str:
-    return f"{value:.{decimals(value, one.output.digits)}f}"
+    return f"{value:.{decimals(value, one.output.decimals)}f}"
 
 
 def decimals(value: float, least: int) -> int:

@@ -82,7 +82,7 @@ def instruments(rows: Iterable[LeaderboardRow]) -> list[str]:
     notes = dict.fromkeys(note for one in measures for note in one.metric.notes(one.options, one.n_fake).items())
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
     used = dict.fromkeys(name for row in rows for name in extractors_used(row.spec.protocol))
-    titles = {k: v for name in used for k, v in registry.extractors[name].fact_titles.items()}
+    titles = {k: v for name in used for k, v in registry.extractors[name].metadata_titles.items()}
     for name, seen in _facts(rows).items():
         values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
         lines.append(f"- **Instrument**: {escape_markdown(titles.get(name, name.replace('_', ' ')))} {values}.")

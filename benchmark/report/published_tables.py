@@ -96,7 +96,7 @@ def _line(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes) ->
     name = escape_markdown(text.label(row)) + notes.mark(*row_notes(row))
     if result is None:
         return [name, "–", "–", "–", "–", str(row.counts), "–"]
-    interval = text.format_interval(result.interval, result.output.digits) if result.interval else "–"
+    interval = text.format_interval(result.interval, result.output.decimals) if result.interval else "–"
     return [
         name,
         text.format_published(result) or "–",
@@ -113,7 +113,7 @@ def _apart(result: MetricResult, notes: Footnotes) -> str:
     apart, judged = result.difference, result.verdict not in (Verdict.NO_REFERENCE, Verdict.REDUCED)
     if apart is None:
         return "–"
-    return text.format_difference(apart, result.output.digits, judged) + (notes.mark(apart.basis) if judged else "")
+    return text.format_difference(apart, result.output.decimals, judged) + (notes.mark(apart.basis) if judged else "")
 
 
 def _mismatches(result: MetricResult) -> list[str]:
@@ -123,7 +123,7 @@ def _mismatches(result: MetricResult) -> list[str]:
 
 def _noise(result: MetricResult | None) -> str:
     spread = result.aggregate.sampling_std if result and result.aggregate else None
-    return "" if result is None or spread is None else f"± {spread:.{result.output.digits}f}"
+    return "" if result is None or spread is None else f"± {spread:.{result.output.decimals}f}"
 
 
 def _quoted(members: Sequence[LeaderboardRow], key: str) -> list[str]:

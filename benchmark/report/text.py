@@ -63,7 +63,7 @@ def format_measured(result: MetricResult) -> str:
     """`mean ± sample standard deviation` in the metric's digits; empty when nothing was measured."""
     if result.aggregate is None:
         return ""
-    digits, spread = result.output.digits, result.aggregate.std
+    digits, spread = result.output.decimals, result.aggregate.std
     if not math.isfinite(result.aggregate.mean):
         return "not a number"
     return f"{result.aggregate.mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")

@@ -49,16 +49,16 @@ class TrialEvaluator:
         """All metrics of the protocol. Raises TrainingDiverged if one is not finite."""
         result, images = self._evaluate_samples(trainer, max(self.protocol.n_fake, GRID_IMAGES), draw=0)
         discriminator = FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
-        numbers = result.numbers | self.discriminator_evaluator.measure(discriminator)
-        metrics = {key: numbers[key] for key in metric_outputs(self.protocol)}
+        values = result.values | self.discriminator_evaluator.evaluate(discriminator)
+        metrics = {key: values[key] for key in metric_outputs(self.protocol)}
         _raise_if_not_finite(metrics, trainer.step)
         return Evaluation(metrics, result.histograms, images)
 
     def redraw(self, trainer: Trainer, draw: int) -> dict[str, float]:
         """The metrics of samples, from other latents. Raises TrainingDiverged if one is not finite."""
         result, _ = self._evaluate_samples(trainer, self.protocol.n_fake, draw)
-        _raise_if_not_finite(result.numbers, trainer.step)
-        return result.numbers
+        _raise_if_not_finite(result.values, trainer.step)
+        return result.values
 
     def _evaluate_samples(self, trainer: Trainer, n: int, draw: int) -> tuple[EvaluationResult, Tensor]:
         """The result for n samples, and the first GRID_IMAGES of them."""
@@ -72,7 +72,7 @@ class TrialEvaluator:
                 self.on_batch()
 
         with closing(trainer.samples(n, draw)) as batches:  # closing restores the generator, however this ends
-            result = self.sample_evaluator.measure(observed(batches))
+            result = self.sample_evaluator.evaluate(observed(batches))
         return result, torch.cat(first)[:GRID_IMAGES].cpu()
 
 

@@ -66,9 +66,7 @@ def make_jobs(
         if key not in assets:
             logger.info("preparing the evaluation on %s: %s", spec.dataset, ", ".join(spec.protocol.measures))
             dataset, data = registry.datasets[spec.dataset], datasets[spec.dataset]
-            assets[key] = prepare_references(
-                spec.protocol, dataset, data, workspace.instruments, data_dir, lambda text: logger.info("%s", text)
-            )
+            assets[key] = prepare_references(spec.protocol, dataset, data, workspace.instruments, data_dir)
 
     return [
         Job(

@@ -289,7 +289,7 @@ class TrialRunner:
             "history": state.history,
             "redraws": state.redraws,
             "histograms": state.histograms,
-            "facts": self.evaluator.sample_evaluator.facts,
+            "facts": self.evaluator.sample_evaluator.metadata,
             "instruments": self.evaluator.sample_evaluator.identities,
             "data": self.data.manifest,
             "events": list(state.events.by_what.values()),

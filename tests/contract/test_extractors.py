@@ -9,7 +9,7 @@ from benchmark.data.prepared import open_prepared
 from benchmark.evaluation.extractors import digits
 from tests.support.examples import CPU
 
-OFFLINE = [name for name in registry.extractors if not registry.extractors[name].fetched]
+OFFLINE = [name for name in registry.extractors if not registry.extractors[name].needs_download]
 
 
 @pytest.fixture(params=OFFLINE, scope="module")
@@ -20,7 +20,7 @@ def extractor_class(request):
 @pytest.fixture(scope="module")
 def dataset(extractor_class):
     ships = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled)
-    return next(d for d in ships if extractor_class.fits(d))
+    return next(d for d in ships if extractor_class.supports(d))
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +47,16 @@ def test_it_says_what_it_is(extractor_class, extractor):
 
 
 def test_its_facts_with_titles_are_shares(extractor):
-    assert set(extractor.fact_titles) <= set(extractor.facts)
-    for key, title in extractor.fact_titles.items():
+    assert set(extractor.metadata_titles) <= set(extractor.metadata)
+    for key, title in extractor.metadata_titles.items():
         assert title.strip()
-        assert 0 <= extractor.facts[key] <= 1
+        assert 0 <= extractor.metadata[key] <= 1
 
 
 def test_it_gives_a_row_for_every_image(extractor, images):
     found = extractor(images)
     assert len(found.features) == len(found.logits) == len(images)
-    assert bool(found.logits.shape[1]) == extractor.classifies
+    assert bool(found.logits.shape[1]) == extractor.has_logits
     assert torch.isfinite(found.features).all()
     assert not torch.isnan(found.logits).any()
     assert not found.features.requires_grad

@@ -38,16 +38,16 @@ def metric_class(request):
 
 def small(metric_class, extractor):
     """Options that ask for few images."""
-    return metric_class.shrunk(metric_class.Options.model_validate({"extractor": extractor}), SAMPLES)
+    return metric_class.with_sample_cap(metric_class.Options.model_validate({"extractor": extractor}), SAMPLES)
 
 
 @pytest.fixture(scope="module")
 def chosen(metric_class):
     """The first dataset that ships and extractor without a download that the metric can be measured with."""
     for dataset in (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled):
-        for name in (n for n in registry.extractors if not registry.extractors[n].fetched):
+        for name in (n for n in registry.extractors if not registry.extractors[n].needs_download):
             options = small(metric_class, name)
-            if metric_class.problem(options, dataset, SAMPLES) is None:
+            if metric_class.check_config(options, dataset, SAMPLES) is None:
                 return dataset, options
     raise AssertionError("a metric needs a dataset and an extractor with which it can be tried offline")
 
@@ -75,7 +75,7 @@ def protocol(metric_class, options):
 
 @pytest.fixture(scope="module")
 def instrument(protocol, dataset, prepared, instruments):
-    return prepare_references(protocol, dataset, prepared, instruments, instruments, lambda _: None)
+    return prepare_references(protocol, dataset, prepared, instruments, instruments)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_every_metric_is_of_one_kind():
 
 
 def test_it_says_what_it_measures(metric_class, options):
-    assert metric_class.draws
+    assert metric_class.needs_samples
     assert_described(metric_class, options)
 
 
@@ -108,7 +108,7 @@ def assert_described(metric_class, options):
         assert re.fullmatch("[a-z][a-z0-9_]*", output.key)
         assert output.title.strip()
         assert output.better in ("higher", "lower")
-        assert 0 <= output.digits <= 6
+        assert 0 <= output.decimals <= 6
 
 
 def test_the_name_of_every_output_says_which_extractor_it_means(metric_class):
@@ -132,80 +132,78 @@ def test_every_option_says_where_its_default_is_from(metric_class):
 
 def test_preparing_again_does_nothing(protocol, dataset, prepared, instrument, instruments):
     before = {path: path.stat().st_mtime_ns for path in instruments.rglob("*")}
-    assert prepare_references(protocol, dataset, prepared, instruments, instruments, lambda _: None) == instrument
+    assert prepare_references(protocol, dataset, prepared, instruments, instruments) == instrument
     assert {path: path.stat().st_mtime_ns for path in instruments.rglob("*")} == before
 
 
 def test_it_gives_its_outputs_and_nothing_else(metric_class, options, gauge, images):
-    found = gauge.measure([images]).numbers
+    found = gauge.evaluate([images]).values
     assert list(found) == [output.key for output in metric_class.outputs(options)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
     for output in metric_class.outputs(options):
-        assert output.least <= found[output.key] <= output.most
+        assert output.minimum <= found[output.key] <= output.maximum
 
 
 def test_its_landmarks_and_notes_are_of_its_own_outputs(metric_class, options):
-    landmarks = metric_class.landmarks(options, 25_600)
+    landmarks = metric_class.reference_lines(options, 25_600)
     assert set(landmarks) <= {output.key for output in metric_class.outputs(options)}
     for landmark in landmarks.values():
         assert math.isfinite(landmark.value)
-        assert landmark.words.strip()
+        assert landmark.label.strip()
     assert all(title.strip() and note.strip() for title, note in metric_class.notes(options, 25_600).items())
 
 
 def test_its_histogram_counts_every_image_once_in_bins_that_it_names(metric_class, options, gauge, images):
-    bins, found = metric_class.bins(options), gauge.measure([images])
+    bins, found = metric_class.histogram_spec(options), gauge.evaluate([images])
     assert set(found.histograms) == ({metric_class.name} if bins else set())
     for counts in found.histograms.values():
-        assert (len(counts), sum(counts)) == (bins.count, SAMPLES)
+        assert (len(counts), sum(counts)) == (bins.num_bins, SAMPLES)
         assert all(type(count) is int and count >= 0 for count in counts)
-        assert bins.place.strip()
+        assert bins.position.strip()
         assert all(axis.strip() and places > 1 for axis, places in bins.axes)
 
 
 def test_it_is_deterministic_and_leaves_images_and_streams_alone(gauge, images):
     before, stream = images.clone(), torch.get_rng_state()
-    assert gauge.measure([images]) == gauge.measure([images])
+    assert gauge.evaluate([images]) == gauge.evaluate([images])
     assert torch.equal(images, before)
     assert torch.equal(torch.get_rng_state(), stream)
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 149])
 def test_it_does_not_depend_on_the_size_of_the_batches(gauge, images, size):
-    parts, whole = gauge.measure(iter(images.split(size))), gauge.measure([images])
-    assert parts.numbers == pytest.approx(whole.numbers, rel=1e-6, abs=1e-9)
+    parts, whole = gauge.evaluate(iter(images.split(size))), gauge.evaluate([images])
+    assert parts.values == pytest.approx(whole.values, rel=1e-6, abs=1e-9)
     assert parts.histograms == whole.histograms
 
 
 def test_it_takes_exactly_as_many_samples_as_it_says(gauge, images):
-    assert gauge.measure([images, images.flip(0)]) == gauge.measure([images])
+    assert gauge.evaluate([images, images.flip(0)]) == gauge.evaluate([images])
     with pytest.raises(ValueError, match="1 more"):
-        gauge.measure([images[1:]])
+        gauge.evaluate([images[1:]])
 
 
 def test_it_depends_on_the_images(gauge, images):
-    assert gauge.measure([images]) != gauge.measure([torch.zeros_like(images)])
+    assert gauge.evaluate([images]) != gauge.evaluate([torch.zeros_like(images)])
 
 
 def test_opened_again_it_measures_the_same(protocol, gauge, instrument, images):
-    assert SampleEvaluator(protocol, instrument, CPU).measure([images]) == gauge.measure([images])
+    assert SampleEvaluator(protocol, instrument, CPU).evaluate([images]) == gauge.evaluate([images])
 
 
 def test_it_refuses_to_measure_nothing(metric_class, options):
-    real = (
-        ReferenceFeatures(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32))
-        if metric_class.compares
-        else None
-    )
-    summary = metric_class.summary(options, real, CPU) if real else {}
+    reference, statistics = None, {}
+    if metric_class.needs_reference:
+        reference = ReferenceFeatures(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32))
+        statistics = metric_class.reference_statistics(options, reference, CPU)
     with pytest.raises(ValueError, match="no samples"):
-        metric_class(options, real, summary).value()
+        metric_class(options, reference, statistics).compute()
 
 
 def test_fewer_images_are_asked_for_in_a_reduced_scale(metric_class):
     few = small(metric_class, metric_class.Options().extractor)
     assert getattr(few, "n_real", SAMPLES) == SAMPLES
-    assert metric_class.shrunk(few, 10**6) == few
+    assert metric_class.with_sample_cap(few, 10**6) == few
 
 
 # --- of the discriminator ------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ class Pooled:
         self.spoilt = spoilt
         self.seen = 0
 
-    def judge(self, images):
+    def discriminate(self, images):
         features, turns = self._features(images), self.rotation_logits(images)
         return DiscriminatorOutput(features.sum(1), turns, features, features[:, :0])
 
@@ -245,75 +243,84 @@ def synthetic(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def few(examining):
-    return examining.shrunk(examining.Options(), SAMPLES)
+    return examining.with_sample_cap(examining.Options(), SAMPLES)
 
 
-@pytest.fixture(scope="module")
-def examination(examining, few, synthetic):
-    return examining(few, *synthetic)
+@pytest.fixture
+def evaluate(examining, few, synthetic):
+    def values_of(discriminator, options=few):
+        metric = examining(options, *synthetic)
+        metric.update(discriminator)
+        return metric.compute()
+
+    return values_of
 
 
 def test_what_looks_at_the_discriminator_draws_no_samples_and_says_what_it_measures(examining, few):
-    assert not examining.draws
+    assert not examining.needs_samples
     assert not hasattr(few, "extractor")
     assert_described(examining, few)
     for name, field in examining.Options.model_fields.items():
         assert field.description, name
     assert all(title.strip() and note.strip() for title, note in examining.notes(few, 0).items())
-    assert set(examining.landmarks(few, 0)) <= {output.key for output in examining.outputs(few)}
+    assert set(examining.reference_lines(few, 0)) <= {output.key for output in examining.outputs(few)}
 
 
-def test_a_reduced_scale_looks_at_fewer_images_through_the_discriminator(examining, few, synthetic):
-    assert examining.shrunk(few, 10**6) == few
+def test_a_reduced_scale_looks_at_fewer_images_through_the_discriminator(examining, few, evaluate):
+    assert examining.with_sample_cap(few, 10**6) == few
     assert examining.Options.model_validate(few.model_dump()) == few
     less, more = (Pooled(), Pooled())
     for discriminator, samples in ((less, 30), (more, SAMPLES)):
-        examining(examining.shrunk(examining.Options(), samples), *synthetic).value(discriminator)
+        evaluate(discriminator, examining.with_sample_cap(examining.Options(), samples))
     assert 0 < less.seen < more.seen
 
 
-def test_it_applies_to_some_methods_and_says_so_without_building_any(examining):
-    assert {examining.applies(registry.methods[name]) for name in registry.methods} <= {True, False}
-    assert any(examining.applies(registry.methods[name]) for name in registry.methods)
+def test_it_supports_some_methods_and_says_so_without_building_any(examining):
+    answers = [examining.supports(registry.methods[name]) for name in registry.methods]
+    assert all(type(answer) is bool for answer in answers)
+    assert any(answers)
 
 
 def test_a_dataset_that_ships_serves_it(examining, few, synthetic):
     dataset, prepared = synthetic
-    assert examining.problem(few, dataset, 0) is None
-    assert examining.lacking(few, dataset, prepared) is None
+    assert examining.check_config(few, dataset, 0) is None
+    assert examining.check_data(few, dataset, prepared) is None
     nothing = ArraySplit(prepared.test.images[:0], prepared.test.labels[:0])
-    problem = examining.lacking(few, dataset, PreparedData(prepared.path, nothing, nothing, {}))
+    problem = examining.check_data(few, dataset, PreparedData(prepared.path, nothing, nothing, {}))
     assert dataset.name in problem
 
 
-def test_it_gives_its_outputs_and_nothing_else_of_a_discriminator(examining, few, examination):
-    found = examination.value(Pooled())
+def test_it_gives_its_outputs_and_nothing_else_of_a_discriminator(examining, few, evaluate):
+    found = evaluate(Pooled())
     assert list(found) == [output.key for output in examining.outputs(few)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
 
 
-def test_of_the_same_discriminator_it_says_the_same_and_draws_nothing(examining, few, examination, synthetic):
-    dataset, prepared = synthetic
+def test_of_the_same_discriminator_it_says_the_same_and_draws_nothing(evaluate, synthetic):
+    _, prepared = synthetic
     before, stream = prepared.test.images.copy(), torch.get_rng_state()
     numpy_stream = np.random.get_state()[1].copy()
-    first = examination.value(Pooled())
-    assert examination.value(Pooled()) == first, "it serves all measurements of a trial"
-    assert examining(few, dataset, prepared).value(Pooled()) == first
+    assert evaluate(Pooled()) == evaluate(Pooled())
     assert torch.equal(torch.get_rng_state(), stream)
     assert np.array_equal(np.random.get_state()[1], numpy_stream)
     assert np.array_equal(prepared.test.images, before)
 
 
-def test_of_a_discriminator_that_is_not_finite_it_gives_no_finite_number(examining, few, examination):
-    found = examination.value(Pooled(spoilt=True))
+def test_of_a_discriminator_that_is_not_finite_it_gives_no_finite_number(examining, few, evaluate):
+    found = evaluate(Pooled(spoilt=True))
     assert list(found) == [output.key for output in examining.outputs(few)]
     assert not any(map(math.isfinite, found.values()))
+
+
+def test_it_refuses_to_measure_no_discriminator(examining, few, synthetic):
+    with pytest.raises(ValueError, match="to measure"):
+        examining(few, *synthetic).compute()
 
 
 def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
     options = few.model_dump(mode="json")
     protocol = Protocol.model_validate({"measures": {examining.name: {"options": options}}})
     assert [one.n_fake for one in bind_metrics(protocol)] == [0]
-    found = prepare_references(protocol, *synthetic, tmp_path / "cache", tmp_path, lambda _: None)
+    found = prepare_references(protocol, *synthetic, tmp_path / "cache", tmp_path)
     assert found == EvaluationAssets(extractors={}, references={})
-    assert SampleEvaluator(protocol, found, CPU).measure([]) == ({}, {})
+    assert SampleEvaluator(protocol, found, CPU).evaluate([]) == ({}, {})

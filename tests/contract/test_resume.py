@@ -41,12 +41,12 @@ CHANGES = {
 class Scale:
     """Stands in for all instruments: numbers and counts that every pixel of every sample has a part in."""
 
-    facts, identities = {}, {}
+    metadata, identities = {}, {}
 
     def __init__(self, protocol, instruments, device):
         self.protocol = protocol
 
-    def measure(self, batches):
+    def evaluate(self, batches):
         whole = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in batches)).digest()
         numbers = {key: float(whole[place]) for place, key in enumerate(metric_outputs(self.protocol))}
         return EvaluationResult(numbers, {"modes": list(whole)})

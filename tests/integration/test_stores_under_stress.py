@@ -19,7 +19,7 @@ from benchmark.core.errors import ResultsNotStored
 from benchmark.core.files import write_atomically
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
-from benchmark.evaluation.references import _write_features
+from benchmark.evaluation.references import write_features
 from benchmark.execution import result_sink
 from benchmark.execution.suite_run import SuiteRun
 from benchmark.store import record_store
@@ -255,7 +255,7 @@ def test_features_that_do_not_fit_are_an_error_and_no_signal(tmp_path):
 
     def measure():
         with pytest.raises(OSError, match="No space left on device"):
-            _write_features(tmp_path / "disk" / "real", batches, 10_000)
+            write_features(tmp_path / "disk" / "real", batches, 10_000)
         assert not list((tmp_path / "disk").iterdir())
 
     on_tiny_disk(tmp_path / "disk", "1m", measure)

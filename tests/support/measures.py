@@ -28,8 +28,8 @@ def measured(metric, fake, real=None, logits=None, cuts=(), **options):
     opened = opened_with(metric, real, **options)
     logits = fake[:, :0] if logits is None else logits
     for features, classes in zip(*(torch.tensor_split(x, sorted(cuts)) for x in (fake, logits)), strict=True):
-        opened.add(Features(features, classes))
-    return opened.value()
+        opened.update(Features(features, classes))
+    return opened.compute()
 
 
 def opened_with(metric, real=None, **options):
@@ -37,7 +37,7 @@ def opened_with(metric, real=None, **options):
     if real is None:
         return metric(chosen, None, {})
     kept = ReferenceFeatures(real.numpy().astype(np.float32), np.zeros((len(real), 0), np.float32))
-    return metric(chosen, kept, metric.summary(chosen, kept, CPU))
+    return metric(chosen, kept, metric.reference_statistics(chosen, kept, CPU))
 
 
 class Images(Dataset):

@@ -1,4 +1,4 @@
-"""The contract of a feature extractor: what turns images into the vectors that metrics compare and count."""
+"""The contract of a feature extractor: images in, feature vectors and class logits out."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,27 +12,37 @@ from benchmark.data.base import Dataset
 
 
 class Features(NamedTuple):
-    """What an extractor says of N images: (N, D) features, and (N, K) unnormalised log-probabilities of K classes.
+    """(N, D) features of N images, and (N, K) unnormalised log-probabilities of K classes.
 
-    K is 0 where the extractor names no classes, D is 0 where it gives nothing to compare.
+    K is 0 for an extractor without classes, D is 0 for one without features.
     """
 
     features: Tensor
     logits: Tensor
 
-    def first(self, n: int) -> "Features":
-        """Of the first n images."""
+    def head(self, n: int) -> "Features":
+        """Features and logits of the first n images."""
         return Features(self.features[:n], self.logits[:n])
 
 
 class Extractor(ABC):
     """A fixed network, or a fixed function, of images.
 
-    `title` follows the name of a metric that uses it, "" for the one whose name alone means it (Inception);
-    `fact_titles` gives the names, for people, of shares in [0, 1] that `facts` tells. `classifies`: whether it gives
-    logits; `comparable`: the published values that numbers through it compare with; `fetched`: whether its weights are
-    a file that somebody has to download. `width`: D, where that is the same for all datasets.
-    `device`: where it looks, and where what it says lies.
+    Args:
+        path: what `prepare` returned.
+        device: where to compute, and where the features lie.
+
+    Attributes:
+        name: the extractor's key in the registry.
+        about: what it is, a noun phrase for the report.
+        title: its name in the titles of metrics.
+        is_standard: whether FID, KID and Inception Score mean this network if they name none.
+        has_logits: whether it returns class logits.
+        comparable_to: the published values that numbers through it compare with.
+        needs_download: whether its weights are a file that has to be downloaded.
+        width: D, if it is the same for all datasets.
+        distance_decimals: how many decimals a Fréchet distance between its features deserves.
+        metadata_titles: titles of those entries of `metadata` that are shares in [0, 1].
     """
 
     device: torch.device
@@ -40,49 +50,63 @@ class Extractor(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     title: ClassVar[str]
-    classifies: ClassVar[bool]
-    comparable: ClassVar[str] = "nothing published"
-    fetched: ClassVar[bool] = False
+    is_standard: ClassVar[bool] = False
+    has_logits: ClassVar[bool]
+    comparable_to: ClassVar[str] = "nothing published"
+    needs_download: ClassVar[bool] = False
     width: ClassVar[int | None] = None
-    fact_titles: ClassVar[dict[str, str]] = {}
+    distance_decimals: ClassVar[int] = 4
+    metadata_titles: ClassVar[dict[str, str]] = {}
 
     @classmethod
     @abstractmethod
-    def fits(cls, dataset: type[Dataset]) -> bool:
-        """Whether it can look at a dataset's images."""
+    def supports(cls, dataset: type[Dataset]) -> bool:
+        """Whether it takes images of the dataset's shape."""
 
     @classmethod
     def missing(cls, data_dir: Path) -> str | None:
-        """Which file of weights is missing and how to get it; None when it has all that it needs."""
+        """Which file of weights is missing and how to get it; None if nothing is missing."""
         del data_dir
         return None
 
     @classmethod
-    def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:
-        """Find or make once what it opens with, atomically, under `cache`; here nothing.
+    def prepare(cls, prepared: PreparedData, cache: Path, data_dir: Path) -> Path:
+        """Find the weights, or create them once under `cache`, atomically.
 
-        Raises UserError when weights are wrong.
+        Args:
+            prepared: the dataset that will be evaluated.
+            cache: the workspace's folder of evaluation networks.
+            data_dir: the folder of downloaded files.
+
+        Returns:
+            The path that `__init__` opens.
+
+        Raises:
+            UserError: the weights are missing, or are not the published ones.
         """
-        del dataset, data_dir
+        del prepared, data_dir
         return cache
 
     @abstractmethod
-    def __init__(self, prepared: Path, device: torch.device) -> None:
-        """Open what `prepare` returned."""
+    def __init__(self, path: Path, device: torch.device) -> None: ...
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """SHA-256 of its weights, or of what else makes it what it is."""
+        """The SHA-256 of the weights, or a description of an extractor without weights."""
 
     @property
-    def facts(self) -> dict[str, float]:
-        """What a reader must know about it, such as its own accuracy."""
+    def metadata(self) -> dict[str, float]:
+        """What a reader of the report must know about this extractor, such as its accuracy."""
         return {}
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Features:
-        """uint8 (N, C, H, W) in [0, 255] -> Features on its device, in memory of their own: metrics keep them.
+        """Extract features. Draws no random numbers; the result of an image does not depend on its batch.
 
-        Draws nothing from any random stream.
+        Args:
+            images: uint8 (N, C, H, W) in [0, 255].
+
+        Returns:
+            Features on the extractor's device, in memory that is not reused: metrics keep them.
         """

@@ -1,7 +1,7 @@
-"""The digit classifier, trained by the harness itself in seconds.
+"""The digit classifier, which the harness trains in seconds.
 
-The published tables used a MNIST network whose weights are not available (MSGAN
-support/classify_mnist_v2.py); ours reports its own accuracy on held-out digits.
+The published tables used an MNIST network whose weights are not available (MSGAN support/classify_mnist_v2.py); ours
+reports its own accuracy on held-out digits.
 """
 
 import hashlib
@@ -20,70 +20,80 @@ from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Extractor, Features
 
-EPOCHS = {8: 60, 28: 4}
+EPOCHS = {8: 60, 28: 4}  # by side of the images
 BATCH = 64
-WIDTH = 128  # of the layer before the logits
+WIDTH = 128  # of the last hidden layer
 
 
 class Digits(Extractor):
-    """Names the digit of every channel; of a stack of k digits the classes are all 10^k readings.
+    """Classifies the digit of every channel; the classes of a stack of k digits are its 10^k readings.
 
-    Features are the last hidden layers of all channels, one after the other. `seed`: of its training; `fact_titles`
-    names one fact, its accuracy.
+    Features are the last hidden layers of all channels, concatenated. `seed` seeds its training.
     """
 
     name = "digits"
     about = "the harness' own digit classifier, trained on the dataset's training digits"
     title = "digit classifier"
-    classifies = True
-    fact_titles: ClassVar[dict[str, str]] = {"classifier_accuracy": "digit classifier's accuracy on held-out digits"}
+    has_logits = True
+    metadata_titles: ClassVar = {"classifier_accuracy": "digit classifier's accuracy on held-out digits"}
     seed: ClassVar[int] = 0
 
     @classmethod
-    def fits(cls, dataset: type[Dataset]) -> bool:
-        """Digits alone or stacked, of a size that it was built for."""
+    def supports(cls, dataset: type[Dataset]) -> bool:
+        """Digits, single or stacked, of a side in `EPOCHS`."""
         return dataset.has_digits and dataset.shape[-1] in EPOCHS
 
     @classmethod
-    def prepare(cls, dataset: PreparedData, cache: Path, data_dir: Path) -> Path:
-        """Train it once."""
+    def prepare(cls, prepared: PreparedData, cache: Path, data_dir: Path) -> Path:
+        """The file of the classifier, which is trained once."""
         del data_dir
-        return prepare_classifier(dataset, cache, cls.seed)
+        return prepare_classifier(prepared, cache, cls.seed)
 
-    def __init__(self, prepared: Path, device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         self.device = device
-        self.sum = hashlib.sha256(prepared.read_bytes()).hexdigest()
-        self.classifier, self.accuracy = load_classifier(prepared, device)
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.classifier, self.accuracy = load_classifier(path, device)
 
     @property
     def identity(self) -> str:
-        """SHA-256 of its file."""
-        return self.sum
+        """The SHA-256 of the classifier's file."""
+        return self.sha256
 
     @property
-    def facts(self) -> dict[str, float]:
-        """Its accuracy on held-out digits."""
-        return dict.fromkeys(self.fact_titles, self.accuracy)
+    def metadata(self) -> dict[str, float]:
+        """The accuracy on held-out digits, in [0, 1]."""
+        return dict.fromkeys(self.metadata_titles, self.accuracy)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
-        """uint8 (N, k, S, S) -> (N, k 128) features, (N, 10^k) log-probabilities of 10^(k-1) a + ... + z."""
-        single = as_float(images.reshape(-1, 1, *images.shape[2:]).to(self.device))
-        hidden = self.classifier.body[:-1](single)
+        """uint8 (N, k, S, S) -> (N, 128 k) features, (N, 10^k) log-probabilities of the k digits read as one number."""
+        channels = scale_to_unit(images.reshape(-1, 1, *images.shape[2:]).to(self.device))
+        hidden = self.classifier.body[:-1](channels)
         digits = self.classifier.body[-1](hidden).log_softmax(1)
-        return Features(hidden.view(len(images), -1), joint(digits.view(len(images), images.shape[1], -1)))
+        features = hidden.view(len(images), -1)
+        return Features(features, joint_log_probs(digits.view(len(images), images.shape[1], -1)))
 
 
-def joint(digits: Tensor) -> Tensor:
-    """(N, k, 10) log-probabilities of k independent digits -> (N, 10^k) of the number that they write."""
-    whole = digits[:, 0]
-    for following in digits.unbind(1)[1:]:
-        whole = (whole.unsqueeze(2) + following.unsqueeze(1)).flatten(1)
-    return whole
+class DigitsSecondSeed(Digits):
+    """The same network, recipe and images as `digits`, with another seed for initial weights and batches."""
+
+    name = "digits_again"
+    about = "the harness' digit classifier trained a second time, from another seed"
+    title = "second digit classifier"
+    metadata_titles: ClassVar = {"second_classifier_accuracy": "second digit classifier's accuracy on held-out digits"}
+    seed: ClassVar[int] = 1
+
+
+def joint_log_probs(digits: Tensor) -> Tensor:
+    """(N, k, 10) log-probabilities of k independent digits -> (N, 10^k) of the number that they form."""
+    joint = digits[:, 0]
+    for digit in digits.unbind(1)[1:]:
+        joint = (joint.unsqueeze(2) + digit.unsqueeze(1)).flatten(1)
+    return joint
 
 
 class DigitClassifier(nn.Module):
-    """Two stride-2 3x3 convolutions and two linear layers; (N, 1, S, S) in [0, 1] -> (N, 10) logits."""
+    """Two 3x3 convolutions and two linear layers; (N, 1, S, S) in [0, 1] -> (N, 10) logits."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -102,53 +112,54 @@ class DigitClassifier(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, S, S) in [0, 1] -> (N, 10)."""
+        """(N, 1, S, S) in [0, 1] -> (N, 10) logits."""
         logits: Tensor = self.body(x)
         return logits
 
 
-def prepare_classifier(dataset: PreparedData, cache: Path, seed: int) -> Path:
-    """Train the classifier for a prepared dataset unless that was done before; returns its file.
+def prepare_classifier(prepared: PreparedData, cache: Path, seed: int) -> Path:
+    """The file of the classifier for a prepared dataset, which is trained if the file is missing or damaged.
 
-    One thread whatever the machine offers, and its own random stream: the same weights for every trial.
+    Training uses one thread and its own random stream, so that all trials get the same weights.
     """
-    target = classifier_file(dataset, cache, seed)
-    if is_trained(target):
-        return target
+    path = classifier_path(prepared, cache, seed)
+    if is_trained(path):
+        return path
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        model = train(dataset.train, seed)
+        model = train(prepared.train, seed)
         content = io.BytesIO()
-        saved = {"state": model.state_dict(), "accuracy": accuracy(model, dataset.test), "size": model.size}
-        torch.save(saved, content)
+        state = {"state": model.state_dict(), "accuracy": accuracy(model, prepared.test), "size": model.size}
+        torch.save(state, content)
     finally:
         torch.set_num_threads(threads)
-    write_atomically(_seal(target), hashlib.sha256(content.getvalue()).hexdigest().encode())
-    write_atomically(target, content.getvalue())
-    return target
+    write_atomically(_checksum_path(path), hashlib.sha256(content.getvalue()).hexdigest().encode())
+    write_atomically(path, content.getvalue())
+    return path
 
 
-def classifier_file(dataset: PreparedData, cache: Path, seed: int) -> Path:
-    """Where the classifier of a prepared dataset stands, or would stand."""
-    recipe = {"version": 1, "epochs": EPOCHS, "seed": seed, "batch": BATCH, "data": dataset.manifest}
+def classifier_path(prepared: PreparedData, cache: Path, seed: int) -> Path:
+    """The path of the classifier for a prepared dataset, whether it exists or not."""
+    recipe = {"version": 1, "epochs": EPOCHS, "seed": seed, "batch": BATCH, "data": prepared.manifest}
     return cache / f"digit-classifier-{content_hash({k: str(v) for k, v in recipe.items()})}.pt"
 
 
-def _seal(file: Path) -> Path:
-    return file.with_suffix(".sha256")
+def _checksum_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
 
 
-def is_trained(file: Path) -> bool:
-    """Whether a classifier is there as it was written; of one that an earlier version left, whether it can be read.
+def is_trained(path: Path) -> bool:
+    """Whether an intact classifier exists.
 
-    torch reads over flipped bits without a word, and the numbers would be of another instrument.
+    The checksum beside the file decides, because torch loads a file with flipped bits without an error. A file of an
+    earlier version, which has no checksum, is intact if it can be loaded.
     """
     try:
-        content, seal = file.read_bytes(), _seal(file)
-        if seal.is_file():
-            return seal.read_bytes().strip() == hashlib.sha256(content).hexdigest().encode()
-        load_classifier(file, torch.device("cpu"))
+        content, checksum = path.read_bytes(), _checksum_path(path)
+        if checksum.is_file():
+            return checksum.read_bytes().strip() == hashlib.sha256(content).hexdigest().encode()
+        load_classifier(path, torch.device("cpu"))
     except Exception:  # a damaged file raises many kinds
         return False
     return True
@@ -157,14 +168,14 @@ def is_trained(file: Path) -> bool:
 def load_classifier(path: Path, device: torch.device) -> tuple[DigitClassifier, float]:
     """The trained classifier in evaluation mode, and its accuracy on held-out digits in [0, 1]."""
     saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    with torch.random.fork_rng(devices=[]):  # weights are drawn, only to be replaced
+    with torch.random.fork_rng(devices=[]):  # building the network draws weights, which the file's replace
         model = DigitClassifier(int(saved["size"])).to(device).eval().requires_grad_(False)
     model.load_state_dict(saved["state"])
     return model, float(saved["accuracy"])
 
 
 def train(arrays: ArraySplit, seed: int) -> DigitClassifier:
-    """Adam 1e-3 with a one-cycle schedule and shifts by up to one pixel (8x8) or two (28x28)."""
+    """Train by Adam with a one-cycle schedule, on images shifted by up to one pixel (8x8) or two (28x28)."""
     size = arrays.images.shape[-1]
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -177,7 +188,7 @@ def train(arrays: ArraySplit, seed: int) -> DigitClassifier:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
     for _ in range(steps):
         index = torch.randint(len(images), (BATCH,), generator=rng)
-        batch = shifted(as_float(images[index]), 1 if size <= 8 else 2, rng)
+        batch = random_shift(scale_to_unit(images[index]), 1 if size <= 8 else 2, rng)
         loss = F.cross_entropy(model(batch), labels[index])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -187,31 +198,19 @@ def train(arrays: ArraySplit, seed: int) -> DigitClassifier:
 
 
 def accuracy(model: DigitClassifier, arrays: ArraySplit) -> float:
-    """Share of held-out digits that are named right."""
+    """The share of digits that are classified correctly, in [0, 1]."""
     with torch.no_grad():
-        predicted = model(as_float(torch.from_numpy(np.array(arrays.images)))).argmax(1)
+        predicted = model(scale_to_unit(torch.from_numpy(np.array(arrays.images)))).argmax(1)
     return float((predicted.numpy() == arrays.labels).mean())
 
 
-def as_float(images: Tensor) -> Tensor:
+def scale_to_unit(images: Tensor) -> Tensor:
     """uint8 in [0, 255] -> float32 in [0, 1]."""
     return images.float() / 255
 
 
-def shifted(images: Tensor, reach: int, rng: torch.Generator) -> Tensor:
-    """The batch moved by one random offset of up to `reach` pixels either way, zeros coming in."""
+def random_shift(images: Tensor, reach: int, rng: torch.Generator) -> Tensor:
+    """The batch shifted by one random offset of up to `reach` pixels in each direction, padded with zeros."""
     size = images.shape[-1]
     x, y = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
     return F.pad(images, [reach] * 4)[:, :, y : y + size, x : x + size]
-
-
-class DigitsSecondSeed(Digits):
-    """The same network, recipe and images as `digits`; only its first weights and its batches are drawn anew."""
-
-    name = "digits_again"
-    about = "the harness' digit classifier trained a second time, from another seed"
-    title = "second digit classifier"
-    fact_titles: ClassVar[dict[str, str]] = {
-        "second_classifier_accuracy": "second digit classifier's accuracy on held-out digits"
-    }
-    seed: ClassVar[int] = 1

@@ -1,24 +1,24 @@
-"""The network that precision and recall were published with: VGG-16, as torch-fidelity uses torchvision's."""
+"""The network that precision and recall were published with: torchvision's VGG-16, as torch-fidelity uses it."""
 
 from benchmark.evaluation.extractors.pretrained import TorchFidelityExtractor
 from benchmark.evaluation.extractors.weights import VGG16 as WEIGHTS
 
 
 class VGG16(TorchFidelityExtractor):
-    """Images are scaled to 224x224 as TensorFlow 1 did; features after the second hidden linear layer and its ReLU."""
+    """Features after the second hidden linear layer and its ReLU, of images resized to 224x224 as TensorFlow 1 does."""
 
     name = "vgg16"
     about = "VGG-16 trained on ImageNet, its second hidden linear layer"
     title = "VGG-16"
-    classifies = False
+    has_logits = False
     width = 4096
     weights = WEIGHTS
     layers = ("fc2_relu",)
 
     @classmethod
-    def network(cls) -> type:
-        """vgg16."""
+    def network_class(cls) -> type:
+        """torch-fidelity's vgg16."""
         from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 
-        found: type = FeatureExtractorVGG16
-        return found
+        network: type = FeatureExtractorVGG16
+        return network

@@ -1,10 +1,16 @@
-"""The metric contract: features -> statistics -> value, one file per metric."""
+"""The contract of a metric: features -> statistics -> value. Each metric is one file and one name in the registry.
+
+A `SampleMetric` compares features of generated images with those of real images, or counts their classes. A
+`DiscriminatorMetric` evaluates the discriminator on real images. An instance of either takes one measurement: `update`
+collects what the value depends on, `compute` returns the value. All that the harness, the report and the verdicts need
+to know about a metric is in its class attributes and class methods, which load no weights and read no images.
+"""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +19,7 @@ from torch import Tensor
 
 from baselines.networks.base import DiscriminatorOutput
 from benchmark.core import registry
-from benchmark.core.spec import FrozenModel
+from benchmark.core.spec import FrozenModel, PositiveInt
 from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
@@ -21,227 +27,310 @@ from benchmark.evaluation.extractors.base import Features
 if TYPE_CHECKING:
     from baselines.common.method import Method
 
-Count = Annotated[int, Field(strict=True, gt=0)]
-
 
 @dataclass(frozen=True)
 class Output:
-    """One number of a metric: its key, its name for people, which direction is better, and what it lies between."""
+    """One number of a metric.
+
+    Attributes:
+        key: its name in records and tables, such as `fid`.
+        title: its name in the report, such as `FID`.
+        better: which direction is better.
+        decimals: how many decimals the report shows.
+        minimum: the smallest possible value.
+        maximum: the largest possible value.
+    """
 
     key: str
     title: str
     better: Literal["higher", "lower"]
-    digits: int
-    least: float = -math.inf
-    most: float = math.inf
+    decimals: int
+    minimum: float = -math.inf
+    maximum: float = math.inf
 
 
 @dataclass(frozen=True)
 class ReferenceLine:
-    """The best that an output can show: its value, and a word or two for a figure."""
+    """The best value that an output can reach, and a short label for figures."""
 
     value: float
-    words: str
+    label: str
 
 
 @dataclass(frozen=True)
 class HistogramSpec:
-    """What a metric counts images in: the modes, of which an even generator makes all alike.
+    """The bins of a metric's histogram: the cells of a grid, which a uniform generator fills equally.
 
-    They are the cells of a grid. `axes`: the name of each axis and how many places it has; from one count to the next
-    the last axis changes fastest. `place`: what people call a place on an axis.
+    Attributes:
+        axes: name and length of each axis; the last axis varies fastest.
+        position: what a position on an axis is called, such as `digit`.
     """
 
     axes: tuple[tuple[str, int], ...]
-    place: str
+    position: str
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The places along each axis."""
-        return tuple(places for _, places in self.axes)
+        """The lengths of the axes."""
+        return tuple(length for _, length in self.axes)
 
     @property
-    def count(self) -> int:
-        """How many there are."""
+    def num_bins(self) -> int:
+        """The number of cells."""
         return math.prod(self.shape)
 
 
 class MetricOptions(FrozenModel):
-    """A metric's named switches; every field is part of the trial's identity."""
+    """The options of a metric; every field is part of the trial's identity."""
 
 
 class SampleOptions(MetricOptions):
-    """Of a metric that looks at generated images through an extractor."""
+    """Options of a metric of generated images."""
 
     extractor: str = Field(default="inception", description="torch-fidelity's; a plain FID means nothing else")
 
 
 class ReferenceOptions(SampleOptions):
-    """Of a metric that compares with real images: the first `n_real` of a fixed shuffle of a split, or all of it."""
+    """Options of a metric that compares with real images: the first `n_real` of a fixed shuffle of a split, or all."""
 
     reference: Literal["train", "test"] = Field(default="train", description="ours: the images that the GAN learns")
-    n_real: Count | None = Field(default=None, description="ours: all images of the split")
+    n_real: PositiveInt | None = Field(default=None, description="ours: all images of the split")
 
 
 class ReferenceFeatures(NamedTuple):
-    """What an extractor says of n real images, as float32 arrays that may be mapped: (n, D), and (n, K) logits."""
+    """Features (n, D) and logits (n, K) of n real images, float32; the arrays may be memory-mapped."""
 
     features: np.ndarray
     logits: np.ndarray
 
 
 class Metric(ABC):
-    """What all metrics have. `options` below is always an instance of the metric's own `Options`, and `n_fake` the
-    number of samples, 0 for a metric that looks at none.
+    """What all metrics share.
 
-    `draws`: whether it looks at generated images, so that a protocol says at how many.
+    In all methods `options` is a validated instance of the metric's own `Options`, and `n_fake` is the number of
+    generated images, 0 for a metric that needs none.
+
+    Attributes:
+        name: the metric's key in the registry.
+        about: what the metric measures, a noun phrase for the report.
+        needs_samples: whether it measures generated images, so that a protocol states `n_fake` and a codec.
+        needs_logits: whether it needs an extractor with class logits.
+        required_fields: fields of a published protocol without which a published value is not comparable.
+        Options: the schema of its options.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
-    draws: ClassVar[bool]
+    needs_samples: ClassVar[bool]
     needs_logits: ClassVar[bool] = False
+    required_fields: ClassVar[frozenset[str]] = frozenset()
     Options: ClassVar[type[MetricOptions]] = MetricOptions
 
     @classmethod
     @abstractmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The numbers that it gives."""
+        """The numbers that `compute` returns, in its order."""
 
     @classmethod
-    def landmarks(cls, options: Any, n_fake: int) -> dict[str, ReferenceLine]:
-        """Output key -> the best that it can show with this many samples, where that is known."""
+    def describe(cls, options: Any, n_fake: int) -> str:
+        """The protocol in words, a phrase for the report: what is measured, on how many images of which kind."""
+        del options, n_fake
+        return cls.about
+
+    @classmethod
+    def protocol_fields(cls, options: Any) -> dict[str, object]:
+        """The fields of a published protocol (`PublishedProtocol`) that the options determine."""
+        del options
+        return {}
+
+    @classmethod
+    def reference_lines(cls, options: Any, n_fake: int) -> dict[str, ReferenceLine]:
+        """Output key -> the best value that `n_fake` samples can reach, for the outputs where it is known."""
         del options, n_fake
         return {}
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
-        """What a reader of the report must know to read the outputs: a title, and a sentence for each."""
+        """What a reader of the report must know to interpret the outputs: title -> sentences."""
         del options, n_fake
         return {}
 
     @classmethod
-    def bins(cls, options: Any) -> HistogramSpec | None:
-        """What a histogram of it counts; None where it gives none."""
+    def histogram_spec(cls, options: Any) -> HistogramSpec | None:
+        """The bins of the metric's histogram; None if it has no histogram."""
         del options
         return None
 
     @classmethod
-    def shrunk(cls, options: Any, samples: int) -> Any:
-        """The same options for measuring with at most so many images of a kind, in a reduced scale."""
+    def with_sample_cap(cls, options: Any, samples: int) -> Any:
+        """The options with at most `samples` images of each kind, for a reduced scale."""
         del samples
         return options
 
     @classmethod
-    def applies(cls, method: "type[Method]") -> bool:
-        """Whether a method has what it measures. Else the method's row of a table has no such number."""
+    def supports(cls, method: "type[Method]") -> bool:
+        """Whether the metric is defined for a method; if not, the method's row of a table leaves it out."""
         del method
         return True
 
     @classmethod
     @abstractmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """Why it cannot be measured on a dataset with these options and this many samples, or None."""
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+        """Why the metric cannot be measured on a dataset with these options, or None. Reads no images."""
+
+    @classmethod
+    def check_data(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
+        """Why the prepared images do not suffice, or None. Called once, before any trial of a run starts."""
+        del options, dataset, prepared
+        return None
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Output key -> value over everything that `update` has seen; a value may be NaN.
+
+        Raises:
+            ValueError: `update` has seen nothing, or fewer images than the metric needs.
+        """
 
 
 class SampleMetric(Metric):
-    """Looks at generated images through an extractor. An instance takes one measurement: `add` batches, then `value`.
+    """A metric of features of generated images.
 
-    `compares`: whether it needs real images; its Options are then `ReferenceOptions`. `needs_logits`: whether it counts
-    classes.
+    Args:
+        options: the validated options.
+        reference: features of the real images; None if `needs_reference` is False.
+        statistics: what `reference_statistics` returned for them; empty if `needs_reference` is False.
+
+    Attributes:
+        needs_reference: whether it compares with real images; its Options then extend `ReferenceOptions`.
     """
 
+    needs_samples = True
+    needs_reference: ClassVar[bool]
+    required_fields = frozenset({"n_fake", "n_real", "reference_split", "feature_extractor"})
     Options: ClassVar[type[MetricOptions]] = SampleOptions
-    draws = True
-    compares: ClassVar[bool]
+
+    @abstractmethod
+    def __init__(
+        self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]
+    ) -> None: ...
 
     @classmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """Why its extractor does not do for a dataset."""
+    def describe(cls, options: Any, n_fake: int) -> str:
+        """What is measured, the extractor, and the numbers of generated and real images."""
+        extractor = registry.extractors[options.extractor]
+        phrase = f"{cls.about}, through {extractor.about}, over {n_fake:,} generated images"
+        if cls.needs_reference:
+            phrase += f", against {image_count(options.n_real)} real images of the {options.reference} split"
+        return phrase
+
+    @classmethod
+    def protocol_fields(cls, options: Any) -> dict[str, object]:
+        """The extractor, and the split and number of the real images."""
+        fields: dict[str, object] = {"feature_extractor": options.extractor}
+        if cls.needs_reference:
+            fields |= {"reference_split": options.reference, "n_real": options.n_real or "all of the split"}
+        return fields
+
+    @classmethod
+    def with_sample_cap(cls, options: Any, samples: int) -> Any:
+        """The options with at most `samples` real images."""
+        if not cls.needs_reference:
+            return options
+        return options.model_copy(update={"n_real": min(options.n_real or samples, samples)})
+
+    @classmethod
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+        """Why the extractor does not suit the dataset or the metric, or None."""
         del n_fake
         extractor = registry.extractors[options.extractor]
-        if not extractor.fits(dataset):
-            return f"extractor '{options.extractor}' does not look at images of {dataset.name}"
-        if cls.needs_logits and not extractor.classifies:
-            able = sorted(name for name in registry.extractors if registry.extractors[name].classifies)
-            return f"extractor '{options.extractor}' names no classes, which {cls.name} counts; able: {', '.join(able)}"
+        if not extractor.supports(dataset):
+            return f"extractor '{options.extractor}' does not take images of {dataset.name}"
+        if cls.needs_logits and not extractor.has_logits:
+            able = sorted(name for name in registry.extractors if registry.extractors[name].has_logits)
+            return (
+                f"extractor '{options.extractor}' has no class logits, which '{cls.name}' needs;"
+                f" extractors that have: {', '.join(able)}"
+            )
         return None
 
     @classmethod
-    def shrunk(cls, options: Any, samples: int) -> Any:
-        """Fewer real images, where it compares with any."""
-        return (
-            options.model_copy(update={"n_real": min(options.n_real or samples, samples)}) if cls.compares else options
-        )
+    def reference_statistics(
+        cls, options: Any, reference: ReferenceFeatures, device: torch.device
+    ) -> dict[str, np.ndarray]:
+        """Statistics of the real images, computed once on `device` and cached: for FID, their mean and covariance.
 
-    @classmethod
-    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
-        """What can be computed once of the real images, on a device, and is kept: such as their moments."""
-        del options, real, device
+        Args:
+            options: the validated options.
+            reference: features of the real images.
+            device: where to compute.
+
+        Returns:
+            Arrays by name, which `__init__` gets as `statistics`.
+        """
+        del options, reference, device
         return {}
 
     @abstractmethod
-    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
-        """`real`: None where it does not compare. `summary`: what the class method of that name gave."""
-
-    @abstractmethod
-    def add(self, batch: Features) -> None:
-        """More generated images. What `value` says depends on all of them and not on the size of the batches."""
-
-    @abstractmethod
-    def value(self) -> dict[str, float]:
-        """The outputs over all images so far. Raises ValueError when there are none, or too few."""
+    def update(self, features: Features) -> None:
+        """Add a batch of features of generated images. The value does not depend on how images are batched."""
 
     def histogram(self) -> np.ndarray | None:
-        """How many of all images so far are in each of its `bins`, as integers; None where it has none."""
+        """How many of the images seen fall into each bin of `histogram_spec`, int64; None without a histogram."""
         return None
 
 
 class Discriminator(Protocol):
-    """A discriminator as it is measured: with stored statistics, any number of uint8 (N, C, H, W) images at a time.
+    """A discriminator under evaluation: in evaluation mode, on any number of uint8 (N, C, H, W) images at a time."""
 
-    Nothing of the training changes by it, and the results are on its device.
-    """
-
-    def judge(self, images: Tensor) -> DiscriminatorOutput:
-        """Its view of N images."""
+    def discriminate(self, images: Tensor) -> DiscriminatorOutput:
+        """Its output for N images, on its device."""
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """(N, 4), of a method that names rotations."""
+        """(N, 4) logits of the rotations by 0, 90, 180 and 270 degrees, for a method with a rotation head."""
 
 
 class DiscriminatorMetric(Metric):
-    """Looks at real images through the discriminator. An instance serves a whole trial: `value` at each measurement."""
+    """A metric of the discriminator, evaluated on real images.
 
-    draws = False
+    Args:
+        options: the validated options.
+        dataset: the dataset that the method is trained on.
+        prepared: its images.
+    """
 
-    @classmethod
-    @abstractmethod
-    def lacking(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
-        """Why the images of a dataset do not do, now that they can be read, or None."""
+    needs_samples = False
 
     @abstractmethod
     def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None: ...
 
     @abstractmethod
-    def value(self, discriminator: Discriminator) -> dict[str, float]:
-        """The outputs; not finite where what the discriminator says is not."""
+    def update(self, discriminator: Discriminator) -> None:
+        """Evaluate the discriminator on the metric's real images."""
 
 
-def output_title(name: str, extractor: str) -> str:
-    """The name of a metric with its extractor's, unless that is the one that everybody means."""
-    title = registry.extractors[extractor].title
-    return f"{name} ({title})" if title else name
+def image_count(n: int | None) -> str:
+    """A number of images in words: `all` for None."""
+    return "all" if n is None else f"{n:,}"
 
 
-def output_key(key: str, plain: str, extractor: str) -> str:
-    """`key` for Inception, else `plain` and the extractor, such as `fd_digits`: what is no FID is not called one."""
-    return f"{plain}_{extractor}" if registry.extractors[extractor].title else key
+def output_name(inception: tuple[str, str], other: tuple[str, str], extractor: str) -> tuple[str, str]:
+    """Key and title of an output: `fid` and `FID` through Inception, `fd_pixels` and `Fréchet distance (8x8 pixels)`
+    through another extractor, whose values are not comparable.
+
+    Args:
+        inception: key and title through the Inception network that defines the metric.
+        other: prefix of the key, and title, through any other extractor.
+        extractor: the extractor's name.
+    """
+    if registry.extractors[extractor].is_standard:
+        return inception
+    return f"{other[0]}_{extractor}", f"{other[1]} ({registry.extractors[extractor].title})"
 
 
-def comparability_note(name: str, seen: str, extractor: str) -> str:
-    """The sentence that what is measured through another network than Inception is not `name`; "" for Inception."""
-    other = registry.extractors[extractor]
-    if not other.title:
+def comparability_note(name: str, features: str, extractor: str) -> str:
+    """The sentence that a value through another extractor than Inception is not `name`; "" for Inception."""
+    network = registry.extractors[extractor]
+    if network.is_standard:
         return ""
-    return f" It is not {name}: its {seen} are {other.about}, and it compares with {other.comparable}."
+    return f" It is not {name}: its {features} are {network.about}, and it compares with {network.comparable_to}."

@@ -1,4 +1,4 @@
-"""Rows of features: how metrics keep them, and how what comes in batches is made independent of the batches."""
+"""Rows of features that arrive in batches, kept for metrics that need all of them at once."""
 
 import torch
 from torch import Tensor
@@ -7,19 +7,23 @@ from benchmark.evaluation.metrics.base import ReferenceFeatures
 
 
 class FeatureBuffer:
-    """All rows so far, (N, D) float32 as real features are kept, on the device of the first batch: N D 4 bytes."""
+    """All rows so far, (N, D) float32, on the device of the first batch: 4 N D bytes."""
 
     def __init__(self) -> None:
         self.parts: list[Tensor] = []
         self.count = 0
 
-    def add(self, batch: Tensor) -> None:
-        """More rows, (n, D). They are kept without a copy: whoever made them does not change them."""
-        self.parts.append(batch.float())
-        self.count += len(batch)
+    def append(self, rows: Tensor) -> None:
+        """Add rows (n, D). They are not copied, so the caller must not change them."""
+        self.parts.append(rows.float())
+        self.count += len(rows)
 
     def all(self) -> Tensor:
-        """(N, D). Raises ValueError when there is none."""
+        """All rows, (N, D).
+
+        Raises:
+            ValueError: there is none.
+        """
         if not self.count:
             raise ValueError("no samples to measure")
         if len(self.parts) > 1:
@@ -27,8 +31,12 @@ class FeatureBuffer:
         return self.parts[0]
 
 
-def reference_features(real: ReferenceFeatures | None) -> Tensor:
-    """The features of the real images, (n, D), which are not copied. Raises ValueError when there are none."""
-    if real is None:
+def reference_features(reference: ReferenceFeatures | None) -> Tensor:
+    """The features of the real images, (n, D), without a copy.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if reference is None:
         raise ValueError("no real images to compare with")
-    return torch.from_numpy(real.features)
+    return torch.from_numpy(reference.features)

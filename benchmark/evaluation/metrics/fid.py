@@ -1,9 +1,10 @@
-"""Frechet Inception Distance (Heusel et al. 2017), as torch-fidelity counts it, in float64.
+"""Fréchet Inception Distance, computed in float64 and validated against torch-fidelity.
 
-The Frechet distance between Gaussians fitted to features of real and of generated images:
-|m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)). With S1 = F F^T the last trace is that of (F^T S2 F)^(1/2), which
-is symmetric: its eigenvalues are real, and those that rounding makes negative are 0. F is found once, of the real
-images.
+Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS
+2017, eq. 6: the Fréchet distance between Gaussians fitted to features of real and of generated images,
+|m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)). With S1 = F F^T the last trace is that of (F^T S2 F)^(1/2). That
+matrix is symmetric: its eigenvalues are real, and those that rounding makes negative are set to 0. F depends on the
+real images only and is computed once.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,8 @@ from benchmark.evaluation.metrics.base import (
     ReferenceOptions,
     SampleMetric,
     comparability_note,
-    output_key,
-    output_title,
+    image_count,
+    output_name,
 )
 from benchmark.evaluation.metrics.moments import CHUNK, Gaussian, Moments
 
@@ -31,30 +32,27 @@ CPU = torch.device("cpu")
 
 
 class FID(SampleMetric):
-    """Compares mean and covariance of features."""
+    """The distance between the means and covariances of real and generated features."""
 
     name = "fid"
     about = "Fréchet distance between Gaussians fitted to features of generated and of real images"
     Options: ClassVar[type[MetricOptions]] = ReferenceOptions
-    compares = True
+    needs_reference = True
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The distance. With another network than Inception it is not called FID."""
-        extractor = options.extractor
-        inception = not registry.extractors[extractor].title
-        title = output_title("FID" if inception else "Fréchet distance", extractor)
-        return (Output(output_key("fid", "fd", extractor), title, "lower", 2 if "inception" in extractor else 4, 0),)
+        """The distance; only through Inception is it called FID."""
+        key, title = output_name(("fid", "FID"), ("fd", "Fréchet distance"), options.extractor)
+        return (Output(key, title, "lower", registry.extractors[options.extractor].distance_decimals, 0),)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
-        """That it is biased, how much samples matter, and that another extractor compares with nothing published."""
+        """The bias of the estimate, and what the value compares with."""
         (output,) = cls.outputs(options)
         extractor = registry.extractors[options.extractor]
-        real = f"{options.n_real:,}" if options.n_real else "all"
         note = (
-            f"estimated from {n_fake:,} generated and {real} {options.reference} images. Fewer samples make it larger:"
-            " compare values over the same number of samples only."
+            f"estimated from {n_fake:,} generated and {image_count(options.n_real)} {options.reference} images. Fewer"
+            " samples make it larger: compare values over the same number of samples only."
         )
         if extractor.width and n_fake <= extractor.width:
             note += (
@@ -64,62 +62,75 @@ class FID(SampleMetric):
         return {output.title: note + comparability_note("FID", "features", options.extractor)}
 
     @classmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """A covariance needs two samples."""
         if min(n_fake, options.n_real or n_fake) < 2:
             return f"'{cls.name}' fits a covariance, which needs at least 2 generated and 2 real images"
-        return super().problem(options, dataset, n_fake)
+        return super().check_config(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
+    def reference_statistics(
+        cls, options: Any, reference: ReferenceFeatures, device: torch.device
+    ) -> dict[str, np.ndarray]:
         """`mean` (D,), `factor` (D, rank) with covariance = factor factor^T, `trace` and `count`."""
         del options
-        fitted = gaussian(real.features, device)
+        real = fit_gaussian(reference.features, device)
         return {
-            "mean": fitted.mean,
-            "factor": factor(fitted),
-            "trace": np.array(np.trace(fitted.covariance)),
-            "count": np.array(fitted.count),
+            "mean": real.mean,
+            "factor": covariance_factor(real),
+            "trace": np.array(np.trace(real.covariance)),
+            "count": np.array(real.count),
         }
 
-    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
-        del real
+    def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
+        del reference
         (self.output,) = self.outputs(options)
-        self.real = summary
-        self.moments = Moments(summary["mean"])
+        self.statistics = statistics
+        self.moments = Moments(statistics["mean"])
 
-    def add(self, batch: Features) -> None:
-        """Sums over the features."""
-        self.moments.add(batch.features)
+    def update(self, features: Features) -> None:
+        """Add to the sums of the features and of their products."""
+        self.moments.update(features.features)
 
-    def value(self) -> dict[str, float]:
-        """The distance over all images."""
-        mean, factor, trace = (self.real[key] for key in ("mean", "factor", "trace"))
-        return {self.output.key: distance(mean, factor, float(trace), self.moments.fitted())}
+    def compute(self) -> dict[str, float]:
+        """The distance over all images so far."""
+        mean, factor, trace = (self.statistics[key] for key in ("mean", "factor", "trace"))
+        return {self.output.key: frechet_distance(mean, factor, float(trace), self.moments.gaussian())}
 
 
-def gaussian(features: np.ndarray, device: torch.device = CPU) -> Gaussian:
-    """Of (N, D) features that may be mapped, read in parts, summed on a device. Raises ValueError when N < 2."""
+def fit_gaussian(features: np.ndarray, device: torch.device = CPU) -> Gaussian:
+    """The Gaussian of (N, D) features, which may be memory-mapped; summed in chunks on `device`.
+
+    Raises:
+        ValueError: N < 2.
+    """
     moments = Moments(features[:CHUNK].mean(0, dtype=np.float64) if len(features) else np.zeros(features.shape[1]))
     for start in range(0, len(features), CHUNK):
-        moments.add(torch.from_numpy(features[start : start + CHUNK]).to(device))
-    return moments.fitted()
+        moments.update(torch.from_numpy(features[start : start + CHUNK]).to(device))
+    return moments.gaussian()
 
 
-def factor(fitted: Gaussian) -> np.ndarray:
-    """F, (D, rank), with F F^T = covariance: eigenvectors times the roots of their eigenvalues, without the 0s."""
-    values, vectors = np.linalg.eigh(fitted.covariance)
+def covariance_factor(gaussian: Gaussian) -> np.ndarray:
+    """F, (D, rank), with F F^T = covariance: the eigenvectors of non-zero eigenvalues, times their square roots."""
+    values, vectors = np.linalg.eigh(gaussian.covariance)
     noise = len(values) * np.finfo(np.float64).eps * np.abs(values).max(initial=0)
     kept = values > noise
     scaled: np.ndarray = vectors[:, kept] * np.sqrt(values[kept])
     return scaled
 
 
-def distance(mean: np.ndarray, factor: np.ndarray, trace: float, other: Gaussian) -> float:
-    """Between the Gaussian of this mean, factor and trace of the covariance, and another. Never below 0."""
+def frechet_distance(mean: np.ndarray, factor: np.ndarray, trace: float, other: Gaussian) -> float:
+    """The Fréchet distance between two Gaussians, at least 0.
+
+    Args:
+        mean: (D,) mean of the first.
+        factor: (D, rank) factor of its covariance, from `covariance_factor`.
+        trace: trace of its covariance.
+        other: the second.
+    """
     product = factor.T @ other.covariance @ factor
     values = np.linalg.eigvalsh((product + product.T) / 2)
-    rank = min(len(values), other.count - 1)  # what is beyond the rank of a covariance is rounding
+    rank = min(len(values), other.count - 1)  # eigenvalues beyond the rank of the covariance are rounding errors
     shared = np.sqrt(np.clip(values[len(values) - rank :], 0, None)).sum()
     apart = np.square(mean - other.mean).sum()
     return max(float(apart + trace + np.trace(other.covariance) - 2 * shared), 0.0)

@@ -1,9 +1,9 @@
-"""Inception Score (Salimans et al. 2016), as torch-fidelity counts it, in float64.
+"""Inception Score, computed in float64 with the shuffle and the splits of torch-fidelity.
 
-exp of the mean KL(p(y|x) || p(y)) over images, where p(y) is the mean of p(y|x); that KL is the entropy of the mean
-minus the mean entropy. It is 1 when all images look alike to the classifier, and the number of classes when every
-image is surely of one class and all classes are equally many. Images are shuffled and split, and the score is the mean
-over the splits.
+Source: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016, section 4: exp of the mean
+KL(p(y|x) || p(y)) over images x, where p(y) is the mean of p(y|x). That KL is the entropy of the mean minus the mean
+entropy. The score is 1 if the classifier predicts the same for all images, and the number of classes if it is certain
+of every image and all classes are equally frequent. Images are shuffled and split; the score is the mean over splits.
 """
 
 from collections.abc import Mapping
@@ -15,19 +15,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.core import registry
+from benchmark.core.spec import PositiveInt
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
-    Count,
     MetricOptions,
     Output,
     ReferenceFeatures,
     SampleMetric,
     SampleOptions,
     comparability_note,
-    output_key,
-    output_title,
+    output_name,
 )
 from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer
 
@@ -35,83 +33,87 @@ SEED = 2020  # torch-fidelity's
 
 
 class InceptionScoreOptions(SampleOptions):
-    """Conventions differ: StudioGAN takes one split."""
+    """Conventions differ: StudioGAN uses one split."""
 
-    splits: Count = Field(default=10, description="torch-fidelity's and mimicry's")
+    splits: PositiveInt = Field(default=10, description="torch-fidelity's and mimicry's")
 
 
 class InceptionScore(SampleMetric):
-    """How surely images are of a class, and how evenly of all."""
+    """How certain the classifier is of single images, and how evenly all images cover its classes."""
 
     name = "isc"
     about = "exp of the mean KL(p(class | image) ‖ p(class)), mean over splits"
     Options: ClassVar[type[MetricOptions]] = InceptionScoreOptions
-    compares = False
+    needs_reference = False
     needs_logits = True
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The score. With another network it is not called Inception Score."""
-        extractor = options.extractor
-        title = output_title(
-            "Classifier score" if registry.extractors[extractor].title else "Inception Score", extractor
-        )
-        key = output_key("isc", "classifier_score", extractor)
+        """The score; only through Inception is it called Inception Score."""
+        other = "classifier_score", "Classifier score"
+        key, title = output_name(("isc", "Inception Score"), other, options.extractor)
         return (Output(key, title, "higher", 2, 1),)
 
     @classmethod
+    def protocol_fields(cls, options: Any) -> dict[str, object]:
+        """The extractor and the number of splits."""
+        return super().protocol_fields(options) | {"splits": options.splits}
+
+    @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
-        """Over what it is a mean, and that another extractor compares with nothing published."""
-        (score,) = cls.outputs(options)
+        """What the mean is over, and what the value compares with."""
+        (output,) = cls.outputs(options)
         note = (
             f"the mean over {options.splits:,} splits of {n_fake:,} images. The standard deviation over splits, which"
             " papers print behind ±, is within one training, not between trainings. Real images are not looked at."
         )
-        return {score.title: note + comparability_note("the Inception Score", "classes", options.extractor)}
+        return {output.title: note + comparability_note("the Inception Score", "classes", options.extractor)}
 
     @classmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
         """Every split needs an image."""
         if n_fake < options.splits:
             return f"'{cls.name}' splits {n_fake:,} images into {options.splits:,}: set fewer splits"
-        return super().problem(options, dataset, n_fake)
+        return super().check_config(options, dataset, n_fake)
 
-    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
-        del real, summary
-        (self.score,) = (output.key for output in self.outputs(options))
+    def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
+        del reference, statistics
+        (self.output,) = self.outputs(options)
         self.splits = options.splits
         self.logits = FeatureBuffer()
 
-    def add(self, batch: Features) -> None:
-        """The logits are kept: 4 N K bytes on their device."""
-        self.logits.add(batch.logits)
+    def update(self, features: Features) -> None:
+        """Keep the logits: 4 N K bytes on their device."""
+        self.logits.append(features.logits)
 
-    def value(self) -> dict[str, float]:
-        """The score over all images."""
-        return {self.score: over_splits(self.logits.all(), self.splits)[0]}
-
-
-def over_splits(logits: Tensor, splits: int) -> tuple[float, float]:
-    """Mean and standard deviation (ddof = 0) over splits: the two numbers that papers print as `a ± b`."""
-    scores = split_scores(logits, splits)
-    return float(scores.mean()), float(scores.std())
+    def compute(self) -> dict[str, float]:
+        """The score over all images so far."""
+        return {self.output.key: score_over_splits(self.logits.all(), self.splits)[0]}
 
 
-def split_scores(logits: Tensor, splits: int) -> np.ndarray:
-    """(N, K) unnormalised log-probabilities -> the score of every split, after torch-fidelity's shuffle.
+def score_over_splits(logits: Tensor, splits: int) -> tuple[float, float]:
+    """Mean and standard deviation (ddof = 0) of the score over splits, after torch-fidelity's shuffle.
 
-    Raises ValueError when there are fewer images than splits.
+    These are the two numbers that papers print as `a ± b`.
+
+    Args:
+        logits: (N, K) unnormalised log-probabilities.
+        splits: number of splits, at most N.
+
+    Raises:
+        ValueError: there are fewer images than splits.
     """
     n = len(logits)
     if n < splits:
         raise ValueError(f"too few samples, {n:,}, for {splits:,} splits: set fewer splits")
     order = torch.from_numpy(np.random.RandomState(SEED).permutation(n)).to(logits.device)
     bounds = [i * n // splits for i in range(splits + 1)]
-    return np.array([score(logits[order[a:b]]) for a, b in pairwise(bounds)])
+    scores = np.array([score(logits[order[start:end]]) for start, end in pairwise(bounds)])
+    return float(scores.mean()), float(scores.std())
 
 
 def score(logits: Tensor) -> float:
-    """Of one split, (n, K). `entr` is 0 at 0, so a class that nothing belongs to adds nothing."""
+    """The score of one split, (n, K). `entr` is 0 at 0, so a class with probability 0 adds nothing."""
     p = logits.double().softmax(1)
-    of_the_mean, of_each = (torch.special.entr(q).sum(-1) for q in (p.mean(0), p))
-    return float((of_the_mean - of_each.mean()).exp())
+    entropy_of_mean, entropies = (torch.special.entr(q).sum(-1) for q in (p.mean(0), p))
+    return float((entropy_of_mean - entropies.mean()).exp())

@@ -1,4 +1,4 @@
-"""Mean and covariance of rows that come in batches: in float64, and the same bits however the batches are cut."""
+"""Mean and covariance of rows that arrive in batches, in float64; bit-identical for any batch sizes."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 1024  # rows that are multiplied at once, so that the order of additions is always the same
+CHUNK = 1024  # rows per matrix product: a fixed size, so that the order of additions is always the same
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Gaussian:
 
 
 class Moments:
-    """Sums of rows and of their products about a fixed `shift`, (D,), near the mean: little is lost in them.
+    """Sums of rows and of their outer products, about a `shift` (D,) near the mean, which keeps rounding errors small.
 
-    Rows are gathered into chunks of one size first. Memory: 8 D^2 bytes on the device of the rows, and a chunk.
+    Rows are first gathered into chunks of one size. Memory: 8 D^2 bytes on the device of the rows, and a chunk.
     """
 
     def __init__(self, shift: np.ndarray) -> None:
@@ -31,8 +31,8 @@ class Moments:
         self.total: Tensor | None = None
         self.products: Tensor | None = None
 
-    def add(self, rows: Tensor) -> None:
-        """More rows, (n, D); they are rounded to float32, as real features are kept."""
+    def update(self, rows: Tensor) -> None:
+        """Add rows (n, D), rounded to float32 as the features of real images are."""
         if not len(rows):
             return
         self.waiting.append(rows.float())
@@ -41,25 +41,27 @@ class Moments:
             rows = torch.cat(self.waiting)
             whole = len(rows) - len(rows) % CHUNK
             for start in range(0, whole, CHUNK):
-                self.total, self.products = self._with(rows[start : start + CHUNK])
+                self.total, self.products = self._sums_with(rows[start : start + CHUNK])
             self.waiting = [rows[whole:].clone()]
 
-    def fitted(self) -> Gaussian:
-        """The Gaussian of all rows so far. Raises ValueError when there are fewer than two."""
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of all rows so far.
+
+        Raises:
+            ValueError: there are fewer than two rows.
+        """
+        if not self.count:
+            raise ValueError("no samples to fit a Gaussian to")
         if self.count < 2:
-            raise ValueError(f"too few samples to fit a Gaussian to: {self.count}" if self.count else NOTHING)
-        total, products = self._with(torch.cat(self.waiting))
+            raise ValueError(f"too few samples to fit a Gaussian to: {self.count}")
+        total, products = self._sums_with(torch.cat(self.waiting))
         mean = total / self.count
         covariance = (products - self.count * torch.outer(mean, mean)) / (self.count - 1)
         return Gaussian((mean.cpu() + self.shift).numpy(), covariance.cpu().numpy(), self.count)
 
-    def _with(self, chunk: Tensor) -> tuple[Tensor, Tensor]:
-        """The sums with those of one more chunk."""
+    def _sums_with(self, chunk: Tensor) -> tuple[Tensor, Tensor]:
         centred = chunk.double() - self.shift.to(chunk.device)
         total, products = centred.sum(0), centred.T @ centred
         if self.total is None or self.products is None:
             return total, products
         return self.total + total, self.products + products
-
-
-NOTHING = "no samples to fit a Gaussian to"

@@ -1,8 +1,9 @@
-"""Improved precision and recall (Kynkaanniemi et al. 2019), as torch-fidelity counts them.
+"""Improved precision and recall, computed as torch-fidelity does.
 
-A set of images covers a point when the point is in one of its balls: about each image, as far as its k-th neighbour
-among the others. Precision is the share of generated images that the real ones cover, recall the share of real images
-that the generated ones cover.
+Source: Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019,
+eq. 1-3. The manifold of a set of images is the union of balls about each image, whose radius is the distance to its
+k-th nearest neighbour in the set. Precision is the share of generated images inside the manifold of the real ones,
+recall the share of real images inside the manifold of the generated ones.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,94 +15,98 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.core import registry
+from benchmark.core.spec import PositiveInt
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
-    Count,
     MetricOptions,
     Output,
     ReferenceFeatures,
     ReferenceOptions,
     SampleMetric,
+    image_count,
 )
 from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer, reference_features
 
 CHUNK = 4096  # rows on either side of a block of distances: 128 MiB
-NOISE = 1e-12  # squared distances below this share of the squared lengths are rounding: they count as 0
-PUBLISHED = "vgg16"  # the extractor that the metric was published with
+NOISE = 1e-12  # squared distances below this share of the squared norms are rounding errors and count as 0
+PUBLISHED_EXTRACTOR = "vgg16"
 
 
 class PrecisionRecallOptions(ReferenceOptions):
     """The metric was published with VGG-16."""
 
-    extractor: str = Field(default=PUBLISHED, description="torch-fidelity's, and that of Kynkäänniemi et al. 2019")
-    neighbourhood: Count = Field(default=3, description="torch-fidelity's: a ball reaches its k-th neighbour")
+    extractor: str = Field(
+        default=PUBLISHED_EXTRACTOR, description="torch-fidelity's, and that of Kynkäänniemi et al. 2019"
+    )
+    neighbourhood: PositiveInt = Field(default=3, description="torch-fidelity's: a ball reaches its k-th neighbour")
 
 
 class PrecisionRecall(SampleMetric):
-    """How many generated images are like real ones, and how many real images are like generated ones."""
+    """How many generated images look like real ones, and how many real images the generator can produce."""
 
     name = "prc"
     about = "by balls as far as the k-th neighbour: shares in [0, 1]"
     Options: ClassVar[type[MetricOptions]] = PrecisionRecallOptions
-    compares = True
+    needs_reference = True
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """Two shares. With another network than VGG-16 they carry its name."""
-        extractor = options.extractor
-        other = f"_{extractor}", f" ({registry.extractors[extractor].title or 'Inception'})"
-        key, words = ("", "") if extractor == PUBLISHED else other
+        """Precision and recall; their names carry the extractor's unless it is VGG-16."""
+        key, words = f"_{options.extractor}", f" ({registry.extractors[options.extractor].title})"
+        if options.extractor == PUBLISHED_EXTRACTOR:
+            key, words = "", ""
         names = ("precision", "recall")
         return tuple(Output(name + key, name.capitalize() + words, "higher", 3, 0, 1) for name in names)
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
-        """Over what they are counted, and with which extractor they compare with published values."""
+        """What the shares are of, and what they compare with."""
         extractor, first = registry.extractors[options.extractor], cls.outputs(options)[0]
-        real = f"{options.n_real:,}" if options.n_real else "all"
         note = (
-            f"precision and recall are counted over {n_fake:,} generated and {real} {options.reference} images, with"
-            f" balls as far as neighbour {options.neighbourhood}. They depend on both numbers: compare values over the"
-            " same numbers only."
+            f"precision and recall are counted over {n_fake:,} generated and {image_count(options.n_real)}"
+            f" {options.reference} images, with balls as far as neighbour {options.neighbourhood}. They depend on both"
+            " numbers: compare values over the same numbers only."
         )
-        if options.extractor != PUBLISHED:
+        if options.extractor != PUBLISHED_EXTRACTOR:
             note += f" They were published with VGG-16; here the features are {extractor.about}."
-            note += " That compares with nothing published." if extractor.title else ""
+            note += "" if extractor.is_standard else " That compares with nothing published."
         return {first.title: note}
 
     @classmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """Every image needs so many neighbours."""
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+        """Every image needs k neighbours."""
         for kind, n in (("generated", n_fake), ("real", options.n_real)):
             if n is not None and n <= options.neighbourhood:
-                return f"'{cls.name}' looks for neighbour {options.neighbourhood} among {n:,} {kind} images"
-        return super().problem(options, dataset, n_fake)
+                return f"'{cls.name}' needs more than {options.neighbourhood} {kind} images, and gets {n:,}"
+        return super().check_config(options, dataset, n_fake)
 
     @classmethod
-    def summary(cls, options: Any, real: ReferenceFeatures, device: torch.device) -> dict[str, np.ndarray]:
-        """`radii`, (n,): squared distance of every real image to its k-th neighbour."""
-        return {"radii": squared_radii(reference_features(real).to(device), options.neighbourhood).cpu().numpy()}
+    def reference_statistics(
+        cls, options: Any, reference: ReferenceFeatures, device: torch.device
+    ) -> dict[str, np.ndarray]:
+        """`radii`, (n,): the squared distance of every real image to its k-th neighbour."""
+        return {"radii": squared_radii(reference_features(reference).to(device), options.neighbourhood).cpu().numpy()}
 
-    def __init__(self, options: Any, real: ReferenceFeatures | None, summary: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
         self.keys = [output.key for output in self.outputs(options)]
         self.neighbourhood = options.neighbourhood
-        self.real, self.radii = reference_features(real), torch.from_numpy(summary["radii"])
+        self.real, self.radii = reference_features(reference), torch.from_numpy(statistics["radii"])
         self.fake = FeatureBuffer()
 
-    def add(self, batch: Features) -> None:
-        """The features are kept: 4 N D bytes on their device, where `value` needs as much for the real ones."""
-        self.fake.add(batch.features)
+    def update(self, features: Features) -> None:
+        """Keep the features: 4 N D bytes on their device, where `compute` needs as much again for the real ones."""
+        self.fake.append(features.features)
 
-    def value(self) -> dict[str, float]:
-        """Both shares over all images."""
+    def compute(self) -> dict[str, float]:
+        """Both shares over all images so far."""
         fake = self.fake.all()
-        shares = fraction_inside(fake, self.real.to(fake.device), self.neighbourhood, self.radii.to(fake.device))
+        shares = precision_and_recall(fake, self.real.to(fake.device), self.neighbourhood, self.radii.to(fake.device))
         return dict(zip(self.keys, shares, strict=True))
 
 
-def fraction_inside(fake: Tensor, real: Tensor, neighbourhood: int, real_radii: Tensor) -> tuple[float, float]:
-    """Precision and recall of (N, D) generated and (M, D) real features, from (M,) squared radii."""
+def precision_and_recall(fake: Tensor, real: Tensor, neighbourhood: int, real_radii: Tensor) -> tuple[float, float]:
+    """Precision and recall of (N, D) generated and (M, D) real features, whose squared radii are (M,)."""
     fake_radii = squared_radii(fake, neighbourhood)
     precise = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)
     recalled = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
@@ -114,9 +119,10 @@ def fraction_inside(fake: Tensor, real: Tensor, neighbourhood: int, real_radii: 
 
 
 def squared_radii(points: Tensor, neighbourhood: int) -> Tensor:
-    """(N,): squared distance of every point to its k-th neighbour, itself not counted.
+    """The squared distance of every point to its k-th neighbour, itself not counted: (N, D) -> (N,) float64.
 
-    Raises ValueError when there are too few points.
+    Raises:
+        ValueError: there are at most k points.
     """
     if len(points) <= neighbourhood:
         raise ValueError(f"too few samples, {len(points):,}, to have {neighbourhood:,} neighbours each")
@@ -131,11 +137,11 @@ def squared_radii(points: Tensor, neighbourhood: int) -> Tensor:
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """(n, D), (m, D) -> (n, m) in float64; exactly 0 where two points are the same but for rounding."""
+    """(n, D), (m, D) -> (n, m) in float64; exactly 0 for points that are equal up to rounding."""
     x, y = x.double(), y.double()
-    lengths = x.square().sum(1)[:, None] + y.square().sum(1)
-    squared = torch.addmm(lengths, x, y.T, alpha=-2)
-    return squared.where(squared > NOISE * lengths, 0)
+    norms = x.square().sum(1)[:, None] + y.square().sum(1)
+    squared = torch.addmm(norms, x, y.T, alpha=-2)
+    return squared.where(squared > NOISE * norms, 0)
 
 
 def _chunks(n: int) -> Iterator[slice]:

@@ -1,9 +1,10 @@
-"""How often the discriminator names the rotation of held-out real images.
+"""How often the discriminator recognises the rotation of held-out real images.
 
-Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019, train a discriminator to name the four turns
-of real images. Each held-out image is shown in all four, so that guessing is right in 25 %. How a method's head is read
-is the method's own (`Method.rotation_logits`): always given that the image is real, so that heads which also name fakes
-answer the same question. DAGAN-MD has a real/fake logit for each turn, which nothing makes comparable: it names none.
+Source: Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019, who train a discriminator to predict
+the rotation of real images. Every held-out image is shown in all four rotations, so chance is 25 %. The method defines
+how its head is read (`Method.rotation_logits`): always given that the image is real, so that heads which also classify
+fakes answer the same question. DAGAN-MD has one real/fake logit per rotation; these are not comparable with each
+other, so it has no rotation accuracy.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,23 +13,24 @@ import torch
 from pydantic import Field
 
 from baselines.common import rotations
+from benchmark.core.spec import PositiveInt
 from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import reference_images
-from benchmark.evaluation.metrics.base import Count, Discriminator, DiscriminatorMetric, MetricOptions, Output
+from benchmark.evaluation.metrics.base import Discriminator, DiscriminatorMetric, MetricOptions, Output, image_count
 
 if TYPE_CHECKING:
     from baselines.common.method import Method
 
 
 class RotationOptions(MetricOptions):
-    """The first `n_test` of a fixed shuffle of the held-out images, or all; of stacks, as many as there are parts."""
+    """The first `n_test` of a fixed shuffle of the held-out images, or all; for stacks, as many as there are parts."""
 
-    n_test: Count | None = Field(default=None, description="ours: all held-out images")
+    n_test: PositiveInt | None = Field(default=None, description="ours: all held-out images")
 
 
 class RotationAccuracy(DiscriminatorMetric):
-    """The share of right answers, in per cent."""
+    """The share of correctly recognised rotations, in per cent."""
 
     name = "rotation_accuracy"
     about = "how often the discriminator names which of four ways a real image was turned"
@@ -36,13 +38,19 @@ class RotationAccuracy(DiscriminatorMetric):
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """In [0, 100]."""
+        """The accuracy in [0, 100]."""
         del options
         return (Output("rotation_accuracy", "rotation accuracy, %", "higher", 1, 0, 100),)
 
     @classmethod
+    def describe(cls, options: Any, n_fake: int) -> str:
+        """What is measured, and on how many images."""
+        del n_fake
+        return f"{cls.about}, on {image_count(options.n_test)} held-out images"
+
+    @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
-        """What guessing gives."""
+        """The accuracy of guessing."""
         del options, n_fake
         return {
             "Rotation accuracy": "every held-out image is shown in all four turns, so guessing is right in 25 %. Only"
@@ -50,41 +58,49 @@ class RotationAccuracy(DiscriminatorMetric):
         }
 
     @classmethod
-    def shrunk(cls, options: Any, samples: int) -> Any:
-        """Fewer held-out images."""
+    def with_sample_cap(cls, options: Any, samples: int) -> Any:
+        """The options with at most `samples` held-out images."""
         return options.model_copy(update={"n_test": min(options.n_test or samples, samples)})
 
     @classmethod
-    def applies(cls, method: "type[Method]") -> bool:
-        """Its discriminator has to name rotations."""
+    def supports(cls, method: "type[Method]") -> bool:
+        """The discriminator needs a rotation head."""
         return method.has_rotation_head
 
     @classmethod
-    def problem(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """A quarter turn must leave the shape as it is."""
+    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+        """Rotated images must keep their shape."""
         del options, n_fake
         _, height, width = dataset.shape
-        return None if height == width else f"'{cls.name}' turns images, and those of {dataset.name} are not square"
+        return None if height == width else f"'{cls.name}' rotates images, and those of {dataset.name} are not square"
 
     @classmethod
-    def lacking(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
-        """As many held-out images as are asked for."""
-        there = len(prepared.test.labels)
-        if dataset.stacked > 1 or (options.n_test or 1) <= there:
+    def check_data(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
+        """There must be `n_test` held-out images."""
+        available = len(prepared.test.labels)
+        if dataset.stacked > 1 or (options.n_test or 1) <= available:
             return None
-        return f"n_test asks for {options.n_test or 1:,} held-out images, and {dataset.name} has {there:,}"
+        return f"n_test asks for {options.n_test or 1:,} held-out images, and {dataset.name} has {available:,}"
 
     def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None:
         self.dataset, self.test = dataset, prepared.test
-        self.n = options.n_test or len(prepared.test.labels)
+        self.n_test = options.n_test or len(prepared.test.labels)
+        self.correct = self.shown = 0
+        self.is_finite = True
 
-    def value(self, discriminator: Discriminator) -> dict[str, float]:
-        """Over all images in all turns; of equal logits the first counts."""
-        right = 0
-        for images in reference_images(self.test, self.dataset, self.n):
+    def update(self, discriminator: Discriminator) -> None:
+        """Count correct predictions over all images and rotations; of equal logits the first counts."""
+        for images in reference_images(self.test, self.dataset, self.n_test):
             for turns in range(rotations.NUM_ROTATIONS):
                 logits = discriminator.rotation_logits(rotations.rotate(images, turns))
-                if not bool(torch.isfinite(logits).all()):
-                    return {"rotation_accuracy": float("nan")}
-                right += int((logits.argmax(1) == turns).sum())
-        return {"rotation_accuracy": 100 * right / (rotations.NUM_ROTATIONS * self.n)}
+                self.shown += len(images)
+                self.is_finite = bool(torch.isfinite(logits).all())
+                if not self.is_finite:
+                    return
+                self.correct += int((logits.argmax(1) == turns).sum())
+
+    def compute(self) -> dict[str, float]:
+        """The accuracy in per cent; NaN if some logits are not finite."""
+        if not self.shown:
+            raise ValueError("no images to measure")
+        return {"rotation_accuracy": 100 * self.correct / self.shown if self.is_finite else float("nan")}

@@ -106,7 +106,7 @@ def _tall(line: Sequence[HistogramPanel]) -> float:
 def _panels(found: list[Histogram], inches: float) -> list[HistogramPanel]:
     highest: dict[tuple[object, int], float] = {}
     for one in found:
-        top = max(uniform_counts(one.n_fake, one.bins.count)[0], *(counts.max() for _, counts in one.counts))
+        top = max(uniform_counts(one.n_fake, one.bins.num_bins)[0], *(counts.max() for _, counts in one.counts))
         highest[one.bins, one.n_fake] = max(float(top), highest.get((one.bins, one.n_fake), 0.0))
     panels = []
     for one in found:
@@ -120,7 +120,7 @@ def _panels(found: list[Histogram], inches: float) -> list[HistogramPanel]:
 
 
 def _words(one: Histogram) -> str:
-    each = layout.number(float(f"{one.n_fake / one.bins.count:.3g}"))
+    each = layout.number(float(f"{one.n_fake / one.bins.num_bins:.3g}"))
     return ", ".join(filter(None, (f"images of each mode, of {one.n_fake:,}; {each} each if even", one.variant)))
 
 
@@ -132,7 +132,7 @@ def _images(top: float) -> Ticks:
 
 
 def _ranks(one: Histogram) -> tuple[float, float]:
-    return 0.0, one.bins.count * 1.02
+    return 0.0, one.bins.num_bins * 1.02
 
 
 def _key(found: list[Histogram], chosen: Mapping[tuple[str, str], Style]) -> list[LegendEntry]:
@@ -151,9 +151,9 @@ def _draw(axes: "Axes", panel: HistogramPanel, chosen: Mapping[tuple[str, str], 
     axes.set_yscale("log")
     axes.set_xlim(*_ranks(one))
     axes.set_ylim(LEAST, panel.highest)
-    ranks = np.arange(1, one.bins.count + 1)
-    axes.add_artist(Line2D(ranks, _drawn(uniform_counts(one.n_fake, one.bins.count)), **EVEN, zorder=1.5))
-    often = max(1, one.bins.count // MARKED)
+    ranks = np.arange(1, one.bins.num_bins + 1)
+    axes.add_artist(Line2D(ranks, _drawn(uniform_counts(one.n_fake, one.bins.num_bins)), **EVEN, zorder=1.5))
+    often = max(1, one.bins.num_bins // MARKED)
     for place, (row, counts) in enumerate(one.counts):
         style, images = style_of(row, chosen), sorted_counts(counts)
         _band(axes, ranks, images, style)

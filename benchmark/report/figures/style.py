@@ -119,7 +119,7 @@ def draw_reference_line(axes: "Axes", mark: "ReferenceLine", horizontal: bool) -
     line = axes.axhline if horizontal else axes.axvline
     line(mark.value, color=FAINT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
     axes.annotate(
-        mark.words,
+        mark.label,
         (1, mark.value) if horizontal else (mark.value, 1),
         xycoords=axes.get_yaxis_transform() if horizontal else axes.get_xaxis_transform(),
         xytext=(-2, 2) if horizontal else (0, 2),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from benchmark.analysis import verdicts
 from benchmark.analysis.equivalence import Difference
 from benchmark.analysis.verdicts import (
-    REQUIRED,
     VERDICT_MEANINGS,
     Reference,
     SeedCounts,
@@ -19,6 +18,8 @@ from benchmark.analysis.verdicts import (
     protocol_mismatches,
 )
 from benchmark.config.published import PublishedProtocol
+from benchmark.evaluation.metrics.base import SampleMetric
+from benchmark.evaluation.metrics.fid import FID
 
 ALL = SeedCounts(finished=3)
 NEAR = Reference(100.0, verified=True, tolerance=0.05)
@@ -167,7 +168,7 @@ def test_silence_counts_where_a_field_is_required_and_fixed_here(stated, ours, f
 
 
 def test_what_a_distance_of_frechet_kind_depends_on_is_required():
-    assert {"n_real", "n_fake", "reference_split", "feature_extractor"} == REQUIRED
+    assert {"n_real", "n_fake", "reference_split", "feature_extractor"} == SampleMetric.required_fields
 
 
 SAME = {"n_fake": 25600, "feature_extractor": "digits"}
@@ -206,8 +207,9 @@ def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
 )
 def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, theirs, n_real, found):
     cell = suite.cells[0]
-    ours = {"n_fake": 5000, "feature_extractor": "inception", "reference_split": "test", "n_real": n_real}
-    monkeypatch.setattr(verdicts, "metric_of_output", lambda protocol, key: SimpleNamespace(protocol_fields=ours))
+    ours = {"n_fake": 5000} | FID.protocol_fields(FID.Options(reference="test", n_real=n_real))
+    bound = SimpleNamespace(protocol_fields=ours, metric=FID)
+    monkeypatch.setattr(verdicts, "metric_of_output", lambda protocol, key: bound)
     protocol = PublishedProtocol(n_fake=5000, feature_extractor="inception", **theirs)
     table = cell.published.table.model_copy(update={"protocol": protocol})
     published = cell.published.model_copy(update={"table": table})

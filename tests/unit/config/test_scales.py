@@ -17,7 +17,7 @@ from benchmark.core.protocol import bind_metrics
 from benchmark.core.registry import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.data.datasets.synthetic import CLASSES, TEST, TRAIN
-from benchmark.evaluation.metrics.linear_probe import fitted
+from benchmark.evaluation.metrics.linear_probe import fit_probe
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
 SCALES = [(path, scale) for path in SUITES for scale in yaml.safe_load(path.read_text())["scales"]]
@@ -123,7 +123,7 @@ def test_extractors_with_weights_to_fetch_give_way_to_the_random_network_and_the
             if before is None:
                 assert "extractor" not in measure.options
             else:
-                fetched = registry.extractors[before].fetched
+                fetched = registry.extractors[before].needs_download
                 assert measure.options["extractor"] == ("random_conv" if fetched else before)
 
 
@@ -179,7 +179,7 @@ def test_every_suite_has_a_smoke_scale_that_needs_no_files_and_no_weights(path, 
         assert dataset.missing_files(tmp_path) is None
         for measure in spec.protocol.measures.values():
             if name := measure.options.get("extractor"):
-                assert not registry.extractors[name].fetched
+                assert not registry.extractors[name].needs_download
                 assert registry.extractors[name].missing(tmp_path) is None
 
 
@@ -228,7 +228,7 @@ def test_a_linear_probe_tells_their_classes_apart(splits):
     train, test, _ = splits
     order = np.random.default_rng(0).permutation(len(train.labels))  # the probe wants any random order
     features, labels = small(train.images[order]), torch.from_numpy(train.labels[order])
-    right = fitted(features, labels).named(small(test.images)) == torch.from_numpy(test.labels)
+    right = fit_probe(features, labels).named(small(test.images)) == torch.from_numpy(test.labels)
     assert 100 * float(right.double().mean()) > 60
 
 
@@ -242,7 +242,7 @@ def test_and_a_linear_probe_tells_their_rotations_apart(splits):
     features, turns = turned(train.images)
     order = torch.randperm(len(turns), generator=torch.Generator().manual_seed(0))
     images, expected = turned(test.images)
-    right = fitted(features[order], turns[order]).named(images) == expected
+    right = fit_probe(features[order], turns[order]).named(images) == expected
     assert 100 * float(right.double().mean()) > 60, "25 % is guessing"
 
 

@@ -7,11 +7,11 @@ import torch
 from benchmark.core import registry
 from benchmark.data.prepared import open_prepared
 from benchmark.diagnostics import digits as digit_check
-from benchmark.diagnostics.digits import expected_kl, on_real_digits
+from benchmark.diagnostics.digits import check_real_digits, expected_kl
 from benchmark.evaluation import sample_evaluator
 from benchmark.evaluation.extractors import digits
 from benchmark.evaluation.extractors.digits import Digits
-from benchmark.evaluation.metrics.modes import floor, statistics
+from benchmark.evaluation.metrics.modes import kl_floor, mode_statistics
 from benchmark.store.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def workspace(tmp_path):
 
 
 def test_without_a_trained_classifier_nothing_is_checked_and_nothing_is_written(workspace):
-    assert on_real_digits(workspace) == []
+    assert check_real_digits(workspace) == []
     assert list(workspace.instruments.iterdir()) == []
 
 
@@ -41,9 +41,9 @@ def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_
         Digits.prepare(prepared, workspace.instruments, workspace.root)
     else:  # one that was never trained
         model = digits.DigitClassifier(8)
-        file = digits.classifier_file(prepared, workspace.instruments, Digits.seed)
+        file = digits.classifier_path(prepared, workspace.instruments, Digits.seed)
         torch.save({"state": model.state_dict(), "accuracy": 0.1, "size": 8}, file)
-    plain, after_jpeg = on_real_digits(workspace)
+    plain, after_jpeg = check_real_digits(workspace)
     assert plain.ok is right, plain
     assert after_jpeg.ok is None
     assert "JPEG" in after_jpeg.what
@@ -54,7 +54,7 @@ def test_the_expectation_is_that_of_draws():
     rng = np.random.default_rng(0)
     shares = counts / counts.sum()
     joint = np.einsum("a,b,c->abc", shares, shares, shares).ravel()
-    found = [statistics(rng.multinomial(digit_check.SAMPLES, joint))["kl"] for _ in range(200)]
+    found = [mode_statistics(rng.multinomial(digit_check.SAMPLES, joint))["kl"] for _ in range(200)]
     assert expected_kl(counts, digit_check.SAMPLES) == pytest.approx(np.mean(found), abs=3e-4)
     assert np.std(found) < digit_check.TOLERANCE / 3
-    assert expected_kl(np.full(10, 7), 1000) == pytest.approx(floor(1000))
+    assert expected_kl(np.full(10, 7), 1000) == pytest.approx(kl_floor(1000))

@@ -14,9 +14,8 @@ from benchmark.diagnostics import metrics
 from benchmark.diagnostics.metrics import (
     MetricCheckReport,
     closed_form_checks,
-    gaussian_checks,
-    on_real_images,
-    summary,
+    real_image_checks,
+    whiten,
 )
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.extractors.random_conv import RandomConv
@@ -37,7 +36,7 @@ def test_the_arithmetic_is_right():
 
 
 def test_whitened_rows_have_mean_0_and_covariance_1():
-    rows = gaussian_checks(np.random.default_rng(0).normal(3, 2, (50, 4)))
+    rows = whiten(np.random.default_rng(0).normal(3, 2, (50, 4)))
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(np.cov(rows.T), np.eye(4), atol=1e-12)
 
@@ -45,15 +44,15 @@ def test_whitened_rows_have_mean_0_and_covariance_1():
 @pytest.mark.parametrize(
     "module, name, wrong, found",
     [
-        (fid, "distance", lambda *_: 0.5, "FID"),
+        (fid, "frechet_distance", lambda *_: 0.5, "FID"),
         (kid, "kernel", lambda x, y: x @ y.T + 1, "KID"),
         (inception_score, "score", lambda logits: 2.0, "Inception Score"),
-        (precision_recall, "fraction_inside", lambda *_: (0.5, 0.5), "Precision"),
+        (precision_recall, "precision_and_recall", lambda *_: (0.5, 0.5), "Precision"),
     ],
 )
 def test_a_wrong_metric_is_found(module, name, wrong, found, monkeypatch):
     monkeypatch.setattr(module, name, wrong)
-    for checks in (closed_form_checks(), on_real_images(RandomConv(None, CPU), IMAGES)):
+    for checks in (closed_form_checks(), real_image_checks(RandomConv(None, CPU), IMAGES)):
         wrong_ones = names(checks, ok=False)
         if found == "Inception Score" and len(checks) < 9:
             continue  # of other images than all of CIFAR-10 nothing is published
@@ -62,13 +61,13 @@ def test_a_wrong_metric_is_found(module, name, wrong, found, monkeypatch):
 
 
 def test_real_images_are_held_against_themselves_and_the_published_score_only_when_all_are_seen(monkeypatch):
-    heard = []
-    checks = on_real_images(RandomConv(None, CPU), IMAGES, lambda *told: heard.append(told))
-    assert heard[-1] == ("images through random_conv", 300, 300)
+    checks = real_image_checks(RandomConv(None, CPU), IMAGES)
     assert names(checks, ok=False) == []
     assert names(checks, ok=None) == ["Inception Score, 300 images of CIFAR-10"]
     monkeypatch.setattr(metrics, "IMAGES", 300)
-    assert names(on_real_images(RandomConv(None, CPU), IMAGES), ok=False) == ["Inception Score, 300 images of CIFAR-10"]
+    assert names(real_image_checks(RandomConv(None, CPU), IMAGES), ok=False) == [
+        "Inception Score, 300 images of CIFAR-10"
+    ]
 
 
 class Scores(RandomConv):
@@ -82,15 +81,15 @@ class Scores(RandomConv):
 @pytest.mark.parametrize("published, ok", [(9.97, True), (9.9, False)])
 def test_the_published_score_has_a_tolerance_of_a_thousandth(published, ok, monkeypatch):
     monkeypatch.setattr(metrics, "IMAGES", 300)
-    first = on_real_images(Scores(None, CPU), IMAGES)[0]
+    first = real_image_checks(Scores(None, CPU), IMAGES)[0]
     monkeypatch.setattr(metrics, "SCORE", float(first.found.split()[0]) * (published / 9.97))
-    assert on_real_images(Scores(None, CPU), IMAGES)[0].ok is ok
+    assert real_image_checks(Scores(None, CPU), IMAGES)[0].ok is ok
 
 
 def test_looking_in_parts_misses_no_image(monkeypatch):
-    whole = metrics.look(RandomConv(None, CPU), IMAGES)
+    whole = metrics.extract_features(RandomConv(None, CPU), IMAGES)
     monkeypatch.setattr(metrics, "BATCH", 7)
-    parts = metrics.look(RandomConv(None, CPU), IMAGES)
+    parts = metrics.extract_features(RandomConv(None, CPU), IMAGES)
     np.testing.assert_allclose(parts.features, whole.features, rtol=1e-6, atol=1e-7)
     assert len(parts.logits) == 300
 
@@ -127,7 +126,7 @@ def test_without_files_the_arithmetic_is_checked_and_it_says_what_is_missing(doc
 
 
 def test_a_failed_check_is_exit_code_1_also_without_files(doctor, monkeypatch):
-    monkeypatch.setattr(fid, "distance", lambda *_: 0.5)
+    monkeypatch.setattr(fid, "frechet_distance", lambda *_: 0.5)
     code, said, complaint = doctor("--metrics")
     assert code == 1
     assert "wrong" in said
@@ -171,8 +170,8 @@ def test_samples_without_metrics_are_refused(doctor):
 
 def test_what_it_concludes():
     right = closed_form_checks()
-    assert summary(MetricCheckReport(right, "")) == "all is right"
+    assert MetricCheckReport(right, "").summary() == "all is right"
     with pytest.raises(UserError, match="not checked:\nno weights"):
-        summary(MetricCheckReport(right, "no weights"))
+        MetricCheckReport(right, "no weights").summary()
     wrong = [replace(right[0], ok=False), *right[1:]]
-    assert "1 of 9 checks failed" in summary(MetricCheckReport(wrong, "no weights"))
+    assert "1 of 9 checks failed" in MetricCheckReport(wrong, "no weights").summary()

@@ -15,7 +15,7 @@ from benchmark.evaluation import references, sample_evaluator
 from benchmark.evaluation.codecs import apply_codec
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.metrics.feature_buffer import reference_features
-from benchmark.evaluation.references import _write_features, open_reference_features, prepare_references
+from benchmark.evaluation.references import open_reference_features, prepare_references, write_features
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
 
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ FOUR = {
 
 def kept(of, cache, data, dataset=Noise):
     cache.mkdir(exist_ok=True)
-    return prepare_references(of, dataset, data, cache, cache, lambda _: None)
+    return prepare_references(of, dataset, data, cache, cache)
 
 
 def gauge_of(of, tmp_path):
@@ -127,7 +127,7 @@ def test_a_batch_goes_once_through_each_codec_and_extractor_and_only_as_far_as_i
     gauge = gauge_of(protocol(**FOUR), tmp_path)
     codecs.clear()
     given = iter(batches())
-    gauge.measure(given)
+    gauge.evaluate(given)
     assert [len(images) for images in LOOKS["second"]] == [16, 4]
     sizes = sorted(len(images) for images in LOOKS["watched"])
     assert sizes == sorted([16, 16, 8, 16, 9]), "40 as they are, for three measures; 25 as JPEG"
@@ -140,11 +140,11 @@ def test_a_batch_goes_once_through_each_codec_and_extractor_and_only_as_far_as_i
 
 @pytest.mark.parametrize("size", [1, 16, 60])
 def test_together_they_say_what_each_says_alone_of_its_first_samples(tmp_path, size):
-    together = gauge_of(protocol(**FOUR), tmp_path).measure(batches(size=size)).numbers
+    together = gauge_of(protocol(**FOUR), tmp_path).evaluate(batches(size=size)).values
     alone = {}
     for label, measure in FOUR.items():
         n = measure["n_fake"]
-        alone |= gauge_of(protocol(**{label: measure}), tmp_path).measure(batches(n, size=7)).numbers
+        alone |= gauge_of(protocol(**{label: measure}), tmp_path).evaluate(batches(n, size=7)).values
     assert list(together) == list(alone)
     assert together == pytest.approx(alone, rel=1e-6, abs=1e-9)
 
@@ -152,17 +152,17 @@ def test_together_they_say_what_each_says_alone_of_its_first_samples(tmp_path, s
 def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
     gauge = gauge_of(protocol(fid=fid(40)), tmp_path)
     changed = torch.cat(batches()).clone()
-    whole = gauge.measure([changed])
+    whole = gauge.evaluate([changed])
     changed[40:] = 0
-    assert gauge.measure([changed]) == whole
+    assert gauge.evaluate([changed]) == whole
     changed[39] = 0
-    assert gauge.measure([changed]) != whole
+    assert gauge.evaluate([changed]) != whole
 
 
 @pytest.mark.parametrize("labels", [list(FOUR), list(reversed(FOUR))])
 def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_path, labels):
     chosen = protocol(**{label: FOUR[label] for label in labels})
-    found = gauge_of(chosen, tmp_path).measure(batches()).numbers
+    found = gauge_of(chosen, tmp_path).evaluate(batches()).values
     assert list(found) == list(metric_outputs(chosen))
     own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
     for label, suffix in own.items():
@@ -173,21 +173,21 @@ def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_pa
 
 def test_too_few_samples_are_an_error_that_names_the_measure(tmp_path):
     with pytest.raises(ValueError, match=r"^fid_more: no samples left, 3 more are wanted"):
-        gauge_of(protocol(fid=fid(40), fid_more=fid(63)), tmp_path).measure(batches())
+        gauge_of(protocol(fid=fid(40), fid_more=fid(63)), tmp_path).evaluate(batches())
 
 
 def test_the_codec_stands_between_samples_and_metric(tmp_path):
     given = torch.cat(batches())
     raw = gauge_of(protocol(isc=fid(60, metric="isc", splits=2)), tmp_path)
     jpeg = gauge_of(protocol(isc=fid(60, "jpeg", metric="isc", splits=2)), tmp_path)
-    assert jpeg.measure([given]) == raw.measure([apply_codec(given, "jpeg")]) != raw.measure([given])
+    assert jpeg.evaluate([given]) == raw.evaluate([apply_codec(given, "jpeg")]) != raw.evaluate([given])
 
 
 def test_a_gauge_can_be_used_again(tmp_path):
     gauge = gauge_of(protocol(**FOUR), tmp_path)
-    first = gauge.measure(batches())
-    gauge.measure([torch.zeros(N, 3, 16, 16, dtype=torch.uint8)])
-    assert gauge.measure(batches()) == first
+    first = gauge.evaluate(batches())
+    gauge.evaluate([torch.zeros(N, 3, 16, 16, dtype=torch.uint8)])
+    assert gauge.evaluate(batches()) == first
 
 
 # --- real images ---------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing(tmp_path, monkeypatch, stop
 def test_interrupted_before_the_summary_it_keeps_the_features(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     with monkeypatch.context() as patched:
-        patched.setattr(registry.metrics["fid"], "summary", classmethod(lambda *_: 1 / 0))
+        patched.setattr(registry.metrics["fid"], "reference_statistics", classmethod(lambda *_: 1 / 0))
         with pytest.raises(ZeroDivisionError):
             kept(protocol(fid=fid()), cache, prepared(tmp_path))
     LOOKS.clear()
@@ -327,14 +327,14 @@ def test_interrupted_before_the_summary_it_keeps_the_features(tmp_path, monkeypa
 def test_another_run_that_was_quicker_is_no_error(tmp_path, monkeypatch):
     """It finished the same folder while this one was looking."""
     data, cache = prepared(tmp_path), tmp_path / "cache"
-    whole = _write_features
+    whole = write_features
 
     def raced(folder, given, n):
         given = list(given)
         whole(folder, iter(given), n)
         whole(folder, iter(given), n)
 
-    monkeypatch.setattr(references, "_write_features", raced)
+    monkeypatch.setattr(references, "write_features", raced)
     folder, _ = kept(protocol(fid=fid()), cache, data).references["fid"]
     assert {path.name for path in cache.iterdir()} == {folder.name}
     assert open_reference_features(folder).features.shape == (N, RandomConv.width)
@@ -357,7 +357,7 @@ def test_a_measurement_copies_no_real_features(tmp_path, metric):
     options = {"subsets": 2, "subset_size": 10} if metric == "kid" else {}
     gauge = gauge_of(protocol(**{metric: fid(metric=metric, **options)}), tmp_path)
     ((real, _),) = gauge.references.values()
-    opened = gauge._fresh(gauge.named[0])
+    opened = gauge.open_metric(gauge.metrics[0])
     assert opened.real.data_ptr() == real.features.ctypes.data
 
 
@@ -373,11 +373,11 @@ def test_logits_are_kept_beside_the_features_and_what_has_none_keeps_none(tmp_pa
 def test_what_looks_at_the_discriminator_is_no_gauges_business(tmp_path):
     of = protocol(fid=fid(), rotation_accuracy={"options": {"n_test": 5}})
     gauge = gauge_of(of, tmp_path)
-    assert [one.label for one in gauge.named] == ["fid"]
-    assert list(gauge.measure(batches()).numbers) == [key for key in metric_outputs(of) if key != "rotation_accuracy"]
+    assert [one.label for one in gauge.metrics] == ["fid"]
+    assert list(gauge.evaluate(batches()).values) == [key for key in metric_outputs(of) if key != "rotation_accuracy"]
 
 
 def test_facts_and_identities_are_those_of_the_extractors_in_use(tmp_path):
     gauge = gauge_of(protocol(fid=fid(), fid_second=fid(extractor="second")), tmp_path)
     assert gauge.identities == {"watched": Watched(tmp_path, CPU).identity, "second": "another one"}
-    assert gauge.facts == {}
+    assert gauge.metadata == {}

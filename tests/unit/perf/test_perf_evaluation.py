@@ -20,7 +20,7 @@ def test_it_measures_both_sides_which_agree(monkeypatch):
     monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda weights, **_: weights)  # they are replaced anyway
     monkeypatch.setattr(Weights, "checked", lambda _, path: path)
     monkeypatch.setattr(evaluation, "BATCH", 5)
-    monkeypatch.setattr(Inception, "chunks", {"cpu": 5})
+    monkeypatch.setattr(Inception, "batch_sizes", {"cpu": 5})
     weights, threads = Inception.weights, torch.get_num_threads()
     quick = ["--images", "20", "--repeats", "1", "--width", "12", "--metrics", "isc"]
     result = evaluation.main(quick)

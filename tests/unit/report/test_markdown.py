@@ -124,7 +124,7 @@ def test_a_difference_that_is_not_judged_is_in_brackets_and_has_no_interval(docu
     for row in leaderboard_rows(suite, mixed):
         for result in row.results.values():
             if result.difference and result.verdict is Verdict.NO_REFERENCE:
-                shown = f"({result.difference.estimate:+.{result.output.digits}f})"
+                shown = f"({result.difference.estimate:+.{result.output.decimals}f})"
                 assert f"| {shown} |" in document
 
 

@@ -311,7 +311,7 @@ def test_a_trainer_that_goes_back_to_a_state_forgets_its_graphs(tmp_path):
 
 
 class NoInstruments:
-    facts, identities = {}, {}
+    metadata, identities = {}, {}
 
     def __init__(self, protocol, instruments, device):
         pass

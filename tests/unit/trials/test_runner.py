@@ -49,7 +49,7 @@ def test_a_record_that_was_not_stored_is_there_again_without_training(job, monke
     job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
     record = runner.run_trial(job, silent)
     monkeypatch.setattr(GAN, "loss", None)
-    monkeypatch.setattr(SampleEvaluator, "measure", None)
+    monkeypatch.setattr(SampleEvaluator, "evaluate", None)
     again = runner.run_trial(job, silent)
     assert again.status == "finished"
     assert told(again) == told(record)
@@ -61,7 +61,7 @@ def test_a_measurement_that_is_killed_loses_no_training(job, always, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SampleEvaluator, "measure", power_cut)
+        patch.setattr(SampleEvaluator, "evaluate", power_cut)
         with pytest.raises(KeyboardInterrupt):
             runner.run_trial(job, silent)
     state = Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)

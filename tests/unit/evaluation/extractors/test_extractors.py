@@ -14,7 +14,7 @@ from benchmark.evaluation.extractors.pixels import Pixels
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.extractors.vgg16 import VGG16
 from benchmark.evaluation.metrics.fid import FID
-from benchmark.evaluation.metrics.inception_score import InceptionScore, over_splits
+from benchmark.evaluation.metrics.inception_score import InceptionScore, score_over_splits
 from benchmark.evaluation.metrics.kid import KID
 from perf.seeded import drawn, inception_file, pinned_to
 from tests.support.examples import NoFiles32
@@ -59,9 +59,9 @@ def test_detail_below_an_area_is_not_seen():
 
 @pytest.mark.parametrize("extractor", [Pixels, RandomConv])
 def test_images_of_8_pixels_and_more_fit(extractor):
-    assert extractor.fits(Shape(3, 32, 32))
-    assert extractor.fits(Shape(1, 8, 8))
-    assert not extractor.fits(Shape(3, 7, 8))
+    assert extractor.supports(Shape(3, 32, 32))
+    assert extractor.supports(Shape(1, 8, 8))
+    assert not extractor.supports(Shape(3, 7, 8))
 
 
 # --- the random network --------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def inception(data_dir):
     path = data_dir / "inception" / Inception.weights.files[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Inception, "weights", pinned_to(Inception.weights, path))
-        patch.setattr(Inception, "chunks", {"cpu": 2})
+        patch.setattr(Inception, "batch_sizes", {"cpu": 2})
         stream = torch.get_rng_state()
         opened = Inception(Inception.prepare(None, None, data_dir), CPU)
         opened(FAKE[:1])
@@ -128,7 +128,7 @@ class EarlyInception(Inception):
     """The same network up to its first pooling: it stops there, so that many images cost little."""
 
     layers = ("64",)
-    chunks: ClassVar = {"cpu": 4}
+    batch_sizes: ClassVar = {"cpu": 4}
 
 
 @pytest.mark.usefixtures("inception")
@@ -167,7 +167,7 @@ def test_metrics_through_inception_are_what_torch_fidelity_says(seen, data_dir):
     )
     kid = measured(KID, fake.features, real.features, subsets=5, subset_size=3, extractor="inception")
     assert kid == {"kid": pytest.approx(said["kernel_inception_distance_mean"], abs=1e-6, rel=1e-4)}
-    mean, std = over_splits(fake.logits, splits=2)
+    mean, std = score_over_splits(fake.logits, splits=2)
     assert measured(InceptionScore, fake.features, logits=fake.logits, splits=2, extractor="inception") == {"isc": mean}
     assert mean == pytest.approx(said["inception_score_mean"], rel=1e-4)
     assert std == pytest.approx(said["inception_score_std"], rel=1e-4)
@@ -232,7 +232,7 @@ def test_vgg_16_gives_the_second_hidden_layer_after_its_relu_and_no_logits(tmp_p
     model = SmallVGG()
     torch.save(model.state_dict(), path)
     monkeypatch.setattr(VGG16, "weights", pinned_to(VGG16.weights, path))
-    monkeypatch.setattr(VGG16, "chunks", {"cpu": 4})
+    monkeypatch.setattr(VGG16, "batch_sizes", {"cpu": 4})
     images = uint8(5, shape=(3, 32, 32))
     found = VGG16(VGG16.prepare(None, None, tmp_path), CPU)(images)
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -275,7 +275,7 @@ def enlarged(images):
 def test_torchvisions_inception_is_biggans_wrapping_of_it(torchvision_net, tmp_path, monkeypatch):
     net, state = torchvision_net
     save_state(tmp_path, state, monkeypatch)
-    monkeypatch.setattr(InceptionTorchvision, "chunks", {"cpu": 2})
+    monkeypatch.setattr(InceptionTorchvision, "batch_sizes", {"cpu": 2})
     images, stream = uint8(2, shape=(3, 32, 32)), torch.get_rng_state()
     extractor = InceptionTorchvision(InceptionTorchvision.prepare(None, None, tmp_path), CPU)
     found = extractor(images)
@@ -297,15 +297,15 @@ def test_torchvisions_weights_are_used_all_and_none_is_missing(torchvision_net, 
     state = dict(torchvision_net[1])
     change(state)
     with pytest.raises(RuntimeError, match=r"AuxLogits.fc.bias|more"):
-        InceptionTorchvision.opened(state)
+        InceptionTorchvision.build(state)
 
 
 @pytest.mark.parametrize("extractor", [Inception, InceptionTorchvision, VGG16])
 def test_published_networks_look_at_colour_images_that_are_no_stacks(extractor):
-    assert extractor.fits(NoFiles32)
-    assert extractor.fits(Shape(3, 64, 64))
-    assert not extractor.fits(Shape(1, 28, 28))
-    assert not extractor.fits(registry.datasets["stacked_digits"])
+    assert extractor.supports(NoFiles32)
+    assert extractor.supports(Shape(3, 64, 64))
+    assert not extractor.supports(Shape(1, 28, 28))
+    assert not extractor.supports(registry.datasets["stacked_digits"])
 
 
 @pytest.mark.parametrize("name", list(registry.extractors))
@@ -313,4 +313,5 @@ def test_every_extractor_says_what_it_is(name):
     extractor = registry.extractors[name]
     assert extractor.name == name
     assert extractor.about.strip()
-    assert (extractor.title == "") is (name == "inception")
+    assert extractor.title.strip()
+    assert extractor.is_standard is (name == "inception")

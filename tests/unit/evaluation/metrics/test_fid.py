@@ -11,7 +11,7 @@ from benchmark.core import registry
 from benchmark.evaluation.extractors.pixels import Pixels
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.metrics import moments
-from benchmark.evaluation.metrics.fid import FID, distance, factor, gaussian
+from benchmark.evaluation.metrics.fid import FID, covariance_factor, fit_gaussian, frechet_distance
 from benchmark.evaluation.metrics.moments import Gaussian, Moments
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, normal, opened_with, torch_fidelity, uint8
@@ -25,7 +25,7 @@ KEY = "fd_random_conv"
 @pytest.mark.parametrize("n", [2, 3, 300, 1024, 2500])
 def test_the_gaussian_is_numpys(n):
     rows = normal(n, 5).numpy() + np.arange(5)
-    found = gaussian(rows.astype(np.float32))
+    found = fit_gaussian(rows.astype(np.float32))
     exact = rows.astype(np.float32).astype(np.float64)
     assert found.count == n
     np.testing.assert_allclose(found.mean, exact.mean(0), rtol=1e-12)
@@ -39,10 +39,10 @@ def test_it_counts_every_row_once_and_gives_the_same_bits_however_they_come(cuts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moments, "CHUNK", chunk)
         whole, parts = Moments(np.zeros(4)), Moments(np.zeros(4))
-        whole.add(rows)
+        whole.update(rows)
         for part in torch.tensor_split(rows, sorted(cuts)):
-            parts.add(part)
-        one, other = whole.fitted(), parts.fitted()
+            parts.update(part)
+        one, other = whole.gaussian(), parts.gaussian()
     assert other.count == 60
     np.testing.assert_array_equal(one.mean, other.mean)
     np.testing.assert_array_equal(one.covariance, other.covariance)
@@ -51,7 +51,7 @@ def test_it_counts_every_row_once_and_gives_the_same_bits_however_they_come(cuts
 
 def test_little_is_lost_when_the_mean_is_large():
     rows = (normal(500, 3) * 0.01).double().numpy() + 1000
-    fitted = gaussian(rows.astype(np.float32))
+    fitted = fit_gaussian(rows.astype(np.float32))
     np.testing.assert_allclose(
         fitted.covariance, np.cov(rows.astype(np.float32).astype(float).T), rtol=1e-9, atol=1e-15
     )
@@ -59,11 +59,11 @@ def test_little_is_lost_when_the_mean_is_large():
 
 def test_asking_twice_and_going_on_change_nothing():
     rows, sums = normal(50, 3), Moments(np.zeros(3))
-    sums.add(rows[:20])
-    assert sums.fitted().count == 20
-    assert sums.fitted().count == 20
-    sums.add(rows[20:])
-    np.testing.assert_allclose(sums.fitted().covariance, np.cov(rows.double().numpy().T), rtol=1e-12)
+    sums.update(rows[:20])
+    assert sums.gaussian().count == 20
+    assert sums.gaussian().count == 20
+    sums.update(rows[20:])
+    np.testing.assert_allclose(sums.gaussian().covariance, np.cov(rows.double().numpy().T), rtol=1e-12)
 
 
 # --- the distance --------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def fitted(mean, covariance, count=1000):
 
 
 def between(one, other):
-    return distance(one.mean, factor(one), float(np.trace(one.covariance)), other)
+    return frechet_distance(one.mean, covariance_factor(one), float(np.trace(one.covariance)), other)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_fewer_samples_than_dimensions_are_at_0_from_themselves(n):
 
 def test_what_is_beyond_the_rank_of_a_covariance_adds_no_rounding():
     """Against singular values, which have no root of a rounding error in them: 195 of 200 are 0."""
-    real, fake = gaussian(normal(1000, 200).numpy()), gaussian(normal(6, 200, 1).numpy())
-    shared = np.linalg.svd(factor(real).T @ factor(fake), compute_uv=False).sum()
+    real, fake = fit_gaussian(normal(1000, 200).numpy()), fit_gaussian(normal(6, 200, 1).numpy())
+    shared = np.linalg.svd(covariance_factor(real).T @ covariance_factor(fake), compute_uv=False).sum()
     apart = np.square(real.mean - fake.mean).sum()
     expected = apart + np.trace(real.covariance) + np.trace(fake.covariance) - 2 * shared
     assert between(real, fake) == pytest.approx(expected, rel=1e-10)
@@ -213,7 +213,7 @@ def test_one_image_for_all_costs_the_whole_variance():
 def test_a_map_is_read(tmp_path):
     np.save(tmp_path / "real.npy", normal(1500, 3).numpy())
     mapped = np.load(tmp_path / "real.npy", mmap_mode="c")
-    np.testing.assert_array_equal(gaussian(mapped).covariance, gaussian(normal(1500, 3).numpy()).covariance)
+    np.testing.assert_array_equal(fit_gaussian(mapped).covariance, fit_gaussian(normal(1500, 3).numpy()).covariance)
 
 
 @pytest.mark.parametrize("n, said", [(0, "no samples"), (1, "too few samples.*: 1")])
@@ -226,12 +226,12 @@ def test_fewer_than_two_are_refused(n, said):
 
 @pytest.mark.parametrize("n_fake, n_real", [(1, None), (9, 1)])
 def test_they_are_refused_before_anything_runs(n_fake, n_real):
-    assert "at least 2" in FID.problem(FID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
-    assert FID.problem(FID.Options(extractor="random_conv"), NoFiles32, 2) is None
+    assert "at least 2" in FID.check_config(FID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
+    assert FID.check_config(FID.Options(extractor="random_conv"), NoFiles32, 2) is None
 
 
 def test_datasets_that_the_extractor_does_not_fit_are_refused():
-    assert "does not look at images" in FID.problem(FID.Options(), registry.datasets["stacked_digits"], 100)
+    assert "does not take images" in FID.check_config(FID.Options(), registry.datasets["stacked_digits"], 100)
 
 
 # --- what it is called and said to be ------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.evaluation.extractors.random_conv import RandomConv
-from benchmark.evaluation.metrics.inception_score import InceptionScore, over_splits
+from benchmark.evaluation.metrics.inception_score import InceptionScore, score_over_splits
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, normal, torch_fidelity, uint8
 
@@ -39,7 +39,7 @@ def test_classes_that_nobody_names_do_not_count():
 @given(seed=st.integers(0, 10**6), scale=st.floats(0, 20))
 @settings(max_examples=30, deadline=None)
 def test_it_lies_between_1_and_the_number_of_classes(seed, scale):
-    mean, std = over_splits(scale * normal(40, 5, seed), splits=4)
+    mean, std = score_over_splits(scale * normal(40, 5, seed), splits=4)
     assert 1 - 1e-9 <= mean <= 5 + 1e-9
     assert std >= 0
 
@@ -49,7 +49,7 @@ def test_it_is_what_torch_fidelity_says(n, splits):
     images = uint8(n, 3)
     said = torch_fidelity(images, images, isc=True, isc_splits=splits)
     logits = RandomConv(None, CPU)(images).logits
-    mean, std = over_splits(logits, splits)
+    mean, std = score_over_splits(logits, splits)
     assert scored(logits, splits=splits) == mean, "the metric gives the mean"
     assert mean == pytest.approx(said["inception_score_mean"], rel=1e-9)
     assert std == pytest.approx(said["inception_score_std"], rel=1e-6, abs=1e-12)
@@ -84,13 +84,13 @@ def test_fewer_images_than_splits_are_refused(n, said):
 
 def test_they_are_refused_before_anything_runs():
     options = InceptionScore.Options(extractor="random_conv")
-    assert "fewer splits" in InceptionScore.problem(options, NoFiles32, 9)
-    assert InceptionScore.problem(options, NoFiles32, 10) is None
+    assert "fewer splits" in InceptionScore.check_config(options, NoFiles32, 9)
+    assert InceptionScore.check_config(options, NoFiles32, 10) is None
 
 
 def test_an_extractor_without_classes_is_refused_with_those_that_have_some():
-    said = InceptionScore.problem(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
-    assert "names no classes" in said
+    said = InceptionScore.check_config(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
+    assert "has no class logits" in said
     assert "inception" in said
 
 

@@ -64,9 +64,9 @@ def test_of_one_distribution_it_is_0_in_the_mean_and_often_below():
 
 def test_asking_twice_draws_the_same_subsets_and_touches_no_stream():
     opened = opened_with(KID, normal(40, 3), subset_size=20, subsets=3)
-    opened.add(type("F", (), {"features": normal(40, 3, 1)}))
+    opened.update(type("F", (), {"features": normal(40, 3, 1)}))
     torch_stream, numpy_stream = torch.get_rng_state(), np.random.get_state()[1].copy()
-    assert opened.value() == opened.value()
+    assert opened.compute() == opened.compute()
     assert torch.equal(torch.get_rng_state(), torch_stream)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_stream)
 
@@ -84,10 +84,10 @@ def test_too_few_real_images_are_refused():
 
 @pytest.mark.parametrize("n_fake, n_real, kind", [(999, None, "999 generated"), (1000, 999, "999 real")])
 def test_they_are_refused_before_anything_runs(n_fake, n_real, kind):
-    said = KID.problem(KID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
+    said = KID.check_config(KID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
     assert kind in said
     assert "subset_size" in said
-    assert KID.problem(KID.Options(extractor="random_conv", n_real=1000), NoFiles32, 1000) is None
+    assert KID.check_config(KID.Options(extractor="random_conv", n_real=1000), NoFiles32, 1000) is None
 
 
 def test_a_subset_of_one_has_no_pairs_and_is_refused():

@@ -9,7 +9,14 @@ import torch
 
 from benchmark.core import registry
 from benchmark.data.arrays import ArraySplit, PreparedData
-from benchmark.evaluation.metrics.linear_probe import PENALTIES, LinearProbe, ProbeOptions, Ridge, best_penalty, fitted
+from benchmark.evaluation.metrics.linear_probe import (
+    PENALTIES,
+    LinearProbe,
+    ProbeOptions,
+    Ridge,
+    best_penalty,
+    fit_probe,
+)
 
 Synthetic32 = registry.datasets["synthetic_32"]
 CLASSES = 5
@@ -21,7 +28,7 @@ class Sees:
     def __init__(self, features):
         self.features = features
 
-    def judge(self, images):
+    def discriminate(self, images):
         return SimpleNamespace(features=self.features(images))
 
 
@@ -40,7 +47,8 @@ def prepared(train=400, test=300):
 
 def accuracy(features, n_train=400, n_test=None, data=None):
     metric = LinearProbe(ProbeOptions(n_train=n_train, n_test=n_test), Synthetic32, data or prepared())
-    return metric.value(Sees(features))["probe_accuracy"]
+    metric.update(Sees(features))
+    return metric.compute()["probe_accuracy"]
 
 
 def one_hot(images):
@@ -78,7 +86,7 @@ def test_it_counts_what_another_solution_of_the_normal_equations_names():
     """NumPy, with an intercept that is not penalised in the place of centring."""
     data = prepared(150, 300)
     metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
-    places = metric.train_places
+    places = metric.train_indices
     x, test = (
         mixed(torch.from_numpy(images)).numpy().astype(float) for images in (data.train.images, data.test.images)
     )
@@ -99,7 +107,8 @@ def test_it_counts_what_another_solution_of_the_normal_equations_names():
     assert len(set(right)) > 1, "the penalty matters here"
     weights = solved(np.arange(150), PENALTIES[int(np.argmax(right))], bias)
     named = ((test - centre) / scale @ weights + bias).argmax(1)
-    found = metric.value(Sees(mixed))["probe_accuracy"]
+    metric.update(Sees(mixed))
+    found = metric.compute()["probe_accuracy"]
     assert found == pytest.approx(100 * (named == data.test.labels).mean())
     assert 30 < found < 100
 
@@ -165,17 +174,18 @@ def test_images_without_a_label_are_passed_over():
     data = prepared(400, 300)
     data.train.labels[:200], data.test.labels[::2] = -1, -1
     metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
-    assert len(metric.train_places) == 150
-    assert metric.train_places.min() >= 200
-    assert sorted(metric.test_places) == list(range(1, 300, 2))
-    assert metric.value(Sees(one_hot)) == {"probe_accuracy": 100.0}
+    assert len(metric.train_indices) == 150
+    assert metric.train_indices.min() >= 200
+    assert sorted(metric.test_indices) == list(range(1, 300, 2))
+    metric.update(Sees(one_hot))
+    assert metric.compute() == {"probe_accuracy": 100.0}
 
 
 def test_the_training_images_come_in_a_random_order():
     """So that the fifth that chooses the penalty is of all classes, whatever the order of the files."""
     train = split(400)
     data = PreparedData(Path(), ArraySplit(train.images, np.sort(train.labels)), split(10), {})
-    places = LinearProbe(ProbeOptions(n_train=400), Synthetic32, data).train_places
+    places = LinearProbe(ProbeOptions(n_train=400), Synthetic32, data).train_indices
     assert sorted(places) == list(range(400))
     assert set(data.train.labels[places][:80]) == set(range(CLASSES))
 
@@ -189,20 +199,20 @@ def test_the_training_images_come_in_a_random_order():
     ],
 )
 def test_too_few_images_are_told_before_training(options, words):
-    found = LinearProbe.lacking(ProbeOptions(**options), Synthetic32, prepared())
+    found = LinearProbe.check_data(ProbeOptions(**options), Synthetic32, prepared())
     assert found is None if words is None else words in found
 
 
 def test_held_out_images_without_labels_are_told_before_training():
     data = prepared()
     data.test.labels[:] = -1
-    assert "of the 300 of synthetic_32 0 have a label" in LinearProbe.lacking(
+    assert "of the 300 of synthetic_32 0 have a label" in LinearProbe.check_data(
         ProbeOptions(n_train=9), Synthetic32, data
     )
 
 
 def test_only_datasets_with_a_few_classes_are_probed():
-    problem = {name: LinearProbe.problem(ProbeOptions(), registry.datasets[name], 0) for name in registry.datasets}
+    problem = {name: LinearProbe.check_config(ProbeOptions(), registry.datasets[name], 0) for name in registry.datasets}
     assert "has none; labelled: " in problem["stl10"]
     assert "1,000" in problem["stacked_digits"]
     for name in ("cifar10", "stl10_labelled", "folder_32", "synthetic_32"):
@@ -211,16 +221,16 @@ def test_only_datasets_with_a_few_classes_are_probed():
 
 
 def test_a_reduced_scale_shows_fewer_images():
-    assert LinearProbe.shrunk(ProbeOptions(), 64) == ProbeOptions(n_train=64, n_test=64)
-    assert LinearProbe.shrunk(ProbeOptions(n_train=10, n_test=20), 64) == ProbeOptions(n_train=10, n_test=20)
-    assert LinearProbe.shrunk(ProbeOptions(), 1).n_train == 2
+    assert LinearProbe.with_sample_cap(ProbeOptions(), 64) == ProbeOptions(n_train=64, n_test=64)
+    assert LinearProbe.with_sample_cap(ProbeOptions(n_train=10, n_test=20), 64) == ProbeOptions(n_train=10, n_test=20)
+    assert LinearProbe.with_sample_cap(ProbeOptions(), 1).n_train == 2
 
 
 def test_two_images_are_enough_to_fit():
-    probe = fitted(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
-    assert probe.named(torch.tensor([[0.0], [1.0]])).tolist() == [0, 1]
+    probe = fit_probe(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
+    assert probe.predict(torch.tensor([[0.0], [1.0]])).tolist() == [0, 1]
 
 
 def test_the_features_of_packs_are_not_probed():
-    able = {name for name in registry.methods if LinearProbe.applies(registry.methods[name])}
+    able = {name for name in registry.methods if LinearProbe.supports(registry.methods[name])}
     assert able == set(registry.methods) - {"pacgan"}

@@ -22,12 +22,12 @@ from benchmark.evaluation.extractors.digits import (
     Digits,
     DigitsSecondSeed,
     accuracy,
-    as_float,
-    joint,
+    joint_log_probs,
     load_classifier,
-    shifted,
+    random_shift,
+    scale_to_unit,
 )
-from benchmark.evaluation.metrics.modes import Modes, floor, statistics
+from benchmark.evaluation.metrics.modes import Modes, kl_floor, mode_statistics
 
 CPU = torch.device("cpu")
 LN_1000 = math.log(1000)
@@ -54,7 +54,7 @@ def counts_of(**bins):
     ],
 )
 def test_modes_and_kl_by_hand(counts, modes, kl):
-    assert statistics(counts) == {"modes": modes, "kl": pytest.approx(kl, abs=1e-12)}
+    assert mode_statistics(counts) == {"modes": modes, "kl": pytest.approx(kl, abs=1e-12)}
 
 
 histograms = arrays(np.int64, 1000, elements=st.integers(0, 50), fill=st.integers(0, 3)).filter(np.any)
@@ -63,7 +63,7 @@ histograms = arrays(np.int64, 1000, elements=st.integers(0, 50), fill=st.integer
 @given(counts=histograms)
 @settings(max_examples=60, deadline=None)
 def test_kl_is_scipys_and_lies_between_0_and_ln_1000(counts):
-    found = statistics(counts)
+    found = mode_statistics(counts)
     assert found["kl"] == pytest.approx(entropy(counts, np.full(1000, 1e-3)), rel=1e-9, abs=1e-12)
     assert -1e-12 <= found["kl"] <= LN_1000 + 1e-12
     assert found["modes"] == np.count_nonzero(counts)
@@ -74,40 +74,40 @@ def test_kl_is_scipys_and_lies_between_0_and_ln_1000(counts):
 @settings(max_examples=20, deadline=None)
 def test_statistics_depend_on_shares_only_and_not_on_which_mode_is_which(counts, factor, seed):
     shuffled = np.random.default_rng(seed).permutation(counts) * factor
-    assert statistics(shuffled) == pytest.approx(statistics(counts), rel=1e-9, abs=1e-12)
+    assert mode_statistics(shuffled) == pytest.approx(mode_statistics(counts), rel=1e-9, abs=1e-12)
 
 
 def test_nothing_counted_is_an_error():
     with pytest.raises(ValueError, match="no samples"):
-        statistics(np.zeros(1000, np.int64))
+        mode_statistics(np.zeros(1000, np.int64))
 
 
 def test_the_floor_of_25600_samples_is_a_fiftieth_nat_and_what_uniform_samples_give():
     """X-04: 999 / 51,200 = 0.0195. Forty simulated perfect generators; their mean has an error of 0.00014."""
-    assert floor(25_600) == pytest.approx(999 / 51_200)
-    assert floor(25_600) == pytest.approx(0.0195, abs=5e-5)
+    assert kl_floor(25_600) == pytest.approx(999 / 51_200)
+    assert kl_floor(25_600) == pytest.approx(0.0195, abs=5e-5)
     rng = np.random.default_rng(0)
-    kls = [statistics(np.bincount(rng.integers(0, 1000, 25_600), minlength=1000))["kl"] for _ in range(40)]
-    assert np.mean(kls) == pytest.approx(floor(25_600), abs=6e-4)
+    kls = [mode_statistics(np.bincount(rng.integers(0, 1000, 25_600), minlength=1000))["kl"] for _ in range(40)]
+    assert np.mean(kls) == pytest.approx(kl_floor(25_600), abs=6e-4)
 
 
 def test_its_bins_are_the_digits_of_the_channels():
     """Mode 370 is a red 3, a green 7 and a blue 0; the histogram is what the numbers are of."""
-    bins = Modes.bins(Modes.Options())
+    bins = Modes.histogram_spec(Modes.Options())
     assert [name for name, _ in bins.axes] == ["red", "green", "blue"]
     cube = np.arange(1000).reshape(bins.shape)
     assert cube[3, 7, 0] == 370
     metric = Modes(Modes.Options(), None, {})
-    metric.add(Reads()(stack([(3, 7, 0), (3, 7, 0), (0, 0, 9)])))
+    metric.update(Reads()(stack([(3, 7, 0), (3, 7, 0), (0, 0, 9)])))
     assert dict(enumerate(metric.histogram().tolist())) | {370: 0, 9: 0} == dict.fromkeys(range(1000), 0)
     assert metric.histogram()[[370, 9]].tolist() == [2, 1]
-    assert statistics(metric.histogram()) == metric.value()
+    assert mode_statistics(metric.histogram()) == metric.compute()
 
 
 def test_landmarks_are_all_modes_and_the_floor_of_the_kl():
-    landmarks = Modes.landmarks(Modes.Options(), 25_600)
+    landmarks = Modes.reference_lines(Modes.Options(), 25_600)
     assert landmarks["modes"].value == 1000
-    assert landmarks["kl"].value == floor(25_600)
+    assert landmarks["kl"].value == kl_floor(25_600)
     assert "0.0195" in " ".join(Modes.notes(Modes.Options(), 25_600).values())
 
 
@@ -144,8 +144,8 @@ def test_a_mode_is_100a_10b_c_of_the_three_channels(triples):
 def measured(extractor, batches):
     metric = Modes(Modes.Options(), None, {})
     for batch in batches:
-        metric.add(extractor(batch))
-    return metric.value()
+        metric.update(extractor(batch))
+    return metric.compute()
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1000])
@@ -163,7 +163,7 @@ def test_the_probability_of_a_number_is_the_product_of_its_digits(digits):
     logs = torch.from_numpy(digits).log_softmax(2)
     p = logs.exp().numpy()
     expected = np.einsum("ni,nj,nk->nijk", p[:, 0], p[:, 1], p[:, 2]).reshape(3, 1000)
-    np.testing.assert_allclose(joint(logs).exp().numpy(), expected, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(joint_log_probs(logs).exp().numpy(), expected, rtol=1e-4, atol=1e-9)
 
 
 # --- the digit classifier ------------------------------------------------------------------------------
@@ -182,11 +182,11 @@ def instrument(digits, tmp_path_factory):
 
 def test_the_classifier_names_97_of_100_held_out_digits(instrument, digits):
     model, told = load_classifier(instrument, CPU)
-    images = as_float(torch.from_numpy(np.array(digits.test.images)))
+    images = scale_to_unit(torch.from_numpy(np.array(digits.test.images)))
     right = (model(images).argmax(1).numpy() == digits.test.labels).mean()
     assert told == pytest.approx(right)
     assert told >= 0.97
-    assert Digits(instrument, CPU).facts == {"classifier_accuracy": told}
+    assert Digits(instrument, CPU).metadata == {"classifier_accuracy": told}
 
 
 def test_the_classifier_is_opened_for_reading_only(instrument):
@@ -248,7 +248,7 @@ def test_shifted_batches_keep_their_pixels_within_reach():
     rng = torch.Generator().manual_seed(0)
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 4, 4] = 1
-    places = {tuple(shifted(image, 1, rng)[0, 0].nonzero()[0].tolist()) for _ in range(200)}
+    places = {tuple(random_shift(image, 1, rng)[0, 0].nonzero()[0].tolist()) for _ in range(200)}
     assert places == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}
 
 

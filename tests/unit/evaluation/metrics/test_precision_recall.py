@@ -96,9 +96,13 @@ def test_too_few_images_are_refused(n, said):
 
 @pytest.mark.parametrize("n_fake, n_real, kind", [(3, None, "3 generated"), (9, 3, "3 real")])
 def test_they_are_refused_before_anything_runs(n_fake, n_real, kind):
-    said = PrecisionRecall.problem(PrecisionRecall.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
+    said = PrecisionRecall.check_config(
+        PrecisionRecall.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake
+    )
     assert kind in said
-    assert PrecisionRecall.problem(PrecisionRecall.Options(extractor="random_conv", n_real=4), NoFiles32, 4) is None
+    assert (
+        PrecisionRecall.check_config(PrecisionRecall.Options(extractor="random_conv", n_real=4), NoFiles32, 4) is None
+    )
 
 
 def test_they_carry_the_name_of_another_network_than_vgg_16():

@@ -16,7 +16,7 @@ from benchmark.core.protocol import metric_of_output, metric_outputs
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import to_range
-from benchmark.evaluation.discriminator_evaluator import FrozenDiscriminator
+from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
 from benchmark.evaluation.references import prepare_references
 from benchmark.report.markdown import leaderboard
@@ -59,7 +59,8 @@ def light(images):
 
 def accuracy(discriminator, n_test=None, data=None):
     metric = RotationAccuracy(RotationOptions(n_test=n_test), Synthetic32, data or prepared())
-    return metric.value(discriminator)["rotation_accuracy"]
+    metric.update(discriminator)
+    return metric.compute()["rotation_accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -93,18 +94,18 @@ def test_equal_logits_are_a_guess_and_logits_that_are_not_finite_no_number(monke
 
 
 def test_too_few_images_and_images_that_are_not_square_are_refused(monkeypatch):
-    assert RotationAccuracy.lacking(RotationOptions(n_test=150), Synthetic32, prepared()) is None
-    assert "n_test asks for 151 held-out" in RotationAccuracy.lacking(
+    assert RotationAccuracy.check_data(RotationOptions(n_test=150), Synthetic32, prepared()) is None
+    assert "n_test asks for 151 held-out" in RotationAccuracy.check_data(
         RotationOptions(n_test=151), Synthetic32, prepared()
     )
-    assert RotationAccuracy.problem(RotationOptions(), Synthetic32, 0) is None
+    assert RotationAccuracy.check_config(RotationOptions(), Synthetic32, 0) is None
     monkeypatch.setattr(Synthetic32, "shape", (3, 32, 48))
-    assert "not square" in RotationAccuracy.problem(RotationOptions(), Synthetic32, 0)
+    assert "not square" in RotationAccuracy.check_config(RotationOptions(), Synthetic32, 0)
 
 
 def test_a_reduced_scale_shows_fewer_images():
-    assert RotationAccuracy.shrunk(RotationOptions(), 64).n_test == 64
-    assert RotationAccuracy.shrunk(RotationOptions(n_test=9), 64).n_test == 9
+    assert RotationAccuracy.with_sample_cap(RotationOptions(), 64).n_test == 64
+    assert RotationAccuracy.with_sample_cap(RotationOptions(n_test=9), 64).n_test == 9
 
 
 # --- the heads -----------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def test_heads_are_read_given_that_the_image_is_real():
 
 
 def test_which_methods_name_rotations():
-    assert {name for name in registry.methods if RotationAccuracy.applies(registry.methods[name])} == NAMING
+    assert {name for name in registry.methods if RotationAccuracy.supports(registry.methods[name])} == NAMING
 
 
 # --- whole trials --------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def data(tmp_path_factory):
 
 
 def run(spec, data, folder, dataset=Synthetic32):
-    found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder, lambda _: None)
+    found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder)
     return runner.run_trial(job_in(folder, spec, data=data, assets=found), silent)
 
 
@@ -219,8 +220,8 @@ def test_training_is_the_same_to_the_bit_with_and_without_these_measurements(dat
         trainer = build_trainer(spec, prepared, CPU)
         for step in trainer.train_until(4):
             if step % 2 == 0 and measures is MEASURES:
-                running = runner.Examination(spec.protocol, Synthetic32, prepared)
-                running.measure(FrozenDiscriminator(trainer.method, trainer.image_range, CPU))
+                evaluator = DiscriminatorEvaluator(spec.protocol, Synthetic32, prepared)
+                evaluator.evaluate(FrozenDiscriminator(trainer.method, trainer.image_range, CPU))
                 assert all(module.training for module in trainer.method.modules())
         weights.append(trainer.state())
     examined, plain = (state["method"] for state in weights)
@@ -236,13 +237,13 @@ def test_at_rest_images_are_judged_in_evaluation_mode_and_not_one_with_another(d
     images = torch.from_numpy(open_prepared(data).test.images[:270].copy())
     trainer.method.discriminator.heads.eval()  # a mode of its own, which it keeps
     whole = FrozenDiscriminator(trainer.method, trainer.image_range, CPU)
-    judged, named = whole.judge(images), whole.rotation_logits(images)
+    judged, named = whole.discriminate(images), whole.rotation_logits(images)
     assert judged.features.shape[0] == 270
     assert named.shape == (270, 4)
     assert not judged.features.requires_grad
     assert trainer.method.discriminator.training
     assert not trainer.method.discriminator.heads.training
-    torch.testing.assert_close(whole.judge(images[:3]).features, judged.features[:3])
+    torch.testing.assert_close(whole.discriminate(images[:3]).features, judged.features[:3])
     trainer.method.eval()
     with torch.no_grad():
         expected = trainer.method.discriminate(to_range(images[:9], trainer.image_range)).class_logits
@@ -329,7 +330,7 @@ def test_mistakes_are_told_with_their_place(tmp_path, changes, words):
 def test_too_few_images_stop_a_run_before_it_trains(data, tmp_path):
     spec = load_suite(suite(tmp_path, ["gan"], {"linear_probe": {}})).cells[0].specs[0]
     with pytest.raises(UserError, match="linear_probe: n_train asks for 5,000"):
-        prepare_references(spec.protocol, Synthetic32, open_prepared(data), tmp_path, tmp_path, lambda _: None)
+        prepare_references(spec.protocol, Synthetic32, open_prepared(data), tmp_path, tmp_path)
 
 
 def test_a_reduced_scale_reaches_the_options(tmp_path):
