@@ -66,4 +66,4 @@ def test_only_finished_seeds_with_counts_of_all_modes_are_shown(suite, specs_of,
 
 def test_bins_are_the_cells_of_a_grid():
     bins = HistogramSpec((("row", 2), ("column", 3)), "place")
-    assert (bins.shape, bins.count) == ((2, 3), 6)
+    assert (bins.shape, bins.num_bins) == ((2, 3), 6)

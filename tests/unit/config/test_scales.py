@@ -132,7 +132,7 @@ def test_what_is_measured_on_stand_ins_has_no_problem(trials):
     for spec in trials:
         small = apply_scale(spec, ScaleConfig(width=8, samples=100, synthetic=True))
         for one in bind_metrics(small.protocol):
-            assert one.metric.problem(one.options, registry.datasets[small.dataset], one.n_fake) is None
+            assert one.metric.check_config(one.options, registry.datasets[small.dataset], one.n_fake) is None
 
 
 # --- scales --------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_linear_probe_tells_their_classes_apart(splits):
     train, test, _ = splits
     order = np.random.default_rng(0).permutation(len(train.labels))  # the probe wants any random order
     features, labels = small(train.images[order]), torch.from_numpy(train.labels[order])
-    right = fit_probe(features, labels).named(small(test.images)) == torch.from_numpy(test.labels)
+    right = fit_probe(features, labels).predict(small(test.images)) == torch.from_numpy(test.labels)
     assert 100 * float(right.double().mean()) > 60
 
 
@@ -242,7 +242,7 @@ def test_and_a_linear_probe_tells_their_rotations_apart(splits):
     features, turns = turned(train.images)
     order = torch.randperm(len(turns), generator=torch.Generator().manual_seed(0))
     images, expected = turned(test.images)
-    right = fit_probe(features[order], turns[order]).named(images) == expected
+    right = fit_probe(features[order], turns[order]).predict(images) == expected
     assert 100 * float(right.double().mean()) > 60, "25 % is guessing"
 
 

@@ -162,7 +162,7 @@ def test_import_takes_it_from_any_folder_by_any_of_its_names(name, link, dataset
     path = tmp_path / "data" / "inception" / INCEPTION.files[0]
     assert path.read_bytes() == CONTENT
     assert path.samefile(mine) is link
-    assert "was there already" in datasets("import", "inception", mine)[1]
+    assert "all files were already there" in datasets("import", "inception", mine)[1]
 
 
 @pytest.mark.parametrize("content, said", [(b"other", "is not the published"), (None, "nothing was changed")])
@@ -194,7 +194,7 @@ def test_the_list_tells_the_state_of_weights(datasets, small, tmp_path):
 def test_weights_are_no_dataset(command, datasets, tmp_path):
     code, said = datasets(*command, "inception")
     assert code == 2
-    assert "weights and no dataset" in said
+    assert "weights and not a dataset" in said
 
 
 @pytest.mark.parametrize("typed, meant", [("incepton", "inception"), ("vgg_16", "vgg16"), ("cifar01", "cifar10")])

@@ -301,7 +301,7 @@ def test_a_discriminator_that_is_not_finite_is_a_divergence(data, tmp_path, monk
     [
         (
             {"measures": {"rotation_accuracy": {"n_fake": 100}}},
-            ["small.yaml:", "measures.rotation_accuracy.n_fake", "looks at no generated images; leave out 'n_fake'"],
+            ["small.yaml:", "measures.rotation_accuracy.n_fake", "uses no generated images; leave out 'n_fake'"],
         ),
         ({"measures": {"linear_probe": {"codec": "jpeg"}}}, ["measures.linear_probe.codec", "leave out 'codec'"]),
         (
