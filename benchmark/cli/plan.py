@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.cli.logs import logger, print_json, print_line, stdout, stoppable
+from benchmark.cli.logs import print_json, print_line, stdout, stoppable
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -61,7 +61,7 @@ def plan(
 
         require_writable(Workspace.at(workspace).root, "--workspace")
         with stoppable("finished timings are kept, and the same command times the rest"):
-            calibrate_plan(made, absolute(data_dir, "--data-dir"), logger.info)
+            calibrate_plan(made, absolute(data_dir, "--data-dir"))
     if as_json:
         print_json(made.as_json())
         return
@@ -124,12 +124,12 @@ def _table_numbers(cells: "Sequence[CellEstimate]") -> tuple[str, ...]:
 
 
 def _totals(estimate: "Estimate") -> Iterator[str]:
-    if not estimate.rest:
+    if not estimate.trials:
         yield "estimated time: nothing to train"
         return
-    hardware = estimate.hardware.hardware
+    hardware = estimate.hardware.fingerprint
     machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}"
-    parallel = f"{min(estimate.side_by_side, len(estimate.rest))} trials in parallel on {machine}"
+    parallel = f"{min(estimate.hardware.slots, len(estimate.trials))} trials in parallel on {machine}"
     if estimate.device_seconds is None or estimate.wall_seconds is None:
         yield f"estimated time: not known yet ({parallel})"
     else:

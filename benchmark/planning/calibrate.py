@@ -1,10 +1,11 @@
-"""Times one kind of trial for a few seconds, in a process of its own.
+"""Short timings of the work that a plan cannot estimate yet, each in a process of its own.
 
-A process of its own has a peak of memory of its own, and when it dies, out of memory say, only that timing is lost.
-All of them are forked from a server that has torch imported and nothing computed, so that each starts in no time.
+A separate process has its own peak of memory, and if it dies, for example out of memory, only that timing is lost. The
+processes are forked from a server that has imported torch and computed nothing, so that each starts quickly.
 """
 
 import gc
+import logging
 import multiprocessing
 import signal
 import tempfile
@@ -19,177 +20,175 @@ import numpy as np
 
 from benchmark.core.spec import TrialSpec
 from benchmark.planning.cost_keys import CostKey, FeatureCostKey, training_cost_key
-from benchmark.planning.estimate import Estimate
 from benchmark.planning.plan import Plan
 from benchmark.planning.timings import Timing
 from benchmark.trials.build import build_trainer
 from benchmark.trials.process import forget_peak_memory, peak_memory, thread_settings
 
-IMAGES = 256  # made-up ones that are trained on
-CLASSES = 10  # where only the files of a dataset would tell
-SECONDS, STEPS = 2.0, 20  # a timing ends with whichever comes first
-SLOW = 10.0  # seconds after which a first step, which should only warm up, counts
-LOOK_BATCH = {"cpu": 32, "cuda": 64}  # images at once, a multiple of what published networks take at once there
-LONG = 2**40  # steps: nobody trains so many
+NUM_IMAGES = 256  # random ones that are trained on
+NUM_CLASSES = 10  # of datasets whose files define their classes
+MAX_SECONDS, MAX_CALLS = 2.0, 20  # a timing ends with whichever comes first
+SLOW_SECONDS = 10.0  # a first call that takes longer counts, rather than only warming up
+FEATURE_BATCH = {"cpu": 32, "cuda": 64}  # images, a multiple of the batch of published networks on each device
+ENDLESS = 2**40  # training steps, more than any trial takes
 
-Task = Callable[..., Timing]
+logger = logging.getLogger(__name__)
+TimingTask = Callable[..., Timing]
+
+
+def calibrate(plan: Plan, data_dir: Path) -> None:
+    """Time everything that the trials to do need and that no finished trial and no earlier calibration tells.
+
+    A failure is logged and saved, does not end the others, and is tried again by the next call. Timings are saved as
+    they finish, so an interrupt loses none of them.
+    """
+    estimate = plan.estimate
+    device, threads = plan.hardware.device, plan.suite.resources.cpus
+    tasks: list[tuple[CostKey, str, TimingTask, tuple[Any, ...]]] = [
+        (key, f"{spec.method} on {spec.network}, {spec.dataset}, batch {spec.batch_size}", time_training, (spec,))
+        for key, spec in estimate.untimed_training
+    ]
+    tasks += [
+        (key, f"features of {key.extractor}, {spec.dataset}", time_features, (data_dir, key, spec.dataset))
+        for key, spec in estimate.untimed_features
+    ]
+    for number, (key, name, task, arguments) in enumerate(tasks, 1):
+        timing = in_subprocess(task, *arguments, device, threads)
+        plan.calibration.save(key, timing.model_copy(update={"kind": key.model_dump(mode="json")}))
+        logger.info("[%d/%d] %s: %s", number, len(tasks), name, timing.error or format_timing(timing))
+
+
+def format_timing(timing: Timing) -> str:
+    """A timing for people."""
+    if not timing.sample_seconds:
+        return f"{1e3 * timing.seconds:.3g} ms per image"
+    return f"{1e3 * timing.seconds:.3g} ms per step, {timing.peak_memory_mib:,.0f} MiB"
 
 
 def time_training(spec: TrialSpec, device_name: str, threads: int) -> Timing:
-    """Seconds of a training step and of a sample, and the peak of memory, of a trial on made-up images."""
+    """Time a trial's training step and sampling on random images, and measure its peak memory."""
     import torch
 
     device = torch.device(device_name)
-    wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
     with thread_settings(threads):
         forget_peak_memory(device)
-        endless = spec.model_copy(update={"steps": LONG})
+        endless = spec.model_copy(update={"steps": ENDLESS})
         trainer = build_trainer(endless, random_images(spec.dataset), device)
-        steps = trainer.train_until(LONG)
-        seconds = seconds_per_call(lambda: next(steps), wait)
+        steps = trainer.train_until(ENDLESS)
+        seconds = seconds_per_call(lambda: next(steps), _synchronise(device))
         batch = spec.protocol.sample_batch
-        sampling = seconds_per_call(lambda: list(trainer.samples(batch)), wait)
+        sampling = seconds_per_call(lambda: list(trainer.samples(batch)), _synchronise(device))
         peak = peak_memory(device)
     kind = training_cost_key(spec).model_dump(mode="json")
     return Timing(kind=kind, seconds=seconds, sample_seconds=sampling / batch, peak_memory_mib=round(peak, 1))
 
 
-def time_features(look: FeatureCostKey, dataset: str, device_name: str, threads: int, data_dir: Path) -> Timing:
-    """Seconds of one generated image's way through codec and extractor, and the memory that this takes."""
+def time_features(data_dir: Path, key: FeatureCostKey, dataset: str, device_name: str, threads: int) -> Timing:
+    """Time the codec and the extractor on one generated image, and measure the memory that they add."""
     import torch
 
     from benchmark.core import registry
     from benchmark.evaluation.codecs import apply_codec
 
-    device, size = torch.device(device_name), LOOK_BATCH[device_name]
-    wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
+    device, size = torch.device(device_name), FEATURE_BATCH[device_name]
     with thread_settings(threads), tempfile.TemporaryDirectory() as scratch:
-        prepared = random_images(dataset)
-        extractor_class = registry.extractors[look.extractor]
-        path = extractor_class.prepare(prepared, Path(scratch), data_dir)
+        extractor_class = registry.extractors[key.extractor]
+        path = extractor_class.prepare(random_images(dataset), Path(scratch), data_dir)
         gc.collect()
         forget_peak_memory(device)
         before = peak_memory(device)
         extractor = extractor_class(path, device)
         rng = np.random.default_rng(0)
-        images = torch.from_numpy(rng.integers(0, 256, (size, *look.shape), dtype=np.uint8)).to(device)
-        seconds = seconds_per_call(lambda: extractor(apply_codec(images, look.codec)), wait)
+        images = torch.from_numpy(rng.integers(0, 256, (size, *key.shape), dtype=np.uint8)).to(device)
+        seconds = seconds_per_call(lambda: extractor(apply_codec(images, key.codec)), _synchronise(device))
         peak = peak_memory(device) - before
-    kind = look.model_dump(mode="json")
+    kind = key.model_dump(mode="json")
     return Timing(kind=kind, seconds=seconds / size, peak_memory_mib=round(max(peak, 0.0), 1))
 
 
 def random_images(name: str) -> Any:
-    """Random uint8 images with labels, as if a dataset of this shape had been prepared."""
+    """Random uint8 images and labels, as if a dataset of this shape had been prepared."""
     from benchmark.core import registry
     from benchmark.data.arrays import ArraySplit, PreparedData
 
     dataset = registry.datasets[name]
     channels, height, width = dataset.shape
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
-    arrays = ArraySplit(images, np.arange(IMAGES) % (dataset.num_labels if dataset.num_labels > 0 else CLASSES))
-    return PreparedData(Path(), arrays, arrays, {"dataset": "made up", "classes": CLASSES})
+    images = rng.integers(0, 256, (NUM_IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
+    labels = np.arange(NUM_IMAGES) % (dataset.num_labels if dataset.num_labels > 0 else NUM_CLASSES)
+    split = ArraySplit(images, labels)
+    return PreparedData(Path(), split, split, {"dataset": "random", "classes": NUM_CLASSES})
 
 
-def seconds_per_call(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
-    """Mean seconds of a call, after one or two that only warm up. `wait` returns when the device has done its work."""
-    first = _timed(play, wait)
-    if first > SLOW:
+def seconds_per_call(call: Callable[[], Any], synchronise: Callable[[], Any]) -> float:
+    """Mean seconds of a call after two that warm up, or those of the first if it is slow.
+
+    `synchronise` returns when the device has finished its work.
+    """
+
+    def seconds() -> float:
+        synchronise()
+        start = time.perf_counter()
+        call()
+        synchronise()
+        return time.perf_counter() - start
+
+    first = seconds()
+    if first > SLOW_SECONDS:
         return first
-    _timed(play, wait)
-    done, spent = 0, 0.0
-    while done < STEPS and spent < SECONDS:
-        spent += _timed(play, wait)
-        done += 1
-    return spent / done
+    seconds()
+    calls, total = 0, 0.0
+    while calls < MAX_CALLS and total < MAX_SECONDS:
+        total += seconds()
+        calls += 1
+    return total / calls
 
 
-def _timed(play: Callable[[], Any], wait: Callable[[], Any]) -> float:
-    wait()
-    start = time.perf_counter()
-    play()
-    wait()
-    return time.perf_counter() - start
+def _synchronise(device: Any) -> Callable[[], Any]:
+    import torch
+
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
-def _nothing() -> None:
-    pass
-
-
-def in_subprocess(task: Task, *arguments: Any) -> Timing:
-    """What the task returns in a process of its own, or a timing that tells why it returned nothing."""
+def in_subprocess(task: TimingTask, *arguments: Any) -> Timing:
+    """The timing that the task returns in a process of its own, or one whose `error` says why there is none."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmark.planning.calibrate", "benchmark.trials.runner"])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, task, arguments), daemon=True)
+    process = context.Process(target=_run_task, args=(sender, task, arguments), daemon=True)
     process.start()
     sender.close()
     try:
-        found: Timing = receiver.recv()
+        timing: Timing = receiver.recv()
     except EOFError:
         process.join()
-        found = Timing(kind={}, error=_died(process.exitcode))
+        timing = Timing(kind={}, error=_death_message(process.exitcode))
     finally:
         process.kill()
         process.join()
         receiver.close()
-    return found
+    return timing
 
 
-def _died(code: int | None) -> str:
-    if code == -signal.SIGKILL:
-        return "did not fit into memory (the system killed it)"
-    return f"the process died ({signal.Signals(-code).name if code and code < 0 else f'exit code {code}'})"
-
-
-def _child(sender: Connection, task: Task, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the plan's, which ends this process
+def _run_task(sender: Connection, task: TimingTask, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the plan, which ends this process
     try:
-        found = task(*arguments)
-    except Exception as problem:
-        found = Timing(kind={}, error=_told(problem))
+        timing = task(*arguments)
+    except Exception as error:
+        timing = Timing(kind={}, error=_error_message(error))
     with suppress(OSError):
-        sender.send(found)
+        sender.send(timing)
 
 
-def _told(problem: Exception) -> str:
-    text = " ".join(f"{type(problem).__name__}: {problem}".split())
-    if isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+def _death_message(exit_code: int | None) -> str:
+    if exit_code == -signal.SIGKILL:
+        return "did not fit into memory (the system killed it)"
+    died_of = signal.Signals(-exit_code).name if exit_code and exit_code < 0 else f"exit code {exit_code}"
+    return f"the process died ({died_of})"
+
+
+def _error_message(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return f"did not fit into memory ({text[:200]})"
     return text[:300]
-
-
-Say = Callable[[str], None]
-
-
-def calibrate(plan: Plan, data_dir: Path, say: Say) -> None:
-    """Time every kind of the trials to do that no finished trial and no earlier calibration tells of.
-
-    What fails is told and remembered, and does not end the rest; the next call tries it again. A Ctrl-C keeps what
-    was timed before.
-    """
-    found: Estimate = plan.estimate
-    device, threads = plan.hardware.device, plan.suite.resources.cpus
-    total = len(found.untimed_training) + len(found.untimed_features)
-    done = 0
-
-    def keep(kind: CostKey, what: str, timing: Timing) -> None:
-        nonlocal done
-        done += 1
-        plan.calibration.save(kind, timing.model_copy(update={"kind": kind.model_dump(mode="json")}))
-        say(f"[{done}/{total}] {what}: {timing.error or outcome(timing)}")
-
-    for training, spec in found.untimed_training:
-        what = f"{spec.method} on {spec.network}, {spec.dataset}, batch {spec.batch_size}"
-        keep(training, what, in_subprocess(time_training, spec, device, threads))
-    for look, spec in found.untimed_features:
-        what = f"looking through {look.extractor}, {spec.dataset}"
-        keep(look, what, in_subprocess(time_features, look, spec.dataset, device, threads, data_dir))
-
-
-def outcome(timing: Timing) -> str:
-    """A timing for people."""
-    if not timing.sample_seconds:
-        return f"{1e3 * timing.seconds:.3g} ms an image"
-    return f"{1e3 * timing.seconds:.3g} ms a step, {timing.peak_memory_mib:,.0f} MiB"

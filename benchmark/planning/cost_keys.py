@@ -1,4 +1,4 @@
-"""Kinds of trials: what the time and the memory of a trial depend on, near enough for an estimate."""
+"""Cost keys: what the time and memory of a trial depend on, closely enough for an estimate."""
 
 from functools import cached_property
 from typing import Any
@@ -9,16 +9,16 @@ from benchmark.core.spec import FrozenModel, TrialSpec, content_hash
 
 
 class CostKey(FrozenModel):
-    """Equal kinds are timed once."""
+    """Work with equal keys is timed once."""
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hexadecimal digits that name the kind in the calibration file."""
+        """Sixteen hexadecimal digits that name the key in the calibration file."""
         return content_hash([type(self).__name__, self.model_dump(mode="json")])
 
 
 class TrainingCostKey(CostKey):
-    """What a step of training, and a sample, cost. `shape` is (C, H, W); `classes` as the dataset tells them."""
+    """What a training step and a sample cost. `shape` is (C, H, W); `classes` is the dataset's `num_classes()`."""
 
     method: str
     options: dict[str, Any]
@@ -37,7 +37,7 @@ class TrainingCostKey(CostKey):
 
 
 class FeatureCostKey(CostKey):
-    """What a look at a generated image costs: its codec, and its way through the extractor."""
+    """What a feature pass costs per generated image: its codec, then the extractor."""
 
     extractor: str
     codec: str
@@ -45,7 +45,7 @@ class FeatureCostKey(CostKey):
 
 
 def training_cost_key(spec: TrialSpec) -> TrainingCostKey:
-    """The kind of a trial's training."""
+    """The cost key of a trial's training."""
     dataset = registry.datasets[spec.dataset]
     return TrainingCostKey(
         method=spec.method,
@@ -66,17 +66,17 @@ def training_cost_key(spec: TrialSpec) -> TrainingCostKey:
 
 
 def feature_passes(spec: TrialSpec) -> dict[FeatureCostKey, int]:
-    """Every way of looking at samples -> at how many of each measurement: measures that share a way share the look."""
-    looks: dict[FeatureCostKey, int] = {}
+    """Feature pass -> the images that it takes per evaluation. Measures with equal codec and extractor share one."""
+    passes: dict[FeatureCostKey, int] = {}
     shape = registry.datasets[spec.dataset].shape
-    for one in bind_metrics(spec.protocol):
-        extractor = one.measure.options.get("extractor")
+    for metric in bind_metrics(spec.protocol):
+        extractor = metric.measure.options.get("extractor")
         if extractor:
-            look = FeatureCostKey(extractor=extractor, codec=one.measure.codec, shape=shape)
-            looks[look] = max(looks.get(look, 0), one.measure.n_fake or 0)
-    return looks
+            key = FeatureCostKey(extractor=extractor, codec=metric.measure.codec, shape=shape)
+            passes[key] = max(passes.get(key, 0), metric.measure.n_fake or 0)
+    return passes
 
 
 def cost_key(spec: TrialSpec) -> str:
-    """Names the kind of training together with all that is measured: of these, finished trials tell the time."""
+    """Equal for trials that cost the same per step and per evaluation, so that finished ones predict the others."""
     return training_cost_key(spec).key + content_hash(spec.protocol.model_dump(mode="json")["measures"])

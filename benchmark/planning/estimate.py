@@ -1,12 +1,12 @@
-"""What the rest of a suite will cost: hours and memory, from finished trials where there are any, else from timings.
+"""What the rest of a suite will cost: time and memory, from finished trials where possible, else from timings.
 
-seconds of a trial = steps x seconds of a step + measurements x seconds of a measurement
+    seconds of a trial = steps x seconds per step + evaluations x seconds per evaluation
 
-Finished trials of the same kind on the same hardware tell both. Else the calibration does, and a measurement is
+Finished trials of the same kind on the same hardware provide both. Otherwise the calibration does, and
 
-samples made x seconds of a sample + for every way of looking at them: samples seen x seconds of a look
+    seconds per evaluation = samples x seconds per sample + for each feature pass: images x seconds per image
 
-which leaves out what a metric reckons at the end. The calibration times a trial alone; side by side they slow each
+which omits what a metric computes at the end. The calibration times each trial alone; trials in parallel slow each
 other down where they share a core's units or a GPU.
 """
 
@@ -18,27 +18,27 @@ from typing import Any, Literal
 from benchmark.config.cells import Cell
 from benchmark.core.spec import TrialSpec
 from benchmark.planning.cost_keys import FeatureCostKey, TrainingCostKey, cost_key, feature_passes, training_cost_key
-from benchmark.planning.hardware import Hardware, hardware_of
+from benchmark.planning.hardware import Hardware, hardware_fingerprint
 from benchmark.planning.timings import Calibration
 from benchmark.store.records import Cost, TrialSummary
 
-Source = Literal["records", "calibration", ""]
+EstimateSource = Literal["records", "calibration", ""]
 UNTIMED = "not timed yet"
 
 
 @dataclass(frozen=True)
 class TrialEstimate:
-    """Of one trial. `seconds` is None where nothing is known, and too low where `problem` says what is left out."""
+    """One trial's cost. `seconds` is None if unknown, and too low by what `problem` says is omitted."""
 
     seconds: float | None
     peak_memory_mib: float | None
-    source: Source
+    source: EstimateSource
     problem: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellEstimate:
-    """Of one cell: how many of its trials are done and to do, and what each of the latter costs."""
+    """How many trials of a cell are done and to do, and what one of them costs."""
 
     cell: Cell
     done: int
@@ -47,81 +47,84 @@ class CellEstimate:
 
     @property
     def seconds(self) -> float | None:
-        """All that is to do, as if one after the other."""
+        """The time of all trials to do, one after the other; None if unknown."""
         if not self.todo:
             return 0.0
         return None if self.trial.seconds is None else self.trial.seconds * self.todo
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """A cell of `plan --json`."""
         return {"done": self.done, "todo": self.todo, "estimated_seconds": self.seconds, "each": asdict(self.trial)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Of a whole suite. A trial that stands in two cells counts in both of them, and once in the totals."""
+    """The cost of a whole suite, and the cost keys that it still lacks, each with a trial that has it.
+
+    A trial that is part of two cells counts in both of them, and once in `trials` and the totals.
+    """
 
     cells: tuple[CellEstimate, ...]
-    rest: tuple[TrialEstimate, ...]
+    trials: tuple[TrialEstimate, ...]  # those to do
     hardware: Hardware
     untimed_training: tuple[tuple[TrainingCostKey, TrialSpec], ...]
     untimed_features: tuple[tuple[FeatureCostKey, TrialSpec], ...]
 
     @property
     def device_seconds(self) -> float | None:
-        """All trials one after the other; None when one of them is unknown."""
-        return _sum(each.seconds for each in self.rest)
+        """The time of all trials, one after the other; None if one is unknown."""
+        seconds = [trial.seconds for trial in self.trials if trial.seconds is not None]
+        return float(sum(seconds)) if len(seconds) == len(self.trials) else None
 
     @property
     def wall_seconds(self) -> float | None:
-        """As many side by side as there is room for, but never less than the longest trial."""
+        """The time with as many trials in parallel as fit, but at least that of the longest trial."""
         total = self.device_seconds
         if not total:
             return total
-        return max(total / min(self.side_by_side, len(self.rest)), *(each.seconds or 0.0 for each in self.rest))
-
-    @property
-    def side_by_side(self) -> int:
-        """How many trials the machine's cores, or shares of its GPUs, are enough for."""
-        return self.hardware.slots
+        parallel = min(self.hardware.slots, len(self.trials))
+        return max(total / parallel, *(trial.seconds or 0.0 for trial in self.trials))
 
     @property
     def peak_memory_mib(self) -> float | None:
-        """The largest trial's, as far as known."""
-        return max((each.peak_memory_mib for each in self.rest if each.peak_memory_mib is not None), default=None)
+        """The largest known peak of a trial."""
+        return max(self._peaks, default=None)
 
     @property
     def side_by_side_memory_mib(self) -> float | None:
-        """The largest trials side by side; an upper bound, because they share libraries and mapped images."""
-        known = sorted((each.peak_memory_mib for each in self.rest if each.peak_memory_mib is not None), reverse=True)
-        return sum(known[: self.side_by_side]) if known else None
+        """The peaks of the largest trials in parallel: an upper bound, as they share libraries and mapped images."""
+        return sum(sorted(self._peaks, reverse=True)[: self.hardware.slots]) if self._peaks else None
+
+    @property
+    def _peaks(self) -> list[float]:
+        return [trial.peak_memory_mib for trial in self.trials if trial.peak_memory_mib is not None]
 
     @property
     def fits(self) -> bool:
-        """Whether they have room side by side, as far as known."""
+        """Whether the trials in parallel fit into memory, as far as known."""
         return (self.side_by_side_memory_mib or 0.0) <= self.hardware.memory_mib
 
     @property
     def source(self) -> Literal["records", "calibration", "mixed", ""]:
-        """Where the numbers are from."""
-        found = {each.source for each in self.rest if each.source}
-        return "mixed" if len(found) > 1 else next(iter(found), "")
+        """Where the numbers come from."""
+        sources = {trial.source for trial in self.trials if trial.source}
+        return "mixed" if len(sources) > 1 else next(iter(sources), "")
 
     @property
     def problems(self) -> dict[str, int]:
-        """What is unknown or left out -> of how many trials."""
-        told = [each.problem for each in self.rest if each.problem]
-        return {problem: told.count(problem) for problem in dict.fromkeys(told)}
+        """What is unknown or omitted -> for how many trials."""
+        problems = [trial.problem for trial in self.trials if trial.problem]
+        return {problem: problems.count(problem) for problem in dict.fromkeys(problems)}
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The `estimate` of `plan --json`."""
         return {
             "device_seconds": self.device_seconds,
             "wall_seconds": self.wall_seconds,
-            "side_by_side": self.side_by_side,
+            "side_by_side": self.hardware.slots,
             "peak_memory_mib": self.peak_memory_mib,
             "side_by_side_memory_mib": self.side_by_side_memory_mib,
-            "machine": asdict(self.hardware),
+            "machine": self.hardware.as_json(),
             "fits": self.fits,
             "source": self.source,
             "problems": self.problems,
@@ -129,119 +132,120 @@ class Estimate:
 
 
 def estimate(
+    *,
     cells: Iterable[Cell],
-    outcomes: Mapping[str, TrialSummary],
+    summaries: Mapping[str, TrialSummary],
     todo: Mapping[str, TrialSpec],
     calibration: Calibration,
-    machine: Hardware,
+    hardware: Hardware,
     images_mib: Mapping[str, float],
-    missing: Mapping[str, str],
+    missing_weights: Mapping[str, str],
 ) -> Estimate:
-    """Reckon. The trials of a cell differ in their seeds alone, so each cell is looked at once.
+    """Estimate the cost of the trials to do. Trials of a cell differ only in their seeds, so each cell is costed once.
 
-    `images_mib`: dataset -> MiB of its prepared training images, where that is known. `missing`: the extractors whose
-    weights are not here, by name: they cannot be timed.
+    Args:
+        cells: the cells of the suite.
+        summaries: trial id -> how it ended.
+        todo: trial id -> a trial to do.
+        calibration: the timings of this machine.
+        hardware: this machine.
+        images_mib: dataset -> MiB of its prepared training images, where known.
+        missing_weights: extractors without weights here, by name; they cannot be timed.
     """
     cells = list(cells)
-    speeds = _recorded(cells, outcomes, machine)
-    rest: dict[str, TrialEstimate] = {}
-    found = []
-    untimed: dict[str, tuple[TrainingCostKey, TrialSpec]] = {}
-    unlooked: dict[str, tuple[FeatureCostKey, TrialSpec]] = {}
+    recorded = _recorded_costs(cells, summaries, hardware)
+    cell_estimates, trials = [], dict[str, TrialEstimate]()
+    untimed_training: dict[str, tuple[TrainingCostKey, TrialSpec]] = {}
+    untimed_features: dict[str, tuple[FeatureCostKey, TrialSpec]] = {}
     for cell in cells:
         spec = cell.specs[0]
         ids = [spec.trial_id for spec in cell.specs if spec.trial_id in todo]
-        each = speeds[kind].of(spec) if (kind := cost_key(spec)) in speeds else None
-        if each is None:
-            training, looks = training_cost_key(spec), feature_passes(spec)
-            each = _calibrated(spec, training, looks, calibration, images_mib.get(spec.dataset, 0.0), missing)
+        if costs := recorded.get(cost_key(spec)):
+            trial = costs.estimate(spec)
+        else:
+            trial = _from_timings(spec, calibration, images_mib.get(spec.dataset, 0.0), missing_weights)
             if ids:
-                for timed in calibration.untimed([training]):
-                    untimed.setdefault(timed.key, (timed, spec))
-                for look in calibration.untimed(look for look in looks if look.extractor not in missing):
-                    unlooked.setdefault(look.key, (look, spec))
-        found.append(CellEstimate(cell, len(cell.specs) - len(ids), len(ids), each))
-        rest |= dict.fromkeys(ids, each)
-    return Estimate(tuple(found), tuple(rest.values()), machine, tuple(untimed.values()), tuple(unlooked.values()))
+                for training in calibration.untimed([training_cost_key(spec)]):
+                    untimed_training.setdefault(training.key, (training, spec))
+                passes = [key for key in feature_passes(spec) if key.extractor not in missing_weights]
+                for features in calibration.untimed(passes):
+                    untimed_features.setdefault(features.key, (features, spec))
+        cell_estimates.append(CellEstimate(cell=cell, done=len(cell.specs) - len(ids), todo=len(ids), trial=trial))
+        trials |= dict.fromkeys(ids, trial)
+    return Estimate(
+        cells=tuple(cell_estimates),
+        trials=tuple(trials.values()),
+        hardware=hardware,
+        untimed_training=tuple(untimed_training.values()),
+        untimed_features=tuple(untimed_features.values()),
+    )
+
+
+def count_evaluations(spec: TrialSpec) -> int:
+    """How often a trial evaluates its generator: as its protocol says, and again for every redraw at the end."""
+    return spec.protocol.evaluations + spec.protocol.draws - 1
 
 
 @dataclass
-class _Recorded:
-    """What finished trials of a kind took together."""
+class _RecordedCosts:
+    """The sums over finished trials with the same cost key."""
 
     train_seconds: float = 0.0
     steps: int = 0
     evaluation_seconds: float = 0.0
-    measurements: int = 0
+    evaluations: int = 0
     peak_memory_mib: float = 0.0
 
     def add(self, spec: TrialSpec, cost: Cost) -> None:
         self.train_seconds += cost.train_seconds
         self.steps += spec.steps
         self.evaluation_seconds += cost.evaluation_seconds
-        self.measurements += measurements(spec)
+        self.evaluations += count_evaluations(spec)
         self.peak_memory_mib = max(self.peak_memory_mib, cost.peak_memory_mib)
 
-    def of(self, spec: TrialSpec) -> TrialEstimate:
+    def estimate(self, spec: TrialSpec) -> TrialEstimate:
         training = spec.steps * self.train_seconds / self.steps
-        measuring = measurements(spec) * self.evaluation_seconds / self.measurements
-        return TrialEstimate(training + measuring, self.peak_memory_mib, "records")
+        evaluation = count_evaluations(spec) * self.evaluation_seconds / self.evaluations
+        return TrialEstimate(training + evaluation, self.peak_memory_mib, "records")
 
 
-def measurements(spec: TrialSpec) -> int:
-    """How often a trial measures: at every evaluation, and the last one from other latents again."""
-    return spec.protocol.evaluations + spec.protocol.draws - 1
-
-
-def _recorded(cells: list[Cell], outcomes: Mapping[str, TrialSummary], machine: Hardware) -> dict[str, _Recorded]:
-    """Kind -> what its finished trials took on this hardware."""
-    found: dict[str, _Recorded] = {}
+def _recorded_costs(
+    cells: list[Cell], summaries: Mapping[str, TrialSummary], hardware: Hardware
+) -> dict[str, _RecordedCosts]:
+    """Cost key -> the costs of its finished trials on this hardware."""
+    recorded: dict[str, _RecordedCosts] = {}
     for cell in cells:
-        ended = [(spec, outcomes[spec.trial_id]) for spec in cell.specs if spec.trial_id in outcomes]
-        of_here = [
-            (spec, outcome.cost)
-            for spec, outcome in ended
-            if outcome.status == "finished" and outcome.cost and hardware_of(outcome.environment) == machine.hardware
-        ]
-        if of_here:
-            kind = found.setdefault(cost_key(cell.specs[0]), _Recorded())
-            for spec, cost in of_here:
-                kind.add(spec, cost)
-    return found
+        key = ""
+        for spec in cell.specs:
+            summary = summaries.get(spec.trial_id)
+            if summary is None or summary.status != "finished" or not summary.cost:
+                continue
+            if hardware_fingerprint(summary.environment) == hardware.fingerprint:
+                key = key or cost_key(spec)  # the same for all seeds of a cell
+                recorded.setdefault(key, _RecordedCosts()).add(spec, summary.cost)
+    return recorded
 
 
-def _calibrated(
-    spec: TrialSpec,
-    training: TrainingCostKey,
-    looks: Mapping[FeatureCostKey, int],
-    calibration: Calibration,
-    images_mib: float,
-    missing: Mapping[str, str],
+def _from_timings(
+    spec: TrialSpec, calibration: Calibration, images_mib: float, missing_weights: Mapping[str, str]
 ) -> TrialEstimate:
-    timing = calibration.get(training)
+    timing = calibration.get(training_cost_key(spec))
     if timing is None or timing.error:
         return TrialEstimate(None, None, "", timing.error if timing else UNTIMED)
     batches = math.ceil(spec.protocol.n_fake / spec.protocol.sample_batch)
-    measuring = batches * spec.protocol.sample_batch * timing.sample_seconds
-    memory: dict[str, float] = {}
+    evaluation = batches * spec.protocol.sample_batch * timing.sample_seconds
+    extractor_mib: dict[str, float] = {}
     problems = []
-    for look, count in looks.items():
-        looked = calibration.get(look)
-        if looked is None or looked.error:
-            why = "its weights are not here" if look.extractor in missing else looked.error if looked else UNTIMED
-            problems.append(f"measuring through {look.extractor} is left out: {why}")
+    for key, images in feature_passes(spec).items():
+        features = calibration.get(key)
+        if features is None or features.error:
+            reason = features.error if features else UNTIMED
+            if key.extractor in missing_weights:
+                reason = "its weights are not here"
+            problems.append(f"measuring through {key.extractor} is left out: {reason}")
             continue
-        measuring += count * looked.seconds
-        memory[look.extractor] = max(memory.get(look.extractor, 0.0), looked.peak_memory_mib)
-    seconds = spec.steps * timing.seconds + measurements(spec) * measuring
-    peak = timing.peak_memory_mib + sum(memory.values()) + images_mib
+        evaluation += images * features.seconds
+        extractor_mib[key.extractor] = max(extractor_mib.get(key.extractor, 0.0), features.peak_memory_mib)
+    seconds = spec.steps * timing.seconds + count_evaluations(spec) * evaluation
+    peak = timing.peak_memory_mib + sum(extractor_mib.values()) + images_mib
     return TrialEstimate(seconds, peak, "calibration", "; ".join(dict.fromkeys(problems)))
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    total = 0.0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total

@@ -1,4 +1,4 @@
-"""The hardware at hand, as a suite's trials will use it."""
+"""The hardware that a suite's trials will run on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,21 @@ from benchmark.core import environment
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """`slots`: how many trials run side by side. `memory_mib` is what they share: the machine's, or that of all GPUs.
+    """The device, how many trials run in parallel (`slots`), and the memory that they share, of the machine or its GPUs.
 
-    `hardware` is what timings depend on besides their kind, in the words of a record's environment.
+    `fingerprint` is what timings depend on besides the cost key, with the keys of a record's environment.
     """
 
     device: str
     slots: int
     memory_mib: float
-    hardware: dict[str, Any]
+    fingerprint: dict[str, Any]
 
     @classmethod
     def detect(cls, resources: Resources) -> "Hardware":
-        """A GPU counts only when the suite gives its trials a share of one, as it does in a run."""
+        """The hardware here. As in a run, GPUs count only if the suite gives its trials a share of one."""
         import torch
 
         gpus = torch.cuda.device_count() if resources.gpus and torch.cuda.is_available() else 0
@@ -32,7 +32,7 @@ class Hardware:
         slots = cores // resources.cpus
         if gpus:
             slots = min(slots, int(gpus / resources.gpus))
-        memory = sum(torch.cuda.get_device_properties(i).total_memory for i in range(gpus)) if gpus else _memory()
+        memory = sum(torch.cuda.get_device_properties(i).total_memory for i in range(gpus)) if gpus else _main_memory()
         described = {
             "cpu": environment.cpu_name(),
             "cores": cores,
@@ -41,17 +41,31 @@ class Hardware:
             "gpu": environment.gpu_name() if gpus else "",
             "packages": {"torch": environment.package_version("torch")},
         }
-        return cls(device, max(slots, 1), memory / 2**20, hardware_of(described))
+        return cls(
+            device=device,
+            slots=max(slots, 1),
+            memory_mib=memory / 2**20,
+            fingerprint=hardware_fingerprint(described),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The `machine` of `plan --json`."""
+        return {
+            "device": self.device,
+            "slots": self.slots,
+            "memory_mib": self.memory_mib,
+            "hardware": self.fingerprint,
+        }
 
 
-def hardware_of(described: dict[str, Any]) -> dict[str, Any]:
-    """Of the environment that a record tells, what its timings depend on."""
-    found = {key: described.get(key) for key in ("cpu", "cores", "threads", "device", "gpu")}
-    return found | {"torch": described.get("packages", {}).get("torch")}
+def hardware_fingerprint(described: dict[str, Any]) -> dict[str, Any]:
+    """The part of a record's environment that its timings depend on."""
+    fingerprint = {key: described.get(key) for key in ("cpu", "cores", "threads", "device", "gpu")}
+    return fingerprint | {"torch": described.get("packages", {}).get("torch")}
 
 
-def _memory() -> int:
-    """Bytes of the machine, or of the container that this process is confined to."""
+def _main_memory() -> int:
+    """Bytes of the machine, or of the container that limits this process."""
     import psutil
 
     total: int = psutil.virtual_memory().total

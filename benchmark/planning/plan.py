@@ -1,4 +1,4 @@
-"""Which trials are done, begun or missing, what is missing on disk, and what the rest will cost."""
+"""Which trials are done, started or missing, what is missing on disk, and what the rest will cost."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -20,11 +20,13 @@ from benchmark.store.workspace import Workspace
 from benchmark.training.checkpoint import trials_with_checkpoints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a `run` of the suite would do. `records` holds what is known of every trial, failures included.
+    """What `run` would do.
 
-    `missing`: the datasets and weights that are wanted and cannot be used; without them `run` does not start.
+    `summaries` has every trial with a record, failures included. `begun` has the trials with a checkpoint. `images_mib`
+    maps a dataset to the MiB of its prepared training images. `missing` are datasets and weights that cannot be used;
+    `run` does not start without them.
     """
 
     suite: Suite
@@ -38,7 +40,7 @@ class Plan:
 
     @cached_property
     def todo(self) -> dict[str, TrialSpec]:
-        """The trials that `run` would train: those without a result. A failed one is tried again."""
+        """The trials that `run` would train: those without a result, and those that failed."""
         return {
             trial_id: spec
             for trial_id, spec in self.suite.specs.items()
@@ -47,68 +49,73 @@ class Plan:
 
     @property
     def estimate(self) -> Estimate:
-        """What the rest will cost here, as far as finished trials and the calibration tell."""
+        """The cost of the trials to do."""
         return estimate(
-            self.suite.cells,
-            self.summaries,
-            self.todo,
-            self.calibration,
-            self.hardware,
-            self.images_mib,
-            self.missing.weights,
+            cells=self.suite.cells,
+            summaries=self.summaries,
+            todo=self.todo,
+            calibration=self.calibration,
+            hardware=self.hardware,
+            images_mib=self.images_mib,
+            missing_weights=self.missing.weights,
         )
 
     def state(self, trial_id: str) -> str:
-        """`finished`, `diverged`, `failed`, `begun` (a checkpoint is there) or `missing`."""
+        """`finished`, `diverged`, `failed`, `begun` (it has a checkpoint) or `missing`."""
         if trial_id in self.summaries:
             return self.summaries[trial_id].status
         return "begun" if trial_id in self.begun else "missing"
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts: `plan --json`."""
-        found = self.estimate
+        """The JSON of `plan --json`."""
+        cost = self.estimate
         return {
             "suite": self.suite.name,
             "scale": self.suite.scale,
             "cells": len(self.suite.cells),
             "trials": len(self.suite.specs),
             "todo": len(self.todo),
-            "estimated_seconds": found.wall_seconds,
-            "estimate": found.as_json(),
+            "estimated_seconds": cost.wall_seconds,
+            "estimate": cost.as_json(),
             "missing_data": self.missing.data,
             "missing_weights": self.missing.weights,
             "cell_states": [
                 {
                     "table": cell.table,
                     "row": cell.row,
-                    **cost.as_json(),
+                    **cell_cost.as_json(),
                     "trials": [
                         {"trial_id": spec.trial_id, "seed": spec.seed, "state": self.state(spec.trial_id)}
                         for spec in cell.specs
                     ],
                 }
-                for cell, cost in zip(self.suite.cells, found.cells, strict=True)
+                for cell, cell_cost in zip(self.suite.cells, cost.cells, strict=True)
             ],
         }
 
 
 def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
-    """Compare the suite with the store and the disk; trains and writes nothing.
+    """Compare the suite with the store and the disk, without training or writing anything.
 
-    A result of other images than those that are prepared here under the same name is none of this suite.
+    A record whose images differ from those prepared here under the same name does not count as a result.
     """
     datasets = dict.fromkeys(spec.dataset for spec in suite.specs.values())
     manifests = {name: manifest_of(name, workspace.data) for name in datasets}
     store = RecordStore(workspace.results)
     versions = store.versions()
-    records = {
-        trial_id: record
-        for trial_id, record in store.summaries(suite.specs).items()
-        if data_unchanged(record.data, manifests[suite.specs[trial_id].dataset])
+    summaries = {
+        trial_id: summary
+        for trial_id, summary in store.summaries(suite.specs).items()
+        if data_unchanged(summary.data, manifests[suite.specs[trial_id].dataset])
     }
-    begun = trials_with_checkpoints(workspace.checkpoints) & suite.specs.keys()
-    machine = Hardware.detect(suite.resources)
-    calibration = Calibration.load(workspace.calibration, machine.hardware)
-    images_mib = {name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()}
-    plan = Plan(suite, records, begun, machine, calibration, images_mib, record_versions=versions)
+    hardware = Hardware.detect(suite.resources)
+    plan = Plan(
+        suite=suite,
+        summaries=summaries,
+        begun=trials_with_checkpoints(workspace.checkpoints) & suite.specs.keys(),
+        hardware=hardware,
+        calibration=Calibration.load(workspace.calibration, hardware.fingerprint),
+        images_mib={name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()},
+        record_versions=versions,
+    )
     return replace(plan, missing=find_missing(plan.todo.values(), workspace, data_dir))

@@ -1,6 +1,6 @@
-"""Whether `run` can use datasets and weights as they stand here, and else what to type."""
+"""Whether the datasets and weights that a run needs are usable here, and what to type if not."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from benchmark.store.workspace import Workspace, as_options
 
 @dataclass(frozen=True)
 class MissingInputs:
-    """Dataset, or feature extractor -> what is wrong with its files and what to type.
+    """Datasets and extractors that cannot be used, by name: what is wrong with their files, and what to type.
 
-    `steps`: the same in a line each, "dataset NAME" or "weights NAME" -> what to do next.
+    `steps` says the same in one line each: "dataset NAME" or "weights NAME" -> what to do next.
     """
 
     data: dict[str, str] = field(default_factory=dict)
@@ -28,45 +28,45 @@ class MissingInputs:
 
     @property
     def message(self) -> str:
-        """For people: all about one thing, a line for each of several, nothing for none."""
+        """For people: everything about a single missing thing, one line each for several, empty for none."""
         if len(self.steps) <= 1:
             return "".join((*self.data.values(), *self.weights.values()))
         width = max(map(len, self.steps))
         lines = [f"  {what:{width}}  {step}" for what, step in self.steps.items()]
-        more = "`python -m benchmark datasets fetch NAME` says more about one, also where it cannot be downloaded."
+        more = "`python -m benchmark datasets fetch NAME` says more about one, even if it cannot be downloaded."
         return "\n".join(["Missing here. Next, for each:", *lines, more])
 
 
 def find_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> MissingInputs:
-    """What these trials cannot do without."""
+    """What these trials need and cannot use."""
     datasets = dict.fromkeys(spec.dataset for spec in specs)
     protocols = {id(spec.protocol): spec.protocol for spec in specs}  # the seeds of a cell share theirs
     extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_used(protocol))
-    data = _told((name, why_not_ready(registry.datasets[name], workspace, data_dir)) for name in datasets)
-    weights = _told((name, registry.extractors[name].missing(data_dir)) for name in extractors)
-    places = as_options(workspace, data_dir)
+    data = _without_none({name: why_not_ready(registry.datasets[name], workspace, data_dir) for name in datasets})
+    weights = _without_none({name: registry.extractors[name].missing(data_dir) for name in extractors})
+    options = as_options(workspace, data_dir)
     steps = {f"dataset {name}": next_command(registry.datasets[name], workspace, data_dir) for name in data}
-    steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{places}" for name in weights}
+    steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{options}" for name in weights}
     return MissingInputs(data, weights, steps)
 
 
-def _told(problems: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    return {name: problem for name, problem in problems if problem}
+def _without_none(problems: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: problem for name, problem in problems.items() if problem}
 
 
 def why_not_ready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str | None:
-    """What is wrong and what to type; None for whole arrays, and for images that ship with a package."""
+    """What is wrong with a dataset and what to type; None if it is prepared, or bundled with a package."""
     folder = dataset.prepared_dir(workspace.data)
     if dataset.is_prepared(workspace.data):
-        harm = find_damage(folder)
-        return harm and f"{harm}\n  {prepare_command(dataset, workspace, data_dir)}"
+        damage = find_damage(folder)
+        return damage and f"{damage}\n  {prepare_command(dataset, workspace, data_dir)}"
     if dataset.is_bundled:
         return None
     missing = dataset.missing_files(data_dir)
     if missing:
         return missing + acquisition_hint(dataset, as_options(workspace, data_dir))
     return (
-        f"dataset {dataset.name}: its raw files are here, and are not prepared yet. Type:\n"
+        f"dataset {dataset.name}: its raw files are here but not prepared yet. Type:\n"
         f"  {prepare_command(dataset, workspace, data_dir)}"
     )
 
@@ -77,7 +77,7 @@ def prepare_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path
 
 
 def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
-    """One line for a list: what to do next for a dataset that is not ready."""
+    """What to do next for a dataset that is not ready, in one line."""
     if dataset.is_prepared(workspace.data):
         return f"{find_damage(dataset.prepared_dir(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
     if not dataset.missing_files(data_dir):

@@ -1,6 +1,6 @@
-"""What short timings said of this machine: `calibration.json` in the workspace.
+"""Short timings on this machine: `calibration.json` in the workspace.
 
-Timings are kept by machine and by kind. A timing of other hardware, or of another version of torch, is none of here.
+Timings are stored per machine and cost key. Those of other hardware or another torch version are ignored.
 """
 
 import json
@@ -20,19 +20,20 @@ from benchmark.planning.cost_keys import CostKey
 K = TypeVar("K", bound=CostKey)
 
 VERSION = 1  # raised when the meaning of a timing changes
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Timing(FrozenModel):
-    """One kind, timed alone on the machine. `error`: why it could not be, else empty.
+    """The cost of one key (`kind`), timed alone on the machine. `error`: why timing it failed, else empty.
 
-    `seconds` is of one step of training, or of one look at an image; `sample_seconds` of one generated image.
-    `peak_memory_mib` is of the whole process on a CPU, allocated on a GPU.
+    `seconds` is per training step, or per image of a feature pass; `sample_seconds` per generated image.
+    `peak_memory_mib` is the whole process's on a CPU, and what was allocated on a GPU.
     """
 
     kind: dict[str, Any]
-    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    sample_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    peak_memory_mib: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    seconds: Amount = 0.0
+    sample_seconds: Amount = 0.0
+    peak_memory_mib: Amount = 0.0
     error: Annotated[str, AfterValidator(printable)] = ""
 
 
@@ -48,7 +49,7 @@ class _File(FrozenModel):
 
 @dataclass
 class Calibration:
-    """The timings of one machine; all others in the file are kept as they are."""
+    """The timings of one machine in a calibration file; those of other machines are left unchanged."""
 
     path: Path
     hardware: dict[str, Any]
@@ -56,26 +57,24 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path, hardware: dict[str, Any]) -> "Calibration":
-        """What the file holds of this machine. A damaged file is taken for an empty one."""
-        found = _read(path).machines.get(content_hash(hardware))
-        return cls(path, hardware, dict(found.timings) if found else {})
+        """The timings of the machine with this hardware fingerprint. A damaged file counts as empty."""
+        machine = _read(path).machines.get(content_hash(hardware))
+        return cls(path, hardware, dict(machine.timings) if machine else {})
 
-    def get(self, kind: CostKey) -> Timing | None:
-        """The timing of a kind, which may tell why there is none; None when it was never tried."""
-        return self.timings.get(kind.key)
+    def get(self, key: CostKey) -> Timing | None:
+        """The timing of a key, which may have failed; None if it was never tried."""
+        return self.timings.get(key.key)
 
-    def save(self, kind: CostKey, timing: Timing) -> None:
-        """Remember a timing, in the file too."""
-        self.timings[kind.key] = timing
-        machines = _read(self.path).machines | {
-            content_hash(self.hardware): _Machine(hardware=self.hardware, timings=self.timings)
-        }
-        whole = _File(version=VERSION, machines=machines)
-        write_atomically(self.path, (json.dumps(whole.model_dump(mode="json"), indent=1) + "\n").encode())
+    def save(self, key: CostKey, timing: Timing) -> None:
+        """Remember a timing, here and in the file."""
+        self.timings[key.key] = timing
+        machine = _Machine(hardware=self.hardware, timings=self.timings)
+        file = _File(version=VERSION, machines=_read(self.path).machines | {content_hash(self.hardware): machine})
+        write_atomically(self.path, (json.dumps(file.model_dump(mode="json"), indent=1) + "\n").encode())
 
-    def untimed(self, kinds: Iterable[K]) -> list[K]:
-        """Those that have no timing, or failed to get one."""
-        return [kind for kind in kinds if (timing := self.get(kind)) is None or timing.error]
+    def untimed(self, keys: Iterable[K]) -> list[K]:
+        """The keys without a timing, or with one that failed."""
+        return [key for key in keys if (timing := self.get(key)) is None or timing.error]
 
 
 def _read(path: Path) -> _File:

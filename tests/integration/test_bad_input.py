@@ -282,7 +282,7 @@ def calibrations(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> I
     """A harmed calibration says nothing, or what it says; the plan never fails because of it."""
     suite = load_suite(room.root / "suites" / "small.yaml")
     target = fresh(room).calibration
-    calibration = Calibration.load(target, Hardware.detect(suite.resources).hardware)
+    calibration = Calibration.load(target, Hardware.detect(suite.resources).fingerprint)
     spec = next(iter(suite.specs.values()))
     for kind in (training_cost_key(spec), *feature_passes(spec)):
         calibration.save(kind, Timing(kind=kind.model_dump(mode="json"), seconds=0.1, sample_seconds=0.01))

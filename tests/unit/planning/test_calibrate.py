@@ -41,14 +41,14 @@ def main(monkeypatch, capsys, *arguments):
     return code, said.out, said.err
 
 
-def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path):
+def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path, caplog):
     plan = make_plan(suite, workspace, tmp_path)
     assert plan.estimate.wall_seconds is None
     assert len(plan.estimate.untimed_training) == 2  # methods; seeds share a kind
     assert [look.extractor for look, _ in plan.estimate.untimed_features] == ["digits"]
-    said = []
-    calibrate(plan, tmp_path, said.append)
-    assert [line[:5] for line in said] == ["[1/3]", "[2/3]", "[3/3]"]
+    with caplog.at_level("INFO", "benchmark"):
+        calibrate(plan, tmp_path)
+    assert [line[:5] for line in caplog.messages] == ["[1/3]", "[2/3]", "[3/3]"]
     again = make_plan(suite, workspace, tmp_path)
     assert not again.estimate.untimed_training
     assert not again.estimate.untimed_features
@@ -57,12 +57,13 @@ def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_
     assert (
         50 < again.estimate.peak_memory_mib < 5000
     )  # torch alone is more than the one, tiny networks less than the other
-    said.clear()
-    calibrate(again, tmp_path, said.append)
-    assert said == []
+    caplog.clear()
+    with caplog.at_level("INFO", "benchmark"):
+        calibrate(again, tmp_path)
+    assert not caplog.messages
 
 
-def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, monkeypatch):
+def test_a_kind_that_fails_is_reported_and_tried_again(suite, workspace, tmp_path, monkeypatch, caplog):
     real = calibrating.in_subprocess
 
     def some(task, *arguments):
@@ -71,10 +72,10 @@ def test_a_kind_that_fails_is_told_and_tried_again(suite, workspace, tmp_path, m
         return Timing(kind={}, seconds=0.01, sample_seconds=0.001, peak_memory_mib=100)
 
     monkeypatch.setattr(calibrating, "in_subprocess", some)
-    said = []
-    calibrate(make_plan(suite, workspace, tmp_path), tmp_path, said.append)
-    assert "gan on mlp, stacked_digits, batch 8: the process died (exit code 3)" in said[0]
-    assert len(said) == 3
+    with caplog.at_level("INFO", "benchmark"):
+        calibrate(make_plan(suite, workspace, tmp_path), tmp_path)
+    assert "gan on mlp, stacked_digits, batch 8: the process died (exit code 3)" in caplog.messages[0]
+    assert len(caplog.messages) == 3
     plan = make_plan(suite, workspace, tmp_path)
     gan, ssgan = plan.estimate.cells
     assert (gan.trial.seconds, gan.trial.problem) == (None, "the process died (exit code 3)")

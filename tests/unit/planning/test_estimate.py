@@ -35,9 +35,15 @@ def finished(spec, train=12.0, evaluation=8.0, memory=300.0, environment=ENVIRON
 def reckon(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=None, images=0.0):
     done = {outcome.trial_id: outcome for outcome in outcomes}
     todo = {i: spec for i, spec in suite.specs.items() if i not in done}
-    calibration = Calibration(None, HERE, timings or {})
-    machine = Hardware("cpu", slots, memory, HERE)
-    return estimate(suite.cells, done, todo, calibration, machine, {"stacked_digits": images}, missing or {})
+    return estimate(
+        cells=suite.cells,
+        summaries=done,
+        todo=todo,
+        calibration=Calibration(None, HERE, timings or {}),
+        hardware=Hardware(device="cpu", slots=slots, memory_mib=memory, fingerprint=HERE),
+        images_mib={"stacked_digits": images},
+        missing_weights=missing or {},
+    )
 
 
 def timings_of(suite, **changes):
