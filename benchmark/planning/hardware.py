@@ -12,7 +12,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """The device, how many trials run in parallel (`slots`), and the memory that they share, of the machine or its GPUs.
+    """The device, how many trials run in parallel (`slots`), and the memory of the machine, or its GPUs, for all of them.
 
     `fingerprint` is what timings depend on besides the cost key, with the keys of a record's environment.
     """
