@@ -1,4 +1,4 @@
-"""The pictures of the report: one look for all of them, and the same bytes from the same records."""
+"""Draws all figures of a report. The same records give the same bytes."""
 
 import io
 import warnings
@@ -10,35 +10,36 @@ import numpy as np
 
 from benchmark.analysis.leaderboard import LeaderboardRow, rows_by_table
 from benchmark.config.suite import Suite
+from benchmark.report.figures.style import RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from benchmark.report.figures.style import RC
-
-MOST_ROWS = 120  # in one picture: more could not be read, nor drawn, because a PNG of Agg ends at 65,535 pixels
+MOST_ROWS = 120  # in one figure: more would be unreadable, and Agg cannot draw more than 65,535 pixels
 
 
 def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) -> dict[str, bytes]:
-    """File name -> PNG. Pictures that would show nothing are left out."""
+    """PNGs by file name, without figures that would show nothing. `real`: sample grids of datasets, as PNG."""
     from benchmark.report.figures import curves, leaderboard, mode_histograms, samples
 
     tables = rows_by_table(suite, rows[:MOST_ROWS])
-    said = f"The first {MOST_ROWS} of {len(rows):,} rows; results.csv has all of them" if len(rows) > MOST_ROWS else ""
-    main, besides = leaderboard.split(tables)
-    with _look():
+    omits_rows = len(rows) > MOST_ROWS
+    banner = f"The first {MOST_ROWS} of {len(rows):,} rows; results.csv has all of them" if omits_rows else ""
+    main, others = leaderboard.split(tables)
+    with figure_style():
         figures = {
-            "leaderboard.png": leaderboard.draw_leaderboard(tables, main, said),
-            "besides.png": leaderboard.draw_leaderboard(tables, besides, said) if besides else None,
-            "curves.png": curves.curves(tables, said),
-            "modes.png": mode_histograms.modes(tables, said),
-            "samples.png": samples.sheets(tables, real, said),
+            "leaderboard.png": leaderboard.draw_leaderboard(tables, main, banner),
+            "besides.png": leaderboard.draw_leaderboard(tables, others, banner) if others else None,
+            "curves.png": curves.draw_curves(tables, banner),
+            "modes.png": mode_histograms.draw_modes(tables, banner),
+            "samples.png": samples.draw_samples(tables, real, banner),
         }
-        return {name: _png(figure) for name, figure in figures.items() if figure is not None}
+        return {name: to_png(figure) for name, figure in figures.items() if figure is not None}
 
 
 @contextmanager
-def _look() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
+    """Draw with the report's settings of matplotlib, whatever the user's are."""
     from matplotlib import style
 
     with style.context(["default", dict(RC)]), warnings.catch_warnings():
@@ -46,8 +47,8 @@ def _look() -> Iterator[None]:
         yield
 
 
-def _png(figure: "Figure") -> bytes:
-    """Drawn once, where savefig would draw twice, and without metadata that changes between machines."""
+def to_png(figure: "Figure") -> bytes:
+    """The figure as PNG, without metadata that differ between machines. `savefig` would draw it twice."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -1,16 +1,20 @@
-"""The main figure: every metric of every method, measured and published."""
+"""The main figure: every metric of every method, measured and published.
+
+`measure` finds the place of everything; `draw_leaderboard` then draws it.
+"""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
 from benchmark.core.protocol import metric_of_output
 from benchmark.report import text
-from benchmark.report.figures import page as layout
-from benchmark.report.figures.page import EDGE, LINE, LegendEntry, Page, Ticks
+from benchmark.report.figures import page
+from benchmark.report.figures.page import EDGE, LINE, WIDTH, LegendEntry, Page
 from benchmark.report.figures.style import (
+    COLUMNS,
     FAINT,
     FRAME,
     HEAD,
@@ -18,272 +22,297 @@ from benchmark.report.figures.style import (
     REFERENCE_SIZE,
     SMALL,
     TITLE,
-    Style,
+    Styles,
+    Tables,
+    choose_styles,
+    draw_reference_line,
+    is_comparable,
+    is_published,
     panel_title,
+    published_first,
+    published_legend,
+    reference_lines,
     row_label,
     style_of,
 )
+from benchmark.report.figures.ticks import Ticks, axis_limits, choose_ticks, draw_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from benchmark.evaluation.metrics.base import Output
-from benchmark.report.figures.style import (
-    COLUMNS,
-    Tables,
-    _is_published,
-    comparable,
-    dataset_key,
-    draw_reference_line,
-    published_first,
-    published_key,
-    reference_lines,
-    styles,
-)
 
-ROW = 0.4  # inches of a method
-LABEL = 1.4  # inches of its name, at most
+ROW = 0.4  # inches of a row
+LABEL = 1.4  # inches of a row's name, at most
 NUMBERS = 1.35  # inches of `mean ± spread`, at most
-GAP = 0.1  # inches between what stands side by side
+GAP = 0.1  # inches between neighbours
+TITLE_GAP = 0.06  # inches between a panel and the title above it
+TICK_LABELS = 0.42  # inches of the tick labels and the gap below a panel
 SEED_LANE, PUBLISHED_LANE = 0.27, -0.29  # below and above the mean, in rows
-CAP = 0.1  # half of the cap of a bar, in rows
+CAP = 0.1  # half the length of a bar's cap, in rows
+
+Limits = dict[tuple[object, ...], tuple[float, float]]  # of an axis, by the key of `_axis`
+Segment = list[tuple[float, float]]
 
 
 def split(tables: Tables) -> tuple[set[str], set[str]]:
-    """The outputs of the main figure, and those that are drawn besides.
+    """The output keys of the main figure, and those of the figure of other metrics.
 
-    Besides are those of tables that have more than fit beside each other, unless they have a published value somewhere
-    in the suite. A table that would have nothing left in the main figure keeps all.
+    Other metrics are those of tables with more metrics than columns, unless they have a published value somewhere in
+    the suite. A table that would have nothing left in the main figure keeps all its metrics there.
     """
-    own = [{output.key for output in outputs_of(members)} for members in tables.values()]
-    everything = set[str]().union(*own)
-    published = {key for key in everything if any(_is_published(members, key) for members in tables.values())}
-    besides = set[str]().union(*(keys for keys in own if len(keys) > COLUMNS)) - published
-    for keys in own:
-        if keys <= besides:
-            besides -= keys
-    return everything - besides, besides
+    keys_of = [{output.key for output in outputs_of(members)} for members in tables.values()]
+    everything = set[str]().union(*keys_of)
+    published = {key for key in everything if any(is_published(members, key) for members in tables.values())}
+    others = set[str]().union(*(keys for keys in keys_of if len(keys) > COLUMNS)) - published
+    for keys in keys_of:
+        if keys <= others:
+            others -= keys
+    return everything - others, others
+
+
+# --- measure ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class LeaderboardLine:
-    """The panels of a table that stand beside each other; only the first line of a table has its title."""
+class Panel:
+    """One metric of one table. `numbers`: texts to the right of the panel by row: mean and spread, or the verdict."""
+
+    output: "Output"
+    title: str
+    limits: tuple[float, float]
+    numbers: dict[int, str]
+
+    @property
+    def numbers_width(self) -> float:
+        """Inches of the widest of the numbers."""
+        return max((page.width(words, SMALL) for words in self.numbers.values()), default=0.0)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Panels side by side. A table with many metrics has several bands, of which only the first has a title."""
 
     title: str
-    members: list[LeaderboardRow]
-    names: list[str]
-    outputs: "Sequence[Output]"
-    heads: list[str]
-    marked: bool  # by a landmark, whose words stand above the panel
+    rows: list[LeaderboardRow]
+    row_labels: list[str]
+    panels: list[Panel]
+    reference_height: float  # inches of the labels of reference lines above the panels
 
     @property
-    def lead(self) -> float:
-        """Inches above its panels."""
-        heads = max(layout.height(head, HEAD) for head in self.heads)
-        return bool(self.title) * LINE * TITLE * 1.3 + heads + 0.06 + self.marked * LINE * REFERENCE_SIZE * 1.1
+    def header_height(self) -> float:
+        """Inches above the panels."""
+        titles = max(page.height(panel.title, HEAD) for panel in self.panels)
+        return bool(self.title) * LINE * TITLE * 1.3 + titles + TITLE_GAP + self.reference_height
 
     @property
-    def panel(self) -> float:
-        """Inches of its panels."""
-        return ROW * len(self.members)
+    def panel_height(self) -> float:
+        """Inches of the panels."""
+        return ROW * len(self.rows)
 
     @property
     def height(self) -> float:
-        """Inches of all, with the labels of the ticks and the gap below."""
-        return self.lead + self.panel + 0.42
+        """Inches of everything."""
+        return self.header_height + self.panel_height + TICK_LABELS
 
 
-def draw_leaderboard(tables: Tables, keys: Collection[str], said: str = "") -> "Figure":
-    """Per table and metric: mean ± spread, single seeds and published values of every method.
+@dataclass(frozen=True)
+class Layout:
+    """The figure's contents and their places. `columns`: left edge and width of each column's panels, in inches."""
 
-    `keys`: of the outputs that are shown. `said`: a line at the top.
-    """
-    shown = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
-    shown = {title: outputs for title, outputs in shown.items() if outputs}
-    columns = layout.columns(map(len, shown.values()), COLUMNS)
-    names = {title: [row_label(row, HEAD, LABEL) for row in tables[title]] for title in shown}
-    start = EDGE + max(layout.width(name, HEAD) for found in names.values() for name in found) + GAP
-    pitch = (layout.WIDTH - EDGE - start) / columns
-    parts = {title: layout.rows_of(outputs, columns) for title, outputs in shown.items()}
-    lines = [line for title in shown for line in _lines(title, tables[title], names[title], parts[title], pitch - GAP)]
-    numbers = [
-        max((_numbers_width(line, column) for line in lines if column < len(line.outputs)), default=0.0)
-        for column in range(columns)
-    ]
-    key = layout.wrap_entries(_key(tables, keys), SMALL, layout.WIDTH - 2 * EDGE)
-    page = Page(EDGE + _said_height(said) + sum(line.height for line in lines) + layout.key_height(key, SMALL) + EDGE)
-    page.words(EDGE, EDGE, said, HEAD, color=INK)
-    top = EDGE + _said_height(said)
-    chosen, ranges = styles(tables), _ranges(tables, shown)
-    for line in lines:
-        page.words(EDGE, top, line.title, TITLE, weight="bold")
-        for column, (output, head) in enumerate(zip(line.outputs, line.heads, strict=True)):
-            left, inches = start + column * pitch, pitch - numbers[column] - 2 * GAP
-            axes = page.axes(left, top + line.lead, inches, line.panel)
-            below_words = top + line.lead - 0.06 - line.marked * LINE * REFERENCE_SIZE * 1.1
-            page.words(left, below_words - layout.height(head, HEAD), head, HEAD)
-            limits = ranges[_alike(line.members, output)]
-            _dots(axes, output, line.members, chosen, limits, inches)
-            _frame(axes, line.members, output.key, inches)
-            for place, name in enumerate(line.names if column == 0 else []):
-                axes.text(
-                    -GAP / inches,
-                    place,
-                    name,
-                    transform=axes.get_yaxis_transform(),
-                    ha="right",
-                    va="center",
-                    fontsize=HEAD,
-                    gid="row",
+    bands: list[Band]
+    columns: list[tuple[float, float]]
+    legend: list[list[LegendEntry]]
+
+
+def measure(tables: Tables, keys: Collection[str]) -> Layout:
+    """The layout of a figure of these outputs."""
+    outputs = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
+    outputs = {title: chosen for title, chosen in outputs.items() if chosen}
+    n_columns = page.columns(map(len, outputs.values()), COLUMNS)
+    row_labels = {title: [row_label(row, HEAD, LABEL) for row in tables[title]] for title in outputs}
+    left = EDGE + max(page.width(label, HEAD) for labels in row_labels.values() for label in labels) + GAP
+    pitch = (WIDTH - EDGE - left) / n_columns
+
+    limits = _limits(tables, outputs)
+    bands = []
+    for title, members in ((title, tables[title]) for title in outputs):
+        for index, chosen in enumerate(page.rows_of(outputs[title], n_columns)):
+            panels = [_panel(output, members, limits, pitch - GAP) for output in chosen]
+            has_references = any(reference_lines(output.key, members) for output in chosen)
+            bands.append(
+                Band(
+                    page.wrap(title, TITLE, WIDTH - 2 * EDGE, 1, bold=True) if index == 0 else "",
+                    members,
+                    row_labels[title],
+                    panels,
+                    has_references * LINE * REFERENCE_SIZE * 1.1,
                 )
-        top += line.height
-    page.key(EDGE, top, key, SMALL, INK)
-    return page.figure
+            )
+    columns = []
+    for column in range(n_columns):
+        numbers = [band.panels[column].numbers_width for band in bands if column < len(band.panels)]
+        columns.append((left + column * pitch, pitch - max(numbers, default=0.0) - 2 * GAP))
+    return Layout(bands, columns, page.wrap_entries(_legend(tables, keys), SMALL, WIDTH - 2 * EDGE))
 
 
-def _said_height(said: str) -> float:
-    return 0.25 if said else 0.0
+def _panel(output: "Output", members: list[LeaderboardRow], limits: Limits, width: float) -> Panel:
+    """`width`: inches of the panel and the numbers beside it."""
+    numbers = {}
+    for index, row in enumerate(members):
+        if result := row.results.get(output.key):
+            lines = [text.format_measured(result) or result.verdict.value]
+            if result.aggregate and not row.counts.is_complete:
+                lines.append(f"{row.counts.finished} of {row.counts.total} seeds")
+            numbers[index] = "\n".join(page.wrap(line, SMALL, NUMBERS, 2) for line in lines)
+    return Panel(output, panel_title(output, width), limits[_axis(members, output)], numbers)
 
 
-def _lines(
-    title: str, members: list[LeaderboardRow], names: list[str], chunks: "Iterable[Sequence[Output]]", inches: float
-) -> list[LeaderboardLine]:
-    found: list[LeaderboardLine] = []
-    for chunk in chunks:
-        name = "" if found else layout.wrap(title, TITLE, layout.WIDTH - 2 * EDGE, 1, bold=True)
-        heads = [panel_title(output, inches) for output in chunk]
-        marked = any(reference_lines(output.key, members) for output in chunk)
-        found.append(LeaderboardLine(name, members, names, chunk, heads, marked))
-    return found
+def _axis(members: list[LeaderboardRow], output: "Output") -> tuple[object, ...]:
+    """A key of the axis: only numbers of the same datasets and the same protocol share one."""
+    datasets = tuple(sorted({row.spec.dataset for row in members}))
+    protocols = [row.spec.protocol for row in members if output.key in row.results]
+    return (
+        datasets,
+        output.key,
+        frozenset(tuple(metric_of_output(p, output.key).protocol_fields.items()) for p in protocols),
+    )
 
 
-def _alike(members: list[LeaderboardRow], output: "Output") -> tuple[object, ...]:
-    """The same for numbers that can be compared by eye: of the same data, measured under the same protocol."""
-    measured = [row.spec.protocol for row in members if output.key in row.results]
-    stated = frozenset(tuple(metric_of_output(protocol, output.key).protocol_fields.items()) for protocol in measured)
-    return dataset_key(members), output.key, stated
-
-
-def _ranges(tables: Tables, shown: "Mapping[str, list[Output]]") -> dict[tuple[object, ...], tuple[float, float]]:
-    """What `_alike` says -> limits of the axis."""
+def _limits(tables: Tables, outputs: "dict[str, list[Output]]") -> Limits:
     values: dict[tuple[object, ...], list[float]] = {}
-    for title, outputs in shown.items():
-        for output in outputs:
-            found = values.setdefault(_alike(tables[title], output), [])
-            found += _values(tables[title], output.key)
-    return {where: layout.limits(found) for where, found in values.items()}
+    for title, chosen in outputs.items():
+        for output in chosen:
+            values.setdefault(_axis(tables[title], output), []).extend(_values(tables[title], output.key))
+    return {axis: axis_limits(filter(math.isfinite, drawn)) for axis, drawn in values.items()}
 
 
-def _values(members: list[LeaderboardRow], key: str) -> list[float]:
-    found = [mark.value for mark in reference_lines(key, members)]
+def _values(members: list[LeaderboardRow], key: str) -> Iterator[float]:
+    """All that is drawn on an axis."""
+    yield from (reference.value for reference in reference_lines(key, members))
     for result in filter(None, (row.results.get(key) for row in members)):
         if result.published:
-            value, spread = result.published.value, result.published.spread
-            found += [value - (spread or 0), value + (spread or 0)]
+            value, spread = result.published.value, result.published.spread or 0
+            yield from (value - spread, value + spread)
         if result.aggregate:
-            mean, spread = result.aggregate.mean, result.aggregate.std
-            found += [*result.aggregate.values.values(), mean - (spread or 0), mean + (spread or 0)]
-    return [value for value in found if math.isfinite(value)]
+            mean, std = result.aggregate.mean, result.aggregate.std or 0
+            yield from (*result.aggregate.values.values(), mean - std, mean + std)
 
 
-def _numbers(row: LeaderboardRow, result: MetricResult) -> str:
-    words = text.format_measured(result) or result.verdict.value
-    if result.aggregate and not row.counts.is_complete:
-        words += f"\n{row.counts.finished} of {row.counts.total} seeds"
-    return "\n".join(layout.wrap(line, SMALL, NUMBERS, 2) for line in words.split("\n"))
-
-
-def _numbers_width(line: LeaderboardLine, column: int) -> float:
-    results = [(row, row.results.get(line.outputs[column].key)) for row in line.members]
-    return max((layout.width(_numbers(row, result), SMALL) for row, result in results if result), default=0.0)
-
-
-def _dots(
-    axes: "Axes",
-    output: "Output",
-    members: list[LeaderboardRow],
-    chosen: Mapping[tuple[str, str], Style],
-    limits: tuple[float, float],
-    inches: float,
-) -> None:
-    found = [(place, row, result) for place, row in enumerate(members) if (result := row.results.get(output.key))]
-    _published(axes, [(place, result) for place, _, result in found])
-    _measured(axes, [(place, result, style_of(row, chosen).colour) for place, row, result in found])
-    for place, row, result in found:
-        axes.text(
-            1 + GAP / inches,
-            place,
-            _numbers(row, result),
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=SMALL,
-            color=INK if result.aggregate else FAINT,
-        )
-    for mark in reference_lines(output.key, members):
-        draw_reference_line(axes, mark, horizontal=False)
-    axes.set_xlim(*limits)
-    axes.set_ylim(len(members) - 0.5, -0.5)
-
-
-def _frame(axes: "Axes", members: list[LeaderboardRow], key: str, inches: float) -> None:
-    """No numbers on the axis where there is nothing."""
-    results = [row.results[key] for row in members if key in row.results]
-    anything = any(result.aggregate or result.published for result in results)
-    across = layout.ticks(axes.get_xlim(), inches) if anything else Ticks([], [])
-    layout.draw_frame(axes, across, Ticks(list(range(len(members))), [""] * len(members)), FRAME, left=False)
-
-
-def _measured(axes: "Axes", found: list[tuple[int, MetricResult, str]]) -> None:
-    """Single seeds; a bar of one sample standard deviation to both sides of the mean; the mean."""
-    from matplotlib.collections import LineCollection
-
-    seeds, bars, means = [], [], []
-    for place, result, colour in found:
-        if result.aggregate is None:
-            continue
-        finite = filter(math.isfinite, result.aggregate.values.values())
-        seeds += [(value, place + SEED_LANE, colour) for value in finite]
-        mean, spread = result.aggregate.mean, result.aggregate.std
-        if math.isfinite(mean):
-            means.append((mean, place, colour))
-            bars += [(line, colour) for line in _bar(mean, place, spread, CAP)]
-    for dots, look in ((seeds, {"s": 9, "alpha": 0.65, "zorder": 3}), (means, {"s": 42, "zorder": 5})):
-        across, down, colours = zip(*dots, strict=True) if dots else ((), (), ())
-        axes.scatter(across, down, c=colours, linewidths=0, **look)
-    lines, colours = zip(*bars, strict=True) if bars else ((), ())
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=2, zorder=4), autolim=False)
-
-
-def _bar(centre: float, place: float, spread: float | None, cap: float) -> list[list[tuple[float, float]]]:
-    if spread is None:
-        return []
-    low, high = centre - spread, centre + spread
-    return [[(low, place), (high, place)], *([(end, place - cap), (end, place + cap)] for end in (low, high))]
-
-
-def _published(axes: "Axes", found: list[tuple[int, MetricResult]]) -> None:
-    from matplotlib.collections import LineCollection
-
-    diamonds, bars = [], []
-    for place, result in found:
-        if result.published and result.reference:
-            value, spread = result.published.value, result.published.spread
-            face = INK if comparable(result.reference) else "white"
-            diamonds.append((value, place + PUBLISHED_LANE, face))
-            bars += _bar(value, place + PUBLISHED_LANE, spread, 0.0)[:1]
-    if diamonds:
-        across, down, faces = zip(*diamonds, strict=True)
-        axes.add_collection(LineCollection(bars, colors=INK, linewidths=0.8, zorder=3), autolim=False)
-        axes.scatter(across, down, s=20, marker="D", c=faces, edgecolors=INK, linewidths=0.9, zorder=4)
-
-
-def _key(tables: Tables, keys: Collection[str]) -> list[LegendEntry]:
-    """What the signs mean; only those that occur."""
+def _legend(tables: Tables, keys: Collection[str]) -> list[LegendEntry]:
+    """The signs that occur."""
     rows = [row for members in tables.values() for row in members]
     results = [result for row in rows for key, result in row.results.items() if key in keys]
     entries = []
     if any(result.aggregate for result in results):
         entries.append(LegendEntry("mean ± s.d. over seeds", {"color": FAINT, "marker": "o", "markersize": 6.5}))
         entries.append(LegendEntry("one seed", {"color": FAINT, "marker": "o", "markersize": 3, "linestyle": "none"}))
-    return entries + published_key([result for result in results if result.reference])
+    return entries + published_legend(results)
+
+
+# --- draw ------------------------------------------------------------------------------------------------
+
+
+def draw_leaderboard(tables: Tables, keys: Collection[str], banner: str = "") -> "Figure":
+    """Mean ± spread, single seeds and published value of every method, a panel per table and output.
+
+    `keys`: of the outputs to show. `banner`: a line at the top.
+    """
+    layout, styles = measure(tables, keys), choose_styles(tables)
+    height = EDGE + page.banner_height(banner) + sum(band.height for band in layout.bands)
+    figure = Page(height + page.legend_height(layout.legend, SMALL) + EDGE, banner, HEAD, INK)
+    top = figure.top
+    for band in layout.bands:
+        _draw_band(figure, band, top, layout.columns, styles)
+        top += band.height
+    figure.legend(EDGE, top, layout.legend, SMALL, INK)
+    return figure.figure
+
+
+def _draw_band(figure: Page, band: Band, top: float, columns: Sequence[tuple[float, float]], styles: Styles) -> None:
+    figure.text(EDGE, top, band.title, TITLE, weight="bold")
+    panels_top = top + band.header_height
+    for column, (panel, (left, width)) in enumerate(zip(band.panels, columns, strict=False)):
+        axes = figure.axes(left, panels_top, width, band.panel_height)
+        bottom = panels_top - TITLE_GAP - band.reference_height
+        figure.text(left, bottom - page.height(panel.title, HEAD), panel.title, HEAD)
+        _draw_panel(axes, panel, band.rows, styles, width)
+        for index, label in enumerate(band.row_labels if column == 0 else []):
+            transform = axes.get_yaxis_transform()
+            axes.text(
+                -GAP / width, index, label, transform=transform, ha="right", va="center", fontsize=HEAD, gid="row"
+            )
+
+
+def _draw_panel(axes: "Axes", panel: Panel, rows: list[LeaderboardRow], styles: Styles, width: float) -> None:
+    key = panel.output.key
+    results = [(index, row, result) for index, row in enumerate(rows) if (result := row.results.get(key))]
+    _draw_published(axes, [(index, result) for index, _, result in results])
+    _draw_measured(axes, [(index, result, style_of(row, styles).colour) for index, row, result in results])
+    for index, _, result in results:
+        axes.text(
+            1 + GAP / width,
+            index,
+            panel.numbers[index],
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=SMALL,
+            color=INK if result.aggregate else FAINT,
+        )
+    for reference in reference_lines(key, rows):
+        draw_reference_line(axes, reference, horizontal=False)
+    axes.set_xlim(*panel.limits)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    is_empty = not any(result.aggregate or result.published for _, _, result in results)
+    x_ticks = Ticks([], []) if is_empty else choose_ticks(axes.get_xlim(), width)
+    draw_frame(axes, x_ticks, Ticks(list(range(len(rows))), [""] * len(rows)), FRAME, y_axis=False)
+
+
+def _draw_measured(axes: "Axes", results: list[tuple[int, MetricResult, str]]) -> None:
+    """Single seeds, and the mean with a bar of one sample standard deviation to both sides."""
+    from matplotlib.collections import LineCollection
+
+    seeds, means = [], []
+    bars: list[Segment] = []
+    bar_colours: list[str] = []
+    for index, result, colour in results:
+        if result.aggregate is None:
+            continue
+        finite = filter(math.isfinite, result.aggregate.values.values())
+        seeds += [(value, index + SEED_LANE, colour) for value in finite]
+        mean, std = result.aggregate.mean, result.aggregate.std
+        if math.isfinite(mean):
+            means.append((mean, index, colour))
+            segments = _bar(mean, index, std, CAP)
+            bars += segments
+            bar_colours += [colour] * len(segments)
+    for dots, size, alpha, zorder in ((seeds, 9, 0.65, 3), (means, 42, None, 5)):
+        xs, ys, colours = zip(*dots, strict=True) if dots else ((), (), ())
+        axes.scatter(xs, ys, c=colours, linewidths=0, s=size, alpha=alpha, zorder=zorder)
+    axes.add_collection(LineCollection(bars, colors=bar_colours, linewidths=2, zorder=4), autolim=False)
+
+
+def _bar(centre: float, y: float, spread: float | None, cap: float) -> list[Segment]:
+    """A horizontal bar of `spread` to both sides, and its caps."""
+    if spread is None:
+        return []
+    low, high = centre - spread, centre + spread
+    return [[(low, y), (high, y)], *([(end, y - cap), (end, y + cap)] for end in (low, high))]
+
+
+def _draw_published(axes: "Axes", results: list[tuple[int, MetricResult]]) -> None:
+    from matplotlib.collections import LineCollection
+
+    diamonds = []
+    bars: list[Segment] = []
+    for index, result in results:
+        if result.published and result.reference:
+            value, spread = result.published.value, result.published.spread
+            face = INK if is_comparable(result.reference) else "white"
+            diamonds.append((value, index + PUBLISHED_LANE, face))
+            bars += _bar(value, index + PUBLISHED_LANE, spread, 0.0)[:1]
+    if diamonds:
+        xs, ys, faces = zip(*diamonds, strict=True)
+        axes.add_collection(LineCollection(bars, colors=INK, linewidths=0.8, zorder=3), autolim=False)
+        axes.scatter(xs, ys, s=20, marker="D", c=faces, edgecolors=INK, linewidths=0.9, zorder=4)

@@ -1,4 +1,4 @@
-"""Contact sheets: real images beside those of every method."""
+"""The sample grids: real images beside those of every method."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,202 +8,214 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.analysis.leaderboard import LeaderboardRow
-from benchmark.report.figures import page as layout
+from benchmark.report.figures import page
 from benchmark.report.figures.page import DPI, EDGE, LINE, WIDTH, Page
-from benchmark.report.figures.style import FAINT, HEAD, INK, SMALL, TITLE
+from benchmark.report.figures.style import FAINT, HEAD, INK, SMALL, TITLE, Styles, choose_styles, style_of
+from benchmark.report.figures.ticks import LABEL_GAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
-from benchmark.report.figures.style import Style, style_of, styles
 
-SIDE = 8  # images along each side of a sheet in a record
+SIDE = 8  # images along each side of a record's sample grid
 GAP = 6  # pixels between images
-FRAME = 4  # pixels of the frame of a sheet
-HIGHEST = 19.5  # inches, 3,900 pixels: what a page of a browser can be scrolled through
+FRAME = 4  # pixels of the frame of a sample grid
+HIGHEST = 19.5  # inches, 3,900 pixels: as much as is reasonable to scroll
+TITLE_LINE = LINE * TITLE * 1.3  # inches of a table's title
 
 
-class Grid(NamedTuple):
-    """How many sheets stand beside each other, and how many images along each side of one are shown."""
+class GridSize(NamedTuple):
+    """How many sample grids fit side by side, and how many images along each side of one are shown."""
 
     columns: int
-    shown: int
+    images: int
 
     @property
     def pitch(self) -> float:
-        """Inches from one sheet to the next."""
+        """Inches from one sample grid to the next."""
         return (WIDTH - 2 * EDGE) / self.columns
 
     @property
-    def tile(self) -> int:
-        """Pixels of a sheet with its frame."""
+    def pixels(self) -> int:
+        """Width and height of a sample grid with its frame."""
         return int(self.pitch * DPI) - 2 * GAP
 
 
-# from the largest on; the first with which the figure is not too high is taken
-GRIDS = (Grid(5, 5), Grid(6, 4), Grid(8, 3), Grid(10, 3))
+# from large to small; the first size is used with which the figure is not too high
+SIZES = (GridSize(5, 5), GridSize(6, 4), GridSize(8, 3), GridSize(10, 3))
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A contact sheet with its title; `colour` frames a method in its own colour."""
+class SampleGrid:
+    """A sample grid with its title and the colour of its frame."""
 
     title: str
-    content: "Image"
+    image: "Image"
     colour: str
 
 
 class Band(NamedTuple):
-    """The sheets of a table in lines."""
+    """The sample grids of a table, in lines."""
 
     title: str
-    lines: list[Sequence[Sheet]]
+    lines: list[Sequence[SampleGrid]]
 
 
-def sheets(tables: Mapping[str, list[LeaderboardRow]], real: Mapping[str, bytes], said: str = "") -> "Figure | None":
-    """Per table: real images of its datasets, then each method's first seed that has samples.
+Shelf = list[Band]  # bands side by side
 
-    None when no method has samples. The more there are, the smaller, and the fewer images of each. `said`: at the top.
+# --- measure ---------------------------------------------------------------------------------------------
+
+
+def choose_size(grids: Mapping[str, Sequence[SampleGrid]], banner: float, titles: bool) -> GridSize:
+    """The largest size at which all grids fit below a banner of so many inches. `titles`: whether tables have one."""
+    fitting = (size for size in SIZES if banner + shelves_height(shelves(grids, size.columns), size, titles) <= HIGHEST)
+    return next(fitting, SIZES[-1])
+
+
+def shelves(grids: Mapping[str, Sequence[SampleGrid]], columns: int) -> list[Shelf]:
+    """The tables below each other; consecutive short tables share a shelf."""
+    filled: list[Shelf] = []
+    free = 0
+    for title, members in grids.items():
+        if len(members) > free:
+            filled.append([])
+            free = columns
+        filled[-1].append(Band(title, page.rows_of(members, columns)))
+        free -= min(len(members), free)
+    return filled
+
+
+def shelves_height(filled: list[Shelf], size: GridSize, titles: bool) -> float:
+    """Inches of all shelves."""
+    return sum(_shelf_height(shelf, size, titles) for shelf in filled)
+
+
+def _shelf_height(shelf: Shelf, size: GridSize, titles: bool) -> float:
+    title = TITLE_LINE if titles else 0.0
+    return title + max(sum(_line_height(line, size) for line in band.lines) for band in shelf) + 0.06
+
+
+def _line_height(line: Sequence[SampleGrid], size: GridSize) -> float:
+    return _captions_height(line, size) + size.pixels / DPI + 0.07
+
+
+def _captions_height(line: Sequence[SampleGrid], size: GridSize) -> float:
+    return max(page.height(_caption(grid, size), SMALL) for grid in line) + 0.03
+
+
+def _caption(grid: SampleGrid, size: GridSize) -> str:
+    return page.wrap(grid.title, SMALL, size.pitch - GAP / DPI - LABEL_GAP, 2)
+
+
+# --- draw ------------------------------------------------------------------------------------------------
+
+
+def draw_samples(
+    tables: Mapping[str, list[LeaderboardRow]], real: Mapping[str, bytes], banner: str = ""
+) -> "Figure | None":
+    """Per table: real images of its datasets, then samples of each method's first seed; None without samples.
+
+    The more sample grids there are, the smaller they are, and the fewer images of each are shown.
+
+    Args:
+        tables: the rows of each table.
+        real: PNG of a sample grid of real images, by dataset.
+        banner: a line at the top.
     """
-    chosen = styles(tables)
-    found: dict[str, list[Sheet]] = {}
-    for title, members in tables.items():
-        generated = list(_generated(members, chosen))
-        if generated:
-            found[title] = [*_real(members, real), *generated]
-    if not found:
+    styles = choose_styles(tables)
+    generated = {title: list(_generated(members, styles)) for title, members in tables.items()}
+    grids = {title: [*_real(tables[title], real), *own] for title, own in generated.items() if own}
+    if not grids:
         return None
-    named, lead = len(tables) > 1, 0.25 if said else 0.0
-    grid = _grid(found, lead, named)
-    shelves = _shelves(found, grid.columns)
-    page = Page(2 * EDGE + lead + _tall(shelves, grid, named))
-    page.words(EDGE, EDGE, said, HEAD, color=INK)
-    canvas = np.full((round(page.height * DPI), round(WIDTH * DPI), 3), 255, np.uint8)
-    top = EDGE + lead
-    for shelf in shelves:
+    titles, banner_height = len(tables) > 1, page.banner_height(banner)
+    size = choose_size(grids, banner_height, titles)
+    filled = shelves(grids, size.columns)
+    figure = Page(2 * EDGE + banner_height + shelves_height(filled, size, titles), banner, HEAD, INK)
+    canvas = np.full((round(figure.height * DPI), round(WIDTH * DPI), 3), 255, np.uint8)
+    top = figure.top
+    for shelf in filled:
         column = 0
         for band in shelf:
-            _draw(page, canvas, band, grid, (column, top), named)
+            _draw_band(figure, canvas, band, size, column, top, titles)
             column += max(map(len, band.lines))
-        top += _shelf_height(shelf, grid, named)
-    page.figure.figimage(canvas, 0, 0, zorder=-1)
-    return page.figure
+        top += _shelf_height(shelf, size, titles)
+    figure.figure.figimage(canvas, 0, 0, zorder=-1)
+    return figure.figure
 
 
-def _grid(found: Mapping[str, list[Sheet]], lead: float, named: bool) -> Grid:
-    """The largest with which all fit below each other, with so many inches above them."""
-    fitting = (grid for grid in GRIDS if lead + _tall(_shelves(found, grid.columns), grid, named) <= HIGHEST)
-    return next(fitting, GRIDS[-1])
-
-
-def _shelves(found: Mapping[str, list[Sheet]], columns: int) -> list[list[Band]]:
-    """The tables below each other; short ones that follow each other share a line."""
-    shelves: list[list[Band]] = []
-    left = 0
-    for title, band in found.items():
-        if len(band) > left:
-            shelves.append([])
-            left = columns
-        shelves[-1].append(Band(title, layout.rows_of(band, columns)))
-        left -= min(len(band), left)
-    return shelves
-
-
-def _tall(shelves: list[list[Band]], grid: Grid, named: bool) -> float:
-    return sum(_shelf_height(shelf, grid, named) for shelf in shelves)
-
-
-def _shelf_height(shelf: list[Band], grid: Grid, named: bool) -> float:
-    heads = LINE * TITLE * 1.3 if named else 0.0
-    return heads + max(sum(_line_height(line, grid) for line in band.lines) for band in shelf) + 0.06
-
-
-def _caption(sheet: Sheet, grid: Grid) -> str:
-    return layout.wrap(sheet.title, SMALL, grid.pitch - GAP / DPI - layout.BETWEEN, 2)
-
-
-def _caption_height(line: Sequence[Sheet], grid: Grid) -> float:
-    return max(layout.height(_caption(sheet, grid), SMALL) for sheet in line) + 0.03
-
-
-def _line_height(line: Sequence[Sheet], grid: Grid) -> float:
-    return _caption_height(line, grid) + grid.tile / DPI + 0.07
-
-
-def _draw(page: Page, canvas: np.ndarray, band: Band, grid: Grid, corner: tuple[int, float], named: bool) -> None:
-    """Titles as text of the page, and images into its pixels. `corner`: the first column, and inches from the top."""
-    first, top = corner
-    if named:
-        room = max(map(len, band.lines)) * grid.pitch - 0.1
-        page.words(
-            EDGE + first * grid.pitch, top, layout.wrap(band.title, TITLE, room, 1, bold=True), TITLE, weight="bold"
-        )
-        top += LINE * TITLE * 1.3
+def _draw_band(
+    figure: Page, canvas: np.ndarray, band: Band, size: GridSize, first_column: int, top: float, titles: bool
+) -> None:
+    """Titles as text of the figure, and images into the pixels of the canvas."""
+    if titles:
+        width = max(map(len, band.lines)) * size.pitch - 0.1
+        title = page.wrap(band.title, TITLE, width, 1, bold=True)
+        figure.text(EDGE + first_column * size.pitch, top, title, TITLE, weight="bold")
+        top += TITLE_LINE
     for line in band.lines:
-        heads = _caption_height(line, grid)
-        for column, sheet in enumerate(line, first):
-            left = EDGE + column * grid.pitch
-            words = _caption(sheet, grid)
-            page.words(left, top + heads - 0.03 - layout.height(words, SMALL), words, SMALL)
-            x, y = round(left * DPI), round((top + heads) * DPI)
-            canvas[y : y + grid.tile, x : x + grid.tile] = np.asarray(_tile(sheet, grid))
-        top += _line_height(line, grid)
+        captions = _captions_height(line, size)
+        for column, grid in enumerate(line, first_column):
+            left, caption = EDGE + column * size.pitch, _caption(grid, size)
+            figure.text(left, top + captions - 0.03 - page.height(caption, SMALL), caption, SMALL)
+            x, y = round(left * DPI), round((top + captions) * DPI)
+            canvas[y : y + size.pixels, x : x + size.pixels] = np.asarray(resized(grid, size))
+        top += _line_height(line, size)
 
 
-def _real(members: list[LeaderboardRow], real: Mapping[str, bytes]) -> Iterator[Sheet]:
+def _real(members: list[LeaderboardRow], real: Mapping[str, bytes]) -> Iterator[SampleGrid]:
     names = list(dict.fromkeys(row.spec.dataset for row in members))
     for name in names:
-        image = _opened(real.get(name, b""))
+        image = _open(real.get(name, b""))
         if image is not None:
-            yield Sheet("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
+            yield SampleGrid("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
 
 
-def _generated(members: list[LeaderboardRow], chosen: Mapping[tuple[str, str], Style]) -> Iterator[Sheet]:
+def _generated(members: list[LeaderboardRow], styles: Styles) -> Iterator[SampleGrid]:
     for row in members:
         for trial in row.trials:
-            image = _opened(trial.record.samples) if trial.record else None
+            image = _open(trial.record.samples) if trial.record else None
             if image is not None:
-                ending = "" if trial.status == "finished" else f" ({trial.status})"
-                yield Sheet((row.label or "(no name)") + ending, image, style_of(row, chosen).colour)
+                status = "" if trial.status == "finished" else f" ({trial.status})"
+                yield SampleGrid((row.label or "(no name)") + status, image, style_of(row, styles).colour)
                 break
 
 
-def _opened(content: bytes) -> "Image | None":
-    """The contact sheet of a record, not yet decoded; None when there is none, or none that can be shown."""
+def _open(content: bytes) -> "Image | None":
+    """The image of a PNG, not yet decoded; None if there is none, or if it is damaged or too small."""
     if not content:
         return None
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content)) as tried:
-            tried.load()
-    except Exception:  # a damaged picture raises many kinds, and its numbers are none the worse
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except Exception:  # a damaged PNG raises errors of many kinds, and must not cost the report
         return None
-    return Image.open(io.BytesIO(content)) if min(tried.size) >= SIDE else None
+    return Image.open(io.BytesIO(content)) if min(image.size) >= SIDE else None
 
 
-def _tile(sheet: Sheet, grid: Grid) -> "Image":
-    """The first `shown` x `shown` images of a sheet, set apart and framed."""
+def resized(grid: SampleGrid, size: GridSize) -> "Image":
+    """The first images of a sample grid, spaced and framed."""
     from PIL import Image
 
-    with sheet.content as content:
-        wide, high = content.width // SIDE, content.height // SIDE
-        side = (grid.tile - 2 * (FRAME + GAP) - (grid.shown - 1) * GAP) // grid.shown
-        side = side // wide * wide if side >= 2 * wide else side  # a pixel of a sample is a square of whole pixels
-        start = (grid.tile - grid.shown * side - (grid.shown - 1) * GAP) // 2
-        tile = Image.new("RGB", (grid.tile, grid.tile), sheet.colour)
-        inner = grid.tile - 2 * FRAME
-        tile.paste((255, 255, 255), (FRAME, FRAME, FRAME + inner, FRAME + inner))
-        for index in range(grid.shown**2):
-            line, column = divmod(index, grid.shown)
-            image = content.crop((column * wide, line * high, (column + 1) * wide, (line + 1) * high))
-            place = (start + column * (side + GAP), start + line * (side + GAP))
-            tile.paste(_resized(image.convert("RGB"), side), place)
-        return tile
+    with grid.image as content:
+        width, height = content.width // SIDE, content.height // SIDE
+        side = (size.pixels - 2 * (FRAME + GAP) - (size.images - 1) * GAP) // size.images
+        side = side // width * width if side >= 2 * width else side  # a pixel of a sample is a square of whole pixels
+        start = (size.pixels - size.images * side - (size.images - 1) * GAP) // 2
+        canvas = Image.new("RGB", (size.pixels, size.pixels), grid.colour)
+        inner = size.pixels - 2 * FRAME
+        canvas.paste((255, 255, 255), (FRAME, FRAME, FRAME + inner, FRAME + inner))
+        for index in range(size.images**2):
+            line, column = divmod(index, size.images)
+            image = content.crop((column * width, line * height, (column + 1) * width, (line + 1) * height))
+            position = (start + column * (side + GAP), start + line * (side + GAP))
+            canvas.paste(_enlarged(image.convert("RGB"), side), position)
+        return canvas
 
 
-def _resized(image: "Image", side: int) -> "Image":
-    """`side` x `side` pixels. It is enlarged by repeating pixels first, so that the pixels of a sample stay squares."""
+def _enlarged(image: "Image", side: int) -> "Image":
+    """The image at `side` x `side` pixels. Pixels are repeated first, so that they stay squares."""
     from PIL import Image
 
     factor = max(1, -(-side // image.width))

@@ -72,13 +72,13 @@ def test_a_picture_of_too_many_rows_shows_the_first(large, monkeypatch):
     all_rows = leaderboard_rows(suite, {})
     whole = draw.draw(suite, all_rows, {})["leaderboard.png"]
     told = []
-    shown = Page.words
+    shown = Page.text
 
     def words(self, left, top, text, *rest, **look):
         told.append(text)
         return shown(self, left, top, text, *rest, **look)
 
-    monkeypatch.setattr(Page, "words", words)
+    monkeypatch.setattr(Page, "text", words)
     assert draw.draw(suite, all_rows, {})["leaderboard.png"] == whole
     assert not any("The first" in text for text in told)
     monkeypatch.setattr(draw, "MOST_ROWS", 2)

@@ -7,13 +7,13 @@ import pytest
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import curves
 from benchmark.report.figures import draw as figures
-from benchmark.report.figures.style import Style, comparable, styles
+from benchmark.report.figures.style import Style, choose_styles, is_comparable
 from tests.support.looking import clipped, dashed, diamonds, labels, overlapping, said
 
 
 @pytest.fixture(autouse=True)
 def look():
-    with figures._look():
+    with figures.figure_style():
         yield
 
 
@@ -22,7 +22,7 @@ def tables_of(suite, records):
 
 
 def colour(suite, label):
-    return next(style.colour for (_, name), style in styles(tables_of(suite, {})).items() if name == label)
+    return next(style.colour for (_, name), style in choose_styles(tables_of(suite, {})).items() if name == label)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def finished(suite, make_record):
 
     def draw(**metrics):
         records = {key: make_record(spec, metrics=metrics or None) for key, spec in suite.specs.items()}
-        found = curves.curves(tables_of(suite, records)).axes
+        found = curves.draw_curves(tables_of(suite, records)).axes
         places = [(table, key) for table in suite.tables for key in ("modes", "kl")]
         return dict(zip(places, found, strict=True))
 
@@ -39,12 +39,12 @@ def finished(suite, make_record):
 
 
 def test_they_need_a_measurement(suite, mixed):
-    assert curves.curves(tables_of(suite, {})) is None
-    assert len(curves.curves(tables_of(suite, mixed)).axes) == 6
+    assert curves.draw_curves(tables_of(suite, {})) is None
+    assert len(curves.draw_curves(tables_of(suite, mixed)).axes) == 6
 
 
 def test_no_word_is_clipped_or_covers_another(suite, mixed):
-    figure = curves.curves(tables_of(suite, mixed))
+    figure = curves.draw_curves(tables_of(suite, mixed))
     assert not clipped(figure)
     assert not overlapping(figure)
     assert all(len(labels(axes, side)) > 1 for axes in figure.axes for side in ("x", "y"))
@@ -55,7 +55,7 @@ def test_a_curve_is_the_mean_over_finished_seeds_at_common_steps(suite, specs_of
     records = {spec.trial_id: make_record(spec) for spec in specs}
     shorter = make_record(specs[0])
     records[specs[0].trial_id] = shorter.model_copy(update={"history": shorter.history[1:]})
-    axes = curves.curves(tables_of(suite, records)).axes[0]
+    axes = curves.draw_curves(tables_of(suite, records)).axes[0]
     steps, means = axes.lines[0].get_data()
     assert list(steps) == [80, 120, 160, 200]
     assert means[-1] == pytest.approx(sum(r.metrics["modes"] for r in records.values()) / 3)
@@ -64,7 +64,7 @@ def test_a_curve_is_the_mean_over_finished_seeds_at_common_steps(suite, specs_of
 def test_a_band_reaches_from_the_lowest_to_the_highest_seed(suite, specs_of, make_record):
     specs = specs_of(suite, "Own", "GAN")
     records = {spec.trial_id: make_record(spec) for spec in specs}
-    axes = curves.curves(tables_of(suite, records)).axes[0]
+    axes = curves.draw_curves(tables_of(suite, records)).axes[0]
     (band,) = axes.collections[0].get_paths()
     ends = [y for x, y in band.vertices if x == 200]
     last = [record.metrics["modes"] for record in records.values()]
@@ -74,7 +74,7 @@ def test_a_band_reaches_from_the_lowest_to_the_highest_seed(suite, specs_of, mak
 def test_a_trial_that_stopped_is_drawn_apart(suite, specs_of, make_record):
     specs = specs_of(suite, "Own", "GAN")
     records = {specs[0].trial_id: make_record(specs[0], "diverged", "nan")}
-    axes = curves.curves(tables_of(suite, records)).axes[0]
+    axes = curves.draw_curves(tables_of(suite, records)).axes[0]
     assert axes.lines[0].get_linestyle() == ":"
     assert axes.lines[1].get_marker() == "x"
 
@@ -100,7 +100,7 @@ def test_published_values_are_lines_in_the_colour_of_their_method(suite, finishe
 
 def edge_or_white(suite, table, label):
     row = next(row for row in leaderboard_rows(suite, {}) if (row.table, row.label) == (table, label))
-    return colour(suite, label) if comparable(row.results["modes"].reference) else "white"
+    return colour(suite, label) if is_comparable(row.results["modes"].reference) else "white"
 
 
 def test_one_that_is_unverified_has_a_hollow_diamond_and_a_key_of_its_own(suite, finished):
@@ -112,7 +112,7 @@ def test_one_that_is_unverified_has_a_hollow_diamond_and_a_key_of_its_own(suite,
 def test_those_far_from_the_curves_are_numbers_at_the_edge_and_leave_the_axis_alone(suite, make_record):
     made = {key: make_record(spec, metrics={"modes": 20.0, "kl": 1.0}) for key, spec in suite.specs.items()}
     ended = {key: record.model_copy(update={"history": record.history[-1:]}) for key, record in made.items()}
-    axes = curves.curves(tables_of(suite, ended)).axes[0]
+    axes = curves.draw_curves(tables_of(suite, ended)).axes[0]
     assert sorted(labels(axes, "far")) == ["640 ↑", "906.75 ↑", "926.75 ↑"]
     assert dashed(axes, colour(suite, "MSGAN")) == []
     assert 0.8 < next(height for edge, _, height in diamonds(axes) if edge == colour(suite, "MSGAN")) < 1
@@ -127,7 +127,7 @@ def test_the_published_value_never_takes_more_than_a_part_of_the_panel():
     for log in (False, True):
         for value in (-1e6, 1e-9, 5.0, 20.0, 1e9):
             one = curves.PublishedPoint(value, style, True)
-            near, above, below = curves._by_distance([one], [10.0, 30.0], log)
+            near, above, below = curves.split_by_distance([one], [10.0, 30.0], log)
             assert len(near) + len(above) + len(below) == 1
             assert not near or 0 < value < 100
             assert not above or value > 30

@@ -9,7 +9,7 @@ from PIL import Image
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core import registry
 from benchmark.report.figures import draw, page
-from benchmark.report.figures.style import PALETTE, reference_lines, styles
+from benchmark.report.figures.style import PALETTE, choose_styles, reference_lines
 from tests.support.looking import said
 
 
@@ -40,7 +40,7 @@ def test_nothing_touches_the_edge_of_a_picture(drawn):
 
 
 def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
-    chosen = styles(rows_by_table(suite, leaderboard_rows(suite, {})))
+    chosen = choose_styles(rows_by_table(suite, leaderboard_rows(suite, {})))
     gan, hinge = chosen["gan", "GAN"], chosen["gan", "Hinge GAN"]
     assert gan.colour == hinge.colour == PALETTE[list(registry.methods).index("gan")]
     assert (gan.marker, gan.dash) != (hinge.marker, hinge.dash)
@@ -49,8 +49,8 @@ def test_a_method_has_one_colour_and_variants_differ_otherwise(suite):
 
 def test_colours_do_not_depend_on_the_other_rows(suite):
     tables = rows_by_table(suite, leaderboard_rows(suite, {}))
-    alone = styles({"Own": tables["Own"]})
-    assert alone["msgan", "MSGAN"] == styles(tables)["msgan", "MSGAN"]
+    alone = choose_styles({"Own": tables["Own"]})
+    assert alone["msgan", "MSGAN"] == choose_styles(tables)["msgan", "MSGAN"]
 
 
 def test_methods_that_share_a_colour_have_other_markers(suite):
@@ -65,7 +65,7 @@ def test_methods_that_share_a_colour_have_other_markers(suite):
         replace(row, cell=replace(row.cell, specs=(spec,)))
         for row, spec in zip(leaderboard_rows(suite, {}), specs, strict=False)
     ]
-    one, other = styles({"T": found}).values()
+    one, other = choose_styles({"T": found}).values()
     assert one.colour == other.colour
     assert (one.marker, one.dash) != (other.marker, other.dash)
     assert one.marker != other.marker
@@ -79,7 +79,7 @@ def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
 def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch):
     monkeypatch.setattr(draw, "MOST_ROWS", 2)
     heard = []
-    monkeypatch.setattr(draw, "_png", lambda figure: heard.append(said(figure)[0]))
+    monkeypatch.setattr(draw, "to_png", lambda figure: heard.append(said(figure)[0]))
     draw.draw(suite, leaderboard_rows(suite, mixed), real)
     assert heard == ["The first 2 of 7 rows; results.csv has all of them"] * 3
 

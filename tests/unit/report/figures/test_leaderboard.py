@@ -18,7 +18,7 @@ LONG = "A very long name of a method that nobody can read at once"
 
 @pytest.fixture(autouse=True)
 def look():
-    with draw._look():
+    with draw.figure_style():
         yield
 
 
@@ -127,4 +127,6 @@ def test_published_values_are_diamonds_full_only_when_they_may_be_compared(suite
 def test_values_that_are_not_numbers_are_left_out(suite, specs_of, make_record):
     specs = specs_of(suite, "Own", "GAN")
     records = {s.trial_id: make_record(s, metrics={"modes": 500.0, "kl": math.inf}) for s in specs}
-    draw._png(drawn(tables_of(suite, records)))
+    modes, kl = drawn(tables_of(suite, records)).axes[-2:]
+    assert 500.0 in dots(modes)
+    assert dots(kl) == []

@@ -20,7 +20,7 @@ N = 25_600
 
 @pytest.fixture(autouse=True)
 def look():
-    with draw._look():
+    with draw.figure_style():
         yield
 
 
@@ -56,13 +56,13 @@ def falling(spec):
 
 
 def test_a_record_without_counts_has_no_panel_and_no_section(suite, all_finished, mixed, tmp_path):
-    assert mode_histograms.modes(rows_by_table(suite, leaderboard_rows(suite, mixed))) is None
+    assert mode_histograms.draw_modes(rows_by_table(suite, leaderboard_rows(suite, mixed))) is None
     assert modes_page.shares(rows_by_table(suite, leaderboard_rows(suite, mixed))) == []
 
 
 def test_a_line_is_the_mean_of_the_ranked_counts_and_its_band_reaches_over_the_seeds(suite, tables):
     shown = tables(lambda spec: counts_of(b1=10 + spec.seed, b2=2) if spec.seed else counts_of(b8=4, b9=30))
-    axes = mode_histograms.modes(shown).axes[list(suite.tables).index("Own")]
+    axes = mode_histograms.draw_modes(shown).axes[list(suite.tables).index("Own")]
     expected = np.array([10 + 1, 10 + 2, 30]).mean(), np.array([2, 2, 4]).mean()
     methods = [line for line in axes.lines if line.get_color() != FAINT]
     assert len(methods) == 2
@@ -76,7 +76,7 @@ def test_a_line_is_the_mean_of_the_ranked_counts_and_its_band_reaches_over_the_s
 
 
 def test_the_even_generator_is_drawn_beside_the_methods(tables):
-    figure = mode_histograms.modes(tables(falling))
+    figure = mode_histograms.draw_modes(tables(falling))
     for axes in figure.axes:
         (line,) = [line for line in axes.lines if line.get_color() == FAINT]
         assert list(line.get_ydata()) == pytest.approx(list(uniform_counts(N, 1000)))
@@ -86,7 +86,7 @@ def test_the_even_generator_is_drawn_beside_the_methods(tables):
 
 
 def test_a_panel_for_each_table_with_one_axis_for_all(suite, tables):
-    figure = mode_histograms.modes(tables(falling))
+    figure = mode_histograms.draw_modes(tables(falling))
     assert len(figure.axes) == len(suite.tables)
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
     assert set(suite.tables) <= set(said(figure))
@@ -94,7 +94,7 @@ def test_a_panel_for_each_table_with_one_axis_for_all(suite, tables):
 
 @pytest.mark.parametrize("counts", [falling, counts_of(b3=N), [26] * 1000, counts_of(b0=1, b999=1)])
 def test_no_word_is_clipped_or_covers_another(tables, counts):
-    figure = mode_histograms.modes(tables(counts))
+    figure = mode_histograms.draw_modes(tables(counts))
     assert not clipped(figure)
     assert not overlapping(figure)
     assert all(len(labels(axes, side)) > 1 for axes in figure.axes for side in ("x", "y"))

@@ -10,7 +10,7 @@ from tests.support.looking import clipped, overlapping, said
 
 
 def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, real):
-    figure = samples.sheets(rows_by_table(suite, leaderboard_rows(suite, mixed)), real)
+    figure = samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, mixed)), real)
     assert said(figure) == [
         *("Checked", "Real images", "GAN", "SSGAN", "MSGAN"),
         *("Remembered", "Real images", "Hinge GAN"),
@@ -21,13 +21,13 @@ def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, re
 
 
 def test_without_samples_there_is_no_picture(suite, real):
-    assert samples.sheets(rows_by_table(suite, leaderboard_rows(suite, {})), real) is None
+    assert samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, {})), real) is None
 
 
 def test_a_trial_that_stopped_is_named(suite, specs_of, make_record):
     spec = specs_of(suite, "Own", "GAN")[1]
     records = {spec.trial_id: make_record(spec, "diverged", "nan")}
-    figure = samples.sheets(rows_by_table(suite, leaderboard_rows(suite, records)), {})
+    figure = samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, records)), {})
     assert said(figure) == ["Own", "GAN (diverged)"]
 
 
@@ -35,18 +35,18 @@ def sheet_of(mode, side):
     """64 images, the first of which has only pixels of 0, the second of 1 ..."""
     images = np.arange(64, dtype=np.uint8)[:, None, None] * np.ones((1, side, side), dtype=np.uint8)
     pixels = images.reshape(8, 8, side, side).transpose(0, 2, 1, 3).reshape(8 * side, 8 * side)
-    return samples.Sheet("", Image.fromarray(pixels).convert(mode), "#FF0000")
+    return samples.SampleGrid("", Image.fromarray(pixels).convert(mode), "#FF0000")
 
 
-@pytest.mark.parametrize("grid", samples.GRIDS)
+@pytest.mark.parametrize("grid", samples.SIZES)
 @pytest.mark.parametrize("mode, side", [("RGB", 8), ("L", 28), ("RGB", 64)])
 def test_the_sheet_is_cut_and_resized_without_mixing_its_images(mode, side, grid):
-    tile = samples._tile(sheet_of(mode, side), grid)
-    assert tile.size == (grid.tile, grid.tile)
+    tile = samples.resized(sheet_of(mode, side), grid)
+    assert tile.size == (grid.pixels, grid.pixels)
     assert tile.getpixel((0, 0)) == (255, 0, 0), "the frame"
     shown = np.asarray(tile)[samples.FRAME : -samples.FRAME, samples.FRAME : -samples.FRAME]
     assert (shown[..., 0] == shown[..., 2]).all(), "no colour of the frame within"
-    expected = {line * 8 + column for line in range(grid.shown) for column in range(grid.shown)}
+    expected = {line * 8 + column for line in range(grid.images) for column in range(grid.images)}
     assert set(np.unique(shown)) == expected | {255}
 
 
@@ -54,22 +54,22 @@ def test_small_images_are_enlarged_into_squares_of_whole_pixels():
     """Stripes of one pixel stay black and white."""
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 255
-    sheet = samples.Sheet("", Image.fromarray(stripes), "#000000")
-    assert set(np.unique(np.asarray(samples._tile(sheet, samples.GRIDS[0])))) == {0, 255}
+    sheet = samples.SampleGrid("", Image.fromarray(stripes), "#000000")
+    assert set(np.unique(np.asarray(samples.resized(sheet, samples.SIZES[0])))) == {0, 255}
 
 
 @pytest.mark.parametrize("tables, rows_each", [(1, 1), (5, 3), (14, 3), (10, 4), (4, 8), (1, 60), (6, 12)])
 def test_the_more_sheets_the_smaller_and_none_too_high(tables, rows_each):
     found = {f"Table {n}": [sheet_of("L", 2)] * (rows_each + 1) for n in range(tables)}
-    grid = samples._grid(found, 0.0, True)
-    assert samples._tall(samples._shelves(found, grid.columns), grid, True) <= samples.HIGHEST
+    grid = samples.choose_size(found, 0.0, True)
+    assert samples.shelves_height(samples.shelves(found, grid.columns), grid, True) <= samples.HIGHEST
     if tables * rows_each <= 6:
-        assert grid == samples.GRIDS[0]
+        assert grid == samples.SIZES[0]
 
 
 def test_tables_that_are_short_stand_beside_each_other_and_none_is_lost():
     found = {"A": ["a"] * 4, "B": ["b"] * 4, "C": ["c"] * 10, "D": ["d"] * 2}
-    shelves = samples._shelves(found, 8)
+    shelves = samples.shelves(found, 8)
     assert [[band.title for band in shelf] for shelf in shelves] == [["A", "B"], ["C"], ["D"]]
     assert {band.title: sum(map(len, band.lines)) for shelf in shelves for band in shelf} == {
         title: len(band) for title, band in found.items()
