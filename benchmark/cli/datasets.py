@@ -82,7 +82,7 @@ def fetch(
 
     An interrupted download resumes where it stopped.
     """
-    from benchmark.data.raw.fetch import fetch as fetch_files
+    from benchmark.data.acquire import fetch as fetch_files
 
     place, data = _folders(workspace, data_dir)
     weights = _weights().get(name)
@@ -108,8 +108,8 @@ def import_(
     data_dir: DataOption = DEFAULT_DATA,
 ) -> None:
     """Copy raw files that you have into the data directory, check them, and prepare the dataset."""
-    from benchmark.data.raw.import_files import import_files
-    from benchmark.data.raw.verify import read_all
+    from benchmark.data.acquire import import_raw_files
+    from benchmark.data.verify import read_all
 
     (place, data), sources = _folders(workspace, data_dir), [absolute(path, "import") for path in paths]
     weights = _weights().get(name)
@@ -124,7 +124,10 @@ def import_(
                 dataset.prepare(data, place.data, bars)
 
     with stoppable(REMOVES):
-        files = weights.import_(sources, data, link) if weights else import_files(dataset, sources, data, verify, link)
+        if weights:
+            files = weights.import_(sources, data, link)
+        else:
+            files = import_raw_files(dataset, sources, data, verify, link)
     folders = ", ".join(sorted({str(path.parent) for path in files}))
     print_line(f"{name}: {len(files)} files put into {folders}" if files else f"{name}: all files were already there")
     if dataset:
@@ -136,19 +139,19 @@ def verify(
     name: DatasetArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
 ) -> None:
     """Compare the prepared arrays with their checksums, and read the raw files again. Exit code 2: corrupt."""
-    from benchmark.data.raw.verify import verify as verify_files
+    from benchmark.data.verify import verify as verify_files
 
     dataset, (place, data) = _dataset(name), _folders(workspace, data_dir)
     with ProgressBars() as bars:
         result = verify_files(dataset, data, place.data, bars)
-    for line in result.whole:
+    for line in result.intact:
         print_line(f"ok: {line}")
     if result.corrupt:
         raise UserError("\n".join([*result.corrupt, *_remedy(dataset, place, data)]))
 
 
 def _remedy(dataset: Any, workspace: Workspace, data_dir: Path) -> list[str]:
-    from benchmark.data.raw.fetch import acquisition_hint
+    from benchmark.data.acquire import acquisition_hint
     from benchmark.planning.prerequisites import prepare_command
 
     command = prepare_command(dataset, workspace, data_dir)

@@ -1,4 +1,4 @@
-"""Images: the contract of a dataset, preparing it once as memory-mapped arrays, and sampling training batches."""
+"""Images: the dataset contract, raw files, preparation as memory-mapped arrays, and sampling of training batches."""
 
 # The modules that other rooms may import; all others are private to this room.
-PUBLIC = ["arrays", "base", "manifest", "prepared", "reference", "sampler"]
+PUBLIC = ["acquire", "arrays", "base", "manifest", "prepared", "reference", "sampler", "verify"]

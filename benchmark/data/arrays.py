@@ -1,4 +1,4 @@
-"""The images of a dataset, before and after they are prepared."""
+"""The images of a dataset, before and after preparation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 Shape = tuple[int, int, int]
+Chunk = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class ArraySplit:
-    """Labelled images of one split: uint8 (N, C, H, W) in [0, 255] and int64 (N,) labels."""
+    """Labelled images of one split: uint8 (N, C, H, W) in [0, 255] and int64 (N,) labels, -1 for no label."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -20,14 +21,14 @@ class ArraySplit:
 
 @dataclass(frozen=True)
 class StreamSplit:
-    """A split that is too large for memory: so many images of one shape (C, H, W), read in order as they are asked for.
+    """A split that is too large for memory: `length` images of one shape (C, H, W).
 
-    `chunks` yields uint8 (n, C, H, W) images and int64 (n,) labels, -1 where an image has none, and is read once.
+    `chunks` yields uint8 (n, C, H, W) images and int64 (n,) labels, -1 for no label. It can be consumed once.
     """
 
     length: int
     shape: Shape
-    chunks: Iterator[tuple[np.ndarray, np.ndarray]]
+    chunks: Iterator[Chunk]
 
 
 Split = ArraySplit | StreamSplit
@@ -35,7 +36,7 @@ Split = ArraySplit | StreamSplit
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A prepared dataset on disk: `train` for the GANs, `test` held out, and its manifest."""
+    """A prepared dataset on disk: `train` for the GANs, the held-out `test`, and the manifest."""
 
     path: Path
     train: ArraySplit

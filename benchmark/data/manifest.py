@@ -1,4 +1,4 @@
-"""What is told of a prepared dataset beside its arrays: a mapping of known form, which records take over."""
+"""The metadata file of a prepared dataset. Records contain a copy of it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +11,8 @@ from benchmark.core import registry
 MANIFEST = "manifest.json"
 
 
-class _Form(BaseModel):
-    """Entries may be missing, as they were not always written; one that is there is of its kind."""
+class _ManifestSchema(BaseModel):
+    """Every entry is optional, because older versions did not write all of them; those present have these types."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -26,20 +26,20 @@ class _Form(BaseModel):
     test: list[PositiveInt] = Field(default_factory=list, min_length=1)
 
 
-def _of_its_form(manifest: dict[str, Any]) -> dict[str, Any]:
+def _validate(manifest: dict[str, Any]) -> dict[str, Any]:
     try:
-        _Form.model_validate(manifest)
+        _ManifestSchema.model_validate(manifest)
     except ValidationError as error:
         (first, *_) = error.errors()
         raise ValueError(f"'{'.'.join(map(str, first['loc']))}': {first['msg']}") from None
     return manifest
 
 
-Manifest = Annotated[dict[str, Any], AfterValidator(_of_its_form)]
+Manifest = Annotated[dict[str, Any], AfterValidator(_validate)]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest in a prepared folder. Raises OSError, and ValueError with a line that says what is wrong with it."""
+    """The manifest in a prepared folder. Raises OSError, or ValueError with a one-line description of the problem."""
     content = (folder / MANIFEST).read_bytes()
     try:
         return TypeAdapter(Manifest).validate_json(content)
@@ -48,15 +48,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def manifest_of(dataset: str, cache: Path) -> dict[str, Any]:
-    """The manifest of a prepared dataset; empty when it is not prepared, or damaged."""
+    """The manifest of a prepared dataset; empty if the dataset is not prepared or the manifest is damaged."""
     with suppress(OSError, ValueError):
         return read_manifest(registry.datasets[dataset].prepared_dir(cache))
     return {}
 
 
-def data_unchanged(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two manifests are of the same images, as far as both tell."""
+def data_unchanged(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two manifests describe the same images: equal checksums, or equal sources where one has no checksums.
+
+    True if the manifests have neither in common.
+    """
     for key in ("checksums", "sources"):
-        if key in one and key in other:
-            return bool(one[key] == other[key])
+        if key in first and key in second:
+            return bool(first[key] == second[key])
     return True

@@ -1,4 +1,4 @@
-"""Which real images measurements look at: always the same ones of a split, whatever the trial."""
+"""The real images that measurements use: a fixed selection from each split, the same for every trial."""
 
 from collections.abc import Iterator
 
@@ -9,23 +9,26 @@ from torch import Tensor
 from benchmark.data.arrays import ArraySplit
 from benchmark.data.base import Dataset
 
-REFERENCE_SEED = 2021  # which real images are compared with does not depend on the trial
-CHUNK = 500  # real images that are looked at together
+REFERENCE_SEED = 2021
+CHUNK = 500  # images in memory at a time
 
 
 def reference_images(split: ArraySplit, dataset: type[Dataset], n: int) -> Iterator[Tensor]:
-    """n real images as a GAN sees them, uint8 (m, C, H, W) at a time: of a fixed shuffle, or fixed stacks."""
+    """n real images in the shape that a GAN sees, in chunks of uint8 (m, C, H, W).
+
+    The first n images of a fixed permutation, in stored order; for a stacked dataset, n fixed random stacks.
+    """
     rng = np.random.default_rng(REFERENCE_SEED)
     if dataset.stacked == 1:
-        places = np.sort(rng.permutation(len(split.labels))[:n])[:, None]
+        indices = np.sort(rng.permutation(len(split.labels))[:n])[:, None]
     else:
-        places = rng.integers(len(split.labels), size=(n, dataset.stacked))
+        indices = rng.integers(len(split.labels), size=(n, dataset.stacked))
     for start in range(0, n, CHUNK):
-        chosen = places[start : start + CHUNK]
-        yield torch.from_numpy(split.images[chosen.ravel()]).view(len(chosen), *dataset.shape)
+        chunk = indices[start : start + CHUNK]
+        yield torch.from_numpy(split.images[chunk.ravel()]).view(len(chunk), *dataset.shape)
 
 
 def labelled_indices(split: ArraySplit, n: int | None) -> np.ndarray:
-    """The places of n images that have a label, or of all, in the order of a fixed shuffle."""
+    """Indices of n labelled images, or of all if n is None, in the order of a fixed permutation."""
     labelled = np.flatnonzero(split.labels >= 0)
     return np.random.default_rng(REFERENCE_SEED).permutation(labelled)[:n]

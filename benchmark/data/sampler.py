@@ -1,7 +1,7 @@
-"""The training images, drawn from by index, and their labels.
+"""Sampling of training batches from stored images, with their labels.
 
-Which images are drawn is chosen on the host, by a generator of its own. Where they are kept, and on which device they
-are needed, is a matter of speed alone: the same state of the generator gives the same images to the bit.
+A random generator on the CPU chooses the images. Where the images are stored and on which device they are needed only
+changes the speed: the same state of the generator gives bit-identical batches.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,147 +14,154 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GPU_SHARE = 0.5  # of a GPU's free memory may be taken by images
+GPU_SHARE = 0.5  # share of a GPU's free memory that images may use
+FIXED_STACKS_SEED = 2018
+MASKED_LABELS_SEED = 2019
+
+Range = tuple[float, float]
 
 
 class Batch(NamedTuple):
-    """uint8 (N, C, H, W) images and their (N,) labels, -1 where none is given; None where none is asked for."""
+    """uint8 (N, C, H, W) images and their int64 (N,) labels, -1 for no label; None if labels are not used."""
 
     images: Tensor
     labels: Tensor | None
 
 
 class IndexSampler:
-    """Chooses which of the stored images the parts of a batch are, uniformly and with replacement.
+    """Samples indices of stored images uniformly and with replacement.
 
-    With `fixed` > 0 there are so many stacks of k = `stacked` images, and of these it chooses.
+    Each sample consists of `stacked` images. With `num_fixed_stacks` > 0 there are only so many different samples.
     """
 
-    def __init__(self, stored: int, stacked: int, fixed: int = 0) -> None:
-        self.stored, self.stacked = stored, stacked
-        self.stacks = _fixed_stacks(stored, stacked, fixed) if fixed else None
+    def __init__(self, num_images: int, stacked: int, num_fixed_stacks: int = 0) -> None:
+        self.num_images, self.stacked = num_images, stacked
+        self.fixed_stacks: Tensor | None = None
+        if num_fixed_stacks:
+            rng = torch.Generator().manual_seed(FIXED_STACKS_SEED)
+            self.fixed_stacks = torch.randint(num_images, (num_fixed_stacks, stacked), generator=rng)
 
-    def places(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n * stacked,) places on the CPU, as `rng` is."""
-        if self.stacks is not None:
-            return self.stacks[torch.randint(len(self.stacks), (n,), generator=rng)].flatten()
-        return torch.randint(self.stored, (n * self.stacked,), generator=rng)
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """(n * stacked,) indices on the CPU."""
+        if self.fixed_stacks is not None:
+            return self.fixed_stacks[torch.randint(len(self.fixed_stacks), (n,), generator=rng)].flatten()
+        return torch.randint(self.num_images, (n * self.stacked,), generator=rng)
 
 
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device. A GPU is not waited for: torch keeps the pinned memory until it was copied."""
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy without waiting for a GPU. torch keeps pinned memory until it has been copied."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class DeviceImages:
-    """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, which is not copied."""
+    """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, without a copy."""
 
-    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
-        self.images, self.choice = images.to(device), choice
+    def __init__(self, images: Tensor, indices: IndexSampler, device: torch.device) -> None:
+        self.images, self.indices = images.to(device), indices
 
     def draw(self, n: int, *rngs: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The stored images that n drawn ones are made of for each generator, and their places; both on the device."""
-        places = _sent(torch.cat([self.choice.places(n, rng) for rng in rngs]), self.images.device)
-        return self.images.index_select(0, places), places
+        """The stored images of n samples for each generator in turn, and their indices, both on the device."""
+        indices = _to_device(torch.cat([self.indices.sample(n, rng) for rng in rngs]), self.images.device)
+        return self.images.index_select(0, indices), indices
 
 
 class PrefetchingImages:
-    """uint8 (N, C, H, W) images in the memory of the host; what the next draw will want is fetched meanwhile.
+    """uint8 (N, C, H, W) images in the memory of the host. A thread fetches the next batch during training.
 
-    A thread chooses the places, gathers the images into pinned memory and starts their copy to the device, in a stream
-    of its own, while the batch before is trained on. It works with a copy of the generator: the caller's own always
-    stands where a resident draw would have left it, and so can be saved at any time. What was fetched is handed over
-    when the next draw is of the same size and from that very state, and dropped otherwise.
+    The thread samples indices, gathers the images into pinned memory and starts their copy to the device in a CUDA
+    stream of its own. It uses a copy of the generator: the caller's generator always has the state that it would have
+    with `DeviceImages`, so a checkpoint can be written at any time. A fetched batch is used if the next draw has the
+    same size and starts from the expected state, and discarded otherwise.
 
     The thread ends with the object.
     """
 
-    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
+    def __init__(self, images: Tensor, indices: IndexSampler, device: torch.device) -> None:
         self.device = device
-        self.fetcher = _Fetcher(images, choice, device)
+        self.fetcher = _Fetcher(images, indices, device)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="gather")
-        self.ahead: _Ahead | None = None
+        self.pending: _PendingBatch | None = None
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What `DeviceImages` draws. Raises what the thread raised; the generator is then where it was."""
-        before = rng.get_state()
-        ahead, self.ahead = self.ahead, None
-        if ahead is None or ahead.n != n or not torch.equal(ahead.before, before):
-            ahead = self._fetch(n, before)
-        batch = ahead.batch.result()
-        rng.set_state(batch.after)
-        self.ahead = self._fetch(n, batch.after)
+        """As `DeviceImages.draw`. Raises what the thread raised; the generator then keeps its state."""
+        state = rng.get_state()
+        pending, self.pending = self.pending, None
+        if pending is None or pending.n != n or not torch.equal(pending.state, state):
+            pending = self._fetch(n, state)
+        batch = pending.future.result()
+        rng.set_state(batch.next_state)
+        self.pending = self._fetch(n, batch.next_state)
         if batch.copied is not None:
-            training = torch.cuda.current_stream(self.device)
-            training.wait_event(batch.copied)
-            batch.images.record_stream(training)
-            batch.places.record_stream(training)
-        return batch.images, batch.places
+            training_stream = torch.cuda.current_stream(self.device)
+            training_stream.wait_event(batch.copied)
+            batch.images.record_stream(training_stream)
+            batch.indices.record_stream(training_stream)
+        return batch.images, batch.indices
 
-    def _fetch(self, n: int, state: Tensor) -> "_Ahead":
-        return _Ahead(n, state, self.thread.submit(self.fetcher.fetch, n, state))
+    def _fetch(self, n: int, state: Tensor) -> "_PendingBatch":
+        return _PendingBatch(n, state, self.thread.submit(self.fetcher.fetch, n, state))
 
 
-class _Batch(NamedTuple):
-    """Images and their places on the device, the generator's state after the choice, and when the copy is done."""
+class _FetchedBatch(NamedTuple):
+    """Images and indices on the device, the generator's state after sampling, and the event that ends the copy."""
 
     images: Tensor
-    places: Tensor
-    after: Tensor
+    indices: Tensor
+    next_state: Tensor
     copied: torch.cuda.Event | None
 
 
-class _Ahead(NamedTuple):
-    """A batch under way: of so many drawn images, chosen from this state of the generator."""
+class _PendingBatch(NamedTuple):
+    """A batch of n samples that is being fetched, starting from this state of the generator."""
 
     n: int
-    before: Tensor
-    batch: Future[_Batch]
+    state: Tensor
+    future: Future[_FetchedBatch]
 
 
 @dataclass
 class _Buffer:
-    """Memory of the host for one batch, and when what is in it was copied to the device."""
+    """Host memory for one batch, and the event that ends its copy to the device."""
 
     memory: Tensor
     copied: torch.cuda.Event | None = None
 
 
 class _Fetcher:
-    """What the thread of a `PrefetchingImages` does. Only that thread touches it."""
+    """The work of the thread of a `PrefetchingImages`. Only that thread uses it."""
 
-    def __init__(self, images: Tensor, choice: IndexSampler, device: torch.device) -> None:
-        self.images, self.choice, self.device = images, choice, device
+    def __init__(self, images: Tensor, indices: IndexSampler, device: torch.device) -> None:
+        self.images, self.indices, self.device = images, indices, device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        # Two in turn: one may still be on its way to the device while the other is filled.
+        # Two buffers in turn: one may still be copied to the device while the other is filled.
         self.buffers = cycle([_Buffer(images[:0]), _Buffer(images[:0])])
         self.rng = torch.Generator()
 
-    def fetch(self, n: int, state: Tensor) -> _Batch:
+    def fetch(self, n: int, state: Tensor) -> _FetchedBatch:
         """The batch that a generator in this state chooses."""
         self.rng.set_state(state)
-        places = self.choice.places(n, self.rng)
-        buffer = self._gathered(places)
+        indices = self.indices.sample(n, self.rng)
+        buffer = self.gather(indices)
         with torch.cuda.stream(self.stream) if self.stream else nullcontext():
             images = buffer.memory.to(self.device, non_blocking=True, copy=True)
-            sent = _sent(places, self.device)
+            device_indices = _to_device(indices, self.device)
             buffer.copied = self.stream.record_event() if self.stream else None
-        return _Batch(images, sent, self.rng.get_state(), buffer.copied)
+        return _FetchedBatch(images, device_indices, self.rng.get_state(), buffer.copied)
 
-    def _gathered(self, places: Tensor) -> _Buffer:
-        """The next buffer, filled when the device no longer reads it."""
+    def gather(self, indices: Tensor) -> _Buffer:
+        """The next buffer, filled after the device has finished reading it."""
         buffer = next(self.buffers)
         if buffer.copied is not None:
             buffer.copied.synchronize()
-        if len(buffer.memory) != len(places):
-            shape = (len(places), *self.images.shape[1:])
+        if len(buffer.memory) != len(indices):
+            shape = (len(indices), *self.images.shape[1:])
             buffer.memory = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
-        torch.index_select(self.images, 0, places, out=buffer.memory)
+        torch.index_select(self.images, 0, indices, out=buffer.memory)
         return buffer
 
 
 def fits_on_device(size: int, device: torch.device) -> bool:
-    """Whether so many bytes of images may stay on the device."""
+    """Whether `size` bytes of images may be kept in the memory of the device."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
@@ -162,16 +169,19 @@ def fits_on_device(size: int, device: torch.device) -> bool:
 
 
 class ImageSampler:
-    """The training images: resident on the device where they fit, else gathered from the host.
+    """Samples training batches: from the memory of the device if the images fit, else prefetched from the host.
 
-    `images`: uint8 (N, C, H, W), such as a mapped file, of which nothing is read before it is drawn on the CPU.
+    With `stacked` = k, every training image has k channels: k independent, uniform draws of a one-channel image
+    (MSGAN modules/mnist.py:5-25). Its label is the number with the k labels as digits, 100 R + 10 G + B for three
+    digits; it has one only if all its parts do.
 
-    With `stacked` = k, every drawn image has k channels: k independent, uniform draws of a one-channel image
-    (MSGAN modules/mnist.py:5-25). Its label is the number that the k labels write, 100 R + 10 G + B for three digits.
-    With `fixed` > 0 there are so many such stacks, drawn once and the same for all trials.
-
-    `labels`: (N,) of the stored images, -1 where none is given, each of so many `classes`. A stacked image has a label
-    when all its parts have one.
+    Args:
+        images: uint8 (N, C, H, W), such as a memory map. On a CPU only drawn images are read.
+        stacked: how many stored images form a training image.
+        device: where batches are needed.
+        labels: (N,) labels of the stored images, -1 for no label; None if labels are not used.
+        num_labels: the number of classes of the stored images.
+        num_fixed_stacks: how many different stacks there are, the same for all trials; 0 for no limit.
     """
 
     def __init__(
@@ -180,69 +190,55 @@ class ImageSampler:
         stacked: int,
         device: torch.device,
         labels: np.ndarray | None = None,
-        classes: int = 0,
+        num_labels: int = 0,
         num_fixed_stacks: int = 0,
     ) -> None:
         stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        choice = IndexSampler(len(stored), stacked, num_fixed_stacks)
-        self.source = (DeviceImages if fits_on_device(stored.nbytes, device) else PrefetchingImages)(
-            stored, choice, device
-        )
+        indices = IndexSampler(len(stored), stacked, num_fixed_stacks)
+        source = DeviceImages if fits_on_device(stored.nbytes, device) else PrefetchingImages
+        self.source = source(stored, indices, device)
         self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
-        self.powers = classes ** torch.arange(stacked - 1, -1, -1, device=device)
+        self.powers = num_labels ** torch.arange(stacked - 1, -1, -1, device=device)
 
     @property
     def is_resident(self) -> bool:
-        """Whether they are in the memory of the device, and several generators can choose at once."""
+        """Whether the images are in the memory of the device; only then can several generators draw at once."""
         return isinstance(self.source, DeviceImages)
 
     def draw(self, n: int, *rngs: torch.Generator) -> Batch:
-        """n images uniformly and with replacement, as a generator on the CPU chooses them; of resident images n for
-        each of several generators, one after the other.
+        """n images, drawn uniformly and with replacement by a generator on the CPU.
+
+        With several generators, which needs resident images, n images for each of them in turn.
         """
-        picked, places = self.source.draw(n, *rngs)
-        images = picked.view(-1, self.stacked * picked.shape[1], *picked.shape[2:])
+        parts, indices = self.source.draw(n, *rngs)
+        images = parts.view(-1, self.stacked * parts.shape[1], *parts.shape[2:])
         if self.labels is None:
             return Batch(images, None)
-        parts = self.labels[places].view(-1, self.stacked)
-        whole = (parts * self.powers).sum(1)
-        return Batch(images, torch.where((parts < 0).any(1), -1, whole))
-
-
-FIXED_SEED = 2018  # which stacks there are does not depend on the trial
-
-
-def _fixed_stacks(images: int, stacked: int, fixed: int) -> Tensor:
-    """(fixed, stacked) places of the parts of every stack."""
-    return torch.randint(images, (fixed, stacked), generator=torch.Generator().manual_seed(FIXED_SEED))
-
-
-LABELLED_SEED = 2019  # which images keep their label does not depend on the trial
+        part_labels = self.labels[indices].view(-1, self.stacked)
+        labels = (part_labels * self.powers).sum(1)
+        return Batch(images, torch.where((part_labels < 0).any(1), -1, labels))
 
 
 def mask_labels(labels: np.ndarray, share: float, stacked: int) -> np.ndarray:
-    """(N,) labels of stored images so that this share of training images has one, always the same; -1 elsewhere.
+    """(N,) labels with all but a fixed random subset set to -1, so that this share of training images has a label.
 
-    Of a stacked image's parts the k-th root of the share is taken.
+    For stacks of k images, the k-th root of the share of stored images keeps its label.
     """
-    order = np.random.default_rng(LABELLED_SEED).permutation(len(labels))
+    order = np.random.default_rng(MASKED_LABELS_SEED).permutation(len(labels))
     known = order[: round(share ** (1 / stacked) * len(order))]
-    kept = np.full(len(labels), -1, dtype=np.int64)
-    kept[known] = labels[known]
-    return kept
-
-
-Range = tuple[float, float]
+    masked = np.full(len(labels), -1, dtype=np.int64)
+    masked[known] = labels[known]
+    return masked
 
 
 def to_range(images: Tensor, image_range: Range) -> Tensor:
-    """uint8 in [0, 255] -> float32 in the network's range."""
+    """uint8 images in [0, 255] -> float32 in the network's range."""
     low, high = image_range
     return images.float().mul_((high - low) / 255).add_(low)
 
 
 def to_uint8(images: Tensor, image_range: Range) -> Tensor:
-    """Float images in the network's range -> uint8, by clamp and round."""
+    """Float images in the network's range -> uint8 in [0, 255], clamped and rounded."""
     low, high = image_range
     return images.sub(low).mul_(255 / (high - low)).clamp_(0, 255).round_().to(torch.uint8)

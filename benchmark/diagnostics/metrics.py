@@ -14,9 +14,9 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.data.acquire import acquisition_hint
 from benchmark.data.datasets.cifar import CIFAR10
 from benchmark.data.prepared import open_prepared
-from benchmark.data.raw.fetch import acquisition_hint
 from benchmark.diagnostics.checks import Check
 from benchmark.diagnostics.digits import check_real_digits
 from benchmark.evaluation.extractors.base import Extractor, Features
@@ -99,7 +99,7 @@ def check_metrics(workspace: Workspace, data_dir: Path, samples: int | None = No
 
 def missing_inputs(workspace: Workspace, data_dir: Path) -> str:
     """Which files are missing for the checks on real images, and how to get them; "" if none."""
-    images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing_files(data_dir)
+    images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing_message(data_dir)
     hint = acquisition_hint(CIFAR10, as_options(workspace, data_dir))
     return "\n".join(filter(None, (Inception.missing(data_dir), images and images + hint)))
 

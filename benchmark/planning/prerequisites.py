@@ -7,11 +7,9 @@ from pathlib import Path
 from benchmark.core import registry
 from benchmark.core.protocol import extractors_used
 from benchmark.core.spec import TrialSpec
+from benchmark.data.acquire import acquisition_hint
 from benchmark.data.base import Dataset
-from benchmark.data.datasets.image_folder import FOLDER
 from benchmark.data.prepared import find_damage
-from benchmark.data.raw.fetch import acquisition_hint, is_downloadable
-from benchmark.data.raw.sources import required_files
 from benchmark.store.workspace import Workspace, as_options
 
 
@@ -62,7 +60,7 @@ def why_not_ready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) 
         return damage and f"{damage}\n  {prepare_command(dataset, workspace, data_dir)}"
     if dataset.is_bundled:
         return None
-    missing = dataset.missing_files(data_dir)
+    missing = dataset.missing_message(data_dir)
     if missing:
         return missing + acquisition_hint(dataset, as_options(workspace, data_dir))
     return (
@@ -82,7 +80,8 @@ def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -
         return f"{find_damage(dataset.prepared_dir(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
     if not dataset.missing_files(data_dir):
         return prepare_command(dataset, workspace, data_dir)
-    if not required_files(dataset.name):
-        return f"put your images into {data_dir / FOLDER}, then {prepare_command(dataset, workspace, data_dir)}"
-    way = f"fetch {dataset.name}" if is_downloadable(dataset) else f"import {dataset.name} PATH"
+    if not dataset.required_files:
+        folder = data_dir / dataset.raw_dir
+        return f"put your images into {folder}, then {prepare_command(dataset, workspace, data_dir)}"
+    way = f"fetch {dataset.name}" if dataset.downloads else f"import {dataset.name} PATH"
     return f"python -m benchmark datasets {way}{as_options(workspace, data_dir)}"

@@ -1,7 +1,8 @@
-"""What every registered dataset must do."""
+"""The contract of every registered dataset."""
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ import torch
 
 from benchmark.core import registry
 from benchmark.core.errors import UserError
+from benchmark.data.acquire import import_raw_files
+from benchmark.data.base import UNKNOWN_CLASSES
 from benchmark.data.prepared import open_prepared
-from benchmark.data.raw.import_files import import_files
-from benchmark.data.raw.sources import raw_dir, required_files
-from benchmark.data.raw.verify import verify
 from benchmark.data.sampler import ImageSampler
-from tests.support.examples import CPU, RAW_FILES
+from benchmark.data.verify import verify
+from tests.support.examples import CPU, example_files
 
 
 @pytest.fixture(params=list(registry.datasets))
@@ -28,17 +29,16 @@ def dataset(name):
 
 
 @pytest.fixture
-def data_dir(name, dataset, tmp_path, monkeypatch):
-    """A folder with the raw files that the dataset needs, made small."""
+def data_dir(dataset, tmp_path, monkeypatch):
+    """A folder with small raw files, if the dataset needs any."""
     folder = tmp_path / "raw"
     folder.mkdir()
-    if dataset.missing_files(folder) is not None:
-        assert name in RAW_FILES, "teach contract/examples.py to write small raw files for this dataset"
-        RAW_FILES[name](folder, monkeypatch)
+    if not dataset.is_bundled:
+        example_files(dataset, folder, monkeypatch)
     return folder
 
 
-def test_it_says_what_it_is(name, dataset):
+def test_a_dataset_describes_itself(name, dataset):
     assert dataset.name == name
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
     for field in (dataset.about, dataset.licence, dataset.source, dataset.variant):
@@ -47,10 +47,30 @@ def test_it_says_what_it_is(name, dataset):
     assert channels in (1, 3)
     assert height == width > 0
     assert channels % dataset.stacked == 0
+    assert bool(dataset.raw_dir) is bool(dataset.how_to_get) is not dataset.is_bundled
 
 
-def test_some_network_makes_its_images(dataset):
+def test_some_network_generates_its_images(dataset):
     assert any(dataset.shape in registry.networks[network].shapes for network in registry.networks)
+
+
+def test_the_documentation_lists_it(name, dataset):
+    rows = [line.split("|") for line in Path("docs/datasets.md").read_text().splitlines() if line.startswith("| `")]
+    _, _, shape, _, classes, _, folder, *_ = next(row for row in rows if f"`{name}`" in row[1])
+    size = "S" if name in ("folder_32", "synthetic_32") or re.search(r"_(48|64)$", name) else dataset.shape[1]
+    assert shape.strip() == f"{dataset.shape[0]}, {size}, {size}"
+    assert folder.strip() == (f"`{dataset.raw_dir}/`" if dataset.raw_dir else "")
+    if dataset.num_classes() != UNKNOWN_CLASSES:
+        assert classes.strip() == (f"{dataset.num_classes():,}" if dataset.num_classes() else "–")
+
+
+def test_downloads_are_required_files_with_checksums_and_addresses(dataset):
+    known = {pattern for file in dataset.required_files for form in file for pattern in form}
+    for file in dataset.downloads:
+        assert file.name in known
+        assert re.fullmatch("[0-9a-f]{32}", file.checksum)
+        assert file.urls
+        assert all(url.startswith("http") and url.endswith(file.name) for url in file.urls)
 
 
 def test_prepared_arrays_are_bytes_with_labels_and_a_manifest(dataset, data_dir, tmp_path):
@@ -81,31 +101,30 @@ def test_preparing_again_changes_nothing_and_needs_no_raw_files(dataset, data_di
     shutil.rmtree(data_dir)
     assert dataset.prepare(data_dir, cache) == first
     assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in first.iterdir()} == before
-    assert [path for path in cache.iterdir() if path.suffix != ".lock"] == [first], "no scratch is left"
+    assert [path for path in cache.iterdir() if path.suffix != ".lock"] == [first], "no scratch folder is left"
 
 
 def test_preparing_elsewhere_gives_the_same_bytes(dataset, data_dir, tmp_path):
-    one, other = (dataset.prepare(data_dir, tmp_path / cache) for cache in ("one", "other"))
-    assert one.name == other.name
-    assert {p.name: p.read_bytes() for p in one.iterdir()} == {p.name: p.read_bytes() for p in other.iterdir()}
+    first, second = (dataset.prepare(data_dir, tmp_path / cache) for cache in ("first", "second"))
+    assert first.name == second.name
+    assert {p.name: p.read_bytes() for p in first.iterdir()} == {p.name: p.read_bytes() for p in second.iterdir()}
 
 
-def test_drawn_images_have_the_shape_that_a_gan_sees_and_follow_the_stream(dataset, data_dir, tmp_path):
+def test_sampled_images_have_the_declared_shape_and_follow_the_generator(dataset, data_dir, tmp_path):
     prepared = open_prepared(dataset.prepare(data_dir, tmp_path / "cache"))
     images = ImageSampler(prepared.train.images, dataset.stacked, CPU)
-    one, same, other = (images.draw(7, torch.Generator().manual_seed(seed)).images for seed in (0, 0, 1))
-    assert one.shape == (7, *dataset.shape)
-    assert one.dtype is torch.uint8
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    batch, same, different = (images.draw(7, torch.Generator().manual_seed(seed)).images for seed in (0, 0, 1))
+    assert batch.shape == (7, *dataset.shape)
+    assert batch.dtype is torch.uint8
+    assert torch.equal(batch, same)
+    assert not torch.equal(batch, different)
 
 
 def test_missing_files_are_named_with_a_way_to_get_them(name, dataset, tmp_path):
-    problem = dataset.missing_files(tmp_path)
+    problem = dataset.missing_message(tmp_path)
     assert dataset.is_bundled is (problem is None), "`run` prepares what needs no files, and nothing else"
     if problem is None:
-        assert name not in RAW_FILES
-        dataset.prepare(tmp_path, tmp_path / "cache")  # it needs no files, as it says
+        dataset.prepare(tmp_path, tmp_path / "cache")
         return
     assert name in problem
     assert str(tmp_path) in problem
@@ -119,23 +138,22 @@ def test_missing_files_are_named_with_a_way_to_get_them(name, dataset, tmp_path)
 def test_each_missing_file_is_named_and_no_other(dataset, data_dir, tmp_path):
     for file in sorted(data_dir.iterdir()):
         aside = file.rename(tmp_path / "aside")
-        others = [other.name for other in data_dir.iterdir()]
-        problem = dataset.missing_files(data_dir)
-        assert file.name in problem
-        assert not any(other in problem for other in others)
+        missing = "\n".join(dataset.missing_files(data_dir))
+        assert file.name in missing
+        assert not any(other.name in missing for other in data_dir.iterdir())
         aside.rename(file)
-    assert dataset.missing_files(data_dir) is None
+    assert dataset.missing_files(data_dir) == []
 
 
-def test_its_files_can_be_imported_from_wherever_they_are(name, dataset, data_dir, tmp_path):
-    if name not in RAW_FILES or name.startswith("folder_"):
-        assert not required_files(name), "files without known names are not looked for"
+def test_its_files_can_be_imported_from_any_folder(name, dataset, data_dir, tmp_path):
+    if not dataset.required_files:
+        assert dataset.is_bundled or name.startswith("folder_")
         return
     mine = tmp_path / "mine"
     data_dir.rename(mine)
     data = tmp_path / "data"
-    put = import_files(dataset, [mine], data, lambda: dataset.prepare(data, tmp_path / "cache"))
-    assert {path.parent for path in put} == {data / raw_dir(name)}
-    assert dataset.missing_files(data) is None
+    files = import_raw_files(dataset, [mine], data, lambda: dataset.prepare(data, tmp_path / "cache"))
+    assert {path.parent for path in files} == {data / dataset.raw_dir}
+    assert dataset.missing_files(data) == []
     assert dataset.is_prepared(tmp_path / "cache")
     assert verify(dataset, data, tmp_path / "cache").corrupt == []

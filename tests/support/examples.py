@@ -1,31 +1,22 @@
 """Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
 
-import hashlib
-import io
-import pickle
-import tarfile
-import zipfile
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scipy.io import savemat
 
 from baselines.networks.base import Widths
 from benchmark.core import registry
 from benchmark.core.registry import DATASETS
 from benchmark.core.spec import TrialSpec
 from benchmark.data.arrays import ArraySplit, PreparedData
-from benchmark.data.base import Dataset
-from benchmark.data.datasets import cifar, imagenet32, imagenet32_png, stacked_mnist, svhn
-from benchmark.data.datasets import mnist as mnist_files
+from benchmark.data.base import BundledDataset, Dataset
+from benchmark.data.datasets.mnist import MNIST
+from benchmark.data.datasets.stacked_mnist import StackedMNIST
 from benchmark.training.trainer import Trainer
 from benchmark.trials.build import build_trainer
-from tests.support.raw_pictures import small_celeba, small_folder, small_stl10, small_tiny_imagenet
 
 CPU = torch.device("cpu")
 BATCH = 4
@@ -65,15 +56,11 @@ STAND_INS = (Grey28, Images32, Images48, Images64)
 EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method meets every network on them
 
 
-class NoFiles32(Dataset):
-    """For what needs a dataset of colour images to be tried on: noise, each image about a grey of its own."""
+class NoFiles32(BundledDataset):
+    """Colour images that need no files: noise, each image around a grey of its own."""
 
     name, shape, num_labels = "no_files_32", (3, 32, 32), 10
-    about, licence, source, is_bundled = "noise about greys, for tests", "none", "a random generator", True
-
-    @classmethod
-    def missing_files(cls, data_dir: Path) -> str | None:
-        return None
+    about, licence, source = "noise around greys, for tests", "none", "a random generator"
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
@@ -209,170 +196,14 @@ def differs(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> s
 # --- raw files of datasets that need them --------------------------------------------------------------
 
 
-def idx(array: np.ndarray) -> bytes:
-    """uint8 array -> IDX file."""
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+def example_files(dataset: type[Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small raw files in a folder, which the dataset accepts in place of the official ones during a test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for attribute, value in dataset.write_example_files(folder).items():
+        monkeypatch.setattr(dataset, attribute, value)
 
 
 def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four small IDX files that take the place of MNIST's: 40 and 20 digits, 5 of the 40 set aside."""
-    rng = np.random.default_rng(1)
-    monkeypatch.setattr(stacked_mnist, "ASIDE", 5)
-    for name in list(mnist_files.FILES):
-        n = 40 if name.startswith("train") else 20
-        shape = (n, 28, 28) if "images" in name else (n,)
-        content = idx(rng.integers(0, 10 if "labels" in name else 256, shape, dtype=np.uint8))
-        (folder / name).write_bytes(content)
-        monkeypatch.setitem(mnist_files.FILES, name, md5(content))
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-def python2_pickle(batch: dict[str, Any]) -> bytes:
-    """What Python 2's cPickle wrote with protocol 2: a dictionary of words, lists of words or numbers, and arrays."""
-    items = b"".join(_python2(key) + _python2(value) for key, value in batch.items())
-    return b"\x80\x02}q\x00(" + items + b"u."
-
-
-def _python2(value: Any) -> bytes:
-    if isinstance(value, str):
-        return b"U" + bytes([len(value)]) + value.encode("latin-1")
-    if isinstance(value, int):
-        return b"J" + value.to_bytes(4, "little", signed=True)
-    if isinstance(value, list):
-        return b"](" + b"".join(_python2(item) for item in value) + b"e"
-    begin = b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03"
-    shape = b"".join(_python2(n) for n in value.shape)
-    kind = b"cnumpy\ndtype\nq\x04U\x02u1K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    numbers = value.tobytes()
-    return begin + b"(K\x01(" + shape + b"t" + kind + b"\x89T" + len(numbers).to_bytes(4, "little") + numbers + b"tb"
-
-
-def cifar_files(dataset: type[Dataset], n: int = 12) -> dict[str, bytes]:
-    """Every file of CIFAR-10 or -100 as it was published, with n random images each, and the names of the classes."""
-    rng = np.random.default_rng(2)
-    contents = {}
-    for name in dataset.files:
-        batch = {"batch_label": f"{name} of {dataset.name}", "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8)}
-        labels = rng.permutation(np.arange(n) % dataset.num_labels).tolist()
-        more = {"coarse_labels": [label // 5 for label in labels]} if dataset.num_labels == 100 else {}
-        contents[name] = python2_pickle(
-            batch | {dataset.key: labels, "filenames": [f"{i}.png" for i in range(n)]} | more
-        )
-    names = [f"class {i}" for i in range(dataset.num_labels)]
-    if dataset.num_labels == 100:
-        return contents | {"meta": python2_pickle({"fine_label_names": names})}
-    return contents | {"batches.meta": python2_pickle({"label_names": names})}
-
-
-def tar_gz(contents: dict[str, bytes]) -> bytes:
-    """An archive of plain files."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, content in contents.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def small_cifar(dataset: type[Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An archive that takes the place of the published one."""
-    contents = cifar_files(dataset)
-    monkeypatch.setattr(dataset, "files", {name: md5(contents[name]) for name in dataset.files})
-    packed = tar_gz({f"{dataset.unpacked}/{name}": content for name, content in contents.items()})
-    (folder / dataset.archive).write_bytes(packed)
-
-
-def small_svhn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two .mat files that take the place of SVHN's: 24 and 15 digits."""
-    rng = np.random.default_rng(3)
-    for name, n in (("train_32x32.mat", 24), ("test_32x32.mat", 15)):
-        digits = rng.permutation(np.arange(n) % 10 + 1).astype(np.uint8)[:, None]
-        images = rng.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
-        savemat(folder / name, {"X": images, "y": digits}, do_compression=True)
-        monkeypatch.setitem(svhn.FILES, name, md5((folder / name).read_bytes()))
-
-
-def imagenet32_batch(n: int, seed: int) -> dict[str, Any]:
-    """As it was released: rows of red, green, blue; labels from 1 to 1,000."""
-    rng = np.random.default_rng(seed)
-    return {
-        "data": rng.integers(0, 256, (n, 3072), dtype=np.uint8),
-        "labels": rng.integers(1, 1001, n).tolist(),
-        "mean": rng.random(3072),
-    }
-
-
-def imagenet32_batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, dict[str, Any]]]:
-    """Part -> name -> batch: ten batches of 4 and one of 7 in the place of 128,116 and 128,123."""
-    monkeypatch.setattr(imagenet32, "COUNTS", {"train": 43, "val": 6})
-    sizes = {"train": [4] * 9 + [7], "val": [6]}
-    return {
-        part: {stem: imagenet32_batch(n, i) for i, (stem, n) in enumerate(zip(stems, sizes[part], strict=True))}
-        for part, stems in imagenet32.BATCHES.items()
-    }
-
-
-def npz(arrays: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def small_imagenet32(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two zips of pickles."""
-    for part, batches in imagenet32_batches(monkeypatch).items():
-        with zipfile.ZipFile(folder / f"Imagenet32_{part}.zip", "w") as archive:
-            for stem, batch in batches.items():
-                archive.writestr(stem, pickle.dumps(batch, protocol=3))
-
-
-def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
-    file = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def write_tar(path: Path, files: dict[str, bytes]) -> str:
-    """A tar with these files; its SHA-256."""
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def small_imagenet32_png(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two tars, with members in no order."""
-    for part, n in (("train_32x32", 12), ("valid_32x32", 5)):
-        monkeypatch.setitem(imagenet32_png.COUNTS, part, n)
-        files = {f"{part}/{i:07}.png": png(i) for i in np.random.default_rng(0).permutation(n).tolist()}
-        checksum = write_tar(folder / f"{part}.tar", files)
-        monkeypatch.setitem(imagenet32_png.PUBLISHED, f"{part}.tar", checksum)
-
-
-# dataset -> what writes small raw files for it
-RAW_FILES = {
-    "celeba": small_celeba,
-    "folder_32": small_folder,
-    "folder_48": small_folder,
-    "folder_64": small_folder,
-    "imagenet32": small_imagenet32,
-    "imagenet32_png": small_imagenet32_png,
-    "stacked_mnist": small_mnist,
-    "stacked_mnist_60k": small_mnist,
-    "stacked_mnist_fixed": small_mnist,
-    "stl10": small_stl10,
-    "stl10_32": small_stl10,
-    "stl10_labelled": small_stl10,
-    "tiny_imagenet": small_tiny_imagenet,
-    "mnist": small_mnist,
-    "cifar10": partial(small_cifar, cifar.CIFAR10),
-    "cifar100": partial(small_cifar, cifar.CIFAR100),
-    "svhn": small_svhn,
-}
+    """Four small IDX files that MNIST and every dataset made of it accept."""
+    example_files(MNIST, folder, monkeypatch)
+    monkeypatch.setattr(StackedMNIST, "num_set_aside", 5)

@@ -1,33 +1,34 @@
-"""CelebA: aligned faces, the middle 108x108 pixels made 64x64, as DCGAN does and everybody since.
+"""CelebA: aligned faces, the central 108x108 pixels resized to 64x64, as in DCGAN and most papers since.
 
-MSGAN crops alike and makes them smaller by skimage's `resize` (tntrung/msgan modules/celeba.py:10-14); here it is
-PIL's bilinear one. Training images are the official training split; the official test split is held out and the
-validation split stays unused.
+MSGAN crops the same pixels and resizes them with skimage's `resize` (tntrung/msgan modules/celeba.py:10-14); this
+module uses PIL's bilinear filter. Training images are the official training split; the official test split is held
+out, and the validation split is not used.
 
-Checksums are those that torchvision lists (torchvision/datasets/celeba.py, 0.29). For the unpacked folder none is
-published; the SHA-256 in the manifest is the same whether the images come from the folder or from the archive.
+Checksums are those that torchvision lists (torchvision/datasets/celeba.py, 0.29). None is published for the unpacked
+folder; the SHA-256 in the manifest is the same whether the images come from the folder or from the archive.
 """
 
 import re
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
 from benchmark.data.arrays import StreamSplit
 from benchmark.data.base import Dataset
-from benchmark.data.raw.checksums import check_md5, find_in
+from benchmark.data.raw.checksums import check_published, find, md5_of, raw_file_checksum, require
 from benchmark.data.raw.decode import centre_crop, resize
-from benchmark.data.raw.image_tree import DirectoryTree, FileTree, ZipTree, image_stream
+from benchmark.data.raw.examples import random_image, zip_of
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, image_stream
 
 IMAGES = "img_align_celeba"
 ARCHIVE = "img_align_celeba.zip"
 PARTITION = "list_eval_partition.txt"
-MD5 = {ARCHIVE: "00d2c5bc6d35e252742224ab0c1e8fcb", PARTITION: "d32c9cbf5e040fd4025c592c306e6668"}
-LENGTH = 202_599
-TRAIN, TEST = 0, 2  # 1 is validation
+TRAIN, VALIDATION, TEST = 0, 1, 2
 FOLDERS = tuple(f"{top}/{below}" for top in (".", "celeba", "CelebA") for below in (".", "Img", "Eval"))
-NESTED = tuple(f"{folder}/{IMAGES}" for folder in FOLDERS)  # as some archives on the web are packed
+NESTED = tuple(f"{folder}/{IMAGES}" for folder in FOLDERS)  # as some redistributed archives are packed
 CROP = 108
 SIZE = 64
 
@@ -41,73 +42,90 @@ class CelebA(Dataset):
     licence = "non-commercial research only (Liu, Luo, Wang and Tang, CUHK)"
     source = "img_align_celeba.zip or its folder, and list_eval_partition.txt"
     shape = (3, SIZE, SIZE)
+    raw_dir = "celeba"
+    required_files = (((ARCHIVE,), (f"{IMAGES}/*.jpg",)), ((PARTITION,),))
+    how_to_get = (
+        "Google Drive, the only host, refuses most downloads by programs. Open\n"
+        "  https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html\n"
+        "in a browser, get the 'Align&Cropped Images' and the 'Train/Val/Test Partitions' from the Drive folder,\n"
+        "put the files into one folder as they are, and pass it as --data-dir."
+    )
+    num_images: ClassVar[int] = 202_599
+    checksums: ClassVar[dict[str, str]] = {  # MD5
+        ARCHIVE: "00d2c5bc6d35e252742224ab0c1e8fcb",
+        PARTITION: "d32c9cbf5e040fd4025c592c306e6668",
+    }
 
     @classmethod
-    def missing_files(cls, data_dir: Path) -> str | None:
-        """The files that are not under `data_dir`, and where to put them."""
-        lacking = []
-        if _images(data_dir) is None:
-            lacking.append(f"{ARCHIVE}, or its images unpacked in {IMAGES}/")
-        if find_in(data_dir, FOLDERS, PARTITION) is None:
-            lacking.append(PARTITION)
-        if not lacking:
-            return None
-        return (
-            f"dataset celeba: not found under {data_dir}:\n"
-            + "\n".join(f"  {name}" for name in lacking)
-            + "\nDownload by program often fails: Google Drive allows a few a day. Then open\n"
-            "  https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html\n"
-            "in a browser, get the 'Align&Cropped Images' and the 'Train/Val/Test Partitions' from the Drive folder,\n"
-            "put the files into one folder as they are, and pass it as --data-dir."
-        )
+    def missing_files(cls, data_dir: Path) -> list[str]:
+        """The images and the partition, if they are not under `data_dir`."""
+        missing = [] if _find_images(data_dir) else [f"{ARCHIVE}, or its images unpacked in {IMAGES}/"]
+        return missing if find(data_dir, FOLDERS, [PARTITION]) else [*missing, PARTITION]
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
-        """Training and test images. The archive and the partition are checked against official checksums."""
-        images, partition = _images(data_dir), find_in(data_dir, FOLDERS, PARTITION)
-        if images is None or partition is None:
-            raise UserError(cls.missing_files(data_dir) or f"files of CelebA vanished from {data_dir}")
-        check_md5(partition, MD5[PARTITION])
-        parts = parse_partition(partition)
-        checksums = {PARTITION: MD5[PARTITION]}
+        """Training and test images. The archive and the partition are compared with their published MD5."""
+        partition = require(data_dir, FOLDERS, [PARTITION])
+        images = _find_images(data_dir) or require(data_dir, FOLDERS, [ARCHIVE])
+        checksums = {PARTITION: cls._checked(partition)}
+        parts = parse_partition(partition, cls.num_images)
+        tree: FileTree = DirectoryTree(images)
         if images.is_file():
-            check_md5(images, MD5[ARCHIVE])
-            checksums[ARCHIVE] = MD5[ARCHIVE]
-        tree: FileTree = ZipTree(images, IMAGES) if images.is_file() else DirectoryTree(images)
+            checksums[ARCHIVE] = cls._checked(images)
+            tree = ZipTree(images, IMAGES)
         _check_complete(tree, parts)
         train, test = (
-            image_stream(tree, _of(parts, part), _fit, SIZE, f"{IMAGES} {title}", checksums)
+            image_stream(tree, _items(parts, part), _transform, SIZE, f"{IMAGES} {title}", checksums)
             for part, title in ((TRAIN, "train"), (TEST, "test"))
         )
         return train, test, checksums
 
+    @classmethod
+    def write_example_files(cls, folder: Path) -> dict[str, Any]:
+        """The archive and the partition of nine faces: 5 for training, 1 for validation and 3 for testing."""
+        rng = np.random.default_rng(3)
+        images = {f"{number:06}.jpg": random_image(rng, 178, 218) for number in range(1, 10)}
+        parts = (TRAIN, TRAIN, TEST, TRAIN, VALIDATION, TEST, TRAIN, TEST, TRAIN)
+        partition = "".join(f"{name} {part}\n" for name, part in zip(images, parts, strict=True)).encode()
+        archive = zip_of({f"{IMAGES}/{name}": content for name, content in images.items()})
+        (folder / PARTITION).write_bytes(partition)
+        (folder / ARCHIVE).write_bytes(archive)
+        checksums = {ARCHIVE: md5_of(archive), PARTITION: md5_of(partition)}
+        return {"num_images": len(images), "checksums": checksums}
 
-def _fit(picture: Image, where: str) -> Image:
-    return resize(centre_crop(picture, CROP, where), SIZE)
+    @classmethod
+    def _checked(cls, path: Path) -> str:
+        checksum = raw_file_checksum(path, "md5")
+        check_published(path, path.name, checksum, cls.checksums)
+        return checksum
 
 
-def _images(data_dir: Path) -> Path | None:
+def _transform(image: Image, where: str) -> Image:
+    return resize(centre_crop(image, CROP, where), SIZE)
+
+
+def _find_images(data_dir: Path) -> Path | None:
     """The folder with the images, else the archive."""
-    folder = find_in(data_dir, NESTED, IMAGES) or find_in(data_dir, FOLDERS, IMAGES)
+    folder = find(data_dir, NESTED, [IMAGES]) or find(data_dir, FOLDERS, [IMAGES])
     if folder is not None and folder.is_dir():
         return folder
-    return find_in(data_dir, FOLDERS, ARCHIVE)
+    return find(data_dir, FOLDERS, [ARCHIVE])
 
 
-def _of(parts: dict[str, int], wanted: int) -> list[tuple[str, int]]:
+def _items(parts: dict[str, int], wanted: int) -> list[Item]:
     return [(name, -1) for name, part in parts.items() if part == wanted]
 
 
-def parse_partition(path: Path) -> dict[str, int]:
-    """Image name -> 0, 1 or 2. Raises UserError, naming the line, when it says anything else."""
+def parse_partition(path: Path, num_images: int) -> dict[str, int]:
+    """Image name -> TRAIN, VALIDATION or TEST. Raises UserError, naming the line, if the file holds anything else."""
     parts: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
         match = re.fullmatch(r"(\d{6}\.jpg) ([012])\s*", line)
         if match is None or match[1] in parts:
             raise UserError(f"{path}: line {number} is {line[:40]!a}, expected as in '000001.jpg 0'; get it again")
         parts[match[1]] = int(match[2])
-    if len(parts) != LENGTH:
-        raise UserError(f"{path}: lists {len(parts):,} images, expected {LENGTH:,}; get it again")
+    if len(parts) != num_images:
+        raise UserError(f"{path}: lists {len(parts):,} images, expected {num_images:,}; get it again")
     return parts
 
 
@@ -115,6 +133,6 @@ def _check_complete(tree: FileTree, parts: dict[str, int]) -> None:
     absent = sorted(parts.keys() - set(tree.names()))
     if absent:
         raise UserError(
-            f"{tree.where()}: {len(absent):,} of {len(parts):,} images are not in it, {absent[0]} for one;"
+            f"{tree.location()}: {len(absent):,} of {len(parts):,} images are missing, for example {absent[0]};"
             f" get or unpack {ARCHIVE} again"
         )

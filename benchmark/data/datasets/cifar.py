@@ -1,101 +1,133 @@
 """CIFAR-10 and CIFAR-100, from the official archives for Python or from the folders that they unpack to.
 
-Krizhevsky, Learning multiple layers of features from tiny images, 2009. The md5 of archives and files are those that
-torchvision lists (torchvision.datasets.cifar: tgz_md5, train_list, test_list). Each file is a pickled dictionary of
-Python 2: `data` (N, 3072) bytes, red, green and blue one after the other, and `labels` or `fine_labels`.
+Krizhevsky, Learning multiple layers of features from tiny images, 2009. Addresses and MD5 are those that torchvision
+lists (torchvision.datasets.cifar: url, tgz_md5, train_list, test_list). Each file is a pickled Python 2 dictionary:
+`data` (N, 3072) bytes, the red, green and blue channel in turn, and `labels` or `fine_labels`.
 """
 
-import hashlib
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.data.arrays import ArraySplit
 from benchmark.data.base import Dataset
-from benchmark.data.raw.archive import members
-from benchmark.data.raw.checksums import checked_md5, concatenate, find, how_to_get, read_verified, with_labels
+from benchmark.data.raw.archive import read_members
+from benchmark.data.raw.checksums import (
+    check_published,
+    checked_split,
+    find,
+    md5_of,
+    raw_file_checksum,
+    read_bytes,
+    require,
+)
+from benchmark.data.raw.download import Download
+from benchmark.data.raw.examples import tar_of
 from benchmark.data.raw.pickle_reader import read_pickle
+
+URL = "https://www.cs.toronto.edu/~kriz/"
 
 
 class _CIFAR(Dataset):
-    """What both have in common. The tables are what differs."""
+    """What both datasets have in common."""
 
     shape = (3, 32, 32)
     licence = "none stated; the authors ask to cite Krizhevsky (2009)"
-    torchvision: ClassVar[str]  # the class that downloads it
-    archive: ClassVar[str]
-    archive_md5: ClassVar[str]
-    folders: ClassVar[tuple[str, ...]]
-    unpacked: ClassVar[str]
-    files: ClassVar[dict[str, str]]  # the last one is the test split
-    key: ClassVar[str]
+    how_to_get = "Put the archive, or the folder that it unpacks to, into one folder and pass it as --data-dir."
+    folders: ClassVar[tuple[str, ...]]  # under the data directory
+    archive: ClassVar[Download]
+    unpacked: ClassVar[str]  # the folder in the archive
+    label_key: ClassVar[str]
+    checksums: ClassVar[dict[str, str]]  # file -> MD5; the last file is the test split
 
     @classmethod
-    def missing_files(cls, data_dir: Path) -> str | None:
-        """Neither the archive nor the whole unpacked folder is there: what lacks, and where to get it."""
-        if cls._archive(data_dir) or cls._unpacked(data_dir):
-            return None
-        text = f"dataset {cls.name}: neither {cls.archive} nor a whole folder {cls.unpacked} found under {data_dir}"
-        for folder in cls._candidates(data_dir):
-            if folder.is_dir():
-                text += f"\n  {folder} lacks {', '.join(n for n in cls.files if not (folder / n).is_file())}"
-        return text + how_to_get(cls.torchvision, data_dir, f"{cls.archive} (or the folder that it unpacks to)")
+    def missing_files(cls, data_dir: Path) -> list[str]:
+        """The archive, and what is missing in an incomplete folder, unless one of them is complete."""
+        if find(data_dir, cls.folders, [cls.archive.name]) or cls._complete_folder(data_dir):
+            return []
+        partial = [folder for folder in cls._candidates(data_dir) if folder.is_dir()]
+        return [
+            f"{cls.archive.name}, or the folder {cls.unpacked}",
+            *(
+                f"{folder} lacks {', '.join(n for n in cls.checksums if not (folder / n).is_file())}"
+                for folder in partial
+            ),
+        ]
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
-        """Every batch, checked against the published md5: from the folder when it is whole, else from the archive.
+        """Every batch, compared with its published MD5: from the folder if complete, else from the archive.
 
-        An archive that was packed again will do; where one will not, its md5 is told beside the official one.
+        A repacked archive is accepted. If one of its files is wrong, the message compares the archive's MD5, too.
         """
-        folder, archive = cls._unpacked(data_dir), cls._archive(data_dir)
+        folder = cls._complete_folder(data_dir)
         if folder:
-            return cls._splits((name, str(folder / name), read_verified(folder / name)) for name in cls.files)
-        if archive is None:
-            raise UserError(cls.missing_files(data_dir) or f"{cls.archive} vanished from {data_dir}")
-        names = {f"{cls.unpacked}/{name}": name for name in cls.files}
+            return cls._splits((name, str(folder / name), read_bytes(folder / name)) for name in cls.checksums)
+        archive = require(data_dir, cls.folders, [cls.archive.name])
+        names = {f"{cls.unpacked}/{name}": name for name in cls.checksums}
+        members = read_members(archive, names)
         try:
-            return cls._splits((names[m], f"{archive}: {m}", content) for m, content in members(archive, names))
+            return cls._splits((names[member], f"{archive}: {member}", content) for member, content in members)
         except UserError as error:
-            found = hashlib.md5(read_verified(archive), usedforsecurity=False).hexdigest()
-            raise UserError(f"{error}\n(md5 of this archive {found}, of the official one {cls.archive_md5})") from None
+            checksum = raw_file_checksum(archive, "md5")
+            raise UserError(
+                f"{error}\n(MD5 of this archive {checksum}, of the official one {cls.archive.checksum})"
+            ) from None
+
+    @classmethod
+    def write_example_files(cls, folder: Path) -> dict[str, Any]:
+        """The archive, with 12 random images in each file."""
+        files = cls.example_batches()
+        packed = tar_of({f"{cls.unpacked}/{name}": content for name, content in files.items()})
+        (folder / cls.archive.name).write_bytes(packed)
+        return {"checksums": {name: md5_of(content) for name, content in files.items()}}
+
+    @classmethod
+    def example_batches(cls) -> dict[str, bytes]:
+        """The files of the dataset with 12 random images each."""
+        rng = np.random.default_rng(2)
+        files = {}
+        for name in cls.checksums:
+            images = rng.integers(0, 256, (12, 3072), dtype=np.uint8)
+            labels = rng.permutation(np.arange(12) % cls.num_labels).tolist()
+            batch = {"batch_label": name, "data": images, cls.label_key: labels}
+            files[name] = pickle.dumps(batch, protocol=2)
+        return files
 
     @classmethod
     def _splits(cls, files: Iterable[tuple[str, str, bytes]]) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
-        """From (name, where it is, bytes) of each file, in any order."""
-        parts, sums = {}, {}
+        """From the name, location and content of each file, in any order."""
+        batches = {}
         for name, where, content in files:
-            sums[name] = checked_md5(content, where, name, cls.files)
-            parts[name] = cls._batch(content, where)
-        *train, test = cls.files
-        return concatenate(parts[name] for name in train), parts[test], {name: sums[name] for name in cls.files}
+            check_published(where, name, md5_of(content), cls.checksums)  # before the content is unpickled
+            batches[name] = cls._batch(content, where)
+        *train_names, test_name = cls.checksums
+        train = ArraySplit(
+            np.concatenate([batches[name].images for name in train_names]),
+            np.concatenate([batches[name].labels for name in train_names]),
+        )
+        return train, batches[test_name], dict(cls.checksums)
 
     @classmethod
     def _batch(cls, content: bytes, where: str) -> ArraySplit:
         batch = read_pickle(content, where)
-        data, labels = batch.get("data"), batch.get(cls.key)
+        data, labels = batch.get("data"), batch.get(cls.label_key)
         if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * 32 * 32:
-            found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else "nothing of the kind"
+            found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
             raise UserError(f"{where}: 'data': expected uint8 (N, 3072), found {found}; get the original file")
         if not isinstance(labels, list) or any(type(label) is not int for label in labels):
-            raise UserError(f"{where}: '{cls.key}': expected a list of whole numbers; get the original file")
-        if not all(0 <= label < cls.num_labels for label in labels):
-            raise UserError(
-                f"{where}: '{cls.key}': holds labels from {min(labels)} to {max(labels)}, expected 0 to"
-                f" {cls.num_labels - 1}; get the original file"
-            )
-        return with_labels(data.reshape(-1, *cls.shape), np.array(labels, np.int64), where, cls.shape, cls.num_labels)
+            raise UserError(f"{where}: '{cls.label_key}': expected a list of integers; get the original file")
+        images = data.reshape(-1, *cls.shape)
+        return checked_split(images, np.array(labels, np.int64), where, cls.shape, cls.num_labels)
 
     @classmethod
-    def _archive(cls, data_dir: Path) -> Path | None:
-        return find(data_dir, cls.folders, [cls.archive])
-
-    @classmethod
-    def _unpacked(cls, data_dir: Path) -> Path | None:
-        whole = (f for f in cls._candidates(data_dir) if all((f / name).is_file() for name in cls.files))
-        return next(whole, None)
+    def _complete_folder(cls, data_dir: Path) -> Path | None:
+        folders = cls._candidates(data_dir)
+        return next((f for f in folders if all((f / name).is_file() for name in cls.checksums)), None)
 
     @classmethod
     def _candidates(cls, data_dir: Path) -> list[Path]:
@@ -103,18 +135,18 @@ class _CIFAR(Dataset):
 
 
 class CIFAR10(_CIFAR):
-    """50,000 and 10,000 photographs of ten kinds of things."""
+    """50,000 training and 10,000 test photographs of ten classes."""
 
     name = "cifar10"
     about = "60,000 photographs of ten kinds of animals and vehicles, 32x32, 50,000 of them for training"
     source = "cifar-10-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html"
     num_labels = 10
-    torchvision = "CIFAR10"
-    archive = "cifar-10-python.tar.gz"
-    archive_md5 = "c58f30108f718f92721af3b95e74349a"
+    raw_dir = "cifar10"
     folders = (".", "cifar10", "CIFAR10", "cifar-10")
+    archive = Download("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", (f"{URL}cifar-10-python.tar.gz",))
     unpacked = "cifar-10-batches-py"
-    files: ClassVar = {
+    label_key = "labels"
+    checksums: ClassVar = {
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
         "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
@@ -122,23 +154,27 @@ class CIFAR10(_CIFAR):
         "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         "test_batch": "40351d587109b95175f43aff81a1287e",
     }
-    key = "labels"
+    required_files = (((archive.name,), tuple(f"cifar-10-batches-py/{name}" for name in checksums)),)
+    downloads = (archive,)
 
 
 class CIFAR100(_CIFAR):
-    """50,000 and 10,000 photographs of a hundred kinds of things; the labels are the fine ones."""
+    """50,000 training and 10,000 test photographs of a hundred classes, the fine labels."""
 
     name = "cifar100"
     about = "60,000 photographs of a hundred kinds of things, 32x32, 50,000 of them for training"
     source = "cifar-100-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html"
     num_labels = 100
-    torchvision = "CIFAR100"
-    archive = "cifar-100-python.tar.gz"
-    archive_md5 = "eb9058c3a382ffc7106e4002c42a8d85"
+    raw_dir = "cifar100"
     folders = (".", "cifar100", "CIFAR100", "cifar-100")
+    archive = Download(
+        "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", (f"{URL}cifar-100-python.tar.gz",)
+    )
     unpacked = "cifar-100-python"
-    files: ClassVar = {
+    label_key = "fine_labels"
+    checksums: ClassVar = {
         "train": "16019d7e3df5f24257cddd939b257f8d",
         "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
     }
-    key = "fine_labels"
+    required_files = (((archive.name,), tuple(f"cifar-100-python/{name}" for name in checksums)),)
+    downloads = (archive,)

@@ -1,7 +1,7 @@
 """ImageNet at 32x32 as it was first released: folders of PNGs without labels (van den Oord et al. 2016).
 
-This is what MSGAN trained on (image-net.org/small/train_32x32.tar). The tars are read where they stand: a member is
-bytes at a place, and is never written to disk. Images come in the order of their names, from a tar and from a folder.
+MSGAN trained on these images (image-net.org/small/train_32x32.tar). The tar archives are read in place; no member is
+written to disk. Images are in the order of their names, from an archive and from a folder.
 """
 
 import hashlib
@@ -12,24 +12,22 @@ import tarfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data.arrays import StreamSplit
+from benchmark.data.arrays import Chunk, StreamSplit
 from benchmark.data.base import Dataset
+from benchmark.data.raw.checksums import check_published, find, raw_file_checksum, require
+from benchmark.data.raw.examples import tar_of
 
-COUNTS = {"train_32x32": 1_281_149, "valid_32x32": 49_999}
-# SHA-256, from url_checksums/downsampled_imagenet.txt of tensorflow/datasets
-PUBLISHED = {
-    "train_32x32.tar": "244a323d48f8d72f65ad8b54658c01fed68d2d7bdc77ccb43da58c11e94224e5",
-    "valid_32x32.tar": "862e559462b24cf736212a19f6b0d47b55c2dc8ebdaa95ccecfe71260124c8f7",
-}
+SPLITS = ("train_32x32", "valid_32x32")
 FOLDERS = (".", "imagenet32_png", "imagenet32", "Imagenet32", "ImageNet32")
 SIZE = (32, 32)
-CHUNK = 4_096
-LARGEST = 1 << 16  # bytes of one PNG; 32x32 pixels have 3,072
+CHUNK = 4_096  # images in memory at a time
+LARGEST = 1 << 16  # bytes of a PNG; 32x32 pixels have 3,072
 
 
 class ImageNet32PNG(Dataset):
@@ -41,56 +39,69 @@ class ImageNet32PNG(Dataset):
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_32x32.tar and valid_32x32.tar, or the folders of PNGs in them"
     shape = (3, 32, 32)
+    raw_dir = "imagenet32_png"
+    required_files = tuple(((f"{split}.tar",), (f"{split}/*.png",)) for split in SPLITS)
+    how_to_get = (
+        "image-net.org/small/ no longer offers them to everybody; ask for them where you registered, or use\n"
+        "imagenet32, the later release with labels. Put them into one folder and pass it as --data-dir."
+    )
+    split_sizes: ClassVar[dict[str, int]] = {"train_32x32": 1_281_149, "valid_32x32": 49_999}
+    # SHA-256, from url_checksums/downsampled_imagenet.txt of tensorflow/datasets
+    checksums: ClassVar[dict[str, str]] = {
+        "train_32x32.tar": "244a323d48f8d72f65ad8b54658c01fed68d2d7bdc77ccb43da58c11e94224e5",
+        "valid_32x32.tar": "862e559462b24cf736212a19f6b0d47b55c2dc8ebdaa95ccecfe71260124c8f7",
+    }
 
     @classmethod
-    def missing_files(cls, data_dir: Path) -> str | None:
-        """The tars or folders that are not under `data_dir`, and where to put them."""
-        lacking = [part for part in COUNTS if find(data_dir, part) is None]
-        if not lacking:
-            return None
-        return (
-            f"dataset imagenet32_png: not found under {data_dir}:\n"
-            + "\n".join(f"  {part}.tar, or the folder {part}/ with its PNGs" for part in lacking)
-            + "\nimage-net.org/small/ no longer offers them to everybody; ask for them where you registered, or use"
-            "\nimagenet32, the later release with labels. Put them into one folder and pass it as --data-dir."
-        )
+    def missing_files(cls, data_dir: Path) -> list[str]:
+        """The archives that are not under `data_dir`, unless their folder is."""
+        return [
+            f"{split}.tar, or the folder {split}/ with its PNGs"
+            for split in SPLITS
+            if find(data_dir, FOLDERS, [f"{split}.tar", split]) is None
+        ]
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
-        """Both splits as streams. All files are listed and their checksums taken before the first image is read."""
-        sources: dict[str, str] = {}
+        """Both splits as streams. All files are listed and their checksums computed before the first image is read."""
+        checksums: dict[str, str] = {}
         streams = []
-        for part, expected in COUNTS.items():
-            path = find(data_dir, part)
-            if path is None:
-                raise UserError(cls.missing_files(data_dir) or f"{part} vanished from {data_dir}")
-            images = _InTar(path) if path.is_file() else _InFolder(path)
+        for split, expected in cls.split_sizes.items():
+            path = find(data_dir, FOLDERS, [f"{split}.tar"]) or require(data_dir, FOLDERS, [split])
+            images = _TarImages(path) if path.is_file() else _FolderImages(path)
             if len(images) != expected:
                 raise UserError(f"{path}: holds {len(images):,} PNGs, expected {expected:,}; get all of them again")
-            sources[path.name] = images.checksum()
+            checksums[path.name] = images.checksum()
+            if path.is_file():
+                check_published(path, path.name, checksums[path.name], cls.checksums, "sha256")
             streams.append(StreamSplit(expected, cls.shape, _chunks(images)))
-        return streams[0], streams[1], sources
+        return streams[0], streams[1], checksums
+
+    @classmethod
+    def write_example_files(cls, folder: Path) -> dict[str, Any]:
+        """Both archives, 12 and 5 images, whose members are in random order."""
+        split_sizes = dict(zip(SPLITS, (12, 5), strict=True))
+        checksums = {}
+        for split, n in split_sizes.items():
+            order = np.random.default_rng(0).permutation(n).tolist()
+            packed = tar_of({f"{split}/{i:07}.png": example_png(i) for i in order}, "w")
+            (folder / f"{split}.tar").write_bytes(packed)
+            checksums[f"{split}.tar"] = hashlib.sha256(packed).hexdigest()
+        return {"split_sizes": split_sizes, "checksums": checksums}
 
 
-def find(data_dir: Path, part: str) -> Path | None:
-    """The tar of a split, else its folder, in one of the usual folders."""
-    places = [data_dir / folder / part for folder in FOLDERS]
-    tars = (path.with_name(f"{part}.tar") for path in places)
-    return next((path for path in tars if path.is_file()), None) or next((p for p in places if p.is_dir()), None)
-
-
-def decoded(content: bytes, label: str) -> np.ndarray:
-    """uint8 (3, 32, 32). Raises UserError when it is no PNG of this size."""
+def decode_png(content: bytes, where: str) -> np.ndarray:
+    """uint8 (3, 32, 32). Raises UserError, naming the file, if it is not a PNG of this size."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.size != SIZE:
-                raise UserError(f"{label}: is {image.width}x{image.height}, expected 32x32; get all of them again")
+                raise UserError(f"{where}: is {image.width}x{image.height}, expected 32x32; get all of them again")
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except (OSError, SyntaxError, ValueError, struct.error) as error:  # what Pillow raises for a damaged PNG
-        raise UserError(f"{label}: cannot be read: {error}; get all of them again") from None
+    except (OSError, SyntaxError, ValueError, struct.error) as error:  # Pillow's errors for a damaged PNG
+        raise UserError(f"{where}: cannot be read: {error}; get all of them again") from None
 
 
-class _InFolder:
+class _FolderImages:
     """The PNGs of a folder, by name."""
 
     def __init__(self, path: Path) -> None:
@@ -106,15 +117,15 @@ class _InFolder:
             yield name, (self.path / name).read_bytes()
 
     def checksum(self) -> str:
-        """SHA-256 of all names and contents, one after another."""
+        """SHA-256 of all names and contents in turn."""
         digest = hashlib.sha256()
         for name, content in self:
             digest.update(name.encode() + len(content).to_bytes(8, "big") + content)
         return digest.hexdigest()
 
 
-class _InTar:
-    """The PNGs of an uncompressed tar, by name; what else is in it, links too, is refused."""
+class _TarImages:
+    """The PNGs of an uncompressed tar archive, by name. Raises UserError if it holds links or other unusual members."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -124,22 +135,22 @@ class _InTar:
             with tarfile.open(path, "r:") as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # a million of them would fill the memory
-                    self._note(member)
+                    self._add(member)
         except (OSError, tarfile.TarError) as error:
             raise UserError(f"{path}: cannot be read as a tar: {error}; get the file again") from None
         if len(set(self.names)) != len(self.names):
             raise UserError(f"{path}: holds PNGs of the same name; get the file again")
 
-    def _note(self, member: tarfile.TarInfo) -> None:
-        place = PurePosixPath(member.name)
-        if place.is_absolute() or ".." in place.parts:
+    def _add(self, member: tarfile.TarInfo) -> None:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts:
             raise UserError(f"{self.path}: '{member.name}' leads out of it; get the file again")
         if member.isdir():
             return
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size > LARGEST:
             raise UserError(f"{self.path}: '{member.name}' is not an image file; get the file again")
-        if place.suffix == ".png":
-            self.names.append(place.name)
+        if path.suffix == ".png":
+            self.names.append(path.name)
             self.offsets.append(member.offset_data)
             self.sizes.append(member.size)
 
@@ -153,27 +164,22 @@ class _InTar:
                 yield self.names[i], file.read(self.sizes[i])
 
     def checksum(self) -> str:
-        """SHA-256 of the tar. Raises UserError when it is not the published one."""
-        with self.path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        expected = PUBLISHED.get(self.path.name, found)
-        if found != expected:
-            raise UserError(
-                f"{self.path}: is not the published file: SHA-256 {found}, expected {expected}; get the file again"
-            )
-        return found
+        """SHA-256 of the archive."""
+        return raw_file_checksum(self.path, "sha256")
 
 
-def _chunks(images: _InFolder | _InTar) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    some: list[np.ndarray] = []
-    for name, content in images:
-        some.append(decoded(content, f"{images.path}: {name}"))
-        if len(some) == CHUNK:
-            yield _chunk(some)
-            some = []
-    if some:
-        yield _chunk(some)
+def _chunks(images: _FolderImages | _TarImages) -> Iterator[Chunk]:
+    chunk: list[np.ndarray] = []
+    for index, (name, content) in enumerate(images, 1):
+        chunk.append(decode_png(content, f"{images.path}: {name}"))
+        if len(chunk) == CHUNK or index == len(images):
+            yield np.stack(chunk), np.full(len(chunk), -1, np.int64)
+            chunk = []
 
 
-def _chunk(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return np.stack(images), np.full(len(images), -1, np.int64)
+def example_png(seed: int, size: tuple[int, int] = SIZE) -> bytes:
+    """A PNG of (height, width) random pixels."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

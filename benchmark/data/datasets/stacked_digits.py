@@ -1,7 +1,7 @@
-"""Stacked-Digits: three of scikit-learn's 8x8 handwritten digits as three channels; 1,000 modes.
+"""Stacked-Digits: three of scikit-learn's 8x8 handwritten digits as the channels of one image; 1,000 modes.
 
-The offline stand-in for Stacked-MNIST: real digits (UCI "Optical Recognition of Handwritten Digits", Alpaydin
-& Kaynak, 1998) that ship inside scikit-learn, 1,797 images with 17 grey levels.
+The offline substitute for Stacked-MNIST: real digits (UCI "Optical Recognition of Handwritten Digits", Alpaydin
+& Kaynak, 1998) that come with scikit-learn, 1,797 images with 17 grey levels.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ HELD_OUT = 4  # every fourth image is held out
 
 
 class StackedDigits(BundledDataset):
-    """(3, 8, 8) images; the digits behind them are split into 1,348 for training and 449 held out."""
+    """(3, 8, 8) images from 1,348 training digits; 449 digits are held out."""
 
     name = "stacked_digits"
     about = "three 8x8 handwritten digits stacked as channels, 1,000 modes; ships with scikit-learn"
@@ -29,7 +29,7 @@ class StackedDigits(BundledDataset):
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
-        """Grey levels 0..16 become 0..255."""
+        """Single digits (N, 1, 8, 8). Grey levels 0 to 16 are scaled to 0 to 255."""
         del data_dir
         from sklearn.datasets import load_digits
 

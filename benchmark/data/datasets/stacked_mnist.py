@@ -1,4 +1,4 @@
-"""Stacked-MNIST: three MNIST digits as three channels, drawn on the fly; 1,000 modes.
+"""Stacked-MNIST: three MNIST digits as the channels of one image; 1,000 modes.
 
 MSGAN draws three independent uniform indices into the 55,000 training images of TensorFlow's MNIST tutorial
 (tntrung/msgan modules/mnist.py:5-25), which sets the first 5,000 of the 60,000 aside. PacGAN draws on the fly from all
@@ -7,11 +7,10 @@ MSGAN draws three independent uniform indices into the 55,000 training images of
 """
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 from benchmark.data.arrays import ArraySplit
 from benchmark.data.datasets.mnist import MNIST
-
-ASIDE = 5_000
 
 
 class StackedMNIST(MNIST):
@@ -21,12 +20,19 @@ class StackedMNIST(MNIST):
     about = "three MNIST digits stacked as channels, drawn on the fly, 1,000 modes"
     shape = (3, 28, 28)
     stacked = 3
+    num_set_aside: ClassVar[int] = 5_000
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
-        """All four files, checked against the official checksums."""
+        """MNIST without the first training digits."""
         train, test, checksums = super().read(data_dir)
-        return ArraySplit(train.images[ASIDE:], train.labels[ASIDE:]), test, checksums
+        kept = ArraySplit(train.images[cls.num_set_aside :], train.labels[cls.num_set_aside :])
+        return kept, test, checksums
+
+    @classmethod
+    def write_example_files(cls, folder: Path) -> dict[str, Any]:
+        """MNIST's, with 5 of the 40 training digits set aside."""
+        return {**super().write_example_files(folder), "num_set_aside": 5}
 
 
 class AllStackedMNIST(MNIST):
@@ -39,7 +45,7 @@ class AllStackedMNIST(MNIST):
 
 
 class FixedStackedMNIST(AllStackedMNIST):
-    """The same 128,000 stacks for every trial."""
+    """128,000 stacks, the same for every trial."""
 
     name = "stacked_mnist_fixed"
     about = "128,000 fixed stacks of three MNIST digits (VEEGAN's protocol), 1,000 modes"

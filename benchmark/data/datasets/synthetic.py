@@ -1,7 +1,7 @@
-"""Made-up images, so that every suite can be tried on every machine. No number measured on them says anything.
+"""Synthetic images for trying every suite on every machine. Numbers measured on them have no meaning.
 
-Each class is a smooth random pattern; an image is its class's pattern, moved and weakened at random, under noise. So
-classes can be told apart, rotations too, and there is something to learn.
+Each class is a smooth random pattern. An image is the pattern of its class, shifted and dimmed at random, with added
+noise: classes and rotations can be distinguished, so there is something to learn.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from benchmark.data.base import BundledDataset
 
 CLASSES = 10
 TRAIN, TEST = 600, 300
-WAVES = 4  # per axis: how fine the patterns are
+WAVES = 4  # waves in a pattern, and their highest frequency in periods per image
 SEED = 2022
 
 
 class Synthetic(BundledDataset):
-    """Patterns of a class's own, the same on every machine."""
+    """A pattern per class, the same on every machine."""
 
     licence = "none needed: made by this program"
     source = "a random generator"
@@ -29,7 +29,7 @@ class Synthetic(BundledDataset):
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[ArraySplit, ArraySplit, dict[str, str]]:
-        """600 images to train on and 300 held out."""
+        """600 training images and 300 held out."""
         del data_dir
         channels = cls.shape[0] // cls.stacked
         rng = np.random.default_rng([SEED, channels, *cls.shape[1:]])
@@ -40,7 +40,7 @@ class Synthetic(BundledDataset):
 
 
 def _patterns(rng: np.random.Generator, channels: int, height: int, width: int) -> np.ndarray:
-    """(CLASSES, C, H, W) sums of a few slow waves, within [-1, 1]."""
+    """(CLASSES, C, H, W) means of a few waves of low frequency, within [-1, 1]."""
     y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     frequencies = rng.uniform(0.5, WAVES, (CLASSES, channels, WAVES, 2, 1, 1))
     phases = rng.uniform(0, 2 * np.pi, (CLASSES, channels, WAVES, 1, 1))
@@ -53,8 +53,8 @@ def _images(rng: np.random.Generator, patterns: np.ndarray, n: int) -> ArraySpli
     labels = np.arange(n) % CLASSES
     shifts = rng.integers(-2, 3, (n, 2))
     strengths = rng.uniform(0.6, 1, (n, 1, 1, 1))
-    moved = np.stack([np.roll(patterns[k], shift, (1, 2)) for k, shift in zip(labels, shifts.tolist(), strict=True)])
-    noisy = strengths * moved + rng.normal(0, 0.05, moved.shape)
+    shifted = np.stack([np.roll(patterns[k], shift, (1, 2)) for k, shift in zip(labels, shifts.tolist(), strict=True)])
+    noisy = strengths * shifted + rng.normal(0, 0.05, shifted.shape)
     return ArraySplit((127.5 + 127.5 * noisy).clip(0, 255).astype(np.uint8), labels)
 
 

@@ -1,27 +1,31 @@
 """Tiny-ImageNet: 64x64 photographs of 200 classes, 500 of each; the official validation images are held out.
 
-The checksum is that of the archive from Stanford's course CS231n, as other readers of it list it. For the unpacked
-folder none is published; the SHA-256 in the manifest is the same whether the images come from the folder or from the
-archive.
+The MD5 is that of the archive of Stanford's course CS231n, as public loaders list it. None is published for the
+unpacked folder; the SHA-256 in the manifest is the same whether the images come from the folder or from the archive.
 """
 
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 from PIL.Image import Image
 
 from benchmark.core.errors import UserError
 from benchmark.data.arrays import StreamSplit
 from benchmark.data.base import Dataset
-from benchmark.data.raw.checksums import check_md5, find_in
-from benchmark.data.raw.image_tree import DirectoryTree, FileTree, ZipTree, first_folder, image_stream
+from benchmark.data.raw.checksums import check_published, find, md5_of, raw_file_checksum, require
+from benchmark.data.raw.download import Download
+from benchmark.data.raw.examples import random_image, zip_of
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, first_folder, image_stream
 
 ROOT = "tiny-imagenet-200"
-ARCHIVE = "tiny-imagenet-200.zip"
-ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+ARCHIVE = Download(
+    "tiny-imagenet-200.zip",
+    "90528d7ca1a48142e341f4ef8d21d0de",
+    ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+)
 FOLDERS = (".", "tiny_imagenet", "tiny-imagenet", "TinyImageNet")
 PARTS = ("wnids.txt", "train", "val/images", "val/val_annotations.txt")
-LENGTHS = {"train": 100_000, "val": 10_000}
 CLASSES = 200
 SIZE = 64
 
@@ -35,59 +39,68 @@ class TinyImageNet(Dataset):
     source = "tiny-imagenet-200.zip, or unpacked"
     shape = (3, SIZE, SIZE)
     num_labels = CLASSES
+    raw_dir = "tiny_imagenet"
+    required_files = (((ARCHIVE.name,),),)
+    downloads = (ARCHIVE,)
+    how_to_get = (
+        f"Get the archive (248 MB, MD5 {ARCHIVE.checksum}) with\n  curl -LO {ARCHIVE.urls[0]}\n"
+        "and pass the folder that contains it as --data-dir; it need not be unpacked."
+    )
+    checksums: ClassVar[dict[str, str]] = {ARCHIVE.name: ARCHIVE.checksum}
+    split_sizes: ClassVar[dict[str, int]] = {"train": 100_000, "val": 10_000}
 
     @classmethod
-    def missing_files(cls, data_dir: Path) -> str | None:
-        """What is not under `data_dir`, and where to put the archive."""
-        folder, archive = find_in(data_dir, FOLDERS, ROOT), find_in(data_dir, FOLDERS, ARCHIVE)
-        lacking = [part for part in PARTS if folder is None or not (folder / part).exists()]
-        if archive is not None or not lacking:
-            return None
-        return (
-            "dataset tiny_imagenet: "
-            + (f"{folder} lacks {', '.join(lacking)}." if folder else f"{ARCHIVE} not found under {data_dir}.")
-            + f"\nGet the archive (248 MB, md5 {ARCHIVE_MD5}) with\n  curl -LO {URL}\n"
-            "and pass the folder that it is in as --data-dir; it need not be unpacked."
-        )
+    def missing_files(cls, data_dir: Path) -> list[str]:
+        """The archive or, if an incomplete folder is there, the parts that it lacks."""
+        if find(data_dir, FOLDERS, [ARCHIVE.name]):
+            return []
+        folder = find(data_dir, FOLDERS, [ROOT])
+        if folder is None:
+            return [ARCHIVE.name]
+        return [f"{part} in {folder}" for part in PARTS if not (folder / part).exists()]
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
-        """Training and validation images. An archive is checked against the official checksum."""
+        """Training and validation images. The archive is compared with its published MD5."""
         checksums: dict[str, str] = {}
-        tree = _tree(data_dir, checksums)
-        if tree is None:
-            raise UserError(cls.missing_files(data_dir) or f"{ROOT} vanished from {data_dir}")
+        tree = cls._tree(data_dir, checksums)
         classes = _classes(tree)
         names = tree.names()
-        found = {"train": _train(tree, names, classes), "val": _val(tree, names, classes)}
-        for split, items in found.items():
-            if len(items) != LENGTHS[split]:
+        splits = {"train": _train_items(tree, names, classes), "val": _validation_items(tree, names, classes)}
+        for split, items in splits.items():
+            if len(items) != cls.split_sizes[split]:
                 raise UserError(
-                    f"{tree.where()}: has {len(items):,} images in {split}, expected {LENGTHS[split]:,};"
-                    f" get or unpack {ARCHIVE} again"
+                    f"{tree.location()}: has {len(items):,} images in {split}, expected {cls.split_sizes[split]:,};"
+                    f" get or unpack {ARCHIVE.name} again"
                 )
         train, test = (
-            image_stream(tree, items, _fit, SIZE, f"{ROOT} {split}", checksums) for split, items in found.items()
+            image_stream(tree, items, _transform, SIZE, f"{ROOT} {split}", checksums) for split, items in splits.items()
         )
         return train, test, checksums
 
+    @classmethod
+    def write_example_files(cls, folder: Path) -> dict[str, Any]:
+        """The archive of the example images."""
+        archive = zip_of({f"{ROOT}/{name}": content for name, content in example_files().items()})
+        (folder / ARCHIVE.name).write_bytes(archive)
+        return {"checksums": {ARCHIVE.name: md5_of(archive)}, "split_sizes": {"train": 200, "val": 5}}
 
-def _tree(data_dir: Path, checksums: dict[str, str]) -> FileTree | None:
-    """A complete folder, else the archive, whose checksum is noted."""
-    folder, archive = find_in(data_dir, FOLDERS, ROOT), find_in(data_dir, FOLDERS, ARCHIVE)
-    if folder is not None and all((folder / part).exists() for part in PARTS):
-        return DirectoryTree(folder)
-    if archive is None:
-        return None
-    check_md5(archive, ARCHIVE_MD5)
-    checksums[ARCHIVE] = ARCHIVE_MD5
-    return ZipTree(archive, ROOT)
+    @classmethod
+    def _tree(cls, data_dir: Path, checksums: dict[str, str]) -> FileTree:
+        """A complete folder, else the archive, whose MD5 is added to `checksums`."""
+        folder = find(data_dir, FOLDERS, [ROOT])
+        if folder is not None and all((folder / part).exists() for part in PARTS):
+            return DirectoryTree(folder)
+        archive = require(data_dir, FOLDERS, [ARCHIVE.name])
+        checksums[ARCHIVE.name] = raw_file_checksum(archive, "md5")
+        check_published(archive, ARCHIVE.name, checksums[ARCHIVE.name], cls.checksums)
+        return ZipTree(archive, ROOT)
 
 
-def _fit(picture: Image, where: str) -> Image:
-    if picture.size != (SIZE, SIZE):
-        raise UserError(f"{where}: is {picture.width}x{picture.height}, expected {SIZE}x{SIZE}; get {ARCHIVE} again")
-    return picture
+def _transform(image: Image, where: str) -> Image:
+    if image.size != (SIZE, SIZE):
+        raise UserError(f"{where}: is {image.width}x{image.height}, expected {SIZE}x{SIZE}; get {ARCHIVE.name} again")
+    return image
 
 
 def _lines(tree: FileTree, name: str) -> list[str]:
@@ -99,25 +112,27 @@ def _classes(tree: FileTree) -> dict[str, int]:
     ids = [line.strip() for line in _lines(tree, "wnids.txt") if line.strip()]
     if len(set(ids)) != CLASSES or len(ids) != CLASSES:
         raise UserError(
-            f"{tree.where('wnids.txt')}: lists {len(set(ids))} different classes in {len(ids)} lines,"
-            f" expected {CLASSES}; get {ARCHIVE} again"
+            f"{tree.location('wnids.txt')}: lists {len(set(ids))} different classes in {len(ids)} lines,"
+            f" expected {CLASSES}; get {ARCHIVE.name} again"
         )
-    return {wnid: label for label, wnid in enumerate(ids)}
+    return {wordnet_id: label for label, wordnet_id in enumerate(ids)}
 
 
-def _train(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
-    """In the order of names, which is also that of the WordNet ids."""
+def _train_items(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[Item]:
+    """In the order of names, which is also the order of the WordNet ids."""
     items = []
     for name in names:
         if first_folder(name) == "train":
-            wnid = name.split("/")[1]
-            if wnid not in classes:
-                raise UserError(f"{tree.where(name)}: {wnid!a} is no class of wnids.txt; get {ARCHIVE} again")
-            items.append((name, classes[wnid]))
+            wordnet_id = name.split("/")[1]
+            if wordnet_id not in classes:
+                raise UserError(
+                    f"{tree.location(name)}: {wordnet_id!a} is not a class of wnids.txt; get {ARCHIVE.name} again"
+                )
+            items.append((name, classes[wordnet_id]))
     return items
 
 
-def _val(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[tuple[str, int]]:
+def _validation_items(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[Item]:
     """In the order of val_annotations.txt, which gives the classes."""
     present, path = set(names), "val/val_annotations.txt"
     items: dict[str, int] = {}
@@ -125,11 +140,26 @@ def _val(tree: FileTree, names: list[str], classes: dict[str, int]) -> list[tupl
         if not line.strip():
             continue
         file, _, rest = line.partition("\t")
-        name, wnid = f"val/images/{file}", rest.partition("\t")[0].strip()
-        if name not in present or wnid not in classes or name in items:
+        name, wordnet_id = f"val/images/{file}", rest.partition("\t")[0].strip()
+        if name not in present or wordnet_id not in classes or name in items:
             raise UserError(
-                f"{tree.where(path)}: line {number} is {line[:60]!a}, expected an image of val/images, once, and a"
-                f" class of wnids.txt; get {ARCHIVE} again"
+                f"{tree.location(path)}: line {number} is {line[:60]!a}, expected an image of val/images, once, and a"
+                f" class of wnids.txt; get {ARCHIVE.name} again"
             )
-        items[name] = classes[wnid]
+        items[name] = classes[wordnet_id]
     return list(items.items())
+
+
+def example_files() -> dict[str, bytes]:
+    """All 200 classes in random order, with one training image each, and five validation images."""
+    rng = np.random.default_rng(4)
+    ids = [f"n{number:08}" for number in rng.permutation(CLASSES)]
+    files = {f"train/{id_}/images/{id_}_0.JPEG": random_image(rng, SIZE, SIZE) for id_ in ids}
+    files |= {f"train/{id_}/{id_}_boxes.txt": f"{id_}_0.JPEG\t0\t10\t63\t58\n".encode() for id_ in ids}
+    files |= {f"val/images/val_{number}.JPEG": random_image(rng, SIZE, SIZE) for number in range(5)}
+    lines = [f"val_{number}.JPEG\t{ids[40 * number]}\t0\t32\t44\t62\n" for number in range(5)]
+    files |= {
+        "val/val_annotations.txt": "".join(lines).encode(),
+        "test/images/test_0.JPEG": random_image(rng, SIZE, SIZE),
+    }
+    return files | {"wnids.txt": "".join(f"{id_}\n" for id_ in ids).encode()}

@@ -1,8 +1,9 @@
-"""What the datasets that people download have in common: files are found, compared with the published md5, checked."""
+"""Raw files: finding them, reading them and comparing them with published checksums."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,85 +11,73 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import file_checksum
 from benchmark.data.arrays import ArraySplit, Shape
 
-
-def how_to_get(dataset: str, data_dir: Path, files: str) -> str:
-    """The end of a message about missing files: torchvision's class of that name downloads them, or people do."""
-    return (
-        "\nGet them with torchvision:\n"
-        f"  python -c \"from torchvision.datasets import {dataset}; {dataset}('{data_dir}', download=True)\"\n"
-        f"or put {files} into one folder and pass it as --data-dir."
-    )
+Algorithm = Literal["md5", "sha256"]
 
 
-def read_verified(path: Path) -> bytes:
-    """The file's bytes. Raises UserError when it cannot be read."""
+def find(data_dir: Path, folders: Iterable[str], names: Iterable[str]) -> Path | None:
+    """The first of the named files or folders in the first of `folders` under `data_dir` that has one; else None."""
+    names = list(names)
+    candidates = (data_dir / folder / name for folder in folders for name in names)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def require(data_dir: Path, folders: Iterable[str], names: Iterable[str]) -> Path:
+    """Like `find`, but raises UserError if there is no such file: it was removed since it was last seen."""
+    names = list(names)
+    path = find(data_dir, folders, names)
+    if path is None:
+        raise UserError(f"{data_dir}: {' or '.join(names)} was not found; get the file again")
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises UserError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}; get the file again") from None
 
 
-def checked_md5(content: bytes, where: object, name: str, published: Mapping[str, str]) -> str:
-    """The md5 of `content`, which is the one published for `name`.
+def md5_of(content: bytes) -> str:
+    """The MD5 in hexadecimal."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
-    Raises UserError when it is another; it tells when that is the md5 of another of the files.
+
+def raw_file_checksum(path: Path, algorithm: Algorithm) -> str:
+    """The checksum of a file in hexadecimal. Raises UserError if the file cannot be read."""
+    try:
+        return file_checksum(path, algorithm)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; get the file again") from None
+
+
+def check_published(
+    where: object, name: str, found: str, published: Mapping[str, str], algorithm: Algorithm = "md5"
+) -> None:
+    """Compare the checksum `found` of the file at `where` with the one published for `name`.
+
+    Raises UserError if they differ; the message says if it is the checksum of another of the published files.
     """
-    found, expected = hashlib.md5(content, usedforsecurity=False).hexdigest(), published[name]
+    expected = published[name]
     if found == expected:
-        return found
-    twin = next((other for other, md5 in published.items() if md5 == found), None)
-    told = "is empty" if not content else f"holds the official {twin}" if twin else f"is not the official {name}"
-    raise UserError(f"{where}: {told}: md5 {found}, expected {expected}; replace it with the original file")
+        return
+    other = next((other for other, checksum in published.items() if checksum == found), None)
+    problem = f"holds the official {other}" if other else f"is not the official {name}"
+    kind = {"md5": "MD5", "sha256": "SHA-256"}[algorithm]
+    raise UserError(f"{where}: {problem}: {kind} {found}, expected {expected}; replace it with the original file")
 
 
-def with_labels(images: np.ndarray, labels: np.ndarray, where: object, shape: Shape, classes: int) -> ArraySplit:
-    """Images with their labels, both of what they should be. Raises UserError when one is not."""
+def checked_split(images: np.ndarray, labels: np.ndarray, where: object, shape: Shape, num_labels: int) -> ArraySplit:
+    """A split of labelled images. Raises UserError, naming the file `where`, if types, shapes or labels are wrong."""
     problem = None
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         problem = f"holds images of {images.dtype} {images.shape}, expected uint8 (N, {', '.join(map(str, shape))})"
     elif labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        problem = f"holds labels of {labels.dtype} {labels.shape}, expected {len(images)} whole numbers"
+        problem = f"holds labels of {labels.dtype} {labels.shape}, expected {len(images)} integers"
     elif not len(labels):
         problem = "holds no images"
-    elif labels.min() < 0 or labels.max() >= classes:
-        problem = f"holds labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}"
+    elif labels.min() < 0 or labels.max() >= num_labels:
+        problem = f"holds labels from {labels.min()} to {labels.max()}, expected 0 to {num_labels - 1}"
     if problem:
         raise UserError(f"{where}: {problem}; get the original file")
     return ArraySplit(images, labels.astype(np.int64))
-
-
-def concatenate(parts: Iterable[ArraySplit]) -> ArraySplit:
-    """Several batches as one split."""
-    parts = list(parts)
-    return ArraySplit(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
-
-
-def find(
-    data_dir: Path, folders: Iterable[str], names: Iterable[str], there: Callable[[Path], bool] = Path.is_file
-) -> Path | None:
-    """The first of the named files in one of the folders under `data_dir`."""
-    names = list(names)
-    candidates = (data_dir / folder / name for folder in folders for name in names)
-    return next((path for path in candidates if there(path)), None)
-
-
-def find_in(data_dir: Path, folders: Iterable[str], name: str) -> Path | None:
-    """The file or folder `name` in the first of the folders that has it."""
-    return find(data_dir, folders, [name], Path.exists)
-
-
-def check_md5(path: Path, expected: str) -> None:
-    """Raises UserError, naming the file, when it is not the official one."""
-    try:
-        found = file_checksum(path, "md5")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
-    refuse_md5(str(path), path.name, found, expected)
-
-
-def refuse_md5(where: str, name: str, found: str, expected: str) -> None:
-    """Raises UserError when the two differ."""
-    if found != expected:
-        raise UserError(
-            f"{where}: is not the official {name}: md5 {found}, expected {expected}; replace it with the original file"
-        )

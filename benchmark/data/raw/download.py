@@ -1,4 +1,4 @@
-"""A file from the web: goes on where it was cut off, is checked, and takes its name only when it is right."""
+"""Download of a published file: resumed after an interruption, checked, and renamed only when it is complete."""
 
 import http.client
 import re
@@ -13,16 +13,15 @@ from urllib.request import Request, urlopen
 from benchmark.core.errors import UserError
 from benchmark.core.files import file_checksum
 
-BLOCK = 1 << 18
+BLOCK = 1 << 18  # bytes
 TIMEOUT = 30.0  # seconds without a byte
-TOO_FAR = 416  # the answer to a request for bytes after the end
 
-ProgressCallback = Callable[[str, int, int | None], None]  # file name, bytes here, bytes in all
+ProgressCallback = Callable[[str, int, int | None], None]  # item, units done, units in total (None if unknown)
 
 
 @dataclass(frozen=True)
 class Download:
-    """A published file, its checksum, and the places that offer it, tried in turn."""
+    """A published file, its checksum, and its addresses, tried in turn."""
 
     name: str
     checksum: str
@@ -30,77 +29,72 @@ class Download:
     algorithm: Literal["md5", "sha256"] = "md5"
 
 
-class _BrokenError(Exception):
-    """One place did not give the file. The text says why."""
+class _AddressFailedError(Exception):
+    """One address did not deliver the file; the message says why."""
 
 
-def download(wanted: Download, folder: Path, heard: ProgressCallback | None = None) -> Path:
-    """Get the file into `folder`, unless it is there. What a broken connection leaves is kept and used.
+def download(file: Download, folder: Path, progress: ProgressCallback | None = None) -> Path:
+    """Download a file into `folder` unless it is there; returns its path.
 
-    Raises UserError when no place gives the right file, or another file of this name is there.
+    A partial download is kept and resumed. Raises UserError if no address delivers the published file, or if another
+    file of this name exists.
     """
-    target = folder / wanted.name
+    target = folder / file.name
+    kind = file.algorithm.upper()
     if target.exists():
-        if file_checksum(target, wanted.algorithm) != wanted.checksum:
-            kind = wanted.algorithm.upper()
-            raise UserError(f"{target}: is not the published file (its {kind} is not {wanted.checksum}); move it away")
+        if file_checksum(target, file.algorithm) != file.checksum:
+            raise UserError(f"{target}: is not the published file (its {kind} is not {file.checksum}); move it away")
         return target
     problems = []
-    for url in wanted.urls:
+    for url in file.urls:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{wanted.name}.part"
-            _get(url, part, heard)
-            _check(part, wanted)
+            part = folder / f"{file.name}.part"
+            _resume(url, part, progress)
+            checksum = file_checksum(part, file.algorithm)
+            if checksum != file.checksum:
+                part.unlink()
+                raise _AddressFailedError(f"its {kind} is {checksum}, expected {file.checksum}; it was removed")
             part.replace(target)
             return target
-        except (_BrokenError, OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
+        except (_AddressFailedError, OSError, http.client.HTTPException) as error:  # includes URLError and timeouts
             problems.append(f"  {url}: {error}")
-    raise UserError(f"{wanted.name}: cannot be downloaded:\n" + "\n".join(problems))
+    raise UserError(f"{file.name}: cannot be downloaded:\n" + "\n".join(problems))
 
 
-def _check(part: Path, wanted: Download) -> None:
-    found = file_checksum(part, wanted.algorithm)
-    if found != wanted.checksum:
-        part.unlink()
-        kind = wanted.algorithm.upper()
-        raise _BrokenError(f"its {kind} is {found}, expected {wanted.checksum}; what came was removed")
-
-
-def _get(url: str, part: Path, heard: ProgressCallback | None) -> None:
-    """Append to `part` what it lacks."""
-    have = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+def _resume(url: str, part: Path, progress: ProgressCallback | None) -> None:
+    """Append the missing bytes to `part`."""
+    present = part.stat().st_size if part.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={present}-"} if present else {})
     try:
-        answer = urlopen(request, timeout=TIMEOUT)
+        response = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
-        if have and error.code == TOO_FAR:  # all of it is here, or more: the checksum tells
-            return
-        raise _BrokenError(f"the server says {error.code} {error.reason}") from None
-    with answer:
-        start, total = _place(answer, have)
+        if present and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # the part is complete, or too long: its checksum decides
+        raise _AddressFailedError(f"the server answers {error.code} {error.reason}") from None
+    with response:
+        start, total = _range_of(response, present)
         with part.open("ab" if start else "wb") as file:
             done = start
-            while block := answer.read(BLOCK):
+            while block := response.read(BLOCK):
                 file.write(block)
                 done += len(block)
-                if heard:
-                    heard(part.stem, done, total)
+                if progress:
+                    progress(part.stem, done, total)
     if total is not None and done < total:
-        raise _BrokenError(
-            f"the connection ended after {done:,} of {total:,} bytes; the same command goes on from there"
+        raise _AddressFailedError(
+            f"the connection ended after {done:,} of {total:,} bytes; run the command again to resume"
         )
 
 
-def _place(answer: Any, have: int) -> tuple[int, int | None]:
-    """From which byte on the answer is, and how many the whole file has. A server may ignore what was asked for."""
-    if answer.status == http.client.PARTIAL_CONTENT:
-        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        if not given or int(given[1]) != have:
-            raise _BrokenError("the server sends another part than was asked for")
-        return have, int(given[2])
-    length = None
+def _range_of(response: Any, present: int) -> tuple[int, int | None]:
+    """The first byte of the response and the size of the file. A server may ignore the requested range."""
+    if response.status == http.client.PARTIAL_CONTENT:
+        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if not content_range or int(content_range[1]) != present:
+            raise _AddressFailedError("the server sends another range than requested")
+        return present, int(content_range[2])
     with suppress(TypeError, ValueError):
-        length = int(answer.headers.get("Content-Length"))
-    return 0, length
+        return 0, int(response.headers.get("Content-Length"))
+    return 0, None

@@ -72,7 +72,7 @@ class Weights:
         state: dict[str, Any] = torch.load(self.checked(path), map_location="cpu", weights_only=True)
         return state
 
-    def fetch(self, data_dir: Path, heard: ProgressCallback | None = None) -> Path | None:
+    def fetch(self, data_dir: Path, progress: ProgressCallback | None = None) -> Path | None:
         """Download it into its folder under `data_dir`; None when it is somewhere already.
 
         Raises UserError when that one is another file, or the download fails.
@@ -82,7 +82,7 @@ class Weights:
             self.checked(here)
             return None
         wanted = Download(self.files[0], self.sha256, self.urls, "sha256")
-        return download(wanted, data_dir / self.name, heard)
+        return download(wanted, data_dir / self.name, progress)
 
     def import_(self, sources: Sequence[Path], data_dir: Path, link: bool = False) -> list[Path]:
         """Copy or hard-link it from files and folders into its folder; returns what was put there.

@@ -176,7 +176,7 @@ def test_every_suite_has_a_smoke_scale_that_needs_no_files_and_no_weights(path, 
     for spec in loaded(path, "smoke").specs.values():
         dataset = registry.datasets[spec.dataset]
         assert dataset.is_bundled
-        assert dataset.missing_files(tmp_path) is None
+        assert dataset.missing_files(tmp_path) == []
         for measure in spec.protocol.measures.values():
             if name := measure.options.get("extractor"):
                 assert not registry.extractors[name].needs_download

@@ -1,4 +1,4 @@
-"""Preparing is all or nothing: under a lock, whatever is killed, full, damaged or changed."""
+"""Preparing is all or nothing: under a lock, when killed, on a full disk, and with damaged files."""
 
 import errno
 import json
@@ -22,7 +22,6 @@ from benchmark.data.arrays import ArraySplit, StreamSplit
 from benchmark.data.datasets.image_folder import Folder32
 from benchmark.data.prepared import find_damage, is_prepared, open_prepared, write_prepared
 from benchmark.data.raw import image_tree
-from tests.support.raw_pictures import small_folder
 
 SHAPE = (3, 4, 4)
 
@@ -50,7 +49,7 @@ def visible(folder):
 # --- what is written -----------------------------------------------------------------------------------
 
 
-def test_arrays_come_back_and_the_manifest_tells_of_them(tmp_path):
+def test_arrays_survive_and_the_manifest_describes_them(tmp_path):
     found = open_prepared(prepared(tmp_path / "some"))
     assert np.array_equal(found.train.images, arrays(10).images)
     assert np.array_equal(found.train.labels, arrays(10).labels)
@@ -74,11 +73,11 @@ def test_a_stream_is_written_as_arrays_are(tmp_path, size):
     np.testing.assert_array_equal(np.load(other / "train_images.npy"), whole.images)
 
 
-def test_progress_is_told(tmp_path):
-    heard = []
+def test_progress_is_reported(tmp_path):
+    reports = []
     stream = StreamSplit(10, SHAPE, chunked(arrays(10), 4))
-    write_prepared(tmp_path / "some", lambda: (stream, arrays(4), {}), {}, lambda *told: heard.append(told))
-    assert heard == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10), ("test", 4, 4)]
+    write_prepared(tmp_path / "some", lambda: (stream, arrays(4), {}), {}, lambda *report: reports.append(report))
+    assert reports == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10), ("test", 4, 4)]
 
 
 def test_pages_are_shared_and_a_write_to_them_reaches_no_file(tmp_path):
@@ -90,25 +89,25 @@ def test_pages_are_shared_and_a_write_to_them_reaches_no_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("train", "told"),
+    ("train", "words"),
     [
-        (lambda: StreamSplit(11, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 11 were announced"),
-        (lambda: StreamSplit(9, SHAPE, chunked(arrays(10), 4)), "10 train images were read where 9 were announced"),
+        (lambda: StreamSplit(11, SHAPE, chunked(arrays(10), 4)), "read 10 train images, expected 11"),
+        (lambda: StreamSplit(9, SHAPE, chunked(arrays(10), 4)), "read 10 train images, expected 9"),
         (lambda: StreamSplit(10, (3, 5, 5), chunked(arrays(10), 4)), "expected (3, 5, 5)"),
         (lambda: StreamSplit(0, SHAPE, iter([])), "no train images"),
     ],
 )
-def test_a_stream_that_is_not_what_it_says_is_refused_and_leaves_nothing(tmp_path, train, told):
+def test_a_stream_of_another_length_or_shape_is_refused_and_leaves_nothing(tmp_path, train, words):
     with pytest.raises(UserError) as raised:
         prepared(tmp_path / "some", train())
-    assert told in str(raised.value)
+    assert words in str(raised.value)
     assert visible(tmp_path) == []
 
 
-# --- full, read-only, killed, at once ------------------------------------------------------------------
+# --- full disks, several processes, kills ------------------------------------------------------------------
 
 
-def test_too_little_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_too_little_space_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(UserError, match=r"are needed and .* are free; make room, or choose another --workspace"):
@@ -116,21 +115,21 @@ def test_too_little_room_is_told_before_anything_is_written(tmp_path, monkeypatc
     assert visible(tmp_path) == []
 
 
-def test_a_disk_that_fills_up_on_the_way_leaves_nothing(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, monkeypatch):
     written = []
 
     def full(file):
         written.append(file.name)
         raise OSError(errno.ENOSPC, "No space left on device", file.name)
 
-    monkeypatch.setattr(prepare, "_to_disk", full)
+    monkeypatch.setattr(prepare, "_flush_to_disk", full)
     with pytest.raises(UserError, match="No space left on device; nothing was prepared"):
         prepared(tmp_path / "some")
     assert written
     assert visible(tmp_path) == []
 
 
-def test_a_place_that_is_a_file_is_told(tmp_path):
+def test_a_cache_that_is_a_file_is_reported(tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(UserError, match=r"cache: .*nothing was prepared"):
         prepared(tmp_path / "cache" / "some")
@@ -168,7 +167,7 @@ def worker(target, log, pause):
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
 
 
-def test_processes_at_once_read_once_and_all_find_the_whole(tmp_path):
+def test_of_several_processes_one_reads_and_all_find_the_result(tmp_path):
     target, log = tmp_path / "some", tmp_path / "log"
     for process in [worker(target, log, 0.01) for _ in range(3)]:
         assert process.wait(60) == 0
@@ -176,7 +175,7 @@ def test_processes_at_once_read_once_and_all_find_the_whole(tmp_path):
     assert find_damage(target, thorough=True) is None
 
 
-def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_path):
+def test_a_killed_process_leaves_only_scratch_that_the_next_one_removes(tmp_path):
     target, log = tmp_path / "some", tmp_path / "log"
     process = worker(target, log, 0.05)
     deadline = time.monotonic() + 60
@@ -187,7 +186,7 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_p
     process.wait(10)
     assert not is_prepared(target)
     leftovers = [path for path in visible(tmp_path) if path != log]
-    assert leftovers, "what was killed could not clear up"
+    assert leftovers, "a killed process cannot clear up"
     prepared(target)
     assert [path for path in visible(tmp_path) if path != log] == [target]
     assert find_damage(target, thorough=True) is None
@@ -200,12 +199,13 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_taken_for_good(tmp_p
 def photographs(tmp_path, monkeypatch):
     """A folder of image files, read two at a time."""
     monkeypatch.setattr(image_tree, "CHUNK", 2)
-    small_folder(tmp_path / "raw", monkeypatch)
+    (tmp_path / "raw").mkdir()
+    Folder32.write_example_files(tmp_path / "raw")
     return tmp_path / "raw"
 
 
 def forked(work):
-    """A child process that does the work and nothing else; its number. A fork, as importing torch takes seconds."""
+    """The id of a child process that only does the work. It is forked, because importing torch takes seconds."""
     child = os.fork()
     if child == 0:
         try:
@@ -217,14 +217,14 @@ def forked(work):
 
 
 def ended(child):
-    """0, or the number of the signal that killed it."""
+    """0, or the number of the signal that killed the child."""
     status = os.waitpid(child, 0)[1]
     assert not (os.WIFEXITED(status) and os.WEXITSTATUS(status)), "the child raised"
     return os.WTERMSIG(status)
 
 
-def assert_whole_or_nothing(photographs, cache):
-    """What a killed preparation left is not taken for prepared unless it is, and the next one clears up."""
+def assert_complete_or_absent(photographs, cache):
+    """A killed preparation counts as prepared only if it is complete, and the next preparation clears up."""
     folder = Folder32.prepared_dir(cache)
     if Folder32.is_prepared(cache):
         assert find_damage(folder, thorough=True) is None
@@ -233,22 +233,22 @@ def assert_whole_or_nothing(photographs, cache):
     assert visible(cache) == [folder]
 
 
-def test_killed_before_each_of_its_steps_on_the_disk_it_leaves_the_whole_or_nothing(photographs, tmp_path):
-    """Every time that a file is opened, renamed, made or deleted under the cache, and after every chunk."""
+def test_a_kill_before_any_step_on_the_disk_leaves_a_complete_folder_or_none(photographs, tmp_path):
+    """A step is any opening, renaming, creation or deletion under the cache, and the end of a chunk."""
 
     def prepare_and_die_at(step, cache):
-        left = [step]
+        remaining = [step]
 
         def count():
-            if left[0] == 0:
+            if remaining[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            left[0] -= 1
+            remaining[0] -= 1
 
         def audit(event, arguments):
             if event.split(".")[0] in ("open", "os", "shutil") and any(str(cache) in str(a) for a in arguments):
                 count()
 
-        sys.addaudithook(audit)  # stays for good, so it is set in the child alone
+        sys.addaudithook(audit)  # it cannot be removed, so only the child adds it
         Folder32.prepare(photographs, cache, lambda *_: count())
 
     deaths = 0
@@ -257,14 +257,14 @@ def test_killed_before_each_of_its_steps_on_the_disk_it_leaves_the_whole_or_noth
         if ended(forked(partial(prepare_and_die_at, step, cache))) == 0:
             break
         deaths += 1
-        assert_whole_or_nothing(photographs, cache)
+        assert_complete_or_absent(photographs, cache)
         shutil.rmtree(cache)
-    assert Folder32.is_prepared(cache), "it got through in the end"
+    assert Folder32.is_prepared(cache), "the last preparation was not killed"
     assert 12 < deaths < 200
 
 
 def listing(folder):
-    """Names and sizes of all that is there, as far as it stands still."""
+    """Path -> size of all files and folders that exist at this moment."""
     found = {}
     with suppress(OSError):  # renamed or deleted meanwhile
         for path in folder.rglob("*"):
@@ -273,8 +273,8 @@ def listing(folder):
 
 
 @pytest.mark.parametrize("moment", range(12))
-def test_killed_from_outside_when_files_change_it_leaves_the_whole_or_nothing(photographs, tmp_path, moment):
-    """The moment is the n-th change that is seen in the cache, or the end."""
+def test_a_kill_from_outside_leaves_a_complete_folder_or_none(photographs, tmp_path, moment):
+    """The kill comes at the n-th observed change in the cache, or at the end."""
     cache = tmp_path / "cache"
     child = forked(lambda: Folder32.prepare(photographs, cache, lambda *_: time.sleep(0.01)))
     seen, changes, deadline = {}, 0, time.monotonic() + 30
@@ -284,20 +284,20 @@ def test_killed_from_outside_when_files_change_it_leaves_the_whole_or_nothing(ph
         changes, seen = changes + (now != seen), now
     os.kill(child, signal.SIGKILL)
     ended(child)
-    assert_whole_or_nothing(photographs, cache)
+    assert_complete_or_absent(photographs, cache)
 
 
 # --- damage --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
-@pytest.mark.parametrize("harm", ["cut", "gone", "other"])
-def test_damaged_files_are_named_before_they_are_used(tmp_path, name, harm):
+@pytest.mark.parametrize("damage", ["truncated", "missing", "other shape"])
+def test_damaged_files_are_named_when_opened(tmp_path, name, damage):
     path = prepared(tmp_path / "some")
     file = path / name
-    if harm == "cut":
+    if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-1])
-    elif harm == "gone":
+    elif damage == "missing":
         file.unlink()
     else:
         np.save(file, np.zeros((3, 3)))
@@ -326,17 +326,17 @@ def test_a_damaged_manifest_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "harm", [{"sources": False}, {"sources": {"a": 1}}, {"checksums": []}, {"classes": "ten"}, {"note": "\udfff"}]
+    "entry", [{"sources": False}, {"sources": {"a": 1}}, {"checksums": []}, {"classes": "ten"}, {"note": "\udfff"}]
 )
-def test_what_a_manifest_tells_is_of_its_kind(tmp_path, harm):
+def test_entries_of_a_manifest_with_wrong_types_are_refused(tmp_path, entry):
     path = prepared(tmp_path / "some")
     known = open_prepared(path).manifest
-    (path / prepare.MANIFEST).write_text(json.dumps(known | harm))
+    (path / prepare.MANIFEST).write_text(json.dumps(known | entry))
     with pytest.raises(UserError, match=r"manifest\.json: cannot be read"):
         open_prepared(path)
 
 
-def test_the_manifest_is_json_for_people(tmp_path):
+def test_the_manifest_is_a_text_file_of_json(tmp_path):
     text = (prepared(tmp_path / "some") / prepare.MANIFEST).read_text()
     assert json.loads(text)
     assert text.endswith("}\n")

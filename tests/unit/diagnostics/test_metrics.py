@@ -152,9 +152,9 @@ def test_with_files_all_images_are_looked_at_or_as_many_as_are_asked_for(samples
 
 def test_the_images_are_read_in_the_order_of_the_files_prepared_or_not(tmp_path, monkeypatch):
     from benchmark.store.workspace import Workspace
-    from tests.support.examples import small_cifar
+    from tests.support.examples import example_files
 
-    small_cifar(metrics.CIFAR10, tmp_path, monkeypatch)
+    example_files(metrics.CIFAR10, tmp_path, monkeypatch)
     place = Workspace.at(tmp_path / "ws")
     raw = metrics.training_images(place, tmp_path)
     metrics.CIFAR10.prepare(tmp_path, place.data)

@@ -1,6 +1,6 @@
-"""CelebA, from its archive and unpacked, against torchvision's reader and DCGAN's crop."""
+"""CelebA, from its archive and unpacked, compared with torchvision's reader and DCGAN's crop."""
 
-import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -11,22 +11,25 @@ from benchmark.core.errors import UserError
 from benchmark.data.datasets import celeba
 from benchmark.data.datasets.celeba import CelebA
 from benchmark.data.prepared import open_prepared
-from tests.support.raw_pictures import celeba_files, write_files, write_zip
+from benchmark.data.raw.checksums import md5_of
+from benchmark.data.raw.examples import zip_of
+from tests.support.examples import example_files
 
 
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
     """A folder with the images unpacked and the partition."""
-    images, partition = celeba_files(monkeypatch)
-    write_files(images, tmp_path / "celeba/img_align_celeba")
-    (tmp_path / "celeba" / celeba.PARTITION).write_bytes(partition)
+    folder = tmp_path / "celeba"
+    example_files(CelebA, folder, monkeypatch)
+    shutil.unpack_archive(folder / celeba.ARCHIVE, folder)
+    (folder / celeba.ARCHIVE).rename(tmp_path / "aside.zip")
     return tmp_path
 
 
 def repartition(raw, content, monkeypatch):
     path = raw / "celeba" / celeba.PARTITION
     path.write_bytes(content)
-    monkeypatch.setitem(celeba.MD5, celeba.PARTITION, hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(CelebA.checksums, celeba.PARTITION, md5_of(content))
 
 
 def refused(data_dir):
@@ -37,7 +40,7 @@ def refused(data_dir):
     return str(raised.value)
 
 
-def test_faces_are_those_of_torchvision_cropped_and_made_smaller(raw, monkeypatch):
+def test_faces_are_those_of_torchvision_cropped_and_resized(raw, monkeypatch):
     annotations = {"identity_CelebA.txt": " 1", "list_attr_celeba.txt": " 1 -1"}
     annotations |= {"list_bbox_celeba.txt": " 1 2 3 4", "list_landmarks_align_celeba.txt": " 1 2"}
     for name, fields in annotations.items():
@@ -50,8 +53,8 @@ def test_faces_are_those_of_torchvision_cropped_and_made_smaller(raw, monkeypatc
         expected = Theirs(raw, split)
         assert len(arrays.images) == len(expected) == n
         assert (arrays.labels == -1).all()
-        for image, (picture, _) in zip(arrays.images, expected, strict=True):
-            face = np.asarray(picture)[55 : 55 + 108, 35 : 35 + 108]
+        for image, (original, _) in zip(arrays.images, expected, strict=True):
+            face = np.asarray(original)[55 : 55 + 108, 35 : 35 + 108]
             small = Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR)
             assert np.array_equal(image.transpose(1, 2, 0), small)
 
@@ -60,29 +63,30 @@ def test_archive_and_folder_give_the_same_images_and_checksums_of_them(raw, monk
     plain = open_prepared(CelebA.prepare(raw, raw / "plain"))
     folder = raw / "celeba/img_align_celeba"
     files = {f"img_align_celeba/{path.name}": path.read_bytes() for path in sorted(folder.iterdir(), reverse=True)}
-    monkeypatch.setitem(celeba.MD5, celeba.ARCHIVE, write_zip(files, raw / celeba.ARCHIVE))
+    (raw / celeba.ARCHIVE).write_bytes(zip_of(files))
+    monkeypatch.setitem(CelebA.checksums, celeba.ARCHIVE, md5_of(zip_of(files)))
     folder.rename(raw / "aside")
     packed = open_prepared(CelebA.prepare(raw, raw / "packed"))
     assert np.array_equal(plain.train.images, packed.train.images)
     assert np.array_equal(plain.test.images, packed.test.images)
     sources = plain.manifest["sources"]
     assert set(sources) == {celeba.PARTITION, "img_align_celeba train (5 files)", "img_align_celeba test (3 files)"}
-    assert packed.manifest["sources"] == sources | {celeba.ARCHIVE: celeba.MD5[celeba.ARCHIVE]}
+    assert packed.manifest["sources"] == sources | {celeba.ARCHIVE: CelebA.checksums[celeba.ARCHIVE]}
 
 
 @pytest.mark.parametrize("where", [".", "CelebA/Img", "celeba/img_align_celeba"])
 def test_images_are_found_in_the_usual_folders(raw, where):
     images = (raw / "celeba/img_align_celeba").rename(raw / "aside")
-    assert "img_align_celeba.zip" in CelebA.missing_files(raw)
+    assert "img_align_celeba.zip" in CelebA.missing_message(raw)
     (raw / where).mkdir(parents=True, exist_ok=True)
     images.rename(raw / where / "img_align_celeba")
-    assert CelebA.missing_files(raw) is None
+    assert CelebA.missing_files(raw) == []
     CelebA.prepare(raw, raw / "cache")
 
 
 def test_only_what_is_missing_is_named_and_how_to_get_it_by_hand(raw):
     (raw / "celeba" / celeba.PARTITION).unlink()
-    problem = CelebA.missing_files(raw)
+    problem = CelebA.missing_message(raw)
     assert celeba.PARTITION in problem
     assert celeba.ARCHIVE not in problem
     assert "browser" in problem
@@ -92,7 +96,7 @@ def test_an_absent_image_is_named(raw):
     (raw / "celeba/img_align_celeba/000003.jpg").unlink()
     message = refused(raw)
     assert str(raw / "celeba/img_align_celeba") in message
-    assert "1 of 9 images are not in it, 000003.jpg for one" in message
+    assert "1 of 9 images are missing, for example 000003.jpg" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"])
@@ -108,10 +112,10 @@ def test_an_image_that_is_too_small_is_named(raw):
 
 def test_an_archive_with_another_checksum_is_refused(raw):
     (raw / "celeba/img_align_celeba").rename(raw / "aside")
-    write_zip({"img_align_celeba/000001.jpg": b""}, raw / celeba.ARCHIVE)
+    (raw / celeba.ARCHIVE).write_bytes(zip_of({"img_align_celeba/000001.jpg": b""}))
     message = refused(raw)
     assert str(raw / celeba.ARCHIVE) in message
-    assert celeba.MD5[celeba.ARCHIVE] in message
+    assert CelebA.checksums[celeba.ARCHIVE] in message
 
 
 def test_a_partition_with_another_checksum_is_refused(raw):
@@ -119,7 +123,7 @@ def test_a_partition_with_another_checksum_is_refused(raw):
     path.write_bytes(path.read_bytes().replace(b" 2", b" 0"))
     message = refused(raw)
     assert str(path) in message
-    assert celeba.MD5[celeba.PARTITION] in message
+    assert CelebA.checksums[celeba.PARTITION] in message
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_a_partition_with_another_checksum_is_refused(raw):
         ("000002.jpg 0\n000010.jpg 0", "lists 10 images, expected 9"),
     ],
 )
-def test_a_partition_that_says_something_else_is_refused(raw, line, what, monkeypatch):
+def test_a_partition_with_other_lines_is_refused(raw, line, what, monkeypatch):
     content = (raw / "celeba" / celeba.PARTITION).read_text().replace("000002.jpg 0", line)
     repartition(raw, content.encode(), monkeypatch)
     message = refused(raw)
@@ -148,5 +152,5 @@ def test_a_missing_line_is_noticed(raw, monkeypatch):
 
 def test_checksums_are_torchvisions():
     listed = {name: md5 for _, md5, name in Theirs.file_list}
-    assert {name: listed[name] for name in celeba.MD5} == celeba.MD5
-    assert celeba.LENGTH == 202_599
+    assert {name: listed[name] for name in CelebA.checksums} == CelebA.checksums
+    assert CelebA.num_images == 202_599

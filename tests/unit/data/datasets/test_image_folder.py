@@ -1,4 +1,4 @@
-"""Folders of images, against torchvision's ImageFolder."""
+"""Folders of images, compared with torchvision's ImageFolder."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,13 @@ from torchvision.transforms import v2
 from benchmark.core.errors import UserError
 from benchmark.data.datasets.image_folder import Folder32, Folder48, Folder64, class_labels
 from benchmark.data.prepared import open_prepared
-from tests.support.raw_pictures import picture, write_files
+from benchmark.data.raw.examples import random_image, write_files
 
 
 def write(folder, *names):
     rng = np.random.default_rng(0)
     kinds = {name: "PNG" if name.endswith("png") else "JPEG" for name in names}
-    pictures = {name: picture(rng, 60 + k % 7, 50 + k % 11, kinds[name]) for k, name in enumerate(names)}
-    write_files(pictures, folder)
+    write_files(folder, {name: random_image(rng, 60 + k % 7, 50 + k % 11, kinds[name]) for k, name in enumerate(names)})
 
 
 CLASSES = [f"{kind}/{number}.jpg" for kind in ("dog", "Cat", "a b") for number in range(11)]
@@ -29,7 +28,7 @@ def refused(data_dir, dataset=Folder32):
     return str(raised.value)
 
 
-def as_torchvision(arrays, root, size):
+def assert_as_torchvision(arrays, root, size):
     expected = ImageFolder(root, v2.Compose([v2.Resize(size), v2.CenterCrop(size)]))
     assert len(arrays.labels) == len(expected)
     for image, label, (small, their_label) in zip(arrays.images, arrays.labels, expected, strict=True):
@@ -42,8 +41,8 @@ def test_two_splits_are_those_of_torchvision(dataset, tmp_path):
     for split in ("train", "test"):
         write(tmp_path / "folder" / split, *CLASSES, "dog/deep/er/1.png", "dog/deep.png")
     found = open_prepared(dataset.prepare(tmp_path, tmp_path / "cache"))
-    as_torchvision(found.train, tmp_path / "folder/train", dataset.shape[1])
-    as_torchvision(found.test, tmp_path / "folder/test", dataset.shape[1])
+    assert_as_torchvision(found.train, tmp_path / "folder/train", dataset.shape[1])
+    assert_as_torchvision(found.test, tmp_path / "folder/test", dataset.shape[1])
     assert list(found.manifest["sources"]) == ["folder train (35 files)", "folder test (35 files)"]
 
 
@@ -79,15 +78,15 @@ def test_the_folder_may_be_a_link(tmp_path):
     write(tmp_path / "elsewhere", *CLASSES)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/folder").symlink_to(tmp_path / "elsewhere")
-    assert Folder32.missing_files(tmp_path / "data") is None
+    assert Folder32.missing_files(tmp_path / "data") == []
     Folder32.prepare(tmp_path / "data", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("there", [[], ["folder/notes.txt", "folder/.hidden.jpg", "folder/a/b.jpg.part"]])
-def test_a_folder_without_images_is_missing(there, tmp_path):
-    write_files(dict.fromkeys(there, b""), tmp_path)
-    problem = Folder32.missing_files(tmp_path)
-    assert f"no images found in {tmp_path / 'folder'}" in problem
+@pytest.mark.parametrize("names", [[], ["folder/notes.txt", "folder/.hidden.jpg", "folder/a/b.jpg.part"]])
+def test_a_folder_without_images_is_missing(names, tmp_path):
+    write_files(tmp_path, dict.fromkeys(names, b""))
+    problem = Folder32.missing_message(tmp_path)
+    assert f"images in {tmp_path / 'folder'}\n" in problem
     assert "--data-dir" in problem
     assert refused(tmp_path) == problem
 
@@ -95,7 +94,7 @@ def test_a_folder_without_images_is_missing(there, tmp_path):
 def test_an_empty_split_is_named(tmp_path):
     write(tmp_path / "folder/train", "1.jpg")
     (tmp_path / "folder/test").mkdir()
-    assert f"no images found in {tmp_path / 'folder/test'}" in Folder64.missing_files(tmp_path)
+    assert Folder64.missing_files(tmp_path) == [f"images in {tmp_path / 'folder/test'}"]
 
 
 def test_too_few_images_are_refused(tmp_path):
@@ -112,7 +111,7 @@ def test_a_damaged_image_in_the_middle_is_named(tmp_path):
 def test_changed_pixels_change_the_checksum(tmp_path):
     write(tmp_path / "folder", *CLASSES)
     before = open_prepared(Folder32.prepare(tmp_path, tmp_path / "one")).manifest["sources"]
-    write_files({"dog/3.jpg": picture(np.random.default_rng(9), 60, 60)}, tmp_path / "folder")
+    write_files(tmp_path / "folder", {"dog/3.jpg": random_image(np.random.default_rng(9), 60, 60)})
     after = open_prepared(Folder32.prepare(tmp_path, tmp_path / "two")).manifest["sources"]
     assert before.keys() == after.keys()
     assert sum(before[key] != after[key] for key in before) == 1

@@ -11,18 +11,20 @@ from benchmark.core.errors import UserError
 from benchmark.data.datasets import tiny_imagenet
 from benchmark.data.datasets.tiny_imagenet import TinyImageNet
 from benchmark.data.prepared import open_prepared
-from tests.support.raw_pictures import tiny_imagenet_files, write_files, write_zip
+from benchmark.data.raw.checksums import md5_of
+from benchmark.data.raw.examples import write_files, zip_of
 
-ROOT = tiny_imagenet.ROOT
+ROOT, ARCHIVE = tiny_imagenet.ROOT, tiny_imagenet.ARCHIVE.name
 
 
 @pytest.fixture
 def files(monkeypatch):
-    return tiny_imagenet_files(monkeypatch)
+    monkeypatch.setattr(TinyImageNet, "split_sizes", {"train": 200, "val": 5})
+    return tiny_imagenet.example_files()
 
 
 def refused(files, tmp_path):
-    write_files(files, tmp_path / ROOT)
+    write_files(tmp_path / ROOT, files)
     cache = tmp_path / "cache"
     with pytest.raises(UserError) as raised:
         TinyImageNet.prepare(tmp_path, cache)
@@ -33,36 +35,35 @@ def refused(files, tmp_path):
 
 
 def test_training_images_are_those_of_torchvision_in_its_order(files, tmp_path):
-    write_files(files, tmp_path / ROOT)
+    write_files(tmp_path / ROOT, files)
     found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train
     expected = ImageFolder(tmp_path / ROOT / "train")
     ids = files["wnids.txt"].decode().split()
     assert len(found.labels) == len(expected) == 200
-    for image, label, (picture, folder) in zip(found.images, found.labels, expected, strict=True):
-        assert np.array_equal(image.transpose(1, 2, 0), picture)
-        assert ids[label] == expected.classes[folder], "labels follow wnids.txt, which is in no order"
+    for image, label, (original, folder) in zip(found.images, found.labels, expected, strict=True):
+        assert np.array_equal(image.transpose(1, 2, 0), original)
+        assert ids[label] == expected.classes[folder], "labels follow wnids.txt, which is not sorted"
 
 
 def test_validation_images_are_held_out_with_the_classes_of_their_list(files, tmp_path):
-    write_files(files, tmp_path / ROOT)
+    write_files(tmp_path / ROOT, files)
     found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).test
     assert found.labels.tolist() == [0, 40, 80, 120, 160]
     for number, image in enumerate(found.images):
-        picture = Image.open(io.BytesIO(files[f"val/images/val_{number}.JPEG"]))
-        assert np.array_equal(image.transpose(1, 2, 0), picture)
+        original = Image.open(io.BytesIO(files[f"val/images/val_{number}.JPEG"]))
+        assert np.array_equal(image.transpose(1, 2, 0), original)
 
 
 def test_archive_and_folder_give_the_same_images_and_checksums_of_them(files, tmp_path, monkeypatch):
-    (tmp_path / "zip").mkdir()
-    members = {f"{ROOT}/{name}": content for name, content in reversed(files.items())}
-    md5 = write_zip(members, tmp_path / "zip" / tiny_imagenet.ARCHIVE)
-    monkeypatch.setattr(tiny_imagenet, "ARCHIVE_MD5", md5)
-    write_files(files, tmp_path / "plain" / ROOT)
+    archive = zip_of({f"{ROOT}/{name}": content for name, content in reversed(files.items())})
+    monkeypatch.setattr(TinyImageNet, "checksums", {ARCHIVE: md5_of(archive)})
+    write_files(tmp_path / "zip", {ARCHIVE: archive})
+    write_files(tmp_path / "plain" / ROOT, files)
     packed, plain = (open_prepared(TinyImageNet.prepare(tmp_path / k, tmp_path / f"{k}-c")) for k in ("zip", "plain"))
     assert np.array_equal(plain.train.images, packed.train.images)
     assert np.array_equal(plain.train.labels, packed.train.labels)
     assert np.array_equal(plain.test.images, packed.test.images)
-    assert packed.manifest["sources"] == plain.manifest["sources"] | {tiny_imagenet.ARCHIVE: md5}
+    assert packed.manifest["sources"] == plain.manifest["sources"] | {ARCHIVE: md5_of(archive)}
 
 
 def test_grey_images_become_rgb(files, tmp_path):
@@ -70,7 +71,7 @@ def test_grey_images_become_rgb(files, tmp_path):
     name = min(name for name in files if name.startswith("train/") and name.endswith(".JPEG"))
     grey = io.BytesIO()
     Image.open(io.BytesIO(files[name])).convert("L").save(grey, "JPEG")
-    write_files(files | {name: grey.getvalue()}, tmp_path / ROOT)
+    write_files(tmp_path / ROOT, files | {name: grey.getvalue()})
     first = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train.images[0]
     assert (first == first[:1]).all()
 
@@ -78,13 +79,13 @@ def test_grey_images_become_rgb(files, tmp_path):
 @pytest.mark.parametrize("part", tiny_imagenet.PARTS)
 def test_each_missing_part_is_named(part, files, tmp_path):
     kept = {name: content for name, content in files.items() if not name.startswith(part)}
-    write_files(kept, tmp_path / ROOT)
-    problem = TinyImageNet.missing_files(tmp_path)
-    assert f"{tmp_path / ROOT} lacks {part}." in problem
+    write_files(tmp_path / ROOT, kept)
+    problem = TinyImageNet.missing_message(tmp_path)
+    assert f"  {part} in {tmp_path / ROOT}\n" in problem
     assert "--data-dir" in problem
 
 
-def changed(files, name, old, new):
+def replaced(files, name, old, new):
     return files | {name: files[name].replace(old.encode(), new.encode(), 1)}
 
 
@@ -96,17 +97,17 @@ def test_a_list_of_classes_that_is_not_of_200_is_refused(files, tmp_path):
 def test_a_class_that_is_not_listed_is_refused(files, tmp_path):
     name = next(name for name in files if name.endswith(".JPEG"))
     message = refused(files | {"train/n99999999/images/x.JPEG": files[name]}, tmp_path)
-    assert "'n99999999' is no class" in message
+    assert "'n99999999' is not a class" in message
 
 
 @pytest.mark.parametrize("new", ["val_9.JPEG", "val_0.JPEG", "", "../train/x.JPEG"])
 def test_a_line_of_the_list_without_its_image_is_refused(new, files, tmp_path):
-    message = refused(changed(files, "val/val_annotations.txt", "val_1.JPEG", new), tmp_path)
+    message = refused(replaced(files, "val/val_annotations.txt", "val_1.JPEG", new), tmp_path)
     assert "val_annotations.txt: line 2" in message
 
 
 def test_a_line_of_the_list_without_a_class_is_refused(files, tmp_path):
-    assert "line 1" in refused(changed(files, "val/val_annotations.txt", "\tn", "\tm"), tmp_path)
+    assert "line 1" in refused(replaced(files, "val/val_annotations.txt", "\tn", "\tm"), tmp_path)
 
 
 def test_another_number_of_images_is_refused(files, tmp_path):
@@ -132,7 +133,7 @@ def test_a_damaged_image_is_named(files, tmp_path):
 
 
 def test_an_archive_with_another_checksum_is_refused(tmp_path):
-    write_zip({"x": b""}, tmp_path / tiny_imagenet.ARCHIVE)
+    write_files(tmp_path, {ARCHIVE: zip_of({"x": b""})})
     with pytest.raises(UserError, match="not the official tiny-imagenet-200") as raised:
         TinyImageNet.prepare(tmp_path, tmp_path / "cache")
-    assert str(tmp_path / tiny_imagenet.ARCHIVE) in str(raised.value)
+    assert str(tmp_path / ARCHIVE) in str(raised.value)

@@ -124,7 +124,7 @@ def test_fetch_downloads_checks_and_does_nothing_again(datasets, offered, tmp_pa
     path = tmp_path / "data" / "inception" / INCEPTION.files[0]
     assert path.read_bytes() == CONTENT
     assert "nothing to download" in datasets("fetch", "inception")[1]
-    assert len(offered.asked) == 1
+    assert len(offered.requested_ranges) == 1
     assert not (tmp_path / "ws").exists()
 
 
@@ -135,7 +135,7 @@ def test_fetch_goes_on_where_it_was_cut_off(datasets, offered, tmp_path, monkeyp
     assert "1,000 of 512,000 bytes" in said
     monkeypatch.setattr(Server, "cut", None)
     assert datasets("fetch", "inception")[0] == 0
-    assert offered.asked == [None, "bytes=1000-"]
+    assert offered.requested_ranges == [None, "bytes=1000-"]
 
 
 def test_fetch_refuses_another_file(datasets, offered, tmp_path, monkeypatch):
