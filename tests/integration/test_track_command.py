@@ -1,4 +1,4 @@
-"""`track sync`, over real SQLite stores: what it writes, what it says, and how it ends."""
+"""`track sync` with real SQLite stores: runs, output and exit codes."""
 
 import resource
 import sys
@@ -27,7 +27,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 @pytest.fixture
 def track(room: Room, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Track:
-    """The exit code of `track sync`, and all that it said."""
+    """Runs `track sync`: exit code, and standard output and error together."""
 
     def run(*options: str, suite: Path = room.suite.path) -> tuple[int, str]:
         words = ["benchmark", "track", "sync", str(suite), "--workspace", str(room.workspace.root), *options]
@@ -40,49 +40,49 @@ def track(room: Room, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return run
 
 
-def test_it_writes_what_is_missing_and_then_nothing(room: Room, track: Track) -> None:
+def test_sync_writes_what_is_missing_and_then_nothing(room: Room, track: Track) -> None:
     room.sync(room.records[0])
-    code, said = track()
+    code, output = track()
     assert code == 0
-    assert "3 of 4 trials written" in said
-    assert "report not rendered yet" in said
-    assert "mlflow ui --host 127.0.0.1" in said
+    assert "3 of 4 trials written" in output
+    assert "report not rendered yet" in output
+    assert "mlflow ui --host 127.0.0.1" in output
     assert set(room.runs()) == set(room.suite.specs)
     render(room.suite, {record.trial_id: record for record in room.records}, Path("reports/digits"), {})
-    code, said = track()
-    assert (code, "0 of 4 trials written" in said, "report written" in said) == (0, True, True)
-    code, said = track()
-    assert (code, "0 of 4 trials written" in said, "report already there" in said) == (0, True, True)
-    code, said = track("--scale", "paper")  # the report is of another scale
-    assert (code, "report not rendered yet" in said) == (0, True)
+    code, output = track()
+    assert (code, "0 of 4 trials written" in output, "report written" in output) == (0, True, True)
+    code, output = track()
+    assert (code, "0 of 4 trials written" in output, "report already there" in output) == (0, True, True)
+    code, output = track("--scale", "paper")  # the report is of another scale
+    assert (code, "report not rendered yet" in output) == (0, True)
 
 
 def test_without_records_there_is_nothing_to_mirror(room: Room, track: Track, tmp_path: Path) -> None:
-    code, said = track("--workspace", str(tmp_path))
+    code, output = track("--workspace", str(tmp_path))
     assert code == 0
-    assert "nothing to write to MLflow" in said
+    assert "nothing to write to MLflow" in output
     assert not list(tmp_path.iterdir())
 
 
-def test_a_server_that_is_away_is_told_with_exit_code_1(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_exits_with_code_1(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    code, said = track()
+    code, output = track()
     assert code == 1
-    assert "0 of 4 trials written; " in said
-    assert "runs missing at http://127.0.0.1:9" in said
-    assert "secret" not in said
-    assert "Traceback" not in said
+    assert "0 of 4 trials written; " in output
+    assert "runs missing at http://127.0.0.1:9" in output
+    assert "secret" not in output
+    assert "Traceback" not in output
 
 
 def test_a_suite_that_does_not_exist_is_bad_input(track: Track) -> None:
-    code, said = track(suite=Path("none.yaml"))
+    code, output = track(suite=Path("none.yaml"))
     assert code == 2
-    assert "none.yaml: no such file" in said
+    assert "none.yaml: no such file" in output
 
 
 @pytest.fixture
 def full() -> Iterator[Callable[[int], None]]:
-    """No file can grow beyond so many bytes, as on a full disk; 0: it can again."""
+    """Limits the size of files to so many bytes, as on a full disk; 0 removes the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size: int) -> None:
@@ -92,7 +92,7 @@ def full() -> Iterator[Callable[[int], None]]:
     limit(0)
 
 
-def test_a_full_disk_costs_nothing_but_time(room: Room, full: Callable[[int], None], tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(room: Room, full: Callable[[int], None], tmp_path: Path) -> None:
     suite = room.suite.path.with_name("full.yaml")
     suite.write_text(room.suite.path.read_text())
     from benchmark.config.suite import load_suite

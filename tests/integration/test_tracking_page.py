@@ -1,4 +1,4 @@
-"""The command that a run prints, started for real, and its pages in headless Chromium."""
+"""The command that `run` prints, and MLflow's pages in headless Chromium."""
 
 import shutil
 import subprocess
@@ -24,14 +24,14 @@ FLAGS = [
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
-    "--disable-background-networking",
+    "--disable-backtestbed-networking",
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1600,2400",
     "--dump-dom",
 ]
 
-BUDGETS = (20, 60, 180)  # seconds of the page's own clock, which runs ahead: one look may come too early
+BUDGETS = (20, 60, 180)  # seconds of virtual time; a page may need more than one try
 
 Page = Callable[..., str]
 
@@ -66,7 +66,7 @@ def mirror(room: Room) -> MLflowMirror:
 
 @pytest.fixture(scope="module")
 def server(mirror: MLflowMirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """What the printed command starts; its whole process group ends afterwards."""
+    """The server of the printed command; its process group is killed afterwards."""
     folder = tmp_path_factory.mktemp("server")
     server = Server(mirror.ui_command, folder)
     try:
@@ -79,13 +79,13 @@ def server(mirror: MLflowMirror, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the browser, for all pages: the programs that they share are read and compiled once."""
+    """A browser profile for all pages, so that shared scripts are compiled once."""
     return tmp_path_factory.mktemp("profile")
 
 
 @pytest.fixture
 def page(server: Server, profile: Path) -> Page:
-    """Fragment of an address -> what a browser makes of it, once all of `wanted` can be seen."""
+    """Renders the page at a URL fragment, and waits until it contains all `wanted` texts."""
 
     def rendered(fragment: str, *wanted: str) -> str:
         assert BROWSER is not None
@@ -103,11 +103,11 @@ def page(server: Server, profile: Path) -> Page:
     return rendered
 
 
-def test_the_server_is_for_this_machine_alone(server: Server) -> None:
+def test_the_server_listens_on_localhost_only(server: Server) -> None:
     assert server.listening() == {"127.0.0.1"}
 
 
-def test_the_page_that_is_named_lists_every_run(room: Room, mirror: MLflowMirror, page: Page) -> None:
+def test_the_experiment_page_lists_every_run(room: Room, mirror: MLflowMirror, page: Page) -> None:
     assert mirror.experiment_url is not None
     names = {run.info.run_name for run in runs_of(room)}
     assert len(names) == 5

@@ -1,4 +1,4 @@
-"""A real MLflow server is away, killed, restarted, slow, or refuses: nothing waits, nothing is lost or doubled."""
+"""A real MLflow server is unreachable, killed, slow or refuses: nothing waits, and no run is lost or duplicated."""
 
 import random
 import threading
@@ -18,12 +18,12 @@ from tests.unit.tracking.test_mirror import _own_environment, make_record  # noq
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
-MOODS = ("slow", "500", "429", "403", "lost", "cut", "silent")
-PROMPT = 0.5  # seconds that handing over a record may take, whatever the server does
+FAILURES = ("slow", "500", "429", "403", "lost", "cut", "silent")
+SUBMIT_SECONDS = 0.5  # upper bound on submitting a record, whatever the server does
 
 
-class Ground:
-    """A suite of so many trials, a server, and a proxy before it."""
+class MLflowSetup:
+    """A suite, an MLflow server, and a proxy in front of it."""
 
     def __init__(self, folder: Path, seeds: int) -> None:
         from tests.unit.tracking.test_mirror import SUITE
@@ -42,15 +42,15 @@ class Ground:
     def mirror(self) -> MLflowMirror:
         return MLflowMirror(self.suite, self.workspace, self.proxy.address)
 
-    def hand_over(self, mirror: MLflowMirror, records: list[TrialRecord]) -> None:
-        """As the driver does, one after the other; it is never made to wait."""
+    def submit_all(self, mirror: MLflowMirror, records: list[TrialRecord]) -> None:
+        """Submit records one by one, as the driver does; no call waits for the server."""
         for record in records:
             begun = time.monotonic()
             mirror.submit(record)
-            assert time.monotonic() - begun < PROMPT
+            assert time.monotonic() - begun < SUBMIT_SECONDS
 
     def check(self) -> None:
-        """One whole run of every record, by a client that asks the server itself."""
+        """Assert that the server has one complete run of every record."""
         from mlflow import MlflowClient
 
         client = MlflowClient(self.server.address)
@@ -68,78 +68,78 @@ class Ground:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
-    made = Ground(tmp_path, 6)
+def setup(tmp_path: Path) -> Iterator[MLflowSetup]:
+    setup = MLflowSetup(tmp_path, 6)
     try:
-        yield made
+        yield setup
     finally:
-        made.server.kill()
-        made.proxy.close()
+        setup.server.kill()
+        setup.proxy.close()
 
 
-def caught_up(ground: Ground) -> None:
-    """The next run's mirror brings everything."""
-    ground.proxy.mood = "pass"
-    mirror = ground.mirror()
-    mirror.sync(ground.records)
+def assert_catches_up(setup: MLflowSetup) -> None:
+    """The mirror of the next run writes everything that is missing."""
+    setup.proxy.mode = "pass"
+    mirror = setup.mirror()
+    mirror.sync(setup.records)
     mirror.close(timeout=300)
     assert mirror.last_error is None
-    ground.check()
+    setup.check()
 
 
-def test_a_server_that_is_away_at_the_start_gets_everything_later(ground: Ground) -> None:
-    mirror = ground.mirror()
-    ground.hand_over(mirror, ground.records)
+def test_a_server_that_starts_late_gets_everything(setup: MLflowSetup) -> None:
+    mirror = setup.mirror()
+    setup.submit_all(mirror, setup.records)
     mirror.close(timeout=120)
     assert mirror.last_error is not None
     assert "missing" in mirror.last_error
-    ground.server.start()
-    caught_up(ground)
+    setup.server.start()
+    assert_catches_up(setup)
 
 
-def test_every_kind_of_refusal_is_survived(ground: Ground) -> None:
-    ground.server.start()
-    for mood in MOODS:
-        ground.proxy.mood = mood
-        mirror = ground.mirror()
-        ground.hand_over(mirror, ground.records)
+def test_every_kind_of_refusal_is_survived(setup: MLflowSetup) -> None:
+    setup.server.start()
+    for mode in FAILURES:
+        setup.proxy.mode = mode
+        mirror = setup.mirror()
+        setup.submit_all(mirror, setup.records)
         mirror.close(timeout=20)
-        ground.proxy.mood = "pass"
+        setup.proxy.mode = "pass"
         mirror.close(timeout=300)
-        if mood != "silent":  # its second try may come when the server answers again
-            assert (mirror.last_error is None) == (mood == "slow"), (mood, mirror.last_error)
-    caught_up(ground)
+        if mode != "silent":  # its retry may reach the recovered server
+            assert (mirror.last_error is None) == (mode == "slow"), (mode, mirror.last_error)
+    assert_catches_up(setup)
 
 
-def test_a_server_killed_midway_and_restarted_has_one_run_of_each(ground: Ground) -> None:
+def test_a_killed_and_restarted_server_has_one_run_of_each(setup: MLflowSetup) -> None:
     rng = random.Random(0)
-    ground.server.start()
+    setup.server.start()
     for _ in range(6):
-        mirror = ground.mirror()
-        killer = threading.Timer(rng.uniform(0.2, 4.0), ground.server.kill)
+        mirror = setup.mirror()
+        killer = threading.Timer(rng.uniform(0.2, 4.0), setup.server.kill)
         killer.start()
-        ground.hand_over(mirror, ground.records)
+        setup.submit_all(mirror, setup.records)
         mirror.close(timeout=120)
         killer.join()
-        ground.server.start()
-    caught_up(ground)
+        setup.server.start()
+    assert_catches_up(setup)
 
 
-def test_moods_that_change_all_the_time_double_nothing(ground: Ground) -> None:
+def test_changing_failures_duplicate_no_run(setup: MLflowSetup) -> None:
     rng = random.Random(1)
-    ground.server.start()
+    setup.server.start()
     over = threading.Event()
 
-    def weather() -> None:
+    def inject_failures() -> None:
         while not over.wait(rng.uniform(0.05, 1.0)):
-            ground.proxy.mood = rng.choice(("pass", "pass", "pass", *MOODS[:-1]))
+            setup.proxy.mode = rng.choice(("pass", "pass", "pass", *FAILURES[:-1]))
 
-    changing = threading.Thread(target=weather)
+    changing = threading.Thread(target=inject_failures)
     changing.start()
     for _ in range(4):
-        mirror = ground.mirror()
-        ground.hand_over(mirror, rng.sample(ground.records, len(ground.records)))
+        mirror = setup.mirror()
+        setup.submit_all(mirror, rng.sample(setup.records, len(setup.records)))
         mirror.close(timeout=120)
     over.set()
     changing.join()
-    caught_up(ground)
+    assert_catches_up(setup)

@@ -1,4 +1,4 @@
-"""A suite of two published tables and one of our own, with made-up records of every kind of ending."""
+"""A suite of two published tables and an unpublished one, with synthetic records of every status."""
 
 import base64
 import io
@@ -84,8 +84,8 @@ scales:
   quick: {about: a tenth, cell: {steps: 100}}
 """
 
-HOSTILE = "ValueError: a | b\n\n# c `d` <script> $x$ *e* ![f](g) (at x.py:1 h)"
-END = {"gan": (640.0, 2.0), "ssgan": (905.0, 0.9), "msgan": (930.0, 0.4)}  # modes, KL in nats
+HOSTILE_ERROR = "ValueError: a | b\n\n# c `d` <script> $x$ *e* ![f](g) (at x.py:1 h)"
+FINAL_METRICS = {"gan": (640.0, 2.0), "ssgan": (905.0, 0.9), "msgan": (930.0, 0.4)}  # modes, KL in nats
 
 
 def write_suite(folder, text=SUITE):
@@ -113,7 +113,7 @@ def quick(suite_file):
 
 @pytest.fixture(scope="session")
 def derived_suite(tmp_path_factory):
-    """In its last table one of the methods is implemented from an abstract."""
+    """The suite with a method in its last table that is implemented from an abstract."""
     text = SUITE.replace(
         "      MSGAN: {method: msgan}\n      GAN:", "      Selfish: {method: self_labelling}\n      GAN:"
     )
@@ -122,7 +122,7 @@ def derived_suite(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_suite(tmp_path_factory):
-    """A suite of one table with one seed and these rows."""
+    """Loads a suite of one table with one seed and these rows."""
 
     def load(*labels, title="T"):
         head = SUITE[: SUITE.index("tables:")]
@@ -137,8 +137,8 @@ def small_suite(tmp_path_factory):
     return load
 
 
-def sheet(seed, side=8):
-    """A contact sheet of 64 noise images of side x side pixels."""
+def noise_grid(seed, side=8):
+    """A PNG of 64 noise images of side x side pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (8 * side, 8 * side, 3), dtype=np.uint8)
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, format="PNG")
@@ -147,13 +147,13 @@ def sheet(seed, side=8):
 
 @pytest.fixture(scope="session")
 def real():
-    return {"stacked_digits": sheet(99)}
+    return {"stacked_digits": noise_grid(99)}
 
 
-def made_up(spec, status="finished", error="", metrics=None, **changes):
-    """A record as `benchmark.trial.run` would leave it; `metrics` is its last measurement."""
+def synthetic_record(spec, status="finished", error="", metrics=None, **changes):
+    """A record as a trial would leave it; `metrics` is its last evaluation."""
     rng = random.Random(spec.trial_id)
-    modes, kl = END.get(spec.method, (500.0, 3.0))
+    modes, kl = FINAL_METRICS.get(spec.method, (500.0, 3.0))
     modes, kl = modes + rng.gauss(0, 8), kl * (1 + rng.gauss(0, 0.05))
     parts = [(index + 1) / spec.protocol.evaluations for index in range(spec.protocol.evaluations)]
     history = [
@@ -179,7 +179,7 @@ def made_up(spec, status="finished", error="", metrics=None, **changes):
             "train": [1348, 1, 8, 8],
             "sources": {"digits": "0123456789abcdef"},
         },
-        "samples_png": base64.b64encode(sheet(spec.seed)).decode() if kept else "",
+        "samples_png": base64.b64encode(noise_grid(spec.seed)).decode() if kept else "",
     }
     return TrialRecord(
         trial_id=spec.trial_id,
@@ -194,13 +194,13 @@ def made_up(spec, status="finished", error="", metrics=None, **changes):
 
 @pytest.fixture(scope="session")
 def make_record():
-    return made_up
+    return synthetic_record
 
 
 @pytest.fixture(scope="session")
 def all_finished():
-    """A store in which every trial of a suite ended well."""
-    return lambda suite: {trial_id: made_up(spec) for trial_id, spec in suite.specs.items()}
+    """Records of a suite whose trials all finished."""
+    return lambda suite: {trial_id: synthetic_record(spec) for trial_id, spec in suite.specs.items()}
 
 
 def trials_of(suite, table, label):
@@ -222,15 +222,15 @@ def row_of():
 
 @pytest.fixture(scope="session")
 def mixed(suite):
-    """A partial store: a seed failed, another diverged, one cell failed wholly, one was not run."""
-    records = {trial_id: made_up(spec) for trial_id, spec in suite.specs.items()}
+    """Records of a suite of which one seed failed, one diverged, one cell failed completely, and one was not run."""
+    records = {trial_id: synthetic_record(spec) for trial_id, spec in suite.specs.items()}
     endings = [
-        (trials_of(suite, "Checked", "GAN")[1], "failed", HOSTILE),
+        (trials_of(suite, "Checked", "GAN")[1], "failed", HOSTILE_ERROR),
         (trials_of(suite, "Checked", "SSGAN")[2], "diverged", "the generator's loss is nan at step 400"),
         *((spec, "failed", "RuntimeError: out of memory") for spec in trials_of(suite, "Remembered", "GAN")),
     ]
     for spec, status, error in endings:
-        records[spec.trial_id] = made_up(spec, status, error)
+        records[spec.trial_id] = synthetic_record(spec, status, error)
     for spec in trials_of(suite, "Own", "GAN"):
         del records[spec.trial_id]
     return records

@@ -1,4 +1,4 @@
-"""A real MLflow server in a process of its own, and a proxy before it that can be told to misbehave."""
+"""A real MLflow server in its own process, and a proxy in front of it that can simulate failures."""
 
 import os
 import shlex
@@ -19,17 +19,17 @@ START_SECONDS = 300.0
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """A free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Server:
-    """`mlflow ui ...` as a process group of its own, that can be killed and started again."""
+    """`mlflow ui ...` in its own process group, which can be killed and restarted."""
 
     def __init__(self, command: str, folder: Path) -> None:
-        """`command` as it is printed; everything that the server writes into its working folder is in `folder`."""
+        """`command`: as `run` prints it; `folder`: the working folder of the server."""
         self.command, self.folder, self.port = command, folder, free_port()
         self.log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,10 +58,10 @@ class Server:
         raise AssertionError(self.log.read_text())
 
     def listening(self) -> set[str]:
-        """The addresses that any of its processes listens on."""
+        """The addresses on which its processes listen."""
         assert self._process is not None
         root = psutil.Process(self._process.pid)
-        found = (c for one in (root, *root.children(recursive=True)) for c in one.net_connections("inet"))
+        found = (c for process in (root, *root.children(recursive=True)) for c in process.net_connections("inet"))
         return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
 
     def kill(self) -> None:
@@ -73,14 +73,14 @@ class Server:
 
 
 class Proxy:
-    """Passes requests on to a server, or does not. `mood`:
+    """Forwards requests to a server, depending on `mode`:
 
-    `pass`; `slow` (every request waits half a second); `500`, `429`, `403` (answers that); `lost` (the server gets the
-    request, and its answer never comes back); `cut` (closes in the middle); `silent` (takes requests, answers nothing).
+    `pass`; `slow` (every request waits half a second); `500`, `429`, `403` (returns that status); `lost` (forwards the
+    request and drops the answer); `cut` (closes in mid-answer); `silent` (accepts requests and never answers).
     """
 
     def __init__(self, port: int) -> None:
-        self.to, self.mood, self.requests = port, "pass", 0
+        self.to, self.mode, self.requests = port, "pass", 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         threading.Thread(target=self._listen, daemon=True).start()
@@ -103,28 +103,28 @@ class Proxy:
             connection.settimeout(60)
             request = _message(connection)
             self.requests += 1
-            if self.mood == "silent":
+            if self.mode == "silent":
                 time.sleep(30)
                 return
-            if self.mood.isdigit():
+            if self.mode.isdigit():
                 connection.sendall(
-                    f"HTTP/1.1 {self.mood} No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".encode()
+                    f"HTTP/1.1 {self.mode} No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".encode()
                 )
                 return
-            if self.mood == "cut":
+            if self.mode == "cut":
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
                 return
-            if self.mood == "slow":
+            if self.mode == "slow":
                 time.sleep(0.5)
             with socket.create_connection(("127.0.0.1", self.to), timeout=60) as server:
                 server.sendall(request)
                 answer = b"".join(iter(lambda: server.recv(1 << 16), b""))
-            if self.mood != "lost":
+            if self.mode != "lost":
                 connection.sendall(answer)
 
 
 def _message(connection: socket.socket) -> bytes:
-    """One whole request, told to close the connection after it."""
+    """One complete request, with `Connection: close`."""
     content = b""
     while b"\r\n\r\n" not in content:
         part = connection.recv(1 << 16)

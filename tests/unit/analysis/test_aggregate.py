@@ -53,7 +53,7 @@ def test_more_confidence_needs_a_wider_interval(values, confidence):
 
 @settings(max_examples=40)
 @given(samples, st.randoms())
-def test_the_order_of_seeds_is_of_no_consequence(values, rng):
+def test_the_order_of_seeds_does_not_matter(values, rng):
     shuffled = rng.sample(values, len(values))
     assert aggregate(shuffled).mean == aggregate(values).mean
     assert aggregate(shuffled).interval == aggregate(values).interval
@@ -66,14 +66,14 @@ def test_two_values_by_hand():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_value_that_is_no_number_spoils_the_mean_rather_than_being_left_out(bad):
+def test_a_non_finite_value_makes_the_mean_nan(bad):
     found = aggregate([1.0, bad, 2.0])
     assert math.isnan(found.mean)
     assert found.std is None
     assert found.interval is None
 
 
-def test_the_noise_of_samples_is_kept_apart_from_the_spread_over_trainings():
+def test_sampling_noise_does_not_enter_the_spread_over_seeds():
     values = {0: 1.0, 1: 3.0, 2: 5.0}
     found = Aggregate(values, sampling={0: 3.0, 2: 4.0})
     assert found.sampling_std == pytest.approx(math.sqrt(12.5))

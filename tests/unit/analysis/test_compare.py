@@ -70,8 +70,8 @@ def command(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", line)
         with pytest.raises(SystemExit) as ended:
             app.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
 
     return call
 
@@ -99,9 +99,9 @@ def test_two_identical_stores(once, command, tmp_path):
     suite, workspace, records = once
     other = tmp_path / "other"
     shutil.copytree(workspace.results, other / "results")
-    code, said, _ = command(suite.path, "--compare", workspace.root, other)
+    code, output, _ = command(suite.path, "--compare", workspace.root, other)
     assert code == 0
-    assert said.count("same to the bit") == 4
+    assert output.count("same to the bit") == 4
     page = (tmp_path / "page" / "compare.md").read_text()
     assert "Nothing: both sides have the same trials" in page
     assert f"6 of {len(records)} trials" in page
@@ -117,14 +117,14 @@ def test_a_store_with_other_numbers_and_another_machine(once, command, tmp_path)
     for record in shifted.values():
         packages = record.environment["packages"] | {"torch": "0.0.1"}
         other.write(record.model_copy(update={"environment": record.environment | {"packages": packages}}))
-    code, said, _ = command(suite.path, "--compare", workspace.root, tmp_path / "other", "--json")
-    told = json.loads(said)
+    code, output, _ = command(suite.path, "--compare", workspace.root, tmp_path / "other", "--json")
+    content = json.loads(output)
     assert code == 0
-    (first, _) = told["cells"]
+    (first, _) = content["cells"]
     assert first["metrics"]["modes"]["word"] == "B better"
     assert first["metrics"]["modes"]["difference"] == pytest.approx(500.5, abs=0.5)
     assert first["metrics"]["kl"]["word"] == "same to the bit"
-    assert [change["key"] for change in told["environment"]] == ["packages.torch"]
+    assert [change["key"] for change in content["environment"]] == ["packages.torch"]
     page = (tmp_path / "page" / "compare.md").read_text()
     assert "| packages.torch |" in page
     assert "0.0.1" in page
@@ -133,11 +133,11 @@ def test_a_store_with_other_numbers_and_another_machine(once, command, tmp_path)
 def test_two_suites_of_one_store(once, command, tmp_path):
     suite, workspace, _ = once
     slower = written(tmp_path, "slower", {"optimizer": {"lr": 4e-3, "betas": [0.0, 0.9]}})
-    code, said, _ = command("--compare", suite.path, slower, "--workspace", workspace.root, "--json")
-    told = json.loads(said)
+    code, output, _ = command("--compare", suite.path, slower, "--workspace", workspace.root, "--json")
+    content = json.loads(output)
     assert code == 0
-    assert told["cells"][0]["recipe"] == [{"key": "optimizer.lr", "one": "0.001", "other": "0.004"}]
-    assert told["cells"][0]["metrics"]["modes"]["word"] == "nothing to compare"  # the slower one was not run
+    assert content["cells"][0]["recipe"] == [{"key": "optimizer.lr", "one": "0.001", "other": "0.004"}]
+    assert content["cells"][0]["metrics"]["modes"]["word"] == "nothing to compare"  # the slower one was not run
     page = (tmp_path / "page" / "compare.md").read_text()
     assert "- GAN: optimizer.lr 0.001 -&gt; 0.004" in page
 
@@ -242,9 +242,9 @@ def test_invalid_operands_exit_2_and_write_nothing(once, command, tmp_path, oper
     suite, workspace, _ = once
     (tmp_path / "empty").mkdir()
     places = {"tiny": suite.path, "ws": workspace.root, "none": tmp_path / "none", "empty": tmp_path / "empty"}
-    code, _, said = command(*(places.get(operand, operand) for operand in operands))
+    code, _, output = command(*(places.get(operand, operand) for operand in operands))
     assert code == 2
-    assert expected in said
+    assert expected in output
     assert not (tmp_path / "page").exists()
 
 

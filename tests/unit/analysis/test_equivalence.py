@@ -26,7 +26,7 @@ def aggregate(values):
 
 @settings(max_examples=40)
 @given(samples, samples)
-def test_with_both_spreads_it_is_welch_s_interval(ours, theirs):
+def test_with_two_spreads_the_interval_is_welchs(ours, theirs):
     if min(np.std(ours), np.std(theirs)) < 1e-3:
         return
     known = published_uncertainty("training_seeds", float(np.std(theirs, ddof=1)), len(theirs))
@@ -38,7 +38,7 @@ def test_with_both_spreads_it_is_welch_s_interval(ours, theirs):
 
 @settings(max_examples=40)
 @given(samples, st.floats(-100, 100))
-def test_against_a_fixed_number_it_is_the_interval_of_the_mean_moved(values, published):
+def test_against_a_fixed_value_the_interval_of_the_mean_is_shifted(values, published):
     found = difference_to_published(aggregate(values), published, None, FIXED)
     low, high = aggregate(values).interval
     assert found.interval == pytest.approx((low - published, high - published), abs=1e-9)
@@ -65,14 +65,14 @@ def test_scipy_agrees_on_each_side():
 
 
 @pytest.mark.parametrize("estimate, p_value", [(0.5, 0.0), (-1.0, 0.0), (1.1, 1.0)])
-def test_without_any_scatter_the_number_itself_decides(estimate, p_value):
+def test_without_variance_the_estimate_decides(estimate, p_value):
     assert tost_p_value(estimate, 0.0, 2, 1.0) == p_value
     found = difference_to_published(aggregate([5 + estimate] * 3), 5.0, 1.0, FIXED)
     assert found.interval == pytest.approx((estimate, estimate))
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, math.nan], [3.0, math.inf]])
-def test_what_has_no_interval_gets_none(values):
+def test_one_value_or_a_non_finite_one_has_no_interval(values):
     found = difference_to_published(aggregate(values), 1.0, 1.0, FIXED)
     if len(values) == 1:
         assert (found.estimate, found.interval, found.equivalence_interval, found.p_value) == (2.0, None, None, None)
@@ -103,7 +103,7 @@ def test_only_a_spread_over_trainings_is_counted(kind, spread, seeds, error, deg
 
 @settings(max_examples=40)
 @given(samples, st.floats(0.01, 50), st.integers(2, 60))
-def test_doubt_about_the_published_value_never_narrows_by_not_knowing_its_seeds(values, error, seeds):
+def test_unknown_published_seeds_never_narrow_the_interval(values, error, seeds):
     """As long as it is over at least as many trainings as the measured one."""
     if seeds < len(values):
         return

@@ -1,4 +1,4 @@
-"""The error rates that are claimed, by simulation: thousands of cells whose truth is known."""
+"""Simulations of the claimed error rates: thousands of cells with a known truth."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def margin_of(rate, cells=CELLS):
 
 
 def cells_of(truth, spread, seeds, published_seeds=None, published_spread=4.0, name=0):
-    """(measured, published value, what is known of it) of many cells that aim at the published mean."""
+    """(measured, published value, its uncertainty) of many cells."""
     rng = np.random.default_rng([name, seeds, published_seeds or 0])
     for values in rng.normal(truth, spread, (CELLS, seeds)):
         measured = Aggregate(dict(enumerate(values.tolist())))
@@ -46,12 +46,12 @@ def test_a_method_at_the_edge_is_rarely_called_reproduced(seeds, published_seeds
     cells = cells_of(edge, 2.0, seeds, published_seeds, published_spread=2.0, name=1)
     rate = verdicts(cells, seeds, TOLERANCE).get("reproduced", 0)
     assert rate <= 0.05 + margin_of(0.05)
-    if published_seeds is None:  # and it is not that nothing is ever called so
+    if published_seeds is None:  # the verdict is not simply absent
         assert rate > 0.02
 
 
 @pytest.mark.parametrize("seeds, published_seeds", [(3, None), (10, None), (5, 5)])
-def test_a_method_like_the_published_one_is_rarely_called_better_or_worse(seeds, published_seeds):
+def test_an_equal_method_is_rarely_called_better_or_worse(seeds, published_seeds):
     found = verdicts(cells_of(PUBLISHED, 3.0, seeds, published_seeds, name=2), seeds, None)
     for word in ("better", "worse"):
         assert found[word] <= 0.025 + margin_of(0.025)
@@ -61,8 +61,8 @@ def test_a_method_like_the_published_one_is_rarely_called_better_or_worse(seeds,
 
 @pytest.mark.parametrize("side, word", [(-1, "worse"), (1, "better")])
 @pytest.mark.parametrize("seeds, published_seeds, rate", [(3, None, 0.025), (10, None, 0.025), (5, 5, 0.031)])
-def test_a_method_at_the_edge_of_the_tolerance_is_rarely_called_beyond_it(seeds, published_seeds, rate, side, word):
-    """The tolerance is a share of the published value. Where that is a mean of trainings, the edge scatters with it."""
+def test_a_method_at_the_edge_is_rarely_called_better_or_worse(seeds, published_seeds, rate, side, word):
+    """The tolerance is a fraction of the published value; if that is a mean of trainings, the edge is random too."""
     edge = PUBLISHED * (1 + side * TOLERANCE)
     found = verdicts(cells_of(edge, 3.0, seeds, published_seeds, name=4), seeds, TOLERANCE)[word]
     assert 0.01 < found <= rate + margin_of(rate)
@@ -78,7 +78,7 @@ def test_the_interval_of_the_difference_covers_the_truth(seeds, published_seeds)
     ]
     rate = np.mean([low <= truth <= high for low, high in found])
     assert rate >= 0.95 - margin_of(0.05)
-    # Welch's interval is known to cover a little more than it says with few seeds on both sides
+    # with few seeds on both sides Welch's interval is slightly conservative
     assert rate <= 0.95 + margin_of(0.05) + (0.02 if published_seeds else 0)
 
 

@@ -16,14 +16,14 @@ distinct = st.lists(st.integers(-50, 50).map(float), min_size=4, max_size=11, un
 
 @settings(max_examples=40)
 @given(tied, tied)
-def test_the_probability_is_mann_whitney_s(first, second):
+def test_the_probability_is_mann_whitneys(first, second):
     found = probability_of_improvement(first, second)
     u = stats.mannwhitneyu(first, second).statistic
     assert found.probability == pytest.approx(u / (len(first) * len(second)))
     assert 0 <= found.interval[0] <= found.interval[1] <= 1
-    turned = probability_of_improvement(second, first)
-    assert turned.probability == pytest.approx(1 - found.probability)
-    assert turned.p_value == pytest.approx(found.p_value)
+    swapped = probability_of_improvement(second, first)
+    assert swapped.probability == pytest.approx(1 - found.probability)
+    assert swapped.p_value == pytest.approx(found.p_value)
 
 
 @settings(max_examples=40)
@@ -35,7 +35,7 @@ def test_scipy_agrees_without_ties(values, n):
 
 @settings(max_examples=20, deadline=None)
 @given(tied.filter(lambda x: 2 <= len(x) <= 4), tied.filter(lambda x: 2 <= len(x) <= 4))
-def test_scipy_agrees_with_ties_when_it_tries_every_permutation(first, second):
+def test_a_permutation_test_agrees_with_ties(first, second):
     def distance(x, y):
         return abs(stats.rankdata([*x, *y])[: len(x)].sum() - len(x) * (len(x) + len(y) + 1) / 2)
 
@@ -45,7 +45,7 @@ def test_scipy_agrees_with_ties_when_it_tries_every_permutation(first, second):
 
 @pytest.mark.parametrize("step", [0.0, 0.2, 0.5])
 @pytest.mark.parametrize("ceiling", [1.0, 0.6])
-def test_counting_and_the_normal_approximation_agree_where_one_takes_over(monkeypatch, step, ceiling):
+def test_the_exact_test_and_the_normal_approximation_agree_at_the_switch(monkeypatch, step, ceiling):
     rng = np.random.default_rng(3)
     first, second = rng.uniform(size=30).clip(max=ceiling), (rng.uniform(size=26) + step).clip(max=ceiling)
     approximate = rank_test(first, second)
@@ -60,7 +60,7 @@ many = st.lists(st.integers(0, 30).map(float) | st.just(-math.inf), min_size=25,
 
 @settings(max_examples=60)
 @given(many, many)
-def test_of_many_seeds_it_is_the_normal_approximation_of_scipy(first, second):
+def test_many_seeds_use_scipys_normal_approximation(first, second):
     if len({*first, *second}) > 1:
         expected = stats.mannwhitneyu(first, second, method="asymptotic").pvalue
         assert rank_test(first, second) == pytest.approx(expected, rel=1e-9)
@@ -73,13 +73,13 @@ def test_few_seeds_cannot_be_significant():
     assert [smallest(n) for n in (2, 3, 4, 5)] == pytest.approx([2 / 6, 2 / 20, 2 / 70, 2 / 252])
 
 
-def test_a_diverged_training_is_the_worst_and_two_are_alike():
+def test_a_diverged_training_is_the_worst_and_ties_with_another():
     found = probability_of_improvement([1.0, -math.inf], [-math.inf, -math.inf])
     assert found.probability == 0.75
     assert rank_test([-math.inf] * 5, [-math.inf] * 5) == rank_test([0.0] * 50, [0.0] * 50) == 1.0
 
 
-def test_the_interval_is_that_of_a_plain_bootstrap_and_always_the_same():
+def test_the_interval_is_a_reproducible_bootstrap():
     first, second = [3.0, 5.0, 6.0, 9.0, 2.0], [1.0, 4.0, 7.0, 2.0]
     rng = np.random.default_rng(7)
     x = rng.choice(first, (20_000, 5))
@@ -90,7 +90,7 @@ def test_the_interval_is_that_of_a_plain_bootstrap_and_always_the_same():
     assert found == probability_of_improvement(first, second)
 
 
-def test_the_two_methods_are_resampled_apart():
+def test_the_two_methods_are_resampled_independently():
     low, high = probability_of_improvement(range(5), range(5)).interval
     assert low < 0.2
     assert high > 0.8

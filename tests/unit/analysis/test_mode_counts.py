@@ -16,12 +16,12 @@ def all_in(mode):
     return [N * (place == mode) for place in range(1000)]
 
 
-# --- an even generator -----------------------------------------------------------------------------------
+# --- a uniform generator -----------------------------------------------------------------------------------
 
 
 @given(n=st.integers(1, 100_000), bins=st.integers(1, 300))
 @settings(max_examples=30)
-def test_an_even_generator_has_all_its_images_in_some_mode(n, bins):
+def test_uniform_counts_sum_to_all_images(n, bins):
     expected = uniform_counts(n, bins)
     assert expected.shape == (bins,)
     assert expected.sum() == pytest.approx(n, rel=1e-6)
@@ -30,23 +30,23 @@ def test_an_even_generator_has_all_its_images_in_some_mode(n, bins):
 
 
 @pytest.mark.parametrize(("n", "bins"), [(N, 1000), (500, 1000), (2000, 10)])
-def test_its_counts_are_those_of_simulated_ones(n, bins):
+def test_uniform_counts_agree_with_simulation(n, bins):
     drawn = sorted_counts(np.random.default_rng(0).multinomial(n, np.full(bins, 1 / bins), 300))
     noise = 4 * drawn.std(axis=0) / 300**0.5
     apart = np.abs(drawn.mean(axis=0) - uniform_counts(n, bins))
-    assert (apart < 0.2 + noise).all(), "a fifth of an image, as their sum is no chance"
+    assert (apart < 0.2 + noise).all(), "the sum of the counts is fixed: a fifth of an image"
 
 
-def test_ranks_are_of_each_seed():
+def test_counts_are_sorted_per_seed():
     counts = np.array([[1, 5, 0], [7, 2, 2]])
     assert sorted_counts(counts).tolist() == [[5, 1, 0], [7, 2, 2]]
     assert counts.tolist() == [[1, 5, 0], [7, 2, 2]]
 
 
-# --- which are shown -------------------------------------------------------------------------------------
+# --- from records -------------------------------------------------------------------------------------
 
 
-def test_only_finished_seeds_with_counts_of_all_modes_are_shown(suite, specs_of, make_record):
+def test_histograms_are_of_finished_seeds_with_counts_of_all_modes(suite, specs_of, make_record):
     first, second, third = specs_of(suite, "Own", "GAN")
     records = [
         make_record(first, histograms={"modes": all_in(5)}),

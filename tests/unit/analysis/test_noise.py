@@ -1,4 +1,4 @@
-"""What differences are made of: pooled deviations and paired differences against NumPy, and what the page says."""
+"""Sources of noise: pooled deviations and paired differences compared with NumPy, and their section of the report."""
 
 import math
 
@@ -61,8 +61,8 @@ def suite(tmp_path_factory):
     return load_suite(path)
 
 
-def look(rng, level):
-    """All numbers of one draw of samples: some noise, and what each measure does to it."""
+def metrics_of_draw(rng, level):
+    """All metrics of one draw of samples: noise, plus the shift of each measure."""
     modes = level + rng.normal(0, 3)
     found = {f"modes{suffix}": modes + shift + rng.normal(0, 0.1) for suffix, shift in SHIFTS.items()}
     return found | {f"kl{suffix}": rng.uniform(1, 2) for suffix in SHIFTS} | {"fd_pixels": rng.uniform(5, 9)}
@@ -73,18 +73,18 @@ def records(suite, make_record):
     found = {}
     for number, (trial_id, spec) in enumerate(suite.specs.items()):
         rng = np.random.default_rng(number)
-        first, *again = (look(rng, 500 + 20 * number) for _ in range(3))
+        first, *again = (metrics_of_draw(rng, 500 + 20 * number) for _ in range(3))
         if spec.method == "ssgan":
             first["rotation_accuracy"] = 50.0 + spec.seed
         found[trial_id] = make_record(spec, metrics=first, redraws=again)
     return found
 
 
-def told(suite, records):
+def page_of(suite, records):
     return section(rows_by_table(suite, leaderboard_rows(suite, records)))
 
 
-def first_part(suite, records):
+def first_group(suite, records):
     return noise_groups(rows_by_table(suite, leaderboard_rows(suite, records))["One"])[0]
 
 
@@ -92,8 +92,8 @@ def first_shift(source):
     return next(iter(source.shifts.values()))
 
 
-def of(part, key):
-    return next(one for one in part.sources if one.output.key == key)
+def of(group, key):
+    return next(one for one in group.sources if one.output.key == key)
 
 
 # --- the numbers ---------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def of(part, key):
 
 @settings(max_examples=60)
 @given(groups)
-def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
+def test_the_pooled_std_is_that_of_the_residuals(values):
     """NumPy, of the residuals: their sum of squares over values minus groups."""
     counted = [np.array(group) for group in values if len(group) > 1]
     residuals = np.concatenate([group - group.mean() for group in counted]) if counted else np.zeros(0)
@@ -114,26 +114,26 @@ def test_a_pooled_deviation_is_that_of_what_is_left_of_the_groups_means(values):
         assert found.std == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
-def test_groups_of_equal_size_pool_to_the_root_of_their_mean_variance():
+def test_groups_of_equal_size_pool_to_the_root_mean_variance():
     values = np.random.default_rng(0).normal(size=(5, 3)) * np.arange(1, 6)[:, None]
     expected = math.sqrt(values.var(axis=1, ddof=1).mean())
     assert PooledNoise(tuple(map(tuple, values))).std == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("odd", [math.inf, math.nan])
-def test_a_group_with_what_is_no_number_does_not_count(odd):
+def test_a_group_with_a_non_finite_value_is_ignored(odd):
     assert PooledNoise(((1.0, 2.0, 4.0), (3.0, odd))).std == PooledNoise(((1.0, 2.0, 4.0),)).std
     assert PooledNoise(((3.0, odd),)).std is None
 
 
-def test_huge_numbers_are_pooled_too():
+def test_huge_numbers_do_not_overflow():
     assert PooledNoise(((1e200, -1e200),)).std == pytest.approx(math.sqrt(2) * 1e200)
     assert PairedShift((1e200, 1e200)).rms == pytest.approx(1e200)
 
 
 @settings(max_examples=60)
 @given(st.lists(numbers, min_size=1, max_size=8))
-def test_numpy_agrees_about_paired_differences(values):
+def test_paired_differences_agree_with_numpy(values):
     found = PairedShift(tuple(values))
     assert found.mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
     assert found.rms == pytest.approx(math.sqrt(np.square(values).mean()), rel=1e-9, abs=1e-6)
@@ -143,27 +143,27 @@ def test_numpy_agrees_about_paired_differences(values):
         assert found.std is None
 
 
-def sources(training):
+def noise_of(training):
     return NoiseSources(output=None, training=PooledNoise(training), shifts={})
 
 
 @settings(max_examples=40)
 @given(st.integers(2, 6), st.integers(0, 2**32 - 1))
-def test_two_rows_that_lie_as_far_apart_as_is_told_have_a_t_test_of_5_percent(n, seed):
+def test_the_minimum_detectable_difference_has_a_t_test_of_5_percent(n, seed):
     one, other = np.random.default_rng(seed).normal(size=(2, n))
-    apart = sources((tuple(one), tuple(other))).minimum_detectable_difference
-    other += one.mean() - other.mean() + apart
+    detectable = noise_of((tuple(one), tuple(other))).minimum_detectable_difference
+    other += one.mean() - other.mean() + detectable
     assert stats.ttest_ind(one, other).pvalue == pytest.approx(0.05, rel=1e-6)
 
 
-def test_the_row_with_the_fewest_seeds_says_how_many_means_are_over():
-    found = sources(((1.0, 2.0, 4.0), (1.0, 5.0), (7.0,)))
+def test_the_row_with_the_fewest_seeds_sets_the_number_of_seeds():
+    found = noise_of(((1.0, 2.0, 4.0), (1.0, 5.0), (7.0,)))
     assert found.seeds == 2
     assert found.minimum_detectable_difference == pytest.approx(stats.t.ppf(0.975, 3) * found.training.std)
 
 
-def test_seeds_that_agree_resolve_nothing():
-    found = sources(((5.0, 5.0), (6.0, 6.0)))
+def test_seeds_without_variance_give_no_detectable_difference():
+    found = noise_of(((5.0, 5.0), (6.0, 6.0)))
     assert found.is_known
     assert found.training.std == 0
     assert found.minimum_detectable_difference is None
@@ -172,33 +172,33 @@ def test_seeds_that_agree_resolve_nothing():
 # --- from records --------------------------------------------------------------------------------------
 
 
-def test_pairs_differ_in_one_thing_and_what_has_no_such_pair_has_a_column(suite, records):
-    part = first_part(suite, records)
-    found = {(v.first, v.second): (v.key, v.before, v.after) for v in part.variants}
+def test_variants_differ_in_one_entry_and_other_measures_have_their_own_sources(suite, records):
+    group = first_group(suite, records)
+    found = {(v.first, v.second): (v.key, v.before, v.after) for v in group.variants}
     assert found == {
         ("modes", "modes_raw"): ("codec", "jpeg", "none"),
         ("modes", "modes_again"): ("options.extractor", "digits", "digits_again"),
         ("modes_raw", "modes_few"): ("n_fake", "25600", "640"),
         ("modes_few", "modes_few_again"): ("options.extractor", "digits", "digits_again"),
     }
-    assert [one.output.key for one in part.sources] == ["modes", "kl", "fd_pixels", "rotation_accuracy"]
-    assert [list(one.shifts) for one in part.sources] == [part.variants, part.variants, [], []]
+    assert [one.output.key for one in group.sources] == ["modes", "kl", "fd_pixels", "rotation_accuracy"]
+    assert [list(one.shifts) for one in group.sources] == [group.variants, group.variants, [], []]
 
 
-def test_a_measure_that_one_row_has_is_of_that_row_and_is_not_drawn(suite, records):
-    rotation = of(first_part(suite, records), "rotation_accuracy")
+def test_a_measure_of_one_row_without_samples(suite, records):
+    rotation = of(first_group(suite, records), "rotation_accuracy")
     assert rotation.training.std == pytest.approx(1.0)
     assert rotation.training.degrees_of_freedom == 2
     assert rotation.sampling is None
     assert len(rotation.row_means) == 1
 
 
-def test_what_the_records_say_is_what_numpy_says(suite, records):
+def test_the_noise_of_records_agrees_with_numpy(suite, records):
     by_row = [[records[spec.trial_id] for spec in cell.specs] for cell in suite.cells if cell.table == "One"]
     values = np.array([[record.metrics["modes"] for record in row] for row in by_row])
     raw = np.array([[record.metrics["modes_raw"] for record in row] for row in by_row])
     draws = np.array([[d["modes"] for d in (r.metrics, *r.redraws)] for row in by_row for r in row])
-    modes = of(first_part(suite, records), "modes")
+    modes = of(first_group(suite, records), "modes")
     assert modes.training.std == pytest.approx(math.sqrt(values.var(axis=1, ddof=1).mean()))
     assert modes.sampling.std == pytest.approx(math.sqrt(draws.var(axis=1, ddof=1).mean()))
     assert (modes.training.degrees_of_freedom, modes.sampling.degrees_of_freedom) == (4, 12)
@@ -207,20 +207,20 @@ def test_what_the_records_say_is_what_numpy_says(suite, records):
     assert modes.row_means == pytest.approx(values.mean(axis=1))
 
 
-def test_two_names_of_one_row_count_once(suite, records):
+def test_rows_of_the_same_trials_count_once(suite, records):
     found = leaderboard_rows(suite, records)[:2]
     assert of(noise_groups([*found, found[0]])[0], "modes").training.degrees_of_freedom == 4
 
 
-def test_only_trials_that_finished_count(suite, records, make_record):
+def test_only_finished_trials_count(suite, records, make_record):
     spent = next(iter(suite.specs.values()))
     changed = records | {spent.trial_id: make_record(spent, "diverged", "nan", metrics={"modes": 1e9})}
-    found = of(first_part(suite, changed), "modes")
+    found = of(first_group(suite, changed), "modes")
     assert found.training.degrees_of_freedom == 3
     assert len(first_shift(found).differences) == 5
 
 
-def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
+def test_a_shift_needs_finite_values_of_both_measures(suite, records):
     broken = {
         trial_id: record.model_copy(
             update={
@@ -229,18 +229,18 @@ def test_a_number_that_only_one_measure_gave_is_no_pair(suite, records):
         )
         for trial_id, record in records.items()
     }
-    part = first_part(suite, broken)
-    assert first_shift(of(part, "modes")) is None
-    assert of(part, "modes").row_means == ()
-    assert first_shift(of(part, "kl")) is not None
-    page = "\n".join(told(suite, broken))
+    group = first_group(suite, broken)
+    assert first_shift(of(group, "modes")) is None
+    assert of(group, "modes").row_means == ()
+    assert first_shift(of(group, "kl")) is not None
+    page = "\n".join(page_of(suite, broken))
     assert "not known: no trial has both" in page
     assert "not known: some are no numbers" in page
 
 
-def test_rows_of_another_protocol_are_apart(suite, records):
+def test_rows_of_different_protocols_form_separate_groups(suite, records):
     found = rows_by_table(suite, leaderboard_rows(suite, records))
-    assert [[row.label for row in part.rows] for part in noise_groups(found["Two"])] == [["GAN"], ["Other | *way*"]]
+    assert [[row.label for row in group.rows] for group in noise_groups(found["Two"])] == [["GAN"], ["Other | *way*"]]
     assert len(noise_groups(found["One"])) == 1
 
 
@@ -251,9 +251,9 @@ def lines(page, start):
     return [line for block in page for line in block.splitlines() if line.startswith(start)]
 
 
-def test_every_source_has_a_line_and_every_grid_its_title(suite, records):
-    page = told(suite, records)
-    modes = of(first_part(suite, records), "modes")
+def test_every_source_has_a_line_and_every_table_a_title(suite, records):
+    page = page_of(suite, records)
+    modes = of(first_group(suite, records), "modes")
     assert [line for line in page if line.startswith("**")] == [
         "**One**",
         "**Two: GAN**",
@@ -271,19 +271,19 @@ def test_every_source_has_a_line_and_every_grid_its_title(suite, records):
     assert "(1 row)" in lines(page, "| For scale")[0]
 
 
-def test_a_sentence_names_the_largest_source_and_what_can_be_told_apart(suite, records):
-    modes = of(first_part(suite, records), "modes")
-    said = lines(told(suite, records), "- **modes covered")[0]
+def test_a_sentence_names_the_largest_source_and_the_detectable_difference(suite, records):
+    modes = of(first_group(suite, records), "modes")
+    said = lines(page_of(suite, records), "- **modes covered")[0]
     assert "moved most by `modes_few` − `modes_raw` (312.5)" in said
     detectable = modes.minimum_detectable_difference
     assert f"means over 3 seeds are told apart from a difference of {detectable:.1f} on" in said
     assert "half-width of its 95 % t-interval" in said
 
 
-def test_one_seed_and_one_draw_tell_no_noise_but_still_compare_instruments(suite, records):
+def test_one_seed_and_one_draw_give_shifts_but_no_noise(suite, records):
     first = {cell.specs[0].trial_id for cell in suite.cells}
     few = {t: r.model_copy(update={"redraws": []}) for t, r in records.items() if t in first}
-    page = told(suite, few)
+    page = page_of(suite, few)
     assert "| not known: one seed | not known: one seed |" in lines(page, "| Training")[0]
     assert "| not known: one draw | not known: one draw |" in lines(page, "| Drawing")[0]
     assert "(2 trials)" in lines(page, "| `modes_raw`")[0]
@@ -293,17 +293,17 @@ def test_one_seed_and_one_draw_tell_no_noise_but_still_compare_instruments(suite
     assert "(1 trial)" in alone
 
 
-def test_nothing_is_said_where_nothing_is_known(suite, records, small_suite, all_finished):
-    assert told(suite, {}) == []
+def test_the_section_is_empty_without_known_noise(suite, records, small_suite, all_finished):
+    assert page_of(suite, {}) == []
     alone = small_suite("GAN")
-    assert told(alone, all_finished(alone)) == []
+    assert page_of(alone, all_finished(alone)) == []
     assert "What differences" not in leaderboard(alone, leaderboard_rows(alone, all_finished(alone)), ())
 
 
-def test_no_label_breaks_a_grid_and_the_section_is_in_its_place(suite, records):
+def test_labels_do_not_break_a_table_and_the_section_is_in_its_place(suite, records):
     page = leaderboard(suite, leaderboard_rows(suite, records), ("curves.png",))
     assert page.index("## How to read") < page.index("## What differences are made of") < page.index("## Learning")
-    for block in told(suite, records):
+    for block in page_of(suite, records):
         if block.startswith("| "):
             tokens = MarkdownIt("commonmark").enable("table").parse(block)
             assert sum(token.type == "table_open" for token in tokens) == 1

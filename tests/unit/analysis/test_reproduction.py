@@ -87,8 +87,8 @@ def again(monkeypatch, capsys, trained):
         monkeypatch.setattr(sys, "argv", line)
         with pytest.raises(SystemExit) as ended:
             app.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
 
     return call
 
@@ -107,30 +107,30 @@ def test_a_bit_identical_reproduction_leaves_the_store_untouched(again, trained)
     before, sheets = snapshot(store.folder), store.folder.parent / "samples" / record.trial_id
     drawn = {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")}
     assert len(drawn) == 2
-    code, said, _ = again(record.trial_id[:6])
+    code, output, _ = again(record.trial_id[:6])
     assert code == 0
-    assert "the same to the bit: every evaluation" in said
-    assert "5 of 5 groups of numbers" in said  # two measurements with their losses, and a redraw
+    assert "the same to the bit: every evaluation" in output
+    assert "5 of 5 groups of numbers" in output  # two evaluations with their losses, and a redraw
     assert snapshot(store.folder) == before
     kept = RecordStore(store.folder.parent / "reproductions")
     assert kept.read(record.trial_id).history == record.history
     assert [path.name for path in kept.folder.iterdir()] == [f"{record.trial_id}.json"]  # no checkpoints stay
-    assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # nor were sheets touched
+    assert {path.name: path.stat().st_mtime_ns for path in sheets.rglob("*.png")} == drawn  # sample grids are untouched
 
 
 def test_a_tampered_record_is_different_and_the_first_divergence_is_named(again, trained):
     store, (record, *_) = trained
     store.write(with_metrics(record, modes=999.0))
-    code, said, _ = again(record.trial_id, "--json")
-    told = json.loads(said)
+    code, output, _ = again(record.trial_id, "--json")
+    content = json.loads(output)
     assert code == 1
-    assert told["verdict"] == "different"
-    assert told["departure"] == f"metrics at step 4: modes 999.0 -> {record.metrics['modes']}"
-    assert (told["same"], told["compared"]) == (4, 5)
-    assert told["metrics"]["modes"]["difference"] == record.metrics["modes"] - 999
-    assert told["metrics"]["modes"]["noise"]["n"] == 3  # and a wrong record does not widen it
-    assert told["metrics"]["kl"]["within"]
-    assert "modes: further apart than chance" in told["reason"]
+    assert content["verdict"] == "different"
+    assert content["departure"] == f"metrics at step 4: modes 999.0 -> {record.metrics['modes']}"
+    assert (content["same"], content["compared"]) == (4, 5)
+    assert content["metrics"]["modes"]["difference"] == record.metrics["modes"] - 999
+    assert content["metrics"]["modes"]["noise"]["n"] == 3  # and a wrong record does not widen it
+    assert content["metrics"]["kl"]["within"]
+    assert "modes: further apart than chance" in content["reason"]
 
 
 def test_other_seeds_bound_the_noise(trained):
@@ -175,15 +175,15 @@ def test_only_finished_seeds_with_the_same_data_and_instruments_count(trained):
     assert not reproduction.is_other_seed(other.model_copy(update={"data": {"checksums": "0"}}), record)
 
 
-def test_what_differs_in_the_environment_is_listed(again, trained):
+def test_differences_in_the_environment_are_listed(again, trained):
     store, (record, *_) = trained
     packages = record.environment["packages"] | {"torch": "0.0.1"}
     changed = record.environment | {"cpu": "Another CPU", "packages": packages, "source": "79c7567aaaaa+changes"}
     instruments = {"digits": "0123"}
     store.write(record.model_copy(update={"environment": changed, "instruments": instruments}))
-    code, said, _ = again(record.trial_id, "--json")
-    told = json.loads(said)
-    found = {change["key"]: change["one"] for change in told["environment"]}
+    code, output, _ = again(record.trial_id, "--json")
+    content = json.loads(output)
+    found = {change["key"]: change["one"] for change in content["environment"]}
     assert code == 0
     assert found == {
         "cpu": "Another CPU",
@@ -191,19 +191,19 @@ def test_what_differs_in_the_environment_is_listed(again, trained):
         "source": "79c7567aaaaa+changes",
         "instruments.digits": "0123",
     }
-    assert [doubt.partition(":")[0] for doubt in told["doubts"]] == ["source", "instruments"]
-    _, said, _ = again(record.trial_id)
-    assert "Another CPU" in said
+    assert [doubt.partition(":")[0] for doubt in content["doubts"]] == ["source", "instruments"]
+    _, output, _ = again(record.trial_id)
+    assert "Another CPU" in output
 
 
 def test_as_many_threads_as_recorded(again, trained):
     store, (record, *_) = trained
     cost = record.cost.model_copy(update={"cpus": 64})
     store.write(record.model_copy(update={"cost": cost, "environment": record.environment | {"threads": 64}}))
-    _, said, _ = again(record.trial_id, "--json")
-    told = json.loads(said)
-    assert not [change for change in told["environment"] if change["key"] == "threads"]
-    assert [doubt for doubt in told["doubts"] if doubt.startswith("threads: 64, as recorded, on")]
+    _, output, _ = again(record.trial_id, "--json")
+    content = json.loads(output)
+    assert not [change for change in content["environment"] if change["key"] == "threads"]
+    assert [doubt for doubt in content["doubts"] if doubt.startswith("threads: 64, as recorded, on")]
 
 
 def test_a_failed_reproduction_shows_its_error(again, trained, monkeypatch):
@@ -211,9 +211,9 @@ def test_a_failed_reproduction_shows_its_error(again, trained, monkeypatch):
         raise RuntimeError("no luck")
 
     monkeypatch.setattr(GAN, "loss", broken)
-    code, said, _ = again(trained[1][0].trial_id)
+    code, output, _ = again(trained[1][0].trial_id)
     assert code == 1
-    assert "failed: RuntimeError: no luck" in said
+    assert "failed: RuntimeError: no luck" in output
 
 
 def test_a_stopped_reproduction_resumes_to_the_same_end(again, trained, monkeypatch):
@@ -228,36 +228,36 @@ def test_a_stopped_reproduction_resumes_to_the_same_end(again, trained, monkeypa
         return real_loss(self, player, turn)
 
     monkeypatch.setattr(GAN, "loss", killed)
-    code, _, said = again(trained[1][0].trial_id)
+    code, _, output = again(trained[1][0].trial_id)
     assert code == 130
-    assert "the same command resumes" in said
-    code, said, _ = again(trained[1][0].trial_id)
+    assert "the same command resumes" in output
+    code, output, _ = again(trained[1][0].trial_id)
     assert code == 0
-    assert "the same to the bit" in said
+    assert "the same to the bit" in output
     assert len(calls) < 7 + 8  # four steps of two players would be a whole training
 
 
 @pytest.mark.parametrize("wanted", ["ffff", "../../etc", "zz", ""])
 def test_unknown_ids_exit_2(again, trained, wanted):
-    code, _, said = again(wanted)
+    code, _, output = again(wanted)
     assert code == 2
-    assert "at least 4" in said if wanted == "" else f"no trial '{wanted}' among the 4 records in" in said
+    assert "at least 4" in output if wanted == "" else f"no trial '{wanted}' among the 4 records in" in output
 
 
 def test_the_nearest_ids_are_named(again, trained):
     wanted = trained[1][0].trial_id
-    _, _, said = again(wanted[:-1] + "x")
-    assert f"nearest: {wanted}" in said
+    _, _, output = again(wanted[:-1] + "x")
+    assert f"nearest: {wanted}" in output
 
 
 def test_a_prefix_of_several_ids_names_them(again, trained):
     store, (record, *_) = trained
     twin = record.trial_id[:5] + "0" * 11
     store.path(twin).write_text("{}")
-    code, _, said = again(record.trial_id[:5])
+    code, _, output = again(record.trial_id[:5])
     assert code == 2
-    assert record.trial_id in said
-    assert twin in said
+    assert record.trial_id in output
+    assert twin in output
 
 
 def test_a_record_of_an_older_recipe_names_its_revision(again, trained):
@@ -267,17 +267,17 @@ def test_a_record_of_an_older_recipe_names_its_revision(again, trained):
     written["spec"]["protocol"] = {"metric": "modes"}  # fields were others then
     written["environment"]["source"] = "79c7567aaaaa"
     store.path("0123456789abcdef").write_text(json.dumps(written))
-    code, _, said = again("0123")
+    code, _, output = again("0123")
     assert code == 2
-    assert "recipe version 1" in said
-    assert "revision 79c7567aaaaa" in said
+    assert "recipe version 1" in output
+    assert "revision 79c7567aaaaa" in output
 
 
 def test_a_removed_option_names_the_revision(again, trained):
     store, (record, *_) = trained
     spec = record.spec.model_copy(update={"options": {"gone": 1}})
     store.write(record.model_copy(update={"spec": spec, "trial_id": spec.trial_id}))
-    code, _, said = again(spec.trial_id)
+    code, _, output = again(spec.trial_id)
     assert code == 2
-    assert "does not know its recipe; it was made with revision" in said
-    assert "gone" in said
+    assert "does not know its recipe; it was made with revision" in output
+    assert "gone" in output

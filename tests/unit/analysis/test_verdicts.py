@@ -25,8 +25,8 @@ ALL = SeedCounts(finished=3)
 NEAR = Reference(100.0, verified=True, tolerance=0.05)
 
 
-def apart(low, high, inner=None, margin=5.0):
-    """A difference with this 95 % interval; `inner` is the one of 90 %."""
+def difference_of(low, high, inner=None, margin=5.0):
+    """A difference with this 95 % interval; `inner` is the 90 % interval."""
     return Difference((low + high) / 2, "", margin, (low, high), inner or (low, high))
 
 
@@ -41,40 +41,40 @@ def apart(low, high, inner=None, margin=5.0):
         (SeedCounts(diverged=2, failed=1), None, NEAR, False, "failed"),
         (ALL, None, None, False, "no matched reference"),
         (ALL, None, None, True, "no matched reference"),
-        (ALL, apart(-1, 1), NEAR, True, "reduced scale"),
-        (ALL, apart(-1, 1), Reference(100.0, False, ("n_fake",)), True, "reduced scale"),
-        (ALL, apart(-1, 1), Reference(100.0, verified=False, tolerance=0.05), False, "no matched reference"),
-        (ALL, apart(-1, 1), Reference(100.0, True, ("n_fake",), 0.05), False, "no matched reference"),
-        (SeedCounts(finished=2), apart(-1, 1), NEAR, False, "inconclusive"),
-        (SeedCounts(finished=2), apart(-9, -8), NEAR, False, "inconclusive"),
-        (SeedCounts(finished=2, not_run=1), apart(-1, 1), NEAR, False, "inconclusive"),
+        (ALL, difference_of(-1, 1), NEAR, True, "reduced scale"),
+        (ALL, difference_of(-1, 1), Reference(100.0, False, ("n_fake",)), True, "reduced scale"),
+        (ALL, difference_of(-1, 1), Reference(100.0, verified=False, tolerance=0.05), False, "no matched reference"),
+        (ALL, difference_of(-1, 1), Reference(100.0, True, ("n_fake",), 0.05), False, "no matched reference"),
+        (SeedCounts(finished=2), difference_of(-1, 1), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=2), difference_of(-9, -8), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=2, not_run=1), difference_of(-1, 1), NEAR, False, "inconclusive"),
         (ALL, None, NEAR, False, "inconclusive"),
         (ALL, Difference(0.0, "", 5.0), NEAR, False, "inconclusive"),
-        (ALL, apart(-1, 1), NEAR, False, "reproduced"),
-        (ALL, apart(-5, 5), NEAR, False, "reproduced"),
-        (ALL, apart(-6, 6, inner=(-5, 5)), NEAR, False, "reproduced"),
-        (ALL, apart(-6, 1), NEAR, False, "inconclusive"),
-        (ALL, apart(-10, 10, inner=(-6, 4)), NEAR, False, "inconclusive"),
-        (ALL, apart(-10, 10, inner=(-4, 6)), NEAR, False, "inconclusive"),
-        (ALL, apart(6, 7), NEAR, False, "better"),
-        (ALL, apart(5, 9, inner=(6, 8)), NEAR, False, "inconclusive"),
-        (ALL, apart(-10, -6), NEAR, False, "worse"),
-        (ALL, apart(-10, -5, inner=(-9, -6)), NEAR, False, "inconclusive"),
-        (ALL, apart(-1, 1, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
-        (ALL, apart(0, 0, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
-        (ALL, apart(1, 2, margin=None), Reference(100.0, verified=True), False, "better"),
-        (SeedCounts(finished=3, failed=1), apart(-1, 1), NEAR, False, "inconclusive"),
-        (SeedCounts(finished=3, diverged=1), apart(6, 7), NEAR, False, "inconclusive"),
-        (SeedCounts(finished=3, not_run=1), apart(-10, -6), NEAR, False, "worse"),
+        (ALL, difference_of(-1, 1), NEAR, False, "reproduced"),
+        (ALL, difference_of(-5, 5), NEAR, False, "reproduced"),
+        (ALL, difference_of(-6, 6, inner=(-5, 5)), NEAR, False, "reproduced"),
+        (ALL, difference_of(-6, 1), NEAR, False, "inconclusive"),
+        (ALL, difference_of(-10, 10, inner=(-6, 4)), NEAR, False, "inconclusive"),
+        (ALL, difference_of(-10, 10, inner=(-4, 6)), NEAR, False, "inconclusive"),
+        (ALL, difference_of(6, 7), NEAR, False, "better"),
+        (ALL, difference_of(5, 9, inner=(6, 8)), NEAR, False, "inconclusive"),
+        (ALL, difference_of(-10, -6), NEAR, False, "worse"),
+        (ALL, difference_of(-10, -5, inner=(-9, -6)), NEAR, False, "inconclusive"),
+        (ALL, difference_of(-1, 1, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
+        (ALL, difference_of(0, 0, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
+        (ALL, difference_of(1, 2, margin=None), Reference(100.0, verified=True), False, "better"),
+        (SeedCounts(finished=3, failed=1), difference_of(-1, 1), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=3, diverged=1), difference_of(6, 7), NEAR, False, "inconclusive"),
+        (SeedCounts(finished=3, not_run=1), difference_of(-10, -6), NEAR, False, "worse"),
     ],
 )
-def test_the_rule_for_a_metric_of_which_more_is_better(counts, difference, reference, reduced, verdict):
+def test_the_verdict_on_a_metric_for_which_higher_is_better(counts, difference, reference, reduced, verdict):
     assert judge(counts, difference, reference, "higher", reduced) == verdict
 
 
-def test_less_may_be_better():
-    assert judge(ALL, apart(6, 7), NEAR, "lower", False) == "worse"
-    assert judge(ALL, apart(-10, -6), NEAR, "lower", False) == "better"
+def test_lower_may_be_better():
+    assert judge(ALL, difference_of(6, 7), NEAR, "lower", False) == "worse"
+    assert judge(ALL, difference_of(-10, -6), NEAR, "lower", False) == "better"
 
 
 @pytest.mark.parametrize("value, tolerance, margin", [(200.0, 0.05, 10.0), (-200.0, 0.05, 10.0), (200.0, None, None)])
@@ -89,35 +89,37 @@ values = st.floats(-100, 100)
 @st.composite
 def differences(draw):
     low, inner_low, inner_high, high = sorted(draw(st.tuples(values, values, values, values)))
-    return apart(low, high, (inner_low, inner_high), draw(st.none() | st.floats(0, 50)))
+    return difference_of(low, high, (inner_low, inner_high), draw(st.none() | st.floats(0, 50)))
 
 
 references = st.none() | st.builds(
     Reference, values, st.booleans(), st.sampled_from([(), ("n_fake",)]), st.none() | st.floats(0.001, 0.5)
 )
 directions = st.sampled_from(["higher", "lower"])
-PRAISE = {Verdict.REPRODUCED, Verdict.BETTER}
+POSITIVE = {Verdict.REPRODUCED, Verdict.BETTER}
 
 
 @given(counts, st.none() | differences(), references, directions, st.booleans())
-def test_praise_needs_every_seed_a_verified_value_and_the_full_recipe(counts, difference, reference, better, reduced):
+def test_a_positive_verdict_needs_every_seed_a_verified_value_and_the_full_recipe(
+    counts, difference, reference, better, reduced
+):
     verdict = judge(counts, difference, reference, better, reduced)
     assert verdict in VERDICT_MEANINGS
-    if verdict in PRAISE:
+    if verdict in POSITIVE:
         assert counts.is_complete
         assert reference.verified
         assert not reference.mismatches
         assert not reduced
-    if verdict in {*PRAISE, Verdict.WORSE}:
+    if verdict in {*POSITIVE, Verdict.WORSE}:
         assert counts.finished >= 3
     if reduced:
-        assert verdict not in {*PRAISE, Verdict.WORSE, Verdict.INCONCLUSIVE}
+        assert verdict not in {*POSITIVE, Verdict.WORSE, Verdict.INCONCLUSIVE}
 
 
 @given(values, st.floats(0, 20), st.floats(0, 50), st.floats(0, 50))
 def test_a_better_measurement_never_gets_a_worse_verdict(low, width, lift, margin):
     def rank(shift):
-        verdict = judge(ALL, apart(low + shift, low + shift + width, margin=margin), NEAR, "higher", False)
+        verdict = judge(ALL, difference_of(low + shift, low + shift + width, margin=margin), NEAR, "higher", False)
         return {Verdict.WORSE: 0, Verdict.BETTER: 2}.get(verdict, 1)
 
     assert rank(0) <= rank(lift)
@@ -125,13 +127,13 @@ def test_a_better_measurement_never_gets_a_worse_verdict(low, width, lift, margi
 
 @given(counts, differences(), references)
 def test_the_direction_only_swaps_better_and_worse(counts, found, reference):
-    turned = [(-high, -low) for low, high in (found.interval, found.equivalence_interval)]
-    mirrored = apart(*turned[0], turned[1], found.margin)
+    swapped = [(-high, -low) for low, high in (found.interval, found.equivalence_interval)]
+    mirrored = difference_of(*swapped[0], swapped[1], found.margin)
     assert judge(counts, found, reference, "higher", False) == judge(counts, mirrored, reference, "lower", False)
 
 
 @given(counts)
-def test_counts_hide_nothing(counts):
+def test_the_text_of_counts_names_every_ending(counts):
     words = str(counts)
     for count, word in (
         (counts.diverged, "diverged"),
@@ -163,11 +165,11 @@ OURS = {"n_fake": 25600, "codec": "none", "n_real": None}
         ({"other": 1}, {}, ()),
     ],
 )
-def test_silence_counts_where_a_field_is_required_and_fixed_here(stated, ours, found):
+def test_a_required_field_must_be_stated(stated, ours, found):
     assert mismatches(stated, ours, {"n_fake", "n_real"}) == found
 
 
-def test_what_a_distance_of_frechet_kind_depends_on_is_required():
+def test_the_settings_of_a_frechet_distance_are_required():
     assert {"n_real", "n_fake", "reference_split", "feature_extractor"} == SampleMetric.required_fields
 
 
@@ -187,7 +189,7 @@ SAME = {"n_fake": 25600, "feature_extractor": "digits"}
         ({**SAME, "n_real": 10000, "reference_split": "test", "step_unit": "generator"}, []),
     ],
 )
-def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
+def test_a_protocol_is_compared_with_the_trials(suite, stated, differing):
     cell = suite.cells[0]
     table = cell.published.table.model_copy(update={"protocol": PublishedProtocol(**stated)})
     found = protocol_mismatches(cell.published.model_copy(update={"table": table}), cell.specs[0], "modes")
@@ -205,7 +207,7 @@ def test_a_protocol_is_compared_with_the_trial_s(suite, stated, differing):
         ({}, 10000, ("reference_split: not stated by the source", "n_real: not stated by the source")),
     ],
 )
-def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, theirs, n_real, found):
+def test_the_reference_images_must_be_stated(suite, monkeypatch, theirs, n_real, found):
     cell = suite.cells[0]
     ours = {"n_fake": 5000} | FID.protocol_fields(FID.Options(reference="test", n_real=n_real))
     bound = SimpleNamespace(protocol_fields=ours, metric=FID)
@@ -216,7 +218,7 @@ def test_which_images_it_is_compared_with_must_be_stated(suite, monkeypatch, the
     assert protocol_mismatches(published, cell.specs[0], "fid") == found
 
 
-def test_another_dataset_is_another_protocol(suite):
+def test_another_dataset_is_a_mismatch(suite):
     cell = suite.cells[0]
     for name, differs in (("Stacked-Digits", False), ("stacked_mnist", True)):
         table = cell.published.table.model_copy(update={"dataset": name})

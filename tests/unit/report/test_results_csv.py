@@ -26,7 +26,7 @@ def test_the_columns_are_stable_and_documented(suite, mixed):
     assert all(CSV_COLUMNS.values())
 
 
-def test_a_line_for_every_trial_run_or_not(suite, lines):
+def test_there_is_a_line_for_every_trial(suite, lines):
     assert [line["trial_id"] for line in lines] == [s.trial_id for cell in suite.cells for s in cell.specs]
     assert {line["status"] for line in lines} == {"finished", "failed", "diverged", "not run"}
 
@@ -44,7 +44,7 @@ def test_values_survive_exactly(lines, mixed):
                 assert float(line[key]) == record.metrics[key]
 
 
-def test_published_values_stand_beside(lines):
+def test_published_values_and_sources_are_columns(lines):
     by_row = {(line["table"], line["row"]): line for line in lines}
     assert by_row["Checked", "MSGAN"]["published_modes"] == "926.75"
     assert by_row["Checked", "MSGAN"]["source"] == "the PDF, page 7"

@@ -10,15 +10,15 @@ from benchmark.analysis.ordering import table_orders
 from benchmark.report.results_json import results_json
 
 
-def no_constants(word):
-    raise AssertionError(f"{word} is not JSON")
+def no_constants(constant):
+    raise AssertionError(f"{constant} is not JSON")
 
 
-def read(text):
-    """As strict programs read it: NaN and Infinity are errors, and so is a key that stands twice."""
+def read_json(text):
+    """Reads JSON strictly: NaN, Infinity and duplicate keys are errors."""
 
     def pairs(items):
-        assert len(dict(items)) == len(items), "a key stands twice"
+        assert len(dict(items)) == len(items), "duplicate key"
         return dict(items)
 
     return json.loads(text, parse_constant=no_constants, object_pairs_hook=pairs)
@@ -41,54 +41,54 @@ def expected(suite, records):
 
 @pytest.fixture(scope="module")
 def content(suite, expected):
-    return read(results_json(suite, expected))
+    return read_json(results_json(suite, expected))
 
 
-def test_it_says_what_suite_it_is_of(suite, content):
+def test_the_file_describes_its_suite(suite, content):
     assert content["format"] == 1
-    told = (content["suite"], content["title"], content["scale"], content["reduced"])
-    assert told == (suite.name, suite.title, "paper", False)
+    described = (content["suite"], content["title"], content["scale"], content["reduced"])
+    assert described == (suite.name, suite.title, "paper", False)
     assert content["seeds"] == list(suite.seeds)
     assert content["tolerance"] == suite.tolerance
 
 
-def test_every_row_of_every_table_in_order(suite, content, expected):
+def test_rows_keep_the_order_of_the_suite(suite, content, expected):
     assert [table["title"] for table in content["tables"]] == list(suite.tables)
     assert list(members(content)) == [(row.table, row.label) for row in expected]
 
 
-def test_published_and_measured_values_and_verdicts_are_those_of_the_rows(content, expected):
+def test_results_are_those_of_the_rows(content, expected):
     for row in expected:
         found = members(content)[row.table, row.label]["results"]
         assert list(found) == list(row.results)
         for key, result in row.results.items():
-            told = found[key]
-            assert told["verdict"] == result.verdict.value
-            assert (told["title"], told["better"]) == (result.output.title, result.output.better)
+            entry = found[key]
+            assert entry["verdict"] == result.verdict.value
+            assert (entry["title"], entry["better"]) == (result.output.title, result.output.better)
             if result.published is None:
-                assert told["published"] is None
+                assert entry["published"] is None
             else:
-                assert told["published"] == result.published.model_dump(mode="json")
-                assert told["published"]["status"] in ("verified", "unverified")
-                assert told["published"]["source"]
+                assert entry["published"] == result.published.model_dump(mode="json")
+                assert entry["published"]["status"] in ("verified", "unverified")
+                assert entry["published"]["source"]
             if result.aggregate is None:
-                assert told["measured"] is None
+                assert entry["measured"] is None
             else:
-                assert told["measured"]["by_seed"] == {str(seed): v for seed, v in result.aggregate.values.items()}
-                assert told["measured"]["mean"] == result.aggregate.mean
-                assert told["measured"]["standard_deviation"] == result.aggregate.std
+                assert entry["measured"]["by_seed"] == {str(seed): v for seed, v in result.aggregate.values.items()}
+                assert entry["measured"]["mean"] == result.aggregate.mean
+                assert entry["measured"]["standard_deviation"] == result.aggregate.std
             if result.difference is None:
-                assert told["difference"] is None
+                assert entry["difference"] is None
             else:
                 interval = result.difference.interval
-                assert told["difference"]["estimate"] == result.difference.estimate
-                assert told["difference"]["interval_95"] == (None if interval is None else list(interval))
-                assert told["difference"]["margin"] == result.difference.margin
+                assert entry["difference"]["estimate"] == result.difference.estimate
+                assert entry["difference"]["interval_95"] == (None if interval is None else list(interval))
+                assert entry["difference"]["margin"] == result.difference.margin
             reasons = result.reference.mismatches if result.reference else ()
-            assert told["mismatches"] == list(reasons)
+            assert entry["mismatches"] == list(reasons)
 
 
-def test_trials_are_named_with_their_status(content, expected):
+def test_trials_and_cost_are_those_of_the_rows(content, expected):
     for row in expected:
         found = members(content)[row.table, row.label]
         assert [(t["trial_id"], t["seed"], t["status"]) for t in found["trials"]] == [
@@ -107,20 +107,20 @@ def test_orders_are_those_of_the_tables(suite, content, expected):
             if order is None:
                 assert key not in table["orders"]
                 continue
-            told = table["orders"][key]
-            assert told["kendall_tau"] == order.kendall_tau
-            assert [(pair["first"], pair["second"]) for pair in told["pairs"]] == [
+            entry = table["orders"][key]
+            assert entry["kendall_tau"] == order.kendall_tau
+            assert [(pair["first"], pair["second"]) for pair in entry["pairs"]] == [
                 (pair.first, pair.second) for pair in order.pairs
             ]
-            for pair, expect in zip(told["pairs"], order.pairs, strict=True):
+            for pair, expect in zip(entry["pairs"], order.pairs, strict=True):
                 assert pair["verdict"] == (expect.verdict and expect.verdict.value)
                 assert pair["rank_test_p_holm"] == expect.p_value
                 probability = expect.improvement and expect.improvement.probability
                 assert pair["probability_of_improvement"] == probability
 
 
-def test_a_published_order_is_there_with_its_pairs(suite, all_finished):
-    checked, *_ = read(results_json(suite, leaderboard_rows(suite, all_finished(suite))))["tables"]
+def test_a_published_order_has_its_pairs(suite, all_finished):
+    checked, *_ = read_json(results_json(suite, leaderboard_rows(suite, all_finished(suite))))["tables"]
     assert len(checked["orders"]["modes"]["pairs"]) == 3
     assert checked["orders"]["modes"]["kendall_tau"] == 1.0, "GAN, SSGAN, MSGAN, as published"
     whole = {"methods": ["MSGAN", "SSGAN", "GAN"], "probability": 1.0, "chance": 1 / 6}
@@ -128,11 +128,13 @@ def test_a_published_order_is_there_with_its_pairs(suite, all_finished):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_null(suite, all_finished, make_record, specs_of, value):
+def test_non_finite_values_are_null(suite, all_finished, make_record, specs_of, value):
     records = all_finished(suite)
     spec = specs_of(suite, "Checked", "GAN")[0]
     records[spec.trial_id] = make_record(spec, metrics={"modes": value, "kl": 1.0})
-    found = members(read(results_json(suite, leaderboard_rows(suite, records))))["Checked", "GAN"]["results"]["modes"]
+    found = members(read_json(results_json(suite, leaderboard_rows(suite, records))))["Checked", "GAN"]["results"][
+        "modes"
+    ]
     assert found["measured"]["by_seed"][str(spec.seed)] is None
     assert found["measured"]["mean"] is None
     assert found["difference"] is None
@@ -140,22 +142,22 @@ def test_what_is_not_finite_is_null(suite, all_finished, make_record, specs_of, 
     assert all(isinstance(number, float) for number in others)
 
 
-def test_a_reduced_scale_judges_nothing(quick, all_finished):
-    content = read(results_json(quick, leaderboard_rows(quick, all_finished(quick))))
+def test_a_reduced_scale_has_no_comparisons(quick, all_finished):
+    content = read_json(results_json(quick, leaderboard_rows(quick, all_finished(quick))))
     assert content["reduced"] is True
     verdicts = {result["verdict"] for row in members(content).values() for result in row["results"].values()}
     assert verdicts == {"reduced scale", "no matched reference"}
 
 
-def test_nothing_run_is_nothing_measured(suite):
-    content = read(results_json(suite, leaderboard_rows(suite, {})))
+def test_without_records_nothing_is_measured(suite):
+    content = read_json(results_json(suite, leaderboard_rows(suite, {})))
     for row in members(content).values():
         assert {result["verdict"] for result in row["results"].values()} == {"not run"}
         assert all(result["measured"] is None for result in row["results"].values())
     assert all(table["orders"] == {} for table in content["tables"])
 
 
-def test_the_same_records_give_the_same_bytes_whatever_their_order(suite, records):
+def test_the_order_of_records_does_not_change_the_bytes(suite, records):
     text = results_json(suite, leaderboard_rows(suite, records))
     backwards = dict(reversed(records.items()))
     assert results_json(suite, leaderboard_rows(suite, backwards)) == text

@@ -1,4 +1,4 @@
-"""The mirror in MLflow, over real SQLite stores."""
+"""The mirror in MLflow, with real SQLite stores."""
 
 import base64
 import io
@@ -35,8 +35,8 @@ ROOT = Path(__file__).resolve().parents[3]
 STEPS = 1000
 NAN, INF = math.nan, math.inf
 SUITE = """
-title: Two of them
-about: What the suite is *about*.
+title: Two tables
+about: A description with *emphasis*.
 seeds: [0, 1]
 defaults:
   dataset: stacked_digits
@@ -67,7 +67,7 @@ def make_suite(folder: Path, name: str = "digits", scale: str | None = None) -> 
 
 
 def make_record(spec: TrialSpec, **changed: Any) -> TrialRecord:
-    """A finished trial with five measurements, told to have run from 12:00:00 to 12:01:40."""
+    """The record of a finished trial with five evaluations, from 12:00:00 to 12:01:40."""
     picture = io.BytesIO()
     Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(picture, format="PNG")
     better = {"gan": 100, "ssgan": 160}[spec.method] + 5 * spec.seed
@@ -103,7 +103,7 @@ def make_record(spec: TrialSpec, **changed: Any) -> TrialRecord:
 
 
 class Room:
-    """A workspace with a suite, written to as the driver does, and read with a client of its own."""
+    """A workspace with a suite and records; writes with the mirror and reads with MLflow's client."""
 
     def __init__(self, folder: Path) -> None:
         self.workspace = Workspace.at(folder / "work room #1")
@@ -114,7 +114,7 @@ class Room:
     def sync(self, *records: TrialRecord, suite: Suite | None = None) -> MLflowMirror:
         mirror = MLflowMirror(suite or self.suite, self.workspace)
         mirror.sync(records)
-        mirror.close(timeout=None)  # a busy machine is no failure
+        mirror.close(timeout=None)  # no timeout on a busy machine
         assert mirror.last_error is None
         return mirror
 
@@ -125,7 +125,7 @@ class Room:
         return MlflowClient(f"sqlite:///{self.workspace.mlflow / 'mlflow.db'}")
 
     def runs(self, name: str = "digits") -> dict[str, Any]:
-        """Trial id -> run, proving that there is one run a trial."""
+        """Trial id -> run; asserts that there is one run per trial."""
         experiment = self.client.get_experiment_by_name(name)
         runs = self.client.search_runs([experiment.experiment_id])
         found = {run.data.tags["trial_id"]: run for run in runs}
@@ -135,7 +135,7 @@ class Room:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tests neither see a developer's MLflow settings nor leave ours behind."""
+    """Hide the developer's MLflow settings, and remove ours afterwards."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
@@ -147,7 +147,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
-    """One database for all tests, because making it costs seconds."""
+    """One database for all tests, as creating it takes seconds."""
     return Room(tmp_path_factory.mktemp("mirror"))
 
 
@@ -157,7 +157,7 @@ def test_importing_it_does_not_import_mlflow() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_holds_everything_of_its_record(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     record = room.records[0]
     room.sync(*room.records)
     assert capfd.readouterr() == ("", "")
@@ -201,7 +201,7 @@ def test_a_run_says_all_that_its_record_says(room: Room, capfd: pytest.CaptureFi
     ]
 
 
-def test_artifacts_stand_in_the_workspace(room: Room) -> None:
+def test_artifacts_are_in_the_workspace(room: Room) -> None:
     record = room.records[1]
     room.sync(record)
     folder = room.workspace.mlflow / "artifacts" / room.runs()[record.trial_id].info.run_id / "artifacts"
@@ -211,7 +211,7 @@ def test_artifacts_stand_in_the_workspace(room: Room) -> None:
         "samples.png",
     ]
     with Image.open(folder / "samples.png") as shown, Image.open(io.BytesIO(record.samples)) as drawn:
-        assert shown.size == (512, 512)  # 64 pixels would be a speck on MLflow's page
+        assert shown.size == (512, 512)  # 64 pixels would be tiny on MLflow's page
         assert shown.resize(drawn.size, Image.Resampling.NEAREST).tobytes() == drawn.tobytes()
     kept = TrialRecord.model_validate_json((folder / "record.json").read_text())
     assert kept == record.model_copy(update={"samples_png": ""})
@@ -220,14 +220,14 @@ def test_artifacts_stand_in_the_workspace(room: Room) -> None:
 def test_a_second_sync_changes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.sync(*room.records)
     before = {trial_id: run.info.run_id for trial_id, run in room.runs().items()}
-    monkeypatch.setattr(writer, "PAGE", 1)  # so that the search has several pages
+    monkeypatch.setattr(writer, "PAGE", 1)  # several pages of search results
     room.sync(*(record.model_copy(update={"histograms": {"modes": [1]}}) for record in room.records))  # with counts too
     room.sync(room.records[0])
     assert {trial_id: run.info.run_id for trial_id, run in room.runs().items()} == before
     assert set(before) == set(room.suite.specs)
 
 
-def test_a_failed_trial_that_was_trained_again_is_replaced(room: Room) -> None:
+def test_a_retried_trial_replaces_its_failed_run(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "retried")
     later = make_record(next(iter(suite.specs.values())))
     earlier = later.model_copy(
@@ -251,7 +251,7 @@ def test_a_failed_trial_that_was_trained_again_is_replaced(room: Room) -> None:
     assert room.runs("retried")[later.trial_id].info.run_id == finished.info.run_id
 
 
-def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_runs_of_an_interrupted_driver_are_replaced(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
     suite = make_suite(room.suite.path.parent, "interrupted")
@@ -274,12 +274,12 @@ def test_what_an_interrupted_driver_left_is_repaired(room: Room, monkeypatch: py
     whole = room.runs("interrupted")
     assert set(whole) == set(suite.specs)
     assert not {run.info.run_id for run in half.values()} & {run.info.run_id for run in whole.values()}
-    mirror.sync(records)  # the same mirror can go on, and then has nothing to complain of
+    mirror.sync(records)  # the same mirror recovers
     mirror.close()
     assert mirror.last_error is None
 
 
-def test_one_refused_record_does_not_keep_out_the_others(room: Room) -> None:
+def test_one_refused_record_does_not_block_the_others(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "refused")
     records = [make_record(spec) for spec in suite.specs.values()]
     mirror = MLflowMirror(suite, room.workspace)
@@ -291,7 +291,7 @@ def test_one_refused_record_does_not_keep_out_the_others(room: Room) -> None:
     assert set(room.runs("refused")) == {record.trial_id for record in records[1:]}
 
 
-def test_a_deleted_experiment_and_a_moved_workspace_begin_anew(room: Room) -> None:
+def test_a_deleted_experiment_or_a_moved_workspace_gets_a_new_experiment(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "deleted")
     record = make_record(next(iter(suite.specs.values())))
     room.sync(record, suite=suite)
@@ -313,7 +313,7 @@ def test_a_deleted_experiment_and_a_moved_workspace_begin_anew(room: Room) -> No
         room.workspace = old
 
 
-def test_long_and_odd_values_and_many_points_are_taken(room: Room) -> None:
+def test_long_and_odd_values_and_many_points_are_accepted(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "odd")
     spec = next(iter(suite.specs.values()))
     odd = {"a": "x" * 9000, "k" * 300: 1, "what? (%)": None, "../up//": [1], "ключ": "ü\n", "": ""}
@@ -330,7 +330,7 @@ def test_long_and_odd_values_and_many_points_are_taken(room: Room) -> None:
     assert {point.value for point in room.client.get_metric_history(run.info.run_id, odd_key)} == {1.0}
 
 
-def test_terms_are_finite_and_short() -> None:
+def test_fields_are_finite_and_within_the_limits() -> None:
     spec = TrialSpec.model_validate(
         {
             "method": "m" * 9000,
@@ -354,13 +354,13 @@ def test_terms_are_finite_and_short() -> None:
     assert all(0 < len(key) <= MAX_KEY and len(value) <= MAX_VALUE for key, value in trial_params(record).items())
 
 
-def test_a_record_of_no_cell_is_named_by_its_method(tmp_path: Path) -> None:
+def test_a_record_without_a_cell_is_named_by_its_method(tmp_path: Path) -> None:
     suite = make_suite(tmp_path, scale="paper")
     record = make_record(next(iter(suite.specs.values())))
     assert trial_tags(record, suite, [])["mlflow.runName"] == "gan · seed 0"
 
 
-def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: Path) -> None:
+def test_methods_derived_from_an_abstract_are_tagged(tmp_path: Path) -> None:
     suite = make_suite(tmp_path)
     record = make_record(next(iter(suite.specs.values())))
     derived = record.model_copy(update={"spec": record.spec.model_copy(update={"method": "self_labelling"})})
@@ -368,7 +368,7 @@ def test_runs_of_a_method_that_only_its_abstract_tells_of_are_tagged(tmp_path: P
     assert trial_tags(derived, suite, [])["spec"] == "derived-from-abstract"
 
 
-def test_a_server_that_is_away_costs_seconds_and_leaves_a_reason(
+def test_an_unreachable_server_costs_seconds_and_leaves_an_error(
     room: Room, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
@@ -407,7 +407,7 @@ def test_the_command_shows_the_store_but_no_password(room: Room) -> None:
     assert secret.ui_command == 'mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$MLFLOW_TRACKING_URI"'
 
 
-def test_closing_ends_the_thread_and_never_waits_longer_than_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_ends_the_thread_and_respects_its_timeout(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     idle = MLflowMirror(room.suite, room.workspace)
     idle.sync([])
     idle.close()
@@ -447,7 +447,7 @@ tables:
 
 
 def make_published(folder: Path, name: str, value: float = 1000.0) -> tuple[Suite, list[TrialRecord]]:
-    """The first table beside a published one, three seeds at the scale of the paper; the records of GAN."""
+    """A suite whose first table has published values, with three seeds at the paper's scale; the records of GAN."""
     (folder / "papers").mkdir(exist_ok=True)
     (folder / "papers" / "paper.yaml").write_text(PAPER.replace("VALUE", str(value)))
     path = folder / f"{name}.yaml"
@@ -457,7 +457,7 @@ def make_published(folder: Path, name: str, value: float = 1000.0) -> tuple[Suit
     return suite, [make_record(spec) for spec in suite.specs.values() if spec.method == "gan"]
 
 
-def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> None:
+def test_published_values_are_metrics_and_tags(tmp_path: Path) -> None:
     suite, (record, *_) = make_published(tmp_path, "beside")
     published = published_of(record.spec, suite.cells[:1])
     points = {(key, step): value for key, value, _, step in metric_points(record, {"modes": 1000.0})}
@@ -478,7 +478,7 @@ def test_the_published_value_stands_beside_the_measured_one(tmp_path: Path) -> N
     assert "verdict.kl" not in unread
 
 
-def test_a_trial_that_measured_nothing_still_shows_what_was_published(tmp_path: Path) -> None:
+def test_a_trial_without_evaluations_still_shows_the_published_value(tmp_path: Path) -> None:
     _, (record, *_) = make_published(tmp_path, "nothing")
     failed = record.model_copy(update={"history": [], "cost": None})
     assert [(key, value, step) for key, value, _, step in metric_points(failed, {"modes": 9.0})] == [
@@ -486,14 +486,14 @@ def test_a_trial_that_measured_nothing_still_shows_what_was_published(tmp_path: 
     ]
 
 
-def test_a_verdict_that_changes_is_a_new_tag_and_no_new_run(room: Room) -> None:
+def test_a_changed_verdict_updates_a_tag_and_keeps_the_run(room: Room) -> None:
     suite, (first, second, third) = make_published(room.suite.path.parent, "judged")
     mirror = room.sync(first, second, suite=suite)
     before = room.runs("judged")
     assert {run.data.tags["verdict.modes"] for run in before.values()} == {"inconclusive"}
     assert before[first.trial_id].data.metrics["published/difference/modes"] == -500
     room.client.set_tag(before[first.trial_id].info.run_id, "mlflow.note.content", "mine")
-    mirror.submit(third)  # one record alone, as while a run is going on
+    mirror.submit(third)  # a single record, as during a run
     mirror.close()
     after = room.runs("judged")
     assert {run.data.tags["verdict.modes"] for run in after.values()} == {"worse"}
@@ -501,7 +501,7 @@ def test_a_verdict_that_changes_is_a_new_tag_and_no_new_run(room: Room) -> None:
     assert after[first.trial_id].data.tags["mlflow.note.content"] == "mine"
 
 
-def test_another_published_value_replaces_the_run(room: Room) -> None:
+def test_a_changed_published_value_replaces_the_run(room: Room) -> None:
     suite, (record, *_) = make_published(room.suite.path.parent, "corrected")
     room.sync(record, suite=suite)
     suite, _ = make_published(room.suite.path.parent, "corrected", 505.5)
@@ -509,7 +509,7 @@ def test_another_published_value_replaces_the_run(room: Room) -> None:
     assert room.runs("corrected")[record.trial_id].data.metrics["published/modes"] == 505.5
 
 
-def test_sheets_are_images_by_step_and_those_of_an_earlier_attempt_are_left_out(room: Room) -> None:
+def test_sample_grids_are_images_by_step_without_those_of_earlier_attempts(room: Room) -> None:
     suite = make_suite(room.suite.path.parent, "sheets")
     record = make_record(next(iter(suite.specs.values())))
     for step in (200, 400, 700):
@@ -528,7 +528,7 @@ def test_sheets_are_images_by_step_and_those_of_an_earlier_attempt_are_left_out(
     assert "step 700" not in page
 
 
-def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) -> None:
+def test_the_report_is_one_run_with_the_newest_files(room: Room, tmp_path: Path) -> None:
     suite = make_suite(room.suite.path.parent, "reported")
     records = [make_record(spec) for spec in suite.specs.values()]
 
@@ -572,7 +572,7 @@ def test_the_report_is_one_run_with_the_newest_page(room: Room, tmp_path: Path) 
     assert not [item.path for item in room.client.list_artifacts(second.info.run_id, "figures")]
 
 
-def test_a_report_that_cannot_be_read_is_told_and_stops_nothing(room: Room, tmp_path: Path) -> None:
+def test_an_unreadable_report_is_an_error_of_the_mirror_only(room: Room, tmp_path: Path) -> None:
     mirror = MLflowMirror(room.suite, room.workspace)
     mirror.submit_report(tmp_path / "none")
     mirror.close()
