@@ -8,14 +8,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Increase it whenever a change of the code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 6
-
-TRIAL_ID_KEY = "__trial_id"  # where a spec caches its identity in its __dict__
 
 Precision = Literal["float32", "tf32", "bfloat16"]  # of the training; see benchmark/core/precision.py
 REFERENCE_PRECISION: Precision = "float32"
@@ -151,18 +150,15 @@ class TrialSpec(FrozenModel):
     seed: Seed
     version: int = RECIPE_VERSION
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits that identify this training and its evaluation everywhere."""
-        if TRIAL_ID_KEY not in self.__dict__:  # not a cached_property, because that could be assigned to
-            self.__dict__[TRIAL_ID_KEY] = content_hash(self.model_dump(mode="json"))
-        trial_id: str = self.__dict__[TRIAL_ID_KEY]
-        return trial_id
+        return content_hash(self.model_dump(mode="json"))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with changed values and its own identity."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop(TRIAL_ID_KEY, None)
+        copied.__dict__.pop("trial_id", None)  # cached
         return copied
 
     @property
@@ -171,16 +167,8 @@ class TrialSpec(FrozenModel):
         return self.model_copy(update={"seed": 0}).trial_id
 
     def with_seeds(self, seeds: Iterable[int]) -> "tuple[Self, ...]":
-        """This trial with each of the seeds. Their identities share one serialisation, which is faster."""
-        fields = self.model_dump(mode="json")
-        before = canonical_json({key: value for key, value in fields.items() if key < "seed"})[:-1]
-        after = canonical_json({key: value for key, value in fields.items() if key > "seed"})[1:]
-        specs = []
-        for seed in seeds:
-            spec = self.model_copy(update={"seed": seed})
-            spec.__dict__[TRIAL_ID_KEY] = _hash(f'{before},"seed":{seed},{after}')
-            specs.append(spec)
-        return tuple(specs)
+        """This trial with each of the seeds."""
+        return tuple(self.model_copy(update={"seed": seed}) for seed in seeds)
 
     @property
     def name(self) -> str:
@@ -195,8 +183,4 @@ def canonical_json(value: Any) -> str:
 
 def content_hash(value: Any) -> str:
     """The first 64 bits of the SHA-256 of a value's canonical JSON, in hexadecimal."""
-    return _hash(canonical_json(value))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
