@@ -10,7 +10,16 @@ import psutil
 import pytest
 
 from benchmark.execution.ray.failures import PREEMPTED
-from tests.support.runs import LONG, begun, numbers_of, records_of, said, started, undisturbed, until
+from tests.support.runs import (
+    LONG,
+    numbers_of,
+    output_of,
+    records_of,
+    started,
+    trials_started,
+    undisturbed_numbers,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -40,32 +49,32 @@ def suite(small_suite) -> Path:
 @pytest.mark.parametrize("runner", ["ray", "inprocess"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_keeps_all_work(suite, tmp_path, runner, number):
-    place = tmp_path / "ws"
-    with started(suite, place, "--runner", runner) as run:
-        until(begun(place))
+    workspace = tmp_path / "ws"
+    with started(suite, workspace, "--runner", runner) as run:
+        wait_until(trials_started(workspace))
         time.sleep(2)
         if number == signal.SIGINT:  # a terminal sends it to all processes in front of it
             os.killpg(run.pid, number)
         else:
             run.send_signal(number)
         assert run.wait(120) == 130
-        until(lambda: not of_session(run), 20)
-    assert "running trials write a checkpoint" in said(place)
-    assert "the same command continues" in said(place)
-    assert "Traceback" not in said(place)
-    assert list((place / "checkpoints").glob("*/*.ckpt"))
-    with started(suite, place, "--runner", runner) as run:
-        assert run.wait(600) == 0, said(place)
-    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
-    events = [event.what for record in records_of(place).values() for event in record.events]
+        wait_until(lambda: not of_session(run), 20)
+    assert "running trials write a checkpoint" in output_of(workspace)
+    assert "the same command continues" in output_of(workspace)
+    assert "Traceback" not in output_of(workspace)
+    assert list((workspace / "checkpoints").glob("*/*.ckpt"))
+    with started(suite, workspace, "--runner", runner) as run:
+        assert run.wait(600) == 0, output_of(workspace)
+    assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
+    events = [event.what for record in records_of(workspace).values() for event in record.events]
     assert "went on from a checkpoint" in events
 
 
 @pytest.mark.parametrize("way", ["ended", "twice", "killed"])
 def test_no_process_is_left(suite, tmp_path, way):
-    place = tmp_path / "ws"
-    with started(suite, place) as run:
-        until(begun(place))
+    workspace = tmp_path / "ws"
+    with started(suite, workspace) as run:
+        wait_until(trials_started(workspace))
         assert len(of_session(run)) > 5
         if way == "killed":
             run.kill()
@@ -77,30 +86,30 @@ def test_no_process_is_left(suite, tmp_path, way):
             assert run.wait(60) == 130
         else:
             assert run.wait(600) == 0
-        until(lambda: not of_session(run), 30)
+        wait_until(lambda: not of_session(run), 30)
 
 
 def test_a_worker_that_dies_costs_an_attempt_and_changes_no_number(tmp_path, small_suite):
-    suite, place = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
-    with started(suite, place) as run:
-        until(begun(place))
+    suite, workspace = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
+    with started(suite, workspace) as run:
+        wait_until(trials_started(workspace))
         time.sleep(1)
         trainer_of(run).kill()
-        assert run.wait(600) == 0, said(place)
-    assert "failed, will be tried again from its checkpoint: the worker died" in said(place)
-    assert sum(len(record.attempts) for record in records_of(place).values()) == 1
-    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+        assert run.wait(600) == 0, output_of(workspace)
+    assert "failed, will be tried again from its checkpoint: the worker died" in output_of(workspace)
+    assert sum(len(record.attempts) for record in records_of(workspace).values()) == 1
+    assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
 
 
 def test_a_worker_whose_machine_is_taken_away_writes_a_checkpoint(suite, tmp_path):
-    place = tmp_path / "ws"
-    with started(suite, place) as run:  # `retries: 0`: being taken away is no failure
-        until(begun(place))
+    workspace = tmp_path / "ws"
+    with started(suite, workspace) as run:  # `retries: 0`: being taken away is no failure
+        wait_until(trials_started(workspace))
         time.sleep(1)
         trainer_of(run).terminate()
-        assert run.wait(600) == 0, said(place)
-    assert PREEMPTED in said(place)
-    moved = [record for record in records_of(place).values() if record.attempts]
+        assert run.wait(600) == 0, output_of(workspace)
+    assert PREEMPTED in output_of(workspace)
+    moved = [record for record in records_of(workspace).values() if record.attempts]
     assert [record.attempts for record in moved] == [[PREEMPTED]]
     assert "went on from a checkpoint" in [event.what for event in moved[0].events]
-    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+    assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")

@@ -8,7 +8,16 @@ import pytest
 from benchmark.config.schema import Resources
 from benchmark.core.errors import UserError
 from benchmark.execution.ray.cluster import connect
-from tests.support.runs import LONG, begun, numbers_of, records_of, said, started, undisturbed, until
+from tests.support.runs import (
+    LONG,
+    numbers_of,
+    output_of,
+    records_of,
+    started,
+    trials_started,
+    undisturbed_numbers,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -26,22 +35,22 @@ def cluster(monkeypatch):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("stored", [False, True], ids=["shared disk", "storage"])
 def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, stored):
-    suite, place = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
+    suite, workspace = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
     options = ["--storage", str(tmp_path / "store")] if stored else []
     second = cluster.add_node(num_cpus=1)
-    with started(suite, place, "--address", cluster.address, *options) as run:
-        until(begun(place, 2))  # on both
+    with started(suite, workspace, "--address", cluster.address, *options) as run:
+        wait_until(trials_started(workspace, 2))  # on both
         time.sleep(1)
         cluster.remove_node(second, allow_graceful=False)  # SIGKILL for all of its processes
         cluster.add_node(num_cpus=1)
-        assert run.wait(900) == 0, said(place)
-    found = records_of(place)
+        assert run.wait(900) == 0, output_of(workspace)
+    found = records_of(workspace)
     assert {record.status for record in found.values()} == {"finished"}
     assert sorted(len(record.attempts) for record in found.values()) == [0, 1]
-    assert "failed, will be tried again from its checkpoint: the worker died" in said(place)
-    assert "raylet" not in said(place)
+    assert "failed, will be tried again from its checkpoint: the worker died" in output_of(workspace)
+    assert "raylet" not in output_of(workspace)
     assert (tmp_path / "ws-report" / "leaderboard.md").is_file()
-    assert numbers_of(place) == undisturbed(suite, tmp_path / "calm")
+    assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
     assert cluster.list_all_nodes()  # the cluster goes on
     if stored:
         store = tmp_path / "store"
@@ -50,8 +59,8 @@ def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, store
         assert len(list((store / "checkpoints").glob("*.final.pt"))) == 2
         with started(suite, tmp_path / "other", *options) as again:  # another machine needs nothing but the storage
             assert again.wait(300) == 0
-        assert numbers_of(tmp_path / "other") == numbers_of(place)
-        assert "2 records taken over" in said(tmp_path / "other")
+        assert numbers_of(tmp_path / "other") == numbers_of(workspace)
+        assert "2 records taken over" in output_of(tmp_path / "other")
 
 
 @pytest.mark.parametrize("address", ["here", "ray://here:10001", "here:port", ":6379"])
@@ -74,5 +83,5 @@ def test_what_no_node_can_hold_is_told_at_once(cluster, tmp_path, small_suite):
     suite = small_suite(resources={"cpus": 64})
     with started(suite, tmp_path / "ws", "--address", cluster.address) as run:
         assert run.wait(120) == 2
-    assert "no node can hold a trial, which needs 64 CPUs" in said(tmp_path / "ws")
+    assert "no node can hold a trial, which needs 64 CPUs" in output_of(tmp_path / "ws")
     assert not (tmp_path / "ws").exists()

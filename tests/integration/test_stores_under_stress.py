@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone, at any write of a run: every result is kept, and what to do is told."""
+"""Full and read-only disks: every result is kept, and the message says what to do."""
 
 import ctypes
 import errno
@@ -10,53 +10,39 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from baselines.methods.gan import GAN
 from benchmark.cli import app
-from benchmark.config.suite import load_suite
 from benchmark.core.errors import ResultsNotStored
 from benchmark.core.files import write_atomically
 from benchmark.evaluation.extractors.base import Features
-from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.evaluation.references import write_features
 from benchmark.execution import result_sink
-from benchmark.execution.suite_run import SuiteRun
 from benchmark.store import record_store
 from benchmark.store.record_store import RecordStore
-from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
-from benchmark.trials import runner
+from benchmark.trials import runner, samples
 from benchmark.trials.job import Progress
+from tests.support.runs import suite_run
 
-OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+NOT_REPRODUCIBLE = {"started", "finished", "cost", "environment", "events"}
+
+
+pytestmark = pytest.mark.usefixtures("untrained_digits")
 
 
 @pytest.fixture
-def session(tmp_path, small_suite, monkeypatch):
-    torch.manual_seed(0)
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, tmp_path / "c.pt")
-    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
+def make_run(tmp_path, small_suite):
     path = small_suite()
-
-    def make(place="ws") -> SuiteRun:
-        return SuiteRun(
-            suite=load_suite(path),
-            workspace=Workspace.at(tmp_path / place),
-            data_dir=tmp_path,
-            report_dir=tmp_path / "report",
-            console=Console(quiet=True),
-        )
-
-    return make
+    return lambda workspace="ws": suite_run(path, tmp_path, workspace)
 
 
-def go(session):
-    return session.run("inprocess", session.plan())
+def train(run):
+    return run.run("inprocess", run.plan())
 
 
-def told(records):
-    return {trial_id: record.model_dump(exclude=OF_ITS_OWN_TIME) for trial_id, record in records.items()}
+def reproducible_parts(records):
+    return {trial_id: record.model_dump(exclude=NOT_REPRODUCIBLE) for trial_id, record in records.items()}
 
 
 def refuse(monkeypatch, wanted, number=errno.ENOSPC):
@@ -68,29 +54,29 @@ def refuse(monkeypatch, wanted, number=errno.ENOSPC):
             raise OSError(number, os.strerror(number), str(path))
         real(path, *parts)
 
-    for module in (record_store, checkpoint, runner):
+    for module in (record_store, checkpoint, samples):
         monkeypatch.setattr(module, "write_atomically", write)
 
 
-def test_results_that_cannot_be_stored_are_tried_again_and_then_stored(session, monkeypatch, caplog):
+def test_a_result_that_the_disk_refuses_is_stored_later(make_run, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "benchmark")
     refusals = iter(range(3))
     monkeypatch.setattr(result_sink, "RETRY_SECONDS", 1e9)
     refuse(monkeypatch, lambda path: path.parent.name == "results" and next(refusals, None) is not None)
-    made = session()
-    assert {record.status for record in go(made).values()} == {"finished"}
-    assert len(made.records()) == 4
-    said = caplog.text
-    assert said.count("a result cannot be stored") == 1
-    assert "No space left on device" in said
-    assert "all results that the disk had refused are stored now" in said
-    assert not [path for path in made.workspace.checkpoints.iterdir() if path.is_dir()]
+    run = make_run()
+    assert {record.status for record in train(run).values()} == {"finished"}
+    assert len(run.records()) == 4
+    output = caplog.text
+    assert output.count("a result cannot be stored") == 1
+    assert "No space left on device" in output
+    assert "all results that the disk had refused are stored now" in output
+    assert not [path for path in run.workspace.checkpoints.iterdir() if path.is_dir()]
 
 
-def test_while_a_long_trial_trains_it_is_tried_again_too(session, monkeypatch):
+def test_a_refused_result_is_tried_again_while_another_trial_trains(make_run, monkeypatch):
     monkeypatch.setattr(result_sink, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
-    made, stored = session(), []
+    run, stored = make_run(), []
     refusals = iter(range(2))
     refuse(monkeypatch, lambda path: path.parent.name == "results" and next(refusals, None) is not None)
     handle = result_sink.ResultSink.handle
@@ -98,28 +84,28 @@ def test_while_a_long_trial_trains_it_is_tried_again_too(session, monkeypatch):
     def count_stored(self, event):
         handle(self, event)
         if isinstance(event, Progress):
-            stored.append(len(made.records()))
+            stored.append(len(run.records()))
 
     monkeypatch.setattr(result_sink.ResultSink, "handle", count_stored)
-    go(made)
+    train(run)
     assert 1 in stored[: stored.index(2)] if 2 in stored else 1 in stored, "before the second one had ended"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_what_could_not_be_stored_is_there_in_moments_the_next_time(session, monkeypatch, number):
-    undisturbed = go(session("other"))
-    made = session()
+def test_the_next_run_stores_a_refused_result_without_training(make_run, monkeypatch, number):
+    reference = train(make_run("other"))
+    run = make_run()
     with monkeypatch.context() as patch:
         refuse(patch, lambda path: path.parent.name == "results", number)
         with pytest.raises(
             ResultsNotStored, match=rf"4 results could not be stored in .*results: {os.strerror(number)}"
         ):
-            go(made)
-    assert not made.records()
-    plan = made.plan()
+            train(run)
+    assert not run.records()
+    plan = run.plan()
     assert {plan.state(trial_id) for trial_id in plan.todo} == {"begun"}
     monkeypatch.setattr(GAN, "loss", None)  # nothing is trained
-    assert told(go(made)) == told(undisturbed)
+    assert reproducible_parts(train(run)) == reproducible_parts(reference)
 
 
 def main(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
@@ -130,41 +116,41 @@ def main(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
 
 
 @pytest.fixture
-def command(session, monkeypatch, capsys, tmp_path):
+def command(make_run, monkeypatch, capsys, tmp_path):
     def run(name):
         options = ["--runner", "inprocess"] if name == "run" else []
         places = ("--workspace", tmp_path / "ws", "--report-dir", tmp_path / "report", "--data-dir", tmp_path)
         return main(monkeypatch, capsys, name, tmp_path / "small.yaml", *places, *options)
 
-    session()
+    make_run()
     return run
 
 
 def test_a_result_that_is_not_stored_makes_the_exit_code_1_and_the_report_shows_it(command, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         refuse(patch, lambda path: path.parent.name == "results")
-        code, said = command("run")
+        code, output = command("run")
     assert code == 1
-    assert "4 results could not be stored" in said
-    assert "run the same command again" in said
+    assert "4 results could not be stored" in output
+    assert "run the same command again" in output
     assert "| GAN |" in (tmp_path / "report" / "leaderboard.md").read_text()
-    code, said = command("run")
+    code, output = command("run")
     assert code == 0
-    assert "could not be stored" not in said
+    assert "could not be stored" not in output
 
 
-def test_a_report_that_cannot_be_written_is_told_and_costs_no_result(command, monkeypatch, tmp_path):
+def test_a_report_that_cannot_be_written_is_an_error_and_the_results_are_kept(command, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.report.render.write_atomically", refused)
-        code, said = command("run")
+        code, output = command("run")
     assert code == 1
-    assert f"the report could not be written to {tmp_path / 'report'}: No space left on device" in said
+    assert f"the report could not be written to {tmp_path / 'report'}: No space left on device" in output
     assert len(RecordStore(tmp_path / "ws" / "results").ids()) == 4
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.report.render.write_atomically", refused)
-        code, said = command("report")
+        code, output = command("report")
     assert code == 2
-    assert "No space left on device; make room there" in said
+    assert "No space left on device; make room there" in output
     assert command("report") == (0, "")
 
 
@@ -172,9 +158,9 @@ def refused(path, *parts):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def test_what_a_killed_run_left_half_written_is_gone_when_its_trials_are_done(session):
-    made = session()
-    trial_id, place = next(iter(made.suite.specs)), made.workspace
+def test_partial_files_of_a_killed_run_are_removed_when_its_trials_are_done(make_run):
+    run = make_run()
+    trial_id, place = next(iter(run.suite.specs)), run.workspace
     left = [
         place.results / f".{trial_id}.json-{'0' * 32}",
         place.checkpoints / f".{trial_id}.final.pt-{'1' * 32}",
@@ -184,12 +170,12 @@ def test_what_a_killed_run_left_half_written_is_gone_when_its_trials_are_done(se
     for path in (*left, of_another):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    go(made)
+    train(run)
     assert [path for path in left if path.exists()] == []
     assert of_another.exists()
 
 
-def test_the_error_names_the_file_that_was_wanted(tmp_path, monkeypatch):
+def test_the_error_names_the_final_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -224,7 +210,7 @@ def tiny_disk(folder: Path, size: str) -> None:
     done(libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, f"size={size}".encode()))
 
 
-NOT_POSSIBLE = 77
+NOT_PERMITTED = 77
 
 
 def on_tiny_disk(folder, size, what):
@@ -236,7 +222,7 @@ def on_tiny_disk(folder, size, what):
             try:
                 tiny_disk(folder, size)
             except OSError:
-                code = NOT_POSSIBLE
+                code = NOT_PERMITTED
             else:
                 what()
                 code = 0
@@ -245,12 +231,12 @@ def on_tiny_disk(folder, size, what):
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code == NOT_POSSIBLE:
+    if code == NOT_PERMITTED:
         pytest.skip("this process may not mount a file system")
     assert code == 0
 
 
-def test_features_that_do_not_fit_are_an_error_and_no_signal(tmp_path):
+def test_features_that_do_not_fit_on_the_disk_raise_an_error(tmp_path):
     batches = (Features(torch.ones(100, 64), torch.ones(100, 0)) for _ in range(100))
 
     def measure():
@@ -261,24 +247,24 @@ def test_features_that_do_not_fit_are_an_error_and_no_signal(tmp_path):
     on_tiny_disk(tmp_path / "disk", "1m", measure)
 
 
-def test_on_a_disk_that_is_full_nothing_is_lost(session, tmp_path):
-    undisturbed = told(go(session("other")))
-    on_tiny_disk(tmp_path / "ws", "8m", lambda: run_while_it_is_full(session, tmp_path, undisturbed))
+def test_nothing_is_lost_on_a_full_disk(make_run, tmp_path):
+    reference = reproducible_parts(train(make_run("other")))
+    on_tiny_disk(tmp_path / "ws", "8m", lambda: run_while_it_is_full(make_run, tmp_path, reference))
 
 
-def run_while_it_is_full(session, tmp_path, undisturbed):
+def run_while_it_is_full(make_run, tmp_path, reference):
     """The disk is filled up to some kilobytes, and later freed."""
-    made = session()
-    made.prepare_jobs([])
-    plan = made.plan()
-    assert len(made.prepare_jobs(plan.todo.values())) == 4  # data is prepared
+    run = make_run()
+    run.prepare_jobs([])
+    plan = run.plan()
+    assert len(run.prepare_jobs(plan.todo.values())) == 4  # data is prepared
     filler = (tmp_path / "ws" / "filler").open("wb", buffering=0)
     left = os.statvfs(tmp_path / "ws")
     filler.write(bytes(left.f_bavail * left.f_frsize - 40_000))  # a record or so
     with pytest.raises(ResultsNotStored, match="No space left on device"):
-        made.run("inprocess", plan)
-    whole = made.records()  # each is whole, or is not there
+        run.run("inprocess", plan)
+    whole = run.records()  # each is whole, or is not there
     assert len(whole) < 4
-    assert told(whole).items() <= undisturbed.items()
+    assert reproducible_parts(whole).items() <= reference.items()
     filler.truncate(0)
-    assert told(go(made)) == undisturbed
+    assert reproducible_parts(train(run)) == reference

@@ -1,23 +1,35 @@
-"""What tests of trials share: prepared digits, and a checkpoint after every step."""
+"""Fixtures for tests that train: an untrained digit classifier, prepared digits, a checkpoint after every step."""
 
 import pytest
 import torch
 
 from benchmark.data.datasets.stacked_digits import StackedDigits
-from benchmark.evaluation.extractors.digits import DigitClassifier
+from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.evaluation.references import EvaluationAssets
 from benchmark.trials import runner, stopwatch
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Digits, and an untrained classifier of them."""
-    root = tmp_path_factory.mktemp("prepared")
+@pytest.fixture(scope="session")
+def untrained_classifier(tmp_path_factory):
+    """The weights file of an untrained digit classifier, for tests that do not depend on its accuracy."""
+    path = tmp_path_factory.mktemp("classifier") / "classifier.pt"
     torch.manual_seed(0)
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, root / "c.pt")
-    return StackedDigits.prepare(root, root / "data"), EvaluationAssets(
-        extractors={"digits": root / "c.pt"}, references={}
-    )
+    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, path)
+    return path
+
+
+@pytest.fixture
+def untrained_digits(monkeypatch, untrained_classifier):
+    """The extractor `digits` uses the untrained classifier instead of training one."""
+    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: untrained_classifier))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, untrained_classifier):
+    """The folder of the prepared digits, and evaluation assets with an untrained classifier."""
+    root = tmp_path_factory.mktemp("prepared")
+    assets = EvaluationAssets(extractors={"digits": untrained_classifier}, references={})
+    return StackedDigits.prepare(root, root / "data"), assets
 
 
 @pytest.fixture

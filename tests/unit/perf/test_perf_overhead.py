@@ -8,18 +8,11 @@ import pytest
 import torch
 
 from benchmark.config.suite import load_suite
-from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.report import render
 from benchmark.training.trainer import Trainer
 from perf import overhead
 
-
-@pytest.fixture(autouse=True)
-def _quick_instrument(monkeypatch, tmp_path):
-    """An untrained digit classifier."""
-    path = tmp_path / "classifier.pt"
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, path)
-    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: path))
+pytestmark = pytest.mark.usefixtures("untrained_digits")
 
 
 def record(train, evaluation):

@@ -8,17 +8,12 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
-import torch
-from rich.console import Console
 
-from benchmark.config.suite import load_suite
-from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.execution import work_sharing
-from benchmark.execution.suite_run import SuiteRun
 from benchmark.store import claims
 from benchmark.store.claims import STALE_SECONDS, Claims, RunIdentity
-from benchmark.store.workspace import Workspace
 from benchmark.trials import runner
+from tests.support.runs import suite_run
 
 A, B = "0123456789abcdef", "fedcba9876543210"
 
@@ -175,11 +170,8 @@ def test_where_no_claim_can_be_written_a_run_goes_on_without(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path, small_suite, monkeypatch):
+def start(tmp_path, small_suite, monkeypatch, untrained_digits):
     """Starts a run of the small suite in a process of its own, which begins when `ready` of them have planned."""
-    torch.manual_seed(0)
-    torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, tmp_path / "c.pt")
-    monkeypatch.setattr(Digits, "prepare", classmethod(lambda *_: tmp_path / "c.pt"))
     monkeypatch.setattr(work_sharing, "POLL_SECONDS", 0.1)
     real = runner.run_trial
 
@@ -200,18 +192,12 @@ def start(tmp_path, small_suite, monkeypatch):
             logger = logging.getLogger("benchmark")
             logger.setLevel(logging.INFO)
             logger.addHandler(logging.FileHandler(tmp_path / f"{name}.txt"))
-            made = SuiteRun(
-                suite=load_suite(path),
-                workspace=Workspace.at(tmp_path / "ws"),
-                data_dir=tmp_path,
-                report_dir=tmp_path / name,
-                console=Console(quiet=True),
-            )
-            plan = made.plan()
+            run = suite_run(path, tmp_path)
+            plan = run.plan()
             (tmp_path / f"{name}.ready").touch()
             while len(list(tmp_path.glob("*.ready"))) < ready:
                 time.sleep(0.01)
-            records = made.run("inprocess", plan)
+            records = run.run("inprocess", plan)
             os._exit(0 if [record.status for record in records.values()] == ["finished"] * 4 else 1)
         finally:
             os._exit(2)
