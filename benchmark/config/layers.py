@@ -97,7 +97,7 @@ def _read_sources(layer: Layer, overrides: Overrides) -> dict[KeyPath, str]:
     """The sources that a layer states, by key path; () stands for the whole layer. Raises UserError."""
     stated = layer.overrides.get(SOURCES, {})
     by_key = stated if isinstance(stated, dict) else {"": stated}
-    known = {dotted_key(path): path for path in _key_paths(overrides, ())}
+    known = {dotted_key(path): path for path in _paths(overrides, ()) if path and all(isinstance(k, str) for k in path)}
     problems = []
     for key, text in by_key.items():
         where = layer.file.location((*layer.key, SOURCES, key) if key else (*layer.key, SOURCES))
@@ -108,13 +108,6 @@ def _read_sources(layer: Layer, overrides: Overrides) -> dict[KeyPath, str]:
     if problems:
         raise UserError("\n".join(problems))
     return {known[key] if key else (): text for key, text in by_key.items()}
-
-
-def _key_paths(values: Overrides, here: KeyPath) -> Iterator[KeyPath]:
-    for key, value in values.items():
-        yield (*here, key)
-        if isinstance(value, dict):
-            yield from _key_paths(value, (*here, key))
 
 
 def _paths(value: Any, here: KeyPath) -> Iterator[KeyPath]:

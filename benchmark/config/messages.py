@@ -1,5 +1,6 @@
 """Validation errors in words: file, line, key, value and the nearest valid spelling."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -35,8 +36,7 @@ def validate_model(model: type[M], values: Any, location: Callable[[KeyPath], st
     except ValidationError as error:
         lines = []
         for entry in error.errors():
-            is_missing_key = entry["type"] == "missing" and isinstance(entry["loc"][-1], str)
-            key = _without_branches(entry["loc"][:-1] if is_missing_key else entry["loc"])
+            key = _without_branches(entry["loc"][:-1] if entry["type"] == "missing" else entry["loc"])
             lines.append(f"{location(key)}: {_message(entry, model)}")
         raise UserError("\n".join(lines)) from None
 
@@ -45,29 +45,18 @@ def _message(error: Any, model: type[BaseModel]) -> str:
     """What is wrong, for one entry of `ValidationError.errors()`."""
     kind, loc, value = error["type"], error["loc"], _shorten(repr(error.get("input")))
     if kind == "missing":
-        return f"'{loc[-1]}' is required" if isinstance(loc[-1], str) else "is required"
+        return f"'{loc[-1]}' is required" if isinstance(loc[-1], str) else "has too few items"
     if kind == "extra_forbidden":
-        return f"unknown key '{loc[-1]}'; {did_you_mean(loc[-1], fields_at(model, loc[:-1]))}"
+        parent = _model_at(model, loc[:-1])
+        return f"unknown key '{loc[-1]}'; {did_you_mean(loc[-1], parent.model_fields if parent else ())}"
     if kind == "literal_error":
-        choices = [str(choice) for choice in literals_at(model, loc)]
-        return f"is {value}; {did_you_mean(error.get('input'), choices) if choices else error['msg']}"
+        allowed = re.findall("'(.+?)'", error["ctx"]["expected"])
+        return f"is {value}; {did_you_mean(error['input'], allowed)}"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         return f"is {value} but must be {error['msg'].removeprefix('Input should be ')}"
     if kind == "value_error":
         return f"{error['ctx']['error']}"
     return f"is {value} but {WORDS.get(kind, error['msg'][0].lower() + error['msg'][1:])}"
-
-
-def fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that the schema allows at a path; empty where it allows any."""
-    inner = _model_at(model, path)
-    return list(inner.model_fields) if inner else []
-
-
-def literals_at(model: type[BaseModel], path: KeyPath) -> list[Any]:
-    """The allowed words of the field at a path."""
-    field = field_at(model, path)
-    return _flat_args(field.annotation) if field else []
 
 
 def field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo | None:
@@ -94,11 +83,6 @@ def _unwrap(annotation: Any) -> Any:
     if type(annotation).__name__ in ("UnionType", "_UnionGenericAlias", "_AnnotatedAlias", "Union") and arguments:
         return _unwrap(arguments[0])
     return annotation
-
-
-def _flat_args(annotation: Any) -> list[Any]:
-    arguments = get_args(annotation)
-    return [leaf for a in arguments for leaf in (_flat_args(a) or [a]) if leaf is not type(None)]
 
 
 def _without_branches(loc: KeyPath) -> KeyPath:

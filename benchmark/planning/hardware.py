@@ -12,7 +12,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """The device, how many trials run in parallel (`slots`), and the memory of the machine, or its GPUs, for all of them.
+    """The device, the number of trials in parallel (`slots`), and the memory of the machine, or its GPUs, in MiB.
 
     `fingerprint` is what timings depend on besides the cost key, with the keys of a record's environment.
     """

@@ -289,7 +289,7 @@ class Sized48(Dataset):
 )
 def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, dataset, changes, expected):
     monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
-    monkeypatch.setattr(Modes, "problem", classmethod(lambda *_: None))
+    monkeypatch.setattr(Modes, "check_config", classmethod(lambda *_: None))
     text = message(small_suite(**with_default(dataset=dataset.name) | changes))
     for part in expected:
         assert part in text
@@ -297,7 +297,7 @@ def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, datase
 
 def test_a_method_that_may_do_without_labels_does_on_unlabelled_images(small_suite, monkeypatch):
     monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
-    monkeypatch.setattr(Modes, "problem", classmethod(lambda *_: None))
+    monkeypatch.setattr(Modes, "check_config", classmethod(lambda *_: None))
     assert load_suite(small_suite(**with_default(dataset="unlabelled") | only("self_labelling"))).specs
 
 
