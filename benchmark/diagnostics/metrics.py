@@ -101,7 +101,7 @@ def missing_inputs(workspace: Workspace, data_dir: Path) -> str:
     """Which files are missing for the checks on real images, and how to get them; "" if none."""
     images = None if CIFAR10.is_prepared(workspace.data) else CIFAR10.missing_message(data_dir)
     hint = acquisition_hint(CIFAR10, as_options(workspace, data_dir))
-    return "\n".join(filter(None, (Inception.missing(data_dir), images and images + hint)))
+    return "\n".join(filter(None, (Inception.missing_message(data_dir), images and images + hint)))
 
 
 def training_images(workspace: Workspace, data_dir: Path) -> np.ndarray:

@@ -41,7 +41,7 @@ def find_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: P
     protocols = {id(spec.protocol): spec.protocol for spec in specs}  # the seeds of a cell share theirs
     extractors = dict.fromkeys(name for protocol in protocols.values() for name in extractors_used(protocol))
     data = _without_none({name: why_not_ready(registry.datasets[name], workspace, data_dir) for name in datasets})
-    weights = _without_none({name: registry.extractors[name].missing(data_dir) for name in extractors})
+    weights = _without_none({name: registry.extractors[name].missing_message(data_dir) for name in extractors})
     options = as_options(workspace, data_dir)
     steps = {f"dataset {name}": next_command(registry.datasets[name], workspace, data_dir) for name in data}
     steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{options}" for name in weights}

@@ -27,7 +27,7 @@ def dataset(extractor_class):
 def extractor(extractor_class, dataset, tmp_path_factory):
     raw, cache = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("instruments")
     prepared = open_prepared(dataset.prepare(raw, tmp_path_factory.mktemp("data")))
-    assert extractor_class.missing(raw) is None
+    assert extractor_class.missing_message(raw) is None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(digits, "EPOCHS", {8: 1})  # what holds of a classifier here holds of a bad one
         return extractor_class(extractor_class.prepare(prepared, cache, raw), CPU)

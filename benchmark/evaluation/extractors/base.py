@@ -64,7 +64,7 @@ class Extractor(ABC):
         """Whether it takes images of the dataset's shape."""
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_message(cls, data_dir: Path) -> str | None:
         """Which file of weights is missing and how to get it; None if nothing is missing."""
         del data_dir
         return None

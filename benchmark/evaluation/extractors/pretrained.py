@@ -39,9 +39,9 @@ class PretrainedExtractor(Extractor):
         return dataset.shape[0] == 3 and dataset.stacked == 1
 
     @classmethod
-    def missing(cls, data_dir: Path) -> str | None:
+    def missing_message(cls, data_dir: Path) -> str | None:
         """The file of weights, and the command that downloads it."""
-        return cls.weights.missing(data_dir)
+        return cls.weights.missing_message(data_dir)
 
     @classmethod
     def prepare(cls, prepared: PreparedData, cache: Path, data_dir: Path) -> Path:

@@ -1,6 +1,7 @@
-"""Published weights of networks that metrics look through: found, checked by their SHA-256, downloaded, imported.
+"""Published weights of evaluation networks: where to find, download and import them.
 
-They are of a published file each, and any other file is refused: numbers of another network compare with nothing.
+Each entry pins one published file by its SHA-256; any other file is refused, because values of another network compare
+with nothing published.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,19 @@ from benchmark.data.raw.import_files import import_file
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file of `size` bytes, the names that it goes by, and the places that offer it, tried in turn."""
+    """A published file of weights.
+
+    Attributes:
+        name: its name in commands, and of its folder in the data directory.
+        about: what it is, a noun phrase.
+        needed_for: the metrics that need it.
+        source: where it was published.
+        licence: its licence.
+        files: its file names; the first is the one that `fetch` writes.
+        urls: where to download it, tried in order.
+        sha256: its checksum.
+        size: its size in bytes.
+    """
 
     name: str
     about: str
@@ -30,11 +43,11 @@ class Weights:
     size: int
 
     def find(self, data_dir: Path) -> Path | None:
-        """The first file of its names in the data directory, its folder for them, or the cache of torch.hub."""
+        """The file, in `data_dir/name`, in `data_dir` or in the cache of torch.hub; None if it is in none of them."""
         return find(data_dir, (self.name, "."), self.files) or find(_torch_cache(), (".",), self.files)
 
-    def missing(self, data_dir: Path) -> str | None:
-        """What to do when it is not found; None when it is."""
+    def missing_message(self, data_dir: Path) -> str | None:
+        """What to do if the file is missing; None if it is found."""
         if self.find(data_dir):
             return None
         command, where = "python -m benchmark datasets", f"--data-dir {data_dir}"
@@ -45,65 +58,66 @@ class Weights:
             f"or put {self.urls[0]}\ninto {data_dir / self.name}"
         )
 
-    def checked(self, path: Path) -> Path:
-        """The path. Raises UserError when the file is not the published one."""
+    def verified(self, path: Path) -> Path:
+        """The path of a file. Raises UserError if it is not the published one."""
         try:
-            found = file_checksum(path, "sha256")
+            sha256 = file_checksum(path, "sha256")
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}; get it again") from None
-        if found != self.sha256:
+        if sha256 != self.sha256:
             raise UserError(
-                f"{path}: is not the published {self.files[0]}: SHA-256 {found}, expected {self.sha256};"
+                f"{path}: is not the published {self.files[0]}: SHA-256 {sha256}, expected {self.sha256};"
                 f" move it away and type\n  python -m benchmark datasets fetch {self.name}"
             )
         return path
 
     def prepare(self, data_dir: Path) -> Path:
-        """The file, checked. Raises UserError when it is missing, or another one."""
+        """The path of the verified file. Raises UserError if it is missing or not the published one."""
         path = self.find(data_dir)
         if path is None:
-            raise UserError(self.missing(data_dir) or f"{self.name}: the file vanished from {data_dir}")
-        return self.checked(path)
+            raise UserError(self.missing_message(data_dir) or f"{self.name}: the file vanished from {data_dir}")
+        return self.verified(path)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Its tensors by name, on the CPU. Nothing but tensors is unpickled."""
+        """The tensors of a file by name, on the CPU. Only tensors are unpickled."""
         import torch
 
-        state: dict[str, Any] = torch.load(self.checked(path), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(self.verified(path), map_location="cpu", weights_only=True)
         return state
 
     def fetch(self, data_dir: Path, progress: ProgressCallback | None = None) -> Path | None:
-        """Download it into its folder under `data_dir`; None when it is somewhere already.
+        """Download the file into its folder of the data directory; returns None if it was found.
 
-        Raises UserError when that one is another file, or the download fails.
+        Raises:
+            UserError: the file found is not the published one, or the download fails.
         """
-        here = self.find(data_dir)
-        if here:
-            self.checked(here)
+        if existing := self.find(data_dir):
+            self.verified(existing)
             return None
-        wanted = Download(self.files[0], self.sha256, self.urls, "sha256")
-        return download(wanted, data_dir / self.name, progress)
+        file = Download(self.files[0], self.sha256, self.urls, "sha256")
+        return download(file, data_dir / self.name, progress)
 
     def import_(self, sources: Sequence[Path], data_dir: Path, link: bool = False) -> list[Path]:
-        """Copy or hard-link it from files and folders into its folder; returns what was put there.
+        """Copy or hard-link the file from files and folders into its folder; returns the new paths.
 
-        Raises UserError when it is not found, or is another file: then nothing is left there.
+        Raises:
+            UserError: it is not found, or is not the published one; then nothing is written.
         """
         target = data_dir / self.name / self.files[0]
-        return import_file(target, self.files, sources, lambda: self.checked(target), link)
+        return import_file(target, self.files, sources, lambda: self.verified(target), link)
 
     def state(self, data_dir: Path) -> dict[str, Any]:
-        """What `datasets` tells of it. Its size is looked at and its checksum is not, which takes longer."""
+        """The entry of the command `datasets`. A file of another size is `corrupt`; the checksum is not computed."""
         path = self.find(data_dir)
-        whole = path is not None and path.stat().st_size == self.size
+        complete = path is not None and path.stat().st_size == self.size
         return {
             "about": self.about,
             "size": f"{self.size / 1e6:,.0f} MB",
             "licence": self.licence,
             "source": self.source,
             "needed_for": self.needed_for,
-            "state": "missing" if path is None else "found" if whole else "corrupt",
-            "how_to_get": self.missing(data_dir) or "",
+            "state": "missing" if path is None else "found" if complete else "corrupt",
+            "how_to_get": self.missing_message(data_dir) or "",
         }
 
 
@@ -115,7 +129,7 @@ def _torch_cache() -> Path:
 
 INCEPTION = Weights(
     name="inception",
-    about="the Inception network of 2015-12-05, which FID, KID and Inception Score are defined by",
+    about="the Inception network of 2015-12-05, which defines FID, KID and Inception Score",
     needed_for="FID, KID, Inception Score",
     source="torch-fidelity's and pytorch-fid's port of http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz",
     licence="Apache 2.0",
@@ -130,7 +144,7 @@ INCEPTION = Weights(
 
 INCEPTION_TORCHVISION = Weights(
     name="inception_torchvision",
-    about="torchvision's Inception v3, which SSGAN-LA's code measures with",
+    about="torchvision's Inception v3, with which SSGAN-LA's code evaluates",
     needed_for="the protocol of SSGAN-LA, whose distance is not FID",
     source="torchvision's Inception_V3_Weights.IMAGENET1K_V1",
     licence="BSD 3-Clause (torchvision)",
@@ -142,7 +156,7 @@ INCEPTION_TORCHVISION = Weights(
 
 VGG16 = Weights(
     name="vgg16",
-    about="VGG-16 trained on ImageNet, which precision and recall were published with",
+    about="VGG-16 trained on ImageNet, with which precision and recall were published",
     needed_for="precision, recall",
     source="torchvision's VGG16_Weights.IMAGENET1K_V1",
     licence="none stated for the weights; torchvision's code is BSD 3-Clause",

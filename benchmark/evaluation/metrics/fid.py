@@ -52,12 +52,12 @@ class FID(SampleMetric):
         extractor = registry.extractors[options.extractor]
         note = (
             f"estimated from {n_fake:,} generated and {image_count(options.n_real)} {options.reference} images. Fewer"
-            " samples make it larger: compare values over the same number of samples only."
+            " samples make it larger: compare only values over the same number of samples."
         )
         if extractor.width and n_fake <= extractor.width:
             note += (
                 f" A covariance of {n_fake:,} samples in {extractor.width:,} dimensions does not have full rank:"
-                " that biases the value up by far more."
+                " this biases the value upwards by far more."
             )
         return {output.title: note + comparability_note("FID", "features", options.extractor)}
 

@@ -65,7 +65,7 @@ class InceptionScore(SampleMetric):
         (output,) = cls.outputs(options)
         note = (
             f"the mean over {options.splits:,} splits of {n_fake:,} images. The standard deviation over splits, which"
-            " papers print behind ±, is within one training, not between trainings. Real images are not looked at."
+            " papers print behind ±, is within one training, not between trainings. Real images play no role."
         )
         return {output.title: note + comparability_note("the Inception Score", "classes", options.extractor)}
 

@@ -68,7 +68,7 @@ class KID(SampleMetric):
         (output,) = cls.outputs(options)
         note = (
             f"a mean over {options.subsets:,} random subsets of {options.subset_size:,} generated and as many"
-            f" {options.reference} images. It has no bias and can be below 0. Papers that print KID × 10³ print it a"
+            f" {options.reference} images. It is unbiased and can be negative. Papers that print KID × 10³ print it a"
             " thousand times larger."
         )
         return {output.title: note + comparability_note("KID", "features", options.extractor)}

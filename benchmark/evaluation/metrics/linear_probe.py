@@ -43,7 +43,7 @@ class LinearProbe(DiscriminatorMetric):
     """The share of held-out images whose class is predicted correctly, in per cent."""
 
     name = "linear_probe"
-    about = "how often a linear classifier on the discriminator's features names the class of an image"
+    about = "how often a linear classifier on the discriminator's features predicts the class of an image"
     Options: ClassVar[type[MetricOptions]] = ProbeOptions
 
     @classmethod
@@ -65,8 +65,8 @@ class LinearProbe(DiscriminatorMetric):
         del n_fake
         return {
             "Linear probe": f"ridge regression, fitted to {options.n_train:,} labelled images, on the features of the"
-            " discriminator's last layer before its heads, of which networks have different numbers. The classifier and"
-            " the number of images are ours: compare with values measured in the same way only."
+            " discriminator's last layer before its heads, whose width depends on the network. The classifier and the"
+            " number of images are ours: compare only with values measured in the same way."
         }
 
     @classmethod

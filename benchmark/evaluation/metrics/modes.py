@@ -41,7 +41,7 @@ class Modes(SampleMetric):
     """How many of the 1,000 digit triples the generator produces, and how uniformly."""
 
     name = "modes"
-    about = "how many of 1,000 are generated, and KL(generated ‖ uniform) in nats"
+    about = "how many of the 1,000 digit triples are generated, and KL(generated ‖ uniform) in nats"
     Options: ClassVar[type[MetricOptions]] = ModesOptions
     needs_reference = False
     needs_logits = True
@@ -67,7 +67,7 @@ class Modes(SampleMetric):
         """The floor of the KL."""
         del options
         return {
-            "Floor of the KL": f"counted over {n_fake:,} samples, even a perfect uniform generator shows a KL of"
+            "Floor of the KL": f"over {n_fake:,} samples, even a perfect uniform generator has a KL of"
             f" about {MODES - 1}/(2 × {n_fake:,}) = {kl_floor(n_fake):.4f} nats."
         }
 

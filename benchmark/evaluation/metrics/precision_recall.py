@@ -46,7 +46,7 @@ class PrecisionRecall(SampleMetric):
     """How many generated images look like real ones, and how many real images the generator can produce."""
 
     name = "prc"
-    about = "by balls as far as the k-th neighbour: shares in [0, 1]"
+    about = "shares in [0, 1] of images inside the balls that reach to the k-th neighbour of the other images"
     Options: ClassVar[type[MetricOptions]] = PrecisionRecallOptions
     needs_reference = True
 
@@ -65,8 +65,8 @@ class PrecisionRecall(SampleMetric):
         extractor, first = registry.extractors[options.extractor], cls.outputs(options)[0]
         note = (
             f"precision and recall are counted over {n_fake:,} generated and {image_count(options.n_real)}"
-            f" {options.reference} images, with balls as far as neighbour {options.neighbourhood}. They depend on both"
-            " numbers: compare values over the same numbers only."
+            f" {options.reference} images, with balls that reach to neighbour {options.neighbourhood}. They"
+            " depend on both numbers of images: compare only values over the same numbers."
         )
         if options.extractor != PUBLISHED_EXTRACTOR:
             note += f" They were published with VGG-16; here the features are {extractor.about}."

@@ -33,7 +33,7 @@ class RotationAccuracy(DiscriminatorMetric):
     """The share of correctly recognised rotations, in per cent."""
 
     name = "rotation_accuracy"
-    about = "how often the discriminator names which of four ways a real image was turned"
+    about = "how often the discriminator recognises by which of four angles a real image is rotated"
     Options: ClassVar[type[MetricOptions]] = RotationOptions
 
     @classmethod
@@ -53,8 +53,8 @@ class RotationAccuracy(DiscriminatorMetric):
         """The accuracy of guessing."""
         del options, n_fake
         return {
-            "Rotation accuracy": "every held-out image is shown in all four turns, so guessing is right in 25 %. Only"
-            " methods whose discriminator names rotations have one; it says nothing about generated images."
+            "Rotation accuracy": "every held-out image is shown in all four rotations, so chance is 25 %. Only methods"
+            " whose discriminator has a rotation head have one; it says nothing about generated images."
         }
 
     @classmethod

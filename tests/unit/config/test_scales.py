@@ -180,7 +180,7 @@ def test_every_suite_has_a_smoke_scale_that_needs_no_files_and_no_weights(path, 
         for measure in spec.protocol.measures.values():
             if name := measure.options.get("extractor"):
                 assert not registry.extractors[name].needs_download
-                assert registry.extractors[name].missing(tmp_path) is None
+                assert registry.extractors[name].missing_message(tmp_path) is None
 
 
 # --- the images ----------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_without_prepared_images_every_result_counts(tmp_path, small_suite):
 
 
 def test_an_extractor_without_its_weights_is_not_to_be_timed(tmp_path, monkeypatch):
-    monkeypatch.setattr(Inception, "missing", classmethod(lambda *_: "not here"))
+    monkeypatch.setattr(Inception, "missing_message", classmethod(lambda *_: "not here"))
     plan = make_plan(load_suite(Path("suites/mimicry2020.yaml")), Workspace.at(tmp_path / "ws"), tmp_path)
     assert plan.missing.weights == {"inception": "not here"}
     assert plan.estimate.untimed_training

@@ -88,7 +88,7 @@ def test_it_is_found_in_each_place_by_each_name(name, place, small, tmp_path):
     assert small.find(tmp_path / "data") is None
     path = put(tmp_path / place, name)
     assert small.find(tmp_path / "data") == small.prepare(tmp_path / "data") == path
-    assert small.missing(tmp_path / "data") is None
+    assert small.missing_message(tmp_path / "data") is None
 
 
 def test_its_own_folder_comes_first_and_the_cache_of_torch_last(small, tmp_path, hub):
@@ -101,7 +101,7 @@ def test_its_own_folder_comes_first_and_the_cache_of_torch_last(small, tmp_path,
 
 
 def test_what_is_missing_says_in_one_screen_what_to_do(tmp_path):
-    said = INCEPTION.missing(tmp_path)
+    said = INCEPTION.missing_message(tmp_path)
     for expected in (
         f"python -m benchmark datasets fetch inception --data-dir {tmp_path}",
         "datasets import inception PATH",
