@@ -1,9 +1,10 @@
-"""The GANs: one file per method, one per family of networks. They know nothing of Ray, MLflow or files.
+"""The GANs: methods, their networks and what methods share. Plain torch: no Ray, no MLflow, no files.
 
-To add a method, write `baselines/<name>.py` with a subclass of `baselines.base.Method` and register it here.
+To add a method, write `baselines/methods/<name>.py` with a subclass of `baselines.common.method.Method` and register it
+here.
 """
 
-# The order fixes the colour of a method in every figure: add new names at the end.
+# The order sets the colour of each method in every figure: add new names at the end.
 METHODS = {
     "gan": "baselines.methods.gan:GAN",
     "wgan_gp": "baselines.methods.wgan_gp:WGANGP",

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 
 class EMA(nn.Module):
-    """A moving average of a module's weights and buffers, which nobody trains. The average is its `module`.
+    """Exponential moving average of a module's parameters and buffers. The averaged copy is `module`.
 
-    It does what torch's AveragedModel does with `use_buffers`, to the bit. But whether it has begun is known to the
-    host, which torch's asks the device for in every step: that waits for it, and cannot be captured.
+    Bit-identical to `torch.optim.swa_utils.AveragedModel` with `use_buffers=True`, which reads its update counter back
+    from the device in every step. Here the host knows whether the average is initialised, so that an update neither
+    waits for a GPU nor prevents the capture of a CUDA graph.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -21,30 +22,30 @@ class EMA(nn.Module):
         self.initialised = False
 
     def forward(self, *arguments: Any) -> Any:
-        """What the average makes of them."""
+        """The output of the averaged module."""
         return self.module(*arguments)
 
     @torch.no_grad()
     def update_parameters(self, module: nn.Module, reset: bool = False) -> None:
-        """average <- decay average + (1 - decay) module; the first time, and whenever `reset`, it copies."""
+        """average <- decay average + (1 - decay) module. The first update, and one with `reset`, copies the module."""
         pairs = list(zip(_tensors(self.module), _tensors(module), strict=True))
         if reset or not self.initialised:
             for average, value in pairs:
                 average.copy_(value)
         else:
-            fractions = [pair for pair in pairs if pair[0].is_floating_point()]
-            torch._foreach_lerp_([a for a, _ in fractions], [v for _, v in fractions], 1 - self.decay)
+            floats = [pair for pair in pairs if pair[0].is_floating_point()]
+            torch._foreach_lerp_([average for average, _ in floats], [value for _, value in floats], 1 - self.decay)
             for average, value in pairs:
-                if not average.is_floating_point():  # such as a number of batches: the fraction is cut off
+                if not average.is_floating_point():  # integer buffers, such as a batch counter, are truncated
                     average.copy_(average * self.decay + value * (1 - self.decay))
         self.initialised = True
 
     def get_extra_state(self) -> Tensor:
-        """For the state: whether it has begun."""
+        """Whether the average is initialised, for `state_dict`."""
         return torch.tensor(self.initialised)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """From a state."""
+        """Restore from `state_dict` whether the average is initialised."""
         self.initialised = bool(state)
 
 

@@ -1,7 +1,7 @@
 """The method contract: an ordered list of players and one loss per player.
 
-The training loop is the same for every GAN: draw the player's own batch, ask the method for that player's
-loss, step that player. A reader of a method's file should recognise the paper's equations.
+The training loop is the same for every GAN. For each player in turn it takes a fresh batch, calls the method for that
+player's loss and updates that player. A method's file should read like the paper's equations.
 """
 
 from abc import ABC, abstractmethod
@@ -21,9 +21,9 @@ from baselines.networks.layers.memory_format import has_gradient
 
 
 class Options(BaseModel):
-    """A method's named switches and weights; every field is part of the trial's identity.
+    """A method's named switches and weights. Every field is part of the trial's identity.
 
-    The description of a field says where its default stands: an equation, or a line of code.
+    The description of a field cites the source of its default: an equation or a line of code.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,13 +31,13 @@ class Options(BaseModel):
 
 @dataclass
 class StepInputs(ABC):
-    """What a player's loss may use in one update.
+    """The inputs of one player's loss in one update.
 
     Attributes:
-        real: (N, C, H, W) images in the network's range.
-        rng: the trial's random stream; every random number of a loss must come from it.
-        labels: (N,) manual labels of `real`, -1 where none is given; None for methods that use none.
-        logged: scalars that the loss adds to be recorded beside its terms; they must need no gradient.
+        real: (N, C, H, W) real images in the network's image range.
+        rng: the trial's random stream; every random number of a loss comes from it.
+        labels: (N,) manual labels of `real`, -1 where an image has none; None for methods that use no labels.
+        logged: a loss may add scalars here that are recorded beside its terms; they must not require a gradient.
     """
 
     real: Tensor
@@ -48,18 +48,18 @@ class StepInputs(ABC):
     @property
     @abstractmethod
     def progress(self) -> float:
-        """The share of the training that is done, in [0, 1)."""
+        """The fraction of the training that is done, in [0, 1)."""
 
     @abstractmethod
     def schedule_weight(self, weight: Callable[[float], float]) -> float | Tensor:
-        """The weight at the current `progress`.
+        """The value of `weight(progress)`.
 
-        Losses that depend on the progress use this. An update that is captured once and replayed keeps the numbers of
-        the host, so there the weight is a scalar tensor, which is filled before each replay.
+        Losses use this method rather than `progress`: in a captured CUDA graph the result is a scalar tensor that is
+        refilled before every replay, where a float would be frozen at its value during capture.
         """
 
     def require_labels(self) -> Tensor:
-        """The labels. Raises ValueError if there are none."""
+        """The (N,) manual labels. Raises ValueError if there are none."""
         if self.labels is None:
             raise ValueError("this method needs labels, and the step has none")
         return self.labels
@@ -74,16 +74,39 @@ class EagerStepInputs(StepInputs):
 
     @property
     def progress(self) -> float:
-        """The share of the training that is done, in [0, 1)."""
+        """The fraction of the training that is done, in [0, 1)."""
         return self._progress
 
     def schedule_weight(self, weight: Callable[[float], float]) -> float:
-        """The weight at the current `progress`."""
+        """The value of `weight(progress)`."""
         return weight(self._progress)
 
 
 class Method(nn.Module, ABC):
-    """A GAN. Submodules and buffers are its whole state, saved and restored with the trial."""
+    """A GAN: its modules, and one loss per player.
+
+    Submodules and buffers are the method's whole state; they are saved and restored with the trial.
+
+    Class attributes:
+        title: name in reports and figures.
+        paper, year: the publication that introduced the method.
+        about: one line on what the method does.
+        Options: the pydantic model of the method's options.
+        players: names of the players, in the order of their updates. A player's parameters are those of the attribute
+            of its name, unless `player_modules` says otherwise.
+        roles: what the method needs of a network: generator, discriminator, encoder, conditions.
+        task_classes: number of logits of the discriminator's class head; 0 for no class head.
+        basis: what the implementation follows, `official-code` or `derived-from-abstract`; a tag of every run.
+        has_rotation_head: whether `rotation_logits` is implemented.
+        is_per_image: whether `discriminate` takes single images; False if it takes packs of them.
+        uses_gradient_penalty: whether a loss may differentiate the discriminator with respect to its input.
+
+    Args:
+        network: the family that builds the players.
+        distribution: prior of the latents, `uniform` on [-1, 1] or `normal`.
+        options: a validated instance of `Options`.
+        num_classes: number of manual classes of the dataset; 0 for unlabelled datasets.
+    """
 
     title: ClassVar[str]
     paper: ClassVar[str]
@@ -93,12 +116,12 @@ class Method(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     task_classes: ClassVar[int] = 0
-    basis: ClassVar[str] = "official-code"  # what the implementation follows; a tag of every run
-    has_rotation_head: ClassVar[bool] = False  # whether `rotation_logits` can be asked for
-    is_per_image: ClassVar[bool] = True  # whether `judge` takes single images, and not packs of them
+    basis: ClassVar[str] = "official-code"
+    has_rotation_head: ClassVar[bool] = False
+    is_per_image: ClassVar[bool] = True
+    uses_gradient_penalty: ClassVar[bool] = False
 
     def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
-        """`distribution`: of the latents. `labels`: how many manual classes the dataset has."""
         super().__init__()
         self.options = options
         self.num_classes = num_classes
@@ -109,87 +132,115 @@ class Method(nn.Module, ABC):
 
     @property
     def num_conditions(self) -> int:
-        """Of how many conditions the players are told one; 0: of none."""
+        """Number of conditions of a conditional generator and discriminator; 0 for an unconditional GAN."""
         return 0
 
     def build_discriminator(self, network: Network) -> nn.Module:
-        """The discriminator that this method plays with."""
+        """A new discriminator with the heads that this method needs."""
         return network.discriminator(self.task_classes, self.num_conditions)
 
     @classmethod
     def label_fraction(cls, options: dict[str, Any]) -> float:
-        """The share of real images whose manual label these options use, in [0, 1]."""
+        """The fraction of real images whose manual labels are used with these options, in [0, 1]."""
         del options
         return 0.0
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """Why these options cannot train with this batch size and so many manual classes, or None."""
+        """Check what the options model alone cannot.
+
+        Args:
+            options: the options as written in the suite, without defaults.
+            batch_size: number of real images per update.
+            num_classes: number of manual classes of the dataset.
+
+        Returns:
+            The reason why the method cannot be trained with this configuration, or None if it can.
+        """
         del options, batch_size, num_classes
         return None
 
     def updates_per_step(self, player: str, discriminator_steps: int) -> int:
-        """How often a player plays in one step."""
+        """Number of updates of a player in one training step; `discriminator_steps` is the recipe's."""
         return discriminator_steps if player == "discriminator" else 1
 
     def after_update(self, player: str) -> None:
-        """What follows the update of a player; the loop calls it."""
+        """Called by the training loop after every update of a player. Does nothing by default."""
         del player
 
     @abstractmethod
     def loss(self, player: str, inputs: StepInputs) -> dict[str, Tensor]:
-        """The player's loss as named, weighted scalar terms; the player minimises their sum."""
+        """The loss of one player, as named and weighted terms of which the player minimises the sum.
+
+        Args:
+            player: one of `players`.
+            inputs: a batch of real images, the player's own, and the random stream.
+
+        Returns:
+            Differentiable scalars by name; the names are the same in every call for a player.
+        """
 
     def player_modules(self, player: str) -> tuple[nn.Module, ...]:
-        """The modules whose parameters a player moves."""
+        """The modules whose parameters a player's update changes."""
         return (getattr(self, player),)
 
     def generator_input(self, n: int, rng: Rng) -> tuple[Tensor, ...]:
-        """What the generator makes n images of: (n, latent_dim) latents, and (n,) conditions where there are any."""
+        """Inputs of the generator for n images: (n, latent_dim) latents and, if conditional, (n,) conditions."""
         return (self.latents(n, rng),)
 
     def latents(self, n: int, rng: Rng) -> Tensor:
-        """(n, latent_dim) draws from the prior: uniform on [-1, 1] or standard normal."""
+        """(n, latent_dim) samples from the prior: uniform on [-1, 1] or standard normal."""
         if self.distribution == "uniform":
             return random_streams.uniform(rng, n, self.latent_dim) * 2 - 1
         return random_streams.normal(rng, n, self.latent_dim)
 
     def discriminate(self, images: Tensor) -> DiscriminatorOutput:
-        """The discriminator's view of (N, C, H, W) images."""
-        judgement: DiscriminatorOutput = self.discriminator(images)
-        return judgement
+        """The discriminator's output for (N, C, H, W) images, or (N, mC, H, W) packs of m images."""
+        output: DiscriminatorOutput = self.discriminator(images)
+        return output
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """(N, 4) logits of how often each of (N, C, S, S) images was turned, given that it is real; see `rotations`."""
+        """The discriminator's prediction of the rotation of real images, for metrics.
+
+        Args:
+            images: (N, C, S, S) real images, each rotated by r times 90 degrees; see `rotations`.
+
+        Returns:
+            (N, 4) logits of r.
+
+        Raises:
+            NotImplementedError: if `has_rotation_head` is False.
+        """
         del images
-        raise NotImplementedError(f"{type(self).__name__} names no rotations")
+        raise NotImplementedError(f"{type(self).__name__} has no rotation head")
 
     @cached_property
     def has_batch_norm(self) -> bool:
-        """Whether a layer of the discriminator normalises by its batch. Looked up once: it is asked in every turn."""
+        """Whether the discriminator has batch norm. Cached, because every update asks."""
         return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
 
     def discriminate_batches(self, *batches: Tensor) -> list[DiscriminatorOutput]:
-        """The discriminator's view of several batches: in one call on all of them, which is fastest, or, where a
-        batch norm would mix their statistics, in a call for each (PacGAN model.py:71-73, MSGAN msdistgan.py).
+        """The discriminator's output for each of several batches.
 
-        While the discriminator itself is not moved, batches that nothing learns from have a call of their own: beside
-        others they would have gradients, which nobody asks for.
+        All batches go through the discriminator in one call, which is fastest, unless the discriminator has batch
+        norm: then each batch has a call and thus statistics of its own (PacGAN model.py:71-73, MSGAN msdistgan.py).
+        If the discriminator is not being trained, batches that need no gradient go through in a separate call, because
+        in a common call a gradient with respect to them would be computed in vain.
         """
         if self.has_batch_norm:
             return [self.discriminate(batch) for batch in batches]
-        moved = any(map(has_gradient, self.discriminator.parameters()))
-        found: dict[int, DiscriminatorOutput] = {}
-        for learnt in (True, False):
-            places = [i for i, batch in enumerate(batches) if (moved or has_gradient(batch)) is learnt]
-            found |= zip(places, self._judge_together([batches[i] for i in places]), strict=True)
-        return [found[i] for i in range(len(batches))]
+        is_trained = any(map(has_gradient, self.discriminator.parameters()))
+        outputs: dict[int, DiscriminatorOutput] = {}
+        for needs_gradient in (True, False):
+            indices = [i for i, batch in enumerate(batches) if (is_trained or has_gradient(batch)) is needs_gradient]
+            outputs |= zip(indices, self._discriminate_jointly([batches[i] for i in indices]), strict=True)
+        return [outputs[i] for i in range(len(batches))]
 
-    def _judge_together(self, batches: list[Tensor]) -> list[DiscriminatorOutput]:
+    def _discriminate_jointly(self, batches: list[Tensor]) -> list[DiscriminatorOutput]:
         if len(batches) < 2:
             return [self.discriminate(batch) for batch in batches]
         sizes = [len(batch) for batch in batches]
-        whole = self.discriminate(torch.cat(batches))
+        joint = self.discriminate(torch.cat(batches))
         return [
-            DiscriminatorOutput(*parts) for parts in zip(*(torch.split(part, sizes) for part in whole), strict=True)
+            DiscriminatorOutput(*parts) for parts in zip(*(torch.split(part, sizes) for part in joint), strict=True)
         ]

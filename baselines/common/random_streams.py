@@ -1,7 +1,7 @@
-"""Random numbers of a loss: from a trial's own stream, or, where several trials are trained as one, from each one's.
+"""Random numbers for losses, from the stream of one trial or from those of several trials trained as one.
 
-Methods draw through these functions alone. Then a trial that is trained beside others draws the very numbers that it
-would have drawn by itself.
+Methods draw random numbers only through these functions. A trial trained together with others under `torch.func.vmap`
+therefore draws the same numbers as when it is trained alone.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SeedStreams:
-    """The streams of several trials. `place`: which of them is meant, inside `torch.func.vmap` over all of them."""
+    """The random streams of several trials, for use inside `torch.func.vmap` over the trials.
 
-    each: tuple[torch.Generator, ...]
-    place: Tensor
+    `generators`: one per trial. `lane_index`: scalar tensor, mapped over by vmap; the index of the current trial.
+    """
+
+    generators: tuple[torch.Generator, ...]
+    lane_index: Tensor
 
     @property
     def device(self) -> torch.device:
-        """Where all of them draw."""
-        return self.each[0].device
+        """The device of all generators."""
+        return self.generators[0].device
 
 
 Rng = torch.Generator | SeedStreams
@@ -30,46 +33,47 @@ Rng = torch.Generator | SeedStreams
 
 def uniform(rng: Rng, *shape: int) -> Tensor:
     """Uniform on [0, 1)."""
-    return _drawn(rng, torch.rand, *shape)
+    return _sample(rng, torch.rand, *shape)
 
 
 def normal(rng: Rng, *shape: int) -> Tensor:
     """Standard normal."""
-    return _drawn(rng, torch.randn, *shape)
+    return _sample(rng, torch.randn, *shape)
 
 
 def integers(rng: Rng, below: int, n: int) -> Tensor:
-    """(n,) uniform on 0 .. below - 1."""
-    return _drawn(rng, torch.randint, below, (n,))
+    """(n,) integers, uniform on 0 .. below - 1."""
+    return _sample(rng, torch.randint, below, (n,))
 
 
 def permutation(rng: Rng, n: int) -> Tensor:
-    """(n,) the numbers 0 .. n - 1 in random order."""
-    return _drawn(rng, torch.randperm, n)
+    """(n,) a random permutation of 0 .. n - 1."""
+    return _sample(rng, torch.randperm, n)
 
 
-def _drawn(rng: Rng, draw: Callable[..., Tensor], *arguments: Any) -> Tensor:
+def _sample(rng: Rng, sampler: Callable[..., Tensor], *arguments: Any) -> Tensor:
     if isinstance(rng, torch.Generator):
-        return draw(*arguments, generator=rng, device=rng.device)
-    found: Tensor = _Each.apply(rng.place, rng.each, draw, arguments)
-    return found
+        return sampler(*arguments, generator=rng, device=rng.device)
+    samples: Tensor = _SamplePerSeed.apply(rng.lane_index, rng.generators, sampler, arguments)
+    return samples
 
 
-class _Each(torch.autograd.Function):
-    """One draw from every stream, as `vmap` wants it: it knows nothing of streams."""
+class _SamplePerSeed(torch.autograd.Function):
+    """One sample from every generator. A Function with a `vmap` rule, since vmap knows no separate generators."""
 
     @staticmethod
     def forward(*arguments: Any) -> Tensor:
-        """Only inside `vmap`."""
         del arguments
-        raise RuntimeError("several streams are drawn from inside torch.func.vmap alone")
+        raise RuntimeError("SeedStreams can be sampled only inside torch.func.vmap")
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept: nothing learns from random numbers."""
+        """Save nothing: random numbers have no gradient."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, place: Tensor, streams: Any, draw: Any, arguments: Any) -> tuple[Tensor, int]:
-        """(S, ...) from S streams."""
-        del info, in_dims, place
-        return torch.stack([draw(*arguments, generator=rng, device=rng.device) for rng in streams]), 0
+    def vmap(
+        info: Any, in_dims: Any, lane_index: Tensor, generators: Any, sampler: Any, arguments: Any
+    ) -> tuple[Tensor, int]:
+        """(S, ...) samples from S generators."""
+        del info, in_dims, lane_index
+        return torch.stack([sampler(*arguments, generator=rng, device=rng.device) for rng in generators]), 0

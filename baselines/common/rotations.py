@@ -1,6 +1,6 @@
-"""Rotated batches for the self-supervised tasks: the recipes of the released codes, by name (SS-01).
+"""Rotated batches for the self-supervised tasks: the batch recipes of the released codes, by name (SS-01).
 
-Rotation r turns an image counter-clockwise by r times 90 degrees. All functions take (N, C, S, S) images.
+Rotation r rotates an image counter-clockwise by r times 90 degrees. All functions take (N, C, S, S) images.
 """
 
 from typing import Literal, NamedTuple
@@ -22,13 +22,13 @@ class RotatedBatch(NamedTuple):
     labels: Tensor
 
 
-def rotate(images: Tensor, turns: int) -> Tensor:
-    """All images turned counter-clockwise by `turns` times 90 degrees."""
-    return torch.rot90(images, turns, dims=(2, 3))
+def rotate(images: Tensor, rotation: int) -> Tensor:
+    """All images, rotated counter-clockwise by `rotation` times 90 degrees."""
+    return torch.rot90(images, rotation, dims=(2, 3))
 
 
 def all_rotations(images: Tensor) -> RotatedBatch:
-    """Every image in all four turns: 4N images, first all upright ones, labels 0..0 1..1 2..2 3..3.
+    """Every image in all four rotations: 4N images, first all upright ones; labels 0..0 1..1 2..2 3..3.
 
     SSGAN-LA BigGAN.py:562-590, its `--all_T` batches.
     """
@@ -37,12 +37,12 @@ def all_rotations(images: Tensor) -> RotatedBatch:
 
 
 def subset(images: Tensor) -> RotatedBatch:
-    """The last N/4 images in all four turns: N images (compare_gan gans/ssgan.py:133-202, with R = N)."""
+    """The last N/4 images in all four rotations: N images (compare_gan gans/ssgan.py:133-202, with R = N)."""
     return all_rotations(images[-(len(images) // NUM_ROTATIONS) :])
 
 
 def quarter_batch(images: Tensor) -> RotatedBatch:
-    """Each image once, quarter r of the batch turned r times: N images.
+    """Every image once, quarter r of the batch in rotation r: N images.
 
     mimicry nets/ssgan/ssgan_base.py:124-178; SSGAN-LA BigGAN.py:493-531, its "fast" batches.
     """
@@ -51,82 +51,84 @@ def quarter_batch(images: Tensor) -> RotatedBatch:
     return RotatedBatch(torch.cat(parts), torch.arange(NUM_ROTATIONS, device=images.device).repeat_interleave(size))
 
 
-def candidates(images: Tensor, n: int, index: Tensor) -> RotatedBatch:
-    """Those of the candidates that `index`, (M,), names: the first n images in all four turns, in the order of
-    `all_rotations`, and then the other images, if there are any, upright and with the label 4.
+def select_candidates(images: Tensor, n: int, index: Tensor) -> RotatedBatch:
+    """The candidates with the (M,) indices `index`.
 
-    Only they are turned, not all to choose among.
+    Candidates are the first n images in all four rotations, in the order of `all_rotations`, followed by the other
+    images, if there are any, upright and with label 4. Only the selected candidates are computed.
     """
     labels = index // n
     source = index % n + n * (labels == NUM_ROTATIONS)
     return RotatedBatch(rotate_each(images, source, labels % NUM_ROTATIONS), labels)
 
 
-def rotate_each(images: Tensor, source: Tensor, turns: Tensor) -> Tensor:
-    """(M, C, S, S) images: of each its place among the (N, C, S, S), and by how many turns it is turned."""
+def rotate_each(images: Tensor, source: Tensor, rotation: Tensor) -> Tensor:
+    """(M, C, S, S): image `source[i]`, rotated by `rotation[i]` times 90 degrees, for (M,) indices and rotations."""
     n, channels, side, _ = images.shape
     grid = torch.arange(side * side, device=images.device).view(side, side)
-    pixel = torch.stack([torch.rot90(grid, r) for r in range(NUM_ROTATIONS)]).flatten(1)[turns]
-    pixels = _chosen(images.permute(0, 2, 3, 1).reshape(n, side * side, channels), source)
-    found = pixels.gather(1, pixel[:, :, None].expand(-1, -1, channels))
-    return found.view(-1, side, side, channels).permute(0, 3, 1, 2)
+    pixel_index = torch.stack([torch.rot90(grid, r) for r in range(NUM_ROTATIONS)]).flatten(1)[rotation]
+    pixels = _take(images.permute(0, 2, 3, 1).reshape(n, side * side, channels), source)
+    rotated = pixels.gather(1, pixel_index[:, :, None].expand(-1, -1, channels))
+    return rotated.view(-1, side, side, channels).permute(0, 3, 1, 2)
 
 
-def _chosen(rows: Tensor, source: Tensor) -> Tensor:
-    """rows[source], whose gradients are added up in one and the same order: on a CPU those of [] are not."""
-    return rows[source] if rows.is_cuda else rows.index_select(0, source)
+def _take(rows: Tensor, index: Tensor) -> Tensor:
+    """rows[index]. On a CPU the gradient of plain indexing is summed in varying order, unlike index_select's."""
+    return rows[index] if rows.is_cuda else rows.index_select(0, index)
 
 
-def random_indices(rng: Rng, of: int, n: int) -> Tensor:
-    """n of so many places at random without replacement (msgan modules/imutils.py:74-200)."""
-    return random_streams.permutation(rng, of)[:n]
+def random_indices(rng: Rng, total: int, n: int) -> Tensor:
+    """(n,) of the indices 0 .. total - 1, without replacement (msgan modules/imutils.py:74-200)."""
+    return random_streams.permutation(rng, total)[:n]
 
 
 def random_rotations(images: Tensor, rng: Rng) -> RotatedBatch:
-    """N of the 4N turned images of N."""
+    """N random ones of the 4N rotated images."""
     n = len(images)
-    return candidates(images, n, random_indices(rng, NUM_ROTATIONS * n, n))
+    return select_candidates(images, n, random_indices(rng, NUM_ROTATIONS * n, n))
 
 
-def same_rotation(real: Tensor, fake: Tensor, rng: Rng) -> tuple[RotatedBatch, RotatedBatch]:
-    """The same N of the 4N turned images of N real and of N fake ones (msgan modules/imutils.py:104-106)."""
+def same_rotations(real: Tensor, fake: Tensor, rng: Rng) -> tuple[RotatedBatch, RotatedBatch]:
+    """N random ones of the 4N rotated images of N real images and the same of N fake ones (imutils.py:104-106)."""
     n = len(real)
     index = random_indices(rng, NUM_ROTATIONS * n, n)
-    return candidates(real, n, index), candidates(fake, n, index)
+    return select_candidates(real, n, index), select_candidates(fake, n, index)
 
 
 def mixed_rotations(real: Tensor, fake: Tensor, rng: Rng) -> RotatedBatch:
-    """N of 4N turned real images and N upright fake ones, these with the label 4 (msgan modules/imutils.py:158-200)."""
+    """N random ones of 4N rotated real images and N upright fake ones; fake ones have label 4 (imutils.py:158-200)."""
     n = len(real)
-    return candidates(torch.cat([real, fake]), n, random_indices(rng, (NUM_ROTATIONS + 1) * n, n))
+    return select_candidates(torch.cat([real, fake]), n, random_indices(rng, (NUM_ROTATIONS + 1) * n, n))
 
 
 RECIPES = {"subset": subset, "quarters": quarter_batch, "all_turns": all_rotations}
 
 
-def batch(recipe: str, images: Tensor, rng: Rng) -> RotatedBatch:
-    """The turned images of a recipe. `random`, alone to draw from the stream, is N of the 4N without replacement."""
+def rotated_batch(recipe: str, images: Tensor, rng: Rng) -> RotatedBatch:
+    """The rotated images of a batch recipe. Only `random`, N of the 4N without replacement, draws random numbers."""
     if recipe == "random":
         return random_rotations(images, rng)
     return RECIPES[recipe](images)
 
 
-def real_rotation_logits(classes: Tensor) -> Tensor:
-    """(N, 4) logits of the turns of real images, from (N, K) logits of which these are the first four."""
-    return classes[:, :NUM_ROTATIONS]
+def real_rotation_logits(class_logits: Tensor) -> Tensor:
+    """(N, 4) logits of the rotations of real images: the first four of (N, K) class logits."""
+    return class_logits[:, :NUM_ROTATIONS]
 
 
-def joint_rotation_logits(classes: Tensor) -> Tensor:
-    """(N, 4) scores of the turns of real images, from (N, 8) of turn r and origin: real 2r, fake 2r + 1.
+def joint_rotation_logits(class_logits: Tensor) -> Tensor:
+    """(N, 4) scores of the rotations of real images, from (N, 8) scores of rotation and origin: real 2r, fake 2r + 1.
 
-    Not log(exp(s_2r) + exp(s_2r+1)), which would be the turn whatever the origin: the images are known to be real, as
-    with a fifth class, and scores that learnt from a hinge are no logarithms of probabilities.
+    The images are known to be real, so the scores of fake classes are left out, as with a fifth class. Marginalising
+    over the origin, log(exp(s_2r) + exp(s_2r+1)), would read hinge scores as log-probabilities.
     """
-    return classes[:, ::2]
+    return class_logits[:, ::2]
 
 
 def check_batch_size(recipe: str, batch_size: int) -> str | None:
-    """Why a batch of this size cannot be turned by this recipe, or None."""
+    """The reason why a batch recipe cannot use this batch size, or None."""
     if recipe in ("subset", "quarters") and batch_size % NUM_ROTATIONS:
-        return f"batch_size {batch_size} does not divide by {NUM_ROTATIONS}, the number of turns (batches: {recipe})"
+        return (
+            f"batch_size {batch_size} is not divisible by {NUM_ROTATIONS}, the number of rotations (batches: {recipe})"
+        )
     return None

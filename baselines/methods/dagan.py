@@ -1,12 +1,12 @@
-"""DAGAN and DAGAN-MD: the plain game on turned images, the rivals that SSGAN-LA is measured against.
+"""DAGAN and DAGAN-MD: the plain GAN on rotated images, the baselines that SSGAN-LA is compared with.
 
 Hou et al., "Self-Supervised GANs with Label Augmentation", NeurIPS 2021; houliangict/ssgan-la at 43c307e,
-train_fns.py:47-55 and :111-114. T_r turns by r times 90 degrees, D is the real/fake logit, D_r one of four:
+train_fns.py:47-55 and :111-114. T_r rotates by r times 90 degrees, D is the real/fake logit, D_r one of four:
 
     DAGAN      L_D = game_D(D(T_r(x)), D(T_r(G(z))))        L_G = game_G(D(T_r(G(z))))
-    DAGAN-MD   the same with D_r for D: each turn has a real/fake logit of its own
+    DAGAN-MD   the same with D_r instead of D: a separate real/fake logit for each rotation
 
-That code plays the hinge game. Its CIFAR-10 scripts show every image in all four turns (`--all_T`).
+The code uses the hinge loss. Its CIFAR-10 scripts use every image in all four rotations (`--all_T`).
 """
 
 from typing import Any, ClassVar, Literal
@@ -22,7 +22,7 @@ CODE = "houliangict/ssgan-la@43c307e"
 
 
 class DAGANOptions(method.Options):
-    """`game`: the real/fake losses. `batches`: which images are turned, real and fake alike."""
+    """`game`: the adversarial loss. `batches`: which images are rotated, real and fake alike."""
 
     game: losses.GameName = Field(default="hinge", description=f"{CODE} train_fns.py:47-55, :111-114")
     batches: Literal["quarters", "all_turns"] = Field(
@@ -31,56 +31,56 @@ class DAGANOptions(method.Options):
 
 
 class DAGAN(method.Method):
-    """One real/fake logit for images in any turn."""
+    """One real/fake logit for images in any rotation."""
 
     title = "DAGAN"
     paper = "Hou et al., Self-Supervised GANs with Label Augmentation"
     year = 2021
-    about = "the plain game on turned images, real and fake, as data augmentation"
+    about = "GAN with rotation of real and fake images as data augmentation"
     Options: ClassVar[type[method.Options]] = DAGANOptions
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """Quarters divide the batch by the four turns."""
+        """`quarters` needs a batch size that is divisible by four."""
         del num_classes
-        return rotations.check_batch_size(
-            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
-        )
+        recipe = options.get("batches", cls.Options.model_fields["batches"].default)
+        return rotations.check_batch_size(recipe, batch_size)
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
-        """The game on turned images."""
+        """The adversarial loss on rotated images."""
         latents = self.latents(len(inputs.real), inputs.rng)
         recipe, game = self.options.batches, self.options.game
         if player == "generator":
-            fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
-            return {"game": losses.generator(game, self.score(self.discriminate(fake.images), fake.labels))}
+            fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
+            return {"game": losses.generator_loss(game, self.logit(self.discriminate(fake.images), fake.labels))}
         with torch.no_grad():
-            fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
-        real = rotations.batch(recipe, inputs.real, inputs.rng)
-        of_real, of_fake = self.discriminate_batches(real.images, fake.images)
-        scores = self.score(of_real, real.labels), self.score(of_fake, fake.labels)
-        return {"game": losses.discriminator(game, *scores)}
+            fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
+        real = rotations.rotated_batch(recipe, inputs.real, inputs.rng)
+        on_real, on_fake = self.discriminate_batches(real.images, fake.images)
+        logits = self.logit(on_real, real.labels), self.logit(on_fake, fake.labels)
+        return {"game": losses.discriminator_loss(game, *logits)}
 
-    def score(self, judgement: DiscriminatorOutput, turns: Tensor) -> Tensor:
-        """(N,) real/fake logits of images turned `turns` times."""
-        del turns
-        return judgement.logit
+    def logit(self, output: DiscriminatorOutput, rotation: Tensor) -> Tensor:
+        """(N,) real/fake logits of images in the (N,) rotations."""
+        del rotation
+        return output.logit
 
 
 class DAGANMD(DAGAN):
-    """One real/fake logit per turn, on the class head; the usual real/fake head is not used.
+    """One real/fake logit per rotation, on the class head; the usual real/fake head is not used.
 
-    They name no rotations: D_r only ever sees images turned r times, so nothing makes it comparable with the others.
+    It has no rotation head: D_r sees only images in rotation r, so the scores of different rotations of an image are
+    not comparable.
     """
 
     title = "DAGAN-MD"
-    about = "the plain game on turned images with one real/fake logit for each turn"
+    about = "GAN on rotated images with a separate real/fake logit for each rotation"
     task_classes = rotations.NUM_ROTATIONS
 
     def build_discriminator(self, network: Network) -> nn.Module:
-        """Without a real/fake head."""
+        """A discriminator without a real/fake head."""
         return drop_adversarial_head(super().build_discriminator(network))
 
-    def score(self, judgement: DiscriminatorOutput, turns: Tensor) -> Tensor:
-        """D_r of images turned r times."""
-        return judgement.class_logits.gather(1, turns.unsqueeze(1)).squeeze(1)
+    def logit(self, output: DiscriminatorOutput, rotation: Tensor) -> Tensor:
+        """D_r of images in rotation r."""
+        return output.class_logits.gather(1, rotation.unsqueeze(1)).squeeze(1)

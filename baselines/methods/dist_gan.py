@@ -2,13 +2,13 @@
 
 Tran et al., "Dist-GAN: An Improved GAN using Distance Constraints", ECCV 2018; Tran et al., "Self-supervised
 GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019. Every line follows
-tntrung/msgan at 8b8170f, msdistgan.py (line numbers below), not the papers' text where they differ: see the
+tntrung/msgan at 8b8170f, msdistgan.py (line numbers below), also where it differs from the papers' text: see the
 switches. Notation: s the logistic function, D the logit, f the flat features, C the class head, E the
 encoder, x real, z latent, x' = G(E(x)).
 
-The defaults are those of the ResNet nets; other nets take theirs from the suite's recipe. tntrung/gan, the code of
-the ECCV paper, differs: lambda_p 1.0, and with `log` the reconstruction weight decays. Rotations are exact turns,
-where the release resampled with nearest neighbours and may differ at the border.
+The defaults are those of the ResNets; for other networks the suite's recipe sets them. tntrung/gan, the code of
+the ECCV paper, differs: lambda_p is 1.0, and with `log` the reconstruction weight decays. Rotations are exact here;
+the release resamples with nearest neighbours and may differ at the border.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class DistGANOptions(method.Options):
     `penalty`: sign of the gradient penalty (MS-02); released: plus with log, minus with either hinge.
     `penalty_norm`: `rms` over pixels as released (:262-270, MS-03) or the usual `l2`.
     `reconstruction`: weight of x' against x (:311-317); released: 0.05 constant with log, decaying with hinge.
-    `encoder_updates_generator`: whether the encoder's loss moves G too (:380, :410-413, MS-17).
+    `encoder_updates_generator`: whether the encoder's update also changes G (:380, :410-413, MS-17).
     """
 
     loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = Field(
@@ -56,35 +56,36 @@ class DistGANOptions(method.Options):
 
 
 class TaskOptions(DistGANOptions):
-    """Weights of the self-supervised task for either player; they differ by dataset and network."""
+    """Each player's weight of the self-supervised task; the published weights differ by dataset and network."""
 
     weight_d: float = Field(strict=True, ge=0, allow_inf_nan=False)
     weight_g: float = Field(strict=True, ge=0, allow_inf_nan=False)
 
 
 class DistGAN(method.Method):
-    """Encoder, discriminator, generator, in this order, each with its own batch (:435-455)."""
+    """Encoder, discriminator and generator, updated in this order, each on its own batch (:435-455)."""
 
     title = "Dist-GAN"
     paper = "Tran et al., Dist-GAN: An Improved GAN using Distance Constraints"
     year = 2018
-    about = "GAN with an encoder: distances between latents and features are kept, scores of x and G(z) matched"
+    about = "GAN with an encoder: distances of latents and of features agree, mean scores of x and G(z) are matched"
     Options: ClassVar[type[method.Options]] = DistGANOptions
     players = ("encoder", "discriminator", "generator")
     roles = frozenset({"generator", "discriminator", "encoder"})
+    uses_gradient_penalty = True
 
     def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
         super().__init__(network, distribution, options, num_classes)
         self.encoder = network.encoder()
 
     def player_modules(self, player: str) -> tuple[nn.Module, ...]:
-        """The encoder's loss moves the generator too where the released code does so (MS-17)."""
+        """The encoder's update also changes the generator if `encoder_updates_generator` (MS-17)."""
         if player == "encoder" and self.options.encoder_updates_generator:
             return self.encoder, self.generator
         return super().player_modules(player)
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
-        """One player's loss on its own batch."""
+        """The loss of one player."""
         latents = self.latents(len(inputs.real), inputs.rng)
         fake = self.generator(latents)
         if player == "encoder":
@@ -100,56 +101,56 @@ class DistGAN(method.Method):
         l_w = sqrt(latent dimension / feature dimension) (scripts).
         """
         encoded = self.encoder(real)
-        views = self.discriminate_batches(self.generator(encoded), fake, real)
-        of_reconstructed, of_fake, of_real = (view.features for view in views)
-        lambda_w = (self.latent_dim / of_real.shape[1]) ** 0.5
-        in_features = (of_reconstructed - of_fake).mean()
-        in_latents = (encoded - latents).mean()
+        outputs = self.discriminate_batches(self.generator(encoded), fake, real)
+        f_reconstructed, f_fake, f_real = (output.features for output in outputs)
+        lambda_w = (self.latent_dim / f_real.shape[1]) ** 0.5
+        feature_distance = (f_reconstructed - f_fake).mean()
+        latent_distance = (encoded - latents).mean()
         return {
-            "reconstruction": (of_real - of_reconstructed).square().mean(),
-            "distance": self.options.lambda_r * (in_features - lambda_w * in_latents).square(),
+            "reconstruction": (f_real - f_reconstructed).square().mean(),
+            "distance": self.options.lambda_r * (feature_distance - lambda_w * latent_distance).square(),
         }
 
     def discriminator_loss(self, inputs: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
-        """w_real on x, w_rec on x', 1 on G(z), and the gradient penalty with its sign (:311-336), and the task."""
+        """w_real loss(x) + w_rec loss(x') + loss(G(z)), the signed gradient penalty (:311-336), and the task."""
         with torch.no_grad():
             reconstructed = self.generator(self.encoder(inputs.real))
         w_real = inputs.schedule_weight(lambda progress: self.real_weights(progress)[0])
         w_rec = inputs.schedule_weight(lambda progress: self.real_weights(progress)[1])
-        as_real, as_fake = SCORES[self.options.loss]
-        sign, penalty = self.penalty_sign, {}
-        if sign:
+        real_loss, fake_loss = LOSSES[self.options.loss]
+        penalty = {}
+        if sign := self.penalty_sign:
             penalty["penalty"] = sign * self.options.lambda_p * self.gradient_penalty(inputs, fake)
         task = self.discriminator_task(inputs.real, fake, inputs.rng)
-        of_real, of_reconstructed, of_fake, *of_task = self.discriminate_batches(
+        on_real, on_reconstructed, on_fake, *on_task = self.discriminate_batches(
             inputs.real, reconstructed, fake, *task.images
         )
         terms = {
-            "real": w_real * as_real(of_real.logit).mean(),
-            "reconstructed": w_rec * as_real(of_reconstructed.logit).mean(),
-            "fake": as_fake(of_fake.logit).mean(),
+            "real": w_real * real_loss(on_real.logit).mean(),
+            "reconstructed": w_rec * real_loss(on_reconstructed.logit).mean(),
+            "fake": fake_loss(on_fake.logit).mean(),
         }
-        return terms | penalty | task.cost(*(view.class_logits for view in of_task))
+        return terms | penalty | task.loss(*(output.class_logits for output in on_task))
 
     def generator_loss(self, inputs: method.StepInputs, fake: Tensor) -> dict[str, Tensor]:
         """|mean(s(D(x)) - s(D(G(z))))| (:342), and the task."""
         task = self.generator_task(inputs.real, fake, inputs.rng)
-        of_real, of_fake, *of_task = self.discriminate_batches(inputs.real, fake, *task.images)
-        score = (of_real.logit.sigmoid() - of_fake.logit.sigmoid()).mean().abs()
-        return {"score": score} | task.cost(*(view.class_logits for view in of_task))
+        on_real, on_fake, *on_task = self.discriminate_batches(inputs.real, fake, *task.images)
+        score = (on_real.logit.sigmoid() - on_fake.logit.sigmoid()).mean().abs()
+        return {"score": score} | task.loss(*(output.class_logits for output in on_task))
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """What the self-supervised task adds to the discriminator's loss."""
+        """The self-supervised task in the discriminator's loss."""
         del real, fake, rng
         return NO_TASK
 
     def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """What the self-supervised task adds to the generator's loss."""
+        """The self-supervised task in the generator's loss."""
         del real, fake, rng
         return NO_TASK
 
     def real_weights(self, progress: float) -> tuple[float, float]:
-        """(w_real, w_rec): 0.95 and 0.05; when decaying, 1 and 0 from three quarters on (:311-317)."""
+        """(w_real, w_rec): 0.95 and 0.05; when decaying, 1 and 0 from three quarters of the training on (:311-317)."""
         decaying = self.options.reconstruction == "decaying" or (
             self.options.reconstruction == "released" and self.options.loss != "log"
         )
@@ -158,20 +159,19 @@ class DistGAN(method.Method):
 
     @property
     def penalty_sign(self) -> int:
-        """+1, -1 or 0 (MS-02)."""
-        chosen = self.options.penalty
-        if chosen == "released":
+        """+1, -1, or 0 for no penalty (MS-02)."""
+        if self.options.penalty == "released":
             return 1 if self.options.loss == "log" else -1
-        return {"plus": 1, "minus": -1, "off": 0}[chosen]
+        return {"plus": 1, "minus": -1, "off": 0}[self.options.penalty]
 
     def gradient_penalty(self, inputs: method.StepInputs, fake: Tensor) -> Tensor:
-        """mean (slope - 1)^2 of the logit's gradient between real and fake (:262-270, MS-03)."""
-        slopes = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng, self.options.penalty_norm)
-        return (slopes - 1).square().mean()
+        """mean (|grad D| - 1)^2 at random interpolates of real and fake images (:262-270, MS-03)."""
+        norms = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng, self.options.penalty_norm)
+        return (norms - 1).square().mean()
 
 
-# loss -> what one image costs when it should score as real, and when it should score as fake
-SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+# loss -> the discriminator's loss of an image that should score as real, and of one that should score as fake
+LOSSES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "log": losses.DISCRIMINATOR_LOSSES["non_saturating"],
     "hinge_logit": losses.DISCRIMINATOR_LOSSES["hinge"],
     "hinge_sigmoid": (
@@ -182,10 +182,10 @@ SCORES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 
 
 class DistGANSS(DistGAN):
-    """Dist-GAN + rotation task: N of the 4N turned images (:273-286).
+    """Dist-GAN + rotation task on N of the 4N rotated images (:273-286).
 
-    L_D += weight_d CE(C(turned real), r); L_G += weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|,
-    the same draw for real and fake. The scripts set weight_g = 0 everywhere (MS-06), so this is not SSGAN's
+    L_D += weight_d CE(C(rotated real), r); L_G += weight_g |CE(C(rotated fake), r) - CE(C(rotated real), r)|,
+    with the same N of 4N for real and fake. The scripts set weight_g = 0 everywhere (MS-06), so this is not SSGAN's
     rotation task.
     """
 
@@ -198,39 +198,39 @@ class DistGANSS(DistGAN):
     has_rotation_head = True
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """weight_d CE(C(turned real), r)."""
+        """weight_d CE(C(rotated real), r)."""
         del fake
-        return self.naming(rotations.random_rotations(real, rng))
+        return self.classification(rotations.random_rotations(real, rng))
 
-    def naming(self, images: rotations.RotatedBatch) -> Task:
+    def classification(self, batch: rotations.RotatedBatch) -> Task:
         """weight_d CE(C(images), labels)."""
         weight = self.options.weight_d
-        return Task((images.images,), lambda classes: {"task": weight * cross_entropy(classes, images.labels)})
+        return Task((batch.images,), lambda logits: {"task": weight * cross_entropy(logits, batch.labels)})
 
     def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """weight_g |CE(C(turned fake), r) - CE(C(turned real), r)|; nothing is drawn when the weight is 0."""
+        """weight_g |CE(C(rotated fake), r) - CE(C(rotated real), r)|. A weight of 0 draws no random numbers."""
         weight = self.options.weight_g
         if weight == 0:
             return NO_TASK
-        turned_real, turned_fake = rotations.same_rotation(real, fake, rng)
-        labels = turned_real.labels
+        rotated_real, rotated_fake = rotations.same_rotations(real, fake, rng)
+        labels = rotated_real.labels
         return Task(
-            (turned_fake.images, turned_real.images),
-            lambda of_fake, of_real: {
-                "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
+            (rotated_fake.images, rotated_real.images),
+            lambda on_fake, on_real: {
+                "task": weight * (cross_entropy(on_fake, labels) - cross_entropy(on_real, labels)).abs()
             },
         )
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """The class head; of a head with a fifth class, 'fake', the other four."""
+        """The first four class logits; a fifth class, 'fake', is left out."""
         return rotations.real_rotation_logits(self.discriminate(images).class_logits)
 
 
 class DistGANMS(DistGANSS):
     """Dist-GAN + multi-class minimax task: a fifth class, "fake" (:289-302, MS-05).
 
-    D names N images drawn from 4N turned real and N upright fake ones: 51.2 and 12.8 on average for N = 64.
-    G's term is that of the rotation task, on a five-way softmax.
+    D classifies N images drawn from 4N rotated real and N upright fake ones: on average 51.2 and 12.8 for N = 64.
+    G's term is that of the rotation task, with a five-way softmax.
     """
 
     title = "Dist-GAN + MS"
@@ -238,5 +238,5 @@ class DistGANMS(DistGANSS):
     task_classes = rotations.NUM_ROTATIONS + 1
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """weight_d CE over N of the 4N turned real and N upright fake images."""
-        return self.naming(rotations.mixed_rotations(real, fake, rng))
+        """weight_d CE over N of the 4N rotated real and N upright fake images."""
+        return self.classification(rotations.mixed_rotations(real, fake, rng))

@@ -1,20 +1,20 @@
-"""MSGAN on the standard base: rotation becomes a minimax game with a fifth class, "fake".
+"""MSGAN on the standard base: the rotation task becomes a minimax game with a fifth class, "fake".
 
 Tran et al., "Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019.
 The authors never released this task on the standard GAN (MS-16). `variant: ssgan_la` is its re-implementation
 in the code of SSGAN-LA (houliangict/ssgan-la at 43c307e, train_fns.py:45-64 and :109-120):
 
-    L_D = game_D + weight_d (CE(turned real, r) + CE(turned fake, 5th class))
-    L_G = game_G + weight_g (CE(turned fake, r) - CE(turned fake, 5th class))
+    L_D = game_D + weight_d (CE(rotated real, r) + CE(rotated fake, 5th class))
+    L_G = game_G + weight_g (CE(rotated fake, r) - CE(rotated fake, 5th class))
 
-`variant: released` is the task as the authors released it on Dist-GAN (tntrung/msgan at 8b8170f,
-msdistgan.py:289-302, MS-05), here on the plain game; on Dist-GAN itself it is `dist_gan_ms`:
+`variant: released` is the task that the authors released on Dist-GAN (tntrung/msgan at 8b8170f,
+msdistgan.py:289-302, MS-05), applied to the plain GAN; on Dist-GAN itself it is `dist_gan_ms`:
 
-    L_D = game_D + weight_d CE(mixed, class)        mixed: N of 4N turned real and N upright fake images
-    L_G = game_G + weight_g |CE(turned fake, r) - CE(turned real, r)|        the same N of 4N for either
+    L_D = game_D + weight_d CE(mixed, class)        mixed: N of 4N rotated real and N upright fake images
+    L_G = game_G + weight_g |CE(rotated fake, r) - CE(rotated real, r)|        the same N of 4N for both
 
-SSGAN-LA's code plays the hinge game; `game` is a switch, as everywhere. The weights are those of its scripts; the
-authors' own, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93-122 and so on).
+SSGAN-LA's code uses the hinge loss; `game` is a switch, as for every method. The default weights are those of its
+scripts; the authors' own weights, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93-122 and others).
 """
 
 from typing import Any, Literal
@@ -33,9 +33,9 @@ SCRIPTS = "houliangict/ssgan-la@43c307e scripts"
 
 
 class MSGANOptions(SSGANOptions):
-    """As SSGAN's; the batches of `ssgan_la` are quarters (SSGAN-LA scripts/*.sh: d 1.0, g 0.2, no all_T).
+    """As SSGAN's. The batches of `ssgan_la` are quarters (SSGAN-LA scripts/*.sh: d 1.0, g 0.2, no all_T).
 
-    `variant`: whose task (MS-05). `released` draws its own batches.
+    `variant`: which released version of the task (MS-05). `released` samples its own batches.
     """
 
     game: losses.GameName = Field(
@@ -55,56 +55,56 @@ class MSGAN(SSGAN):
     title = "MSGAN"
     paper = "Tran et al., Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game"
     year = 2019
-    about = "GAN + multi-class minimax task: four turns of real images against a fifth class for fakes"
+    about = "GAN + multi-class minimax task: four rotations of real images and a fifth class for fakes"
     Options = MSGANOptions
     task_classes = rotations.NUM_ROTATIONS + 1
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """`released` draws N of all candidates, so it takes any batch size and no batch recipe."""
+        """`released` samples N of all candidates, so it accepts any batch size and no batch recipe."""
         if options.get("variant") != "released":
             return super().check_config(options, batch_size, num_classes)
         if options.get("batches", "quarters") != "quarters":
-            return f"variant 'released' draws its own batches; leave out batches: {options['batches']}"
+            return f"variant 'released' samples its own batches; leave out batches: {options['batches']}"
         return None
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_d (CE(turned real, r) + CE(turned fake, 5th class)); released: weight_d CE(mixed, class)."""
+        """weight_d (CE(rotated real, r) + CE(rotated fake, 5th class)); released: weight_d CE(mixed, class)."""
         weight = self.options.weight_d
         if self.options.variant == "released":
             mixed = rotations.mixed_rotations(inputs.real, fake, inputs.rng)
-            return Task((mixed.images,), lambda classes: {"task": weight * cross_entropy(classes, mixed.labels)})
-        turned_real, turned_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
+            return Task((mixed.images,), lambda logits: {"task": weight * cross_entropy(logits, mixed.labels)})
+        rotated_real, rotated_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
         return Task(
-            (turned_real.images, turned_fake.images),
-            lambda of_real, of_fake: {
-                "rotation": weight * cross_entropy(of_real, turned_real.labels),
-                "fake_class": weight * fake_error(of_fake),
+            (rotated_real.images, rotated_fake.images),
+            lambda on_real, on_fake: {
+                "rotation": weight * cross_entropy(on_real, rotated_real.labels),
+                "fake_class": weight * fake_class_loss(on_fake),
             },
         )
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_g (CE(turned fake, r) - CE(turned fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
+        """weight_g (CE(rotated fake, r) - CE(rotated fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
         weight = self.options.weight_g
         if self.options.variant == "released":
-            turned_real, turned_fake = rotations.same_rotation(inputs.real, fake, inputs.rng)
-            labels = turned_real.labels
+            rotated_real, rotated_fake = rotations.same_rotations(inputs.real, fake, inputs.rng)
+            labels = rotated_real.labels
             return Task(
-                (turned_fake.images, turned_real.images),
-                lambda of_fake, of_real: {
-                    "task": weight * (cross_entropy(of_fake, labels) - cross_entropy(of_real, labels)).abs()
+                (rotated_fake.images, rotated_real.images),
+                lambda on_fake, on_real: {
+                    "task": weight * (cross_entropy(on_fake, labels) - cross_entropy(on_real, labels)).abs()
                 },
             )
-        turned = self.rotated(fake, inputs.rng)
+        rotated = self.rotated(fake, inputs.rng)
         return Task(
-            (turned.images,),
-            lambda classes: {
-                "rotation": weight * cross_entropy(classes, turned.labels),
-                "fake_class": -weight * fake_error(classes),
+            (rotated.images,),
+            lambda logits: {
+                "rotation": weight * cross_entropy(logits, rotated.labels),
+                "fake_class": -weight * fake_class_loss(logits),
             },
         )
 
 
-def fake_error(classes: Tensor) -> Tensor:
-    """CE of (N, 5) logits with the fifth class."""
-    return cross_entropy(classes, torch.full((len(classes),), FAKE, device=classes.device))
+def fake_class_loss(class_logits: Tensor) -> Tensor:
+    """Cross-entropy of (N, 5) class logits with the fifth class, "fake"."""
+    return cross_entropy(class_logits, torch.full((len(class_logits),), FAKE, device=class_logits.device))

@@ -1,4 +1,5 @@
-"""SSGAN: the discriminator also names the rotation of real images, and the generator helps it on fakes.
+"""SSGAN: the discriminator also predicts the rotation of real images, and the generator is rewarded for fakes
+whose rotation it can predict.
 
 Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019. Losses and weights from
 compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
@@ -6,11 +7,11 @@ compare_gan at 19922d3, gans/ssgan.py:46-51 and :206-216:
     L_D = game_D + 1.0 CE(rotation | real)        L_G = game_G + 0.2 CE(rotation | fake)
 
 The discriminator is never trained on the rotation of fakes. compare_gan adds 1e-10 inside the logarithm of
-the cross-entropy; ours is the exact log-softmax. No official configuration exists (SS-01), so the batch
-recipe is a switch; there are as many turned images as the batch is large (R = N), four times as many with
-`all_rotations`. The nearest configuration that ships is non-saturating, the settings quoted for the paper are hinge:
-`game` is a switch. compare_gan passes all images through D at once; we pass those that a loss uses, which is the
-same while D has no batch norm.
+the cross-entropy; this implementation has the exact log-softmax. No official configuration exists (SS-01), so the batch
+recipe is a switch. There are as many rotated images as the batch has images (R = N), or four times as many with
+`all_turns`. The nearest configuration that ships is non-saturating, while the settings quoted for the paper are hinge,
+so `game` is a switch too. compare_gan passes all images through D at once; here only those that a loss uses pass
+through it, which is equivalent as long as D has no batch norm.
 """
 
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ CODE = "google/compare_gan@19922d3 gans/ssgan.py"
 
 
 class SSGANOptions(GANOptions):
-    """`batches`: which images are turned (SS-01). Weights of the rotation task for either player."""
+    """`batches`: which images are rotated (SS-01). `weight_d`, `weight_g`: weights of the rotation task."""
 
     game: losses.GameName = Field(default="non_saturating", description="compare_gan's nearest configuration (SS-01)")
     batches: rotations.BatchRecipe = Field(default="subset", description=f"{CODE}:133-202 (SS-01)")
@@ -48,19 +49,18 @@ class SSGAN(GAN):
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """Some recipes divide the batch by the four turns."""
+        """Some batch recipes need a batch size that is divisible by four."""
         del num_classes
-        return rotations.check_batch_size(
-            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
-        )
+        recipe = options.get("batches", cls.Options.model_fields["batches"].default)
+        return rotations.check_batch_size(recipe, batch_size)
 
     def rotated(self, images: Tensor, rng: Rng) -> rotations.RotatedBatch:
-        """The images of the task, by the chosen batch recipe."""
-        return rotations.batch(self.options.batches, images, rng)
+        """The images of the task, rotated by the chosen batch recipe."""
+        return rotations.rotated_batch(self.options.batches, images, rng)
 
-    def rotation_task(self, turned: rotations.RotatedBatch, weight: float) -> Task:
-        """weight CE(C(turned images), inputs)."""
-        return Task((turned.images,), lambda classes: {"rotation": weight * cross_entropy(classes, turned.labels)})
+    def rotation_task(self, rotated: rotations.RotatedBatch, weight: float) -> Task:
+        """weight CE(C(rotated images), rotation)."""
+        return Task((rotated.images,), lambda logits: {"rotation": weight * cross_entropy(logits, rotated.labels)})
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
@@ -72,5 +72,5 @@ class SSGAN(GAN):
         return self.rotation_task(self.rotated(fake, inputs.rng), self.options.weight_g)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """The class head; of a head with a fifth class, 'fake', the other four."""
+        """The first four class logits; a fifth class, 'fake', is left out."""
         return rotations.real_rotation_logits(self.discriminate(images).class_logits)

@@ -1,17 +1,18 @@
-"""SSGAN-LA and SSGAN-LA+: the discriminator names turn and origin of an image at once.
+"""SSGAN-LA and SSGAN-LA+: the discriminator predicts rotation and origin of an image jointly.
 
 Hou et al., "Self-Supervised GANs with Label Augmentation", NeurIPS 2021; houliangict/ssgan-la at 43c307e,
-train_fns.py:65-79 and :121-131, losses.py:36-58. With T turns there are 2T classes: a real image turned r times
-is of class 2r, a fake one of class 2r + 1. s are the 2T scores of an image, e the error of a class:
+train_fns.py:65-79 and :121-131, losses.py:36-58. With T rotations there are 2T classes: a real image in rotation r
+has class 2r, a fake one class 2r + 1. s are the 2T scores of an image, e is the loss of a class:
 
-    L_D = e(turned real, 2r) + e(turned fake, 2r + 1)        L_G = e(turned fake, 2r) - e(turned fake, 2r + 1)
+    L_D = e(rotated real, 2r) + e(rotated fake, 2r + 1)        L_G = e(rotated fake, 2r) - e(rotated fake, 2r + 1)
 
     cross_entropy   e(s, y) = -log softmax(s)_y
     multi_hinge     D: e(s, y) = mean over j != y of max(0, 1 - s_y + s_j);   G: mean over j != y of s_j - s_y
 
-SSGAN-LA drops the plain game (:79, :131); SSGAN-LA+ keeps it and adds weight_d L_D and weight_g L_G. The scripts
-disagree about the form by dataset (LA-04); defaults are those of the CIFAR-10 scripts. There SSGAN-LA does four
-times the discriminator's work of SSGAN (LA-01): `batches: all_turns` and twice the discriminator's steps.
+SSGAN-LA drops the usual adversarial loss (:79, :131); SSGAN-LA+ keeps it and adds weight_d L_D and weight_g L_G. The
+form differs between the scripts of different datasets (LA-04); the defaults are those of the CIFAR-10 scripts. There
+SSGAN-LA's discriminator has four times the work of SSGAN's (LA-01): `batches: all_turns` and twice as many
+discriminator steps.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ CODE = "houliangict/ssgan-la@43c307e"
 SCRIPT = f"{CODE} CIFAR-10 script"
 
 FormName = Literal["multi_hinge", "cross_entropy"]
-Error = Callable[[Tensor, Tensor], Tensor]
+ClassLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def multi_hinge(scores: Tensor, classes: Tensor) -> Tensor:
@@ -47,36 +48,36 @@ def margin(scores: Tensor, classes: Tensor) -> Tensor:
     return others.mean() / (scores.shape[1] - 1)
 
 
-DISCRIMINATOR_ERROR: dict[str, Error] = {"multi_hinge": multi_hinge, "cross_entropy": cross_entropy}
-GENERATOR_ERROR: dict[str, Error] = {"multi_hinge": margin, "cross_entropy": cross_entropy}
+DISCRIMINATOR_LOSS: dict[str, ClassLoss] = {"multi_hinge": multi_hinge, "cross_entropy": cross_entropy}
+GENERATOR_LOSS: dict[str, ClassLoss] = {"multi_hinge": margin, "cross_entropy": cross_entropy}
 
 
 def discriminator_task(form: str, weight: float, real: rotations.RotatedBatch, fake: rotations.RotatedBatch) -> Task:
-    """weight (e(turned real, 2r) + e(turned fake, 2r + 1))."""
-    error = DISCRIMINATOR_ERROR[form]
+    """weight (e(rotated real, 2r) + e(rotated fake, 2r + 1))."""
+    class_loss = DISCRIMINATOR_LOSS[form]
     return Task(
         (real.images, fake.images),
-        lambda of_real, of_fake: {
-            "joint_real": weight * error(of_real, 2 * real.labels),
-            "joint_fake": weight * error(of_fake, 2 * fake.labels + 1),
+        lambda on_real, on_fake: {
+            "joint_real": weight * class_loss(on_real, 2 * real.labels),
+            "joint_fake": weight * class_loss(on_fake, 2 * fake.labels + 1),
         },
     )
 
 
 def generator_task(form: str, weight: float, fake: rotations.RotatedBatch) -> Task:
-    """weight (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
-    error = GENERATOR_ERROR[form]
+    """weight (e(rotated fake, 2r) - e(rotated fake, 2r + 1))."""
+    class_loss = GENERATOR_LOSS[form]
     return Task(
         (fake.images,),
         lambda scores: {
-            "joint_real": weight * error(scores, 2 * fake.labels),
-            "joint_fake": -weight * error(scores, 2 * fake.labels + 1),
+            "joint_real": weight * class_loss(scores, 2 * fake.labels),
+            "joint_fake": -weight * class_loss(scores, 2 * fake.labels + 1),
         },
     )
 
 
 class SSGANLAOptions(method.Options):
-    """The CIFAR-10 script: multi-hinge, every image in all four turns."""
+    """Defaults of the CIFAR-10 script: multi-hinge, every image in all four rotations."""
 
     form: FormName = Field(default="multi_hinge", description=f"{SCRIPT}, losses.py:36-58 (LA-04)")
     batches: Literal["quarters", "all_turns"] = Field(default="all_turns", description=f"{SCRIPT}: all_T (LA-01)")
@@ -88,21 +89,20 @@ class SSGANLA(method.Method):
     title = "SSGAN-LA"
     paper = "Hou et al., Self-Supervised GANs with Label Augmentation"
     year = 2021
-    about = "turn and real/fake named at once by eight joint classes, in place of the plain game"
+    about = "eight joint classes of rotation and real/fake, in place of the real/fake loss"
     Options: ClassVar[type[method.Options]] = SSGANLAOptions
     task_classes = 2 * rotations.NUM_ROTATIONS
     has_rotation_head = True
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """Quarters divide the batch by the four turns."""
+        """`quarters` needs a batch size that is divisible by four."""
         del num_classes
-        return rotations.check_batch_size(
-            options.get("batches", cls.Options.model_fields["batches"].default), batch_size
-        )
+        recipe = options.get("batches", cls.Options.model_fields["batches"].default)
+        return rotations.check_batch_size(recipe, batch_size)
 
     def build_discriminator(self, network: Network) -> nn.Module:
-        """Without a real/fake head."""
+        """A discriminator without a real/fake head."""
         return drop_adversarial_head(super().build_discriminator(network))
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
@@ -111,19 +111,19 @@ class SSGANLA(method.Method):
         form, recipe = self.options.form, self.options.batches
         if player == "discriminator":
             with torch.no_grad():
-                fake = rotations.batch(recipe, self.generator(latents), inputs.rng)
-            task = discriminator_task(form, 1.0, rotations.batch(recipe, inputs.real, inputs.rng), fake)
+                fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
+            task = discriminator_task(form, 1.0, rotations.rotated_batch(recipe, inputs.real, inputs.rng), fake)
         else:
-            task = generator_task(form, 1.0, rotations.batch(recipe, self.generator(latents), inputs.rng))
-        return task.cost(*(view.class_logits for view in self.discriminate_batches(*task.images)))
+            task = generator_task(form, 1.0, rotations.rotated_batch(recipe, self.generator(latents), inputs.rng))
+        return task.loss(*(output.class_logits for output in self.discriminate_batches(*task.images)))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """The scores of the four real classes."""
+        """The scores of the four classes of real images."""
         return rotations.joint_rotation_logits(self.discriminate(images).class_logits)
 
 
 class SSGANLAPlusOptions(GANOptions):
-    """The CIFAR-10 script: hinge game, cross-entropy, quarters, either weight 1."""
+    """Defaults of the CIFAR-10 script: hinge loss, cross-entropy, quarters, both weights 1."""
 
     game: losses.GameName = Field(default="hinge", description=SCRIPT)
     form: FormName = Field(default="cross_entropy", description=f"{SCRIPT} (LA-04)")
@@ -133,24 +133,24 @@ class SSGANLAPlusOptions(GANOptions):
 
 
 class SSGANLAPlus(SSGAN):
-    """The plain game on upright images, and the eight-way task."""
+    """The adversarial loss on upright images, and the eight-way task."""
 
     title = "SSGAN-LA+"
     paper = SSGANLA.paper
     year = 2021
-    about = "the plain game and the eight joint classes of SSGAN-LA"
+    about = "GAN + the eight joint classes of SSGAN-LA"
     Options = SSGANLAPlusOptions
     task_classes = 2 * rotations.NUM_ROTATIONS
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_d (e(turned real, 2r) + e(turned fake, 2r + 1))."""
-        real_turned, fake_turned = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
-        return discriminator_task(self.options.form, self.options.weight_d, real_turned, fake_turned)
+        """weight_d (e(rotated real, 2r) + e(rotated fake, 2r + 1))."""
+        rotated_real, rotated_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
+        return discriminator_task(self.options.form, self.options.weight_d, rotated_real, rotated_fake)
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_g (e(turned fake, 2r) - e(turned fake, 2r + 1))."""
+        """weight_g (e(rotated fake, 2r) - e(rotated fake, 2r + 1))."""
         return generator_task(self.options.form, self.options.weight_g, self.rotated(fake, inputs.rng))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
-        """The scores of the four real classes."""
+        """The scores of the four classes of real images."""
         return rotations.joint_rotation_logits(self.discriminate(images).class_logits)

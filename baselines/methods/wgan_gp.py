@@ -1,12 +1,12 @@
-"""WGAN-GP: a critic whose slope is held at 1 tells real from fake by the mean of its scores.
+"""WGAN-GP: a critic with a gradient penalty separates real from fake images by the mean of its scores.
 
 Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017; igul222/improved_wgan_training at 9a4b20b,
 gan_cifar.py, mode `wgan-gp`. D is the critic, x real, x' = G(z), u uniform on [0, 1] for each image:
 
     L_D = mean D(x') - mean D(x) + 10 mean (|grad D(x + u (x' - x))|_2 - 1)^2        L_G = -mean D(x')
 
-There the critic plays 5 turns for one of the generator (:29): `discriminator_steps: 5` in a recipe. The penalty is
-of each image by itself, so the critic should have no batch norm.
+The code makes 5 updates of the critic per update of the generator (:29): `discriminator_steps: 5` in a recipe. The
+penalty is defined per image, so the critic should have no batch norm.
 """
 
 from typing import ClassVar
@@ -32,19 +32,20 @@ class WGANGP(method.Method):
     title = "WGAN-GP"
     paper = "Gulrajani et al., Improved Training of Wasserstein GANs"
     year = 2017
-    about = "Wasserstein game, the critic's slope between real and fake images held at 1"
+    about = "Wasserstein game with a gradient penalty: the critic's gradient norm is kept near 1"
     Options: ClassVar[type[method.Options]] = WGANGPOptions
+    uses_gradient_penalty = True
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
-        """L_D, its penalty a term of its own, or L_G."""
+        """L_D, with the penalty as a separate term, or L_G."""
         latents = self.latents(len(inputs.real), inputs.rng)
         if player == "generator":
             return {"game": -self.discriminate(self.generator(latents)).logit.mean()}
         with torch.no_grad():
             fake = self.generator(latents)
-        of_real, of_fake = self.discriminate_batches(inputs.real, fake)
-        slopes = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng)
+        on_real, on_fake = self.discriminate_batches(inputs.real, fake)
+        norms = losses.gradient_norms(self.discriminate, inputs.real, fake, inputs.rng)
         return {
-            "game": of_fake.logit.mean() - of_real.logit.mean(),
-            "penalty": self.options.lambda_gp * (slopes - 1).square().mean(),
+            "game": on_fake.logit.mean() - on_real.logit.mean(),
+            "penalty": self.options.lambda_gp * (norms - 1).square().mean(),
         }

@@ -1,24 +1,24 @@
-"""The network contract, and the layers that several families share."""
+"""The network contract: a family of networks builds the players of a method for images of one shape."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+
+from baselines.networks.layers.precision import autocast_disabled, to_float32
 
 Shape = tuple[int, int, int]
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator says of N images.
+    """A discriminator's output for N images.
 
-    `logit`: (N,) real/fake logit. `class_logits`: (N, K) logits of the self-supervised head, K may be 0.
-    `features`: (N, F) the last layer before the heads. `condition_logits`: (N, C) what each condition adds to the
-    logit, C may be 0.
+    Attributes:
+        logit: (N,) real/fake logits.
+        class_logits: (N, K) logits of the self-supervised class head; K may be 0.
+        features: (N, F) the last features before the heads.
+        condition_logits: (N, C) what each condition adds to the real/fake logit; C may be 0.
     """
 
     logit: Tensor
@@ -27,7 +27,7 @@ class DiscriminatorOutput(NamedTuple):
     condition_logits: Tensor
 
     def logit_given(self, condition: Tensor) -> Tensor:
-        """(N,) real/fake logits under a (N,) `condition` each, in a discriminator that was built with some.
+        """(N,) real/fake logits under the (N,) conditions, for a discriminator that was built with conditions.
 
         D(x, y) = psi(f(x)) + f(x) V_y (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018, eq. 2).
         """
@@ -35,7 +35,7 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class NetworkOptions(BaseModel):
-    """A family's named switches; every field is part of the trial's identity."""
+    """A family's named switches. Every field is part of the trial's identity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,13 +51,26 @@ class Widths(NetworkOptions):
 
 
 class EncoderWidths(Widths):
-    """Three players."""
+    """Widths of families that also have an encoder."""
 
     encoder_width: Width = 64
 
 
 class Network(ABC):
-    """A family of networks for images of one shape."""
+    """A family of networks for images of one shape. Every method of it builds a new, initialised module.
+
+    Class attributes:
+        about: one line on the family.
+        Options: the pydantic model of the family's options.
+        shapes: image shapes (C, H, W) that the family supports.
+        roles: the players and features that it offers: generator, discriminator, encoder, conditions.
+        image_range: range of the generator's images; real images are scaled to it.
+
+    Args:
+        shape: (C, H, W) of the images, one of `shapes`.
+        latent_dim: dimension of the generator's latents.
+        options: a validated instance of `Options`.
+    """
 
     about: ClassVar[str]
     Options: ClassVar[type[NetworkOptions]] = NetworkOptions
@@ -72,128 +85,132 @@ class Network(ABC):
 
     @classmethod
     def check_config(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
-        """Why these options cannot serve a method with these roles, or None."""
+        """Check what the options model alone cannot.
+
+        Args:
+            options: the options as written in the suite, without defaults.
+            roles: the roles that the method needs.
+
+        Returns:
+            The reason why a network with these options cannot serve such a method, or None if it can.
+        """
         del options, roles
         return None
 
     @abstractmethod
     def generator(self, num_conditions: int = 0) -> nn.Module:
-        """(N, latent_dim) latents -> (N, C, H, W) images in `image_range`.
+        """A generator: (N, latent_dim) latents -> (N, C, H, W) images in `image_range`.
 
-        With `conditions` > 0, which only families with the role `conditions` take, a second input are (N,) conditions.
+        Args:
+            num_conditions: if positive, the generator's second input are (N,) condition indices.
+
+        Raises:
+            NotImplementedError: if `num_conditions` is positive and the family lacks the role `conditions`.
         """
 
     @abstractmethod
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, C, H, W) images -> Judgement with `classes` self-supervised logits. It has its Heads as `heads`."""
+        """A discriminator: (N, C, H, W) images -> DiscriminatorOutput. Its `Heads` are the attribute `heads`.
+
+        Args:
+            task_classes: number of logits of the self-supervised class head; 0 for none.
+            num_conditions: number of conditions of the projection; 0 for none.
+
+        Raises:
+            NotImplementedError: if `num_conditions` is positive and the family lacks the role `conditions`.
+        """
 
     def classifier(self, num_classes: int) -> nn.Module:
-        """(N, C, H, W) images -> Judgement of `classes` alone, by a discriminator's layers without spectral norm."""
+        """A classifier: (N, C, H, W) images -> DiscriminatorOutput, of which only `class_logits` are meaningful.
+
+        It has the discriminator's layers without spectral norm.
+        """
         switch = {"spectral_norm": False} if hasattr(self.options, "spectral_norm") else {}
         plain = type(self)(self.shape, self.latent_dim, self.options.model_copy(update=switch))
         return drop_adversarial_head(plain.discriminator(num_classes))
 
     def packed(self, images: int) -> "Network":
-        """The family for `images` images as one, stacked along their channels."""
+        """The family for packs of so many images, stacked along their channels."""
         return type(self)((images * self.shape[0], *self.shape[1:]), self.latent_dim, self.options)
 
     def encoder(self) -> nn.Module:
-        """(N, C, H, W) images -> (N, latent_dim) latents; only families with the role `encoder`."""
+        """An encoder: (N, C, H, W) images -> (N, latent_dim) latents.
+
+        Raises:
+            NotImplementedError: if the family lacks the role `encoder`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no encoder")
 
 
 def reject_conditions(network: Network, num_conditions: int) -> None:
-    """Raises NotImplementedError when conditions are asked of a family that has no conditional players."""
+    """Raise NotImplementedError if conditions are requested from a family without conditional players."""
     if num_conditions:
         raise NotImplementedError(f"{type(network).__name__} has no conditional players")
 
 
 class Heads(nn.Module):
-    """The real/fake head and, with `classes` or `conditions` > 0, the class head and a projection of each condition.
+    """The linear heads of a discriminator: real/fake, self-supervised classes, and a projection of each condition.
 
-    All are linear on flat features. `judged`: the width of what the real/fake head and the projection look at, where
-    that is something else, pooled maps say.
+    Args:
+        features: number of features that the class head sees.
+        task_classes: number of classes; 0 for no class head.
+        adversarial_features: number of features that the real/fake head and the projection see; by default `features`.
+        num_conditions: number of conditions; 0 for no projection.
     """
 
-    def __init__(self, features: int, task_classes: int, judged: int | None = None, num_conditions: int = 0) -> None:
+    def __init__(
+        self, features: int, task_classes: int, adversarial_features: int | None = None, num_conditions: int = 0
+    ) -> None:
         super().__init__()
-        judged = features if judged is None else judged
-        self.logit: nn.Module | None = nn.Linear(judged, 1)
+        adversarial_features = features if adversarial_features is None else adversarial_features
+        self.logit: nn.Module | None = nn.Linear(adversarial_features, 1)
         self.classes = nn.Linear(features, task_classes) if task_classes else None
-        self.conditions = nn.Linear(judged, num_conditions, bias=False) if num_conditions else None
+        self.conditions = nn.Linear(adversarial_features, num_conditions, bias=False) if num_conditions else None
 
-    def forward(self, features: Tensor, judged: Tensor | None = None) -> DiscriminatorOutput:
-        """(N, F) features, (N, `judged`) where the real/fake head has its own -> Judgement, in float32 at least."""
+    def forward(self, features: Tensor, adversarial: Tensor | None = None) -> DiscriminatorOutput:
+        """(N, F) features, and those of the real/fake head if they differ -> output in float32 or float64."""
         with autocast_disabled(features):
             features = to_float32(features)
-            return self._judgement(features, features if judged is None else to_float32(judged))
+            return self._output(features, features if adversarial is None else to_float32(adversarial))
 
-    def _judgement(self, features: Tensor, judged: Tensor) -> DiscriminatorOutput:
+    def _output(self, features: Tensor, adversarial: Tensor) -> DiscriminatorOutput:
         none = features.new_zeros(len(features), 0)
         return DiscriminatorOutput(
-            logit=self.logit(judged).squeeze(1) if self.logit else features.new_zeros(len(features)),
+            logit=self.logit(adversarial).squeeze(1) if self.logit else features.new_zeros(len(features)),
             class_logits=self.classes(features) if self.classes else none,
             features=features,
-            condition_logits=self.conditions(judged) if self.conditions else none,
+            condition_logits=self.conditions(adversarial) if self.conditions else none,
         )
 
 
+class Discriminator(nn.Module):
+    """A body that makes features, optional global pooling of them, and heads.
+
+    `pooling`: None if the body's output is flat, else how (N, C, H, W) maps become (N, C) features.
+    """
+
+    def __init__(self, body: nn.Module, heads: Heads, pooling: Literal["sum", "mean"] | None = None) -> None:
+        super().__init__()
+        self.body = body
+        self.heads = heads
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        """(N, C, H, W) images -> DiscriminatorOutput."""
+        features = self.body(x)
+        output: DiscriminatorOutput = self.heads(pooled(features, self.pooling) if self.pooling else features)
+        return output
+
+
+def pooled(maps: Tensor, pooling: Literal["sum", "mean"]) -> Tensor:
+    """(N, C, H, W) -> (N, C), the sum or mean over all positions."""
+    return maps.sum((2, 3)) if pooling == "sum" else maps.mean((2, 3))
+
+
 def drop_adversarial_head(discriminator: nn.Module) -> nn.Module:
-    """Takes away the real/fake head, for a game that never asks for it: the logit is 0."""
+    """Remove the real/fake head, for losses that do not use it; its logit becomes 0."""
     heads = discriminator.get_submodule("heads")
     if not isinstance(heads, Heads):
         raise TypeError(f"{type(discriminator).__name__} has no Heads as heads")
     heads.logit = None
     return discriminator
-
-
-def autocast_disabled(x: Tensor) -> AbstractContextManager[object]:
-    """Where nothing is done in a lower precision, whatever is around it."""
-    kind = x.device.type
-    lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if lowered else nullcontext()
-
-
-def to_float32(x: Tensor) -> Tensor:
-    """The same numbers as float32, or as float64 where they are."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def xavier_(module: nn.Module) -> nn.Module:
-    """Glorot-uniform weights and zero biases for every linear and convolutional layer, in place."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return module
-
-
-def spectral_norm_(module: nn.Module, besides: Sequence[nn.Module | None] = ()) -> nn.Module:
-    """Divides the weights of every linear and convolutional layer by their largest singular value, in place.
-
-    `besides`: layers to leave as they are.
-    Call it on initialised weights. One power iteration per pass in training mode, none in evaluation. It is the
-    parametrisation, not the older hook of `torch.nn.utils`: there the weight itself is a parameter and both
-    singular vectors are buffers, so that optimiser, state and exact resume need to know nothing of it, and the
-    vectors are copied for each pass, so that several passes may come before one backward pass.
-    """
-    for layer in list(module.modules()):
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer not in besides:
-            parametrizations.spectral_norm(layer)
-            found = layer.get_submodule("parametrizations.weight")
-            found[0] = _InFullPrecision(found[0])  # type: ignore[operator,index]
-    return module
-
-
-class _InFullPrecision(nn.Module):
-    """A parametrisation that a lower precision of what is around it does not reach."""
-
-    def __init__(self, of: nn.Module) -> None:
-        super().__init__()
-        self.of = of
-
-    def forward(self, weight: Tensor) -> Tensor:
-        with autocast_disabled(weight):
-            found: Tensor = self.of(weight)
-        return found

@@ -3,31 +3,30 @@
 Source: google/compare_gan at 25c4945, compare_gan/architectures: resnet_cifar.py (32x32) and resnet5.py (64x64; the
 code builds it for 32 to 128: architectures_test.py, testResNet5), each Generator and Discriminator; resnet_ops.py
 (unpool, ResNetBlock), arch_ops.py (weight_initializer, standardize_batch, batch_norm, self_modulated_batch_norm,
-conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py (SSGAN.discriminator). No
-configuration of SSGAN comes with it (SS-01); what a configuration sets is that of example_configs/resnet_cifar10.gin:
-spectral norm in all layers of the discriminator and in none of the generator, batch norm with decay 0.9 and epsilon
-1e-5 (standardize_batch alone has 0.999 and 1e-3: SS-09).
+conditional_batch_norm, spectral_norm, linear, conv2d); the rotation head: gans/ssgan.py (SSGAN.discriminator). The code
+has no configuration of SSGAN (SS-01); configurable settings follow example_configs/resnet_cifar10.gin: spectral norm in
+all layers of the discriminator and in none of the generator, batch norm with decay 0.9 and epsilon 1e-5
+(standardize_batch alone has 0.999 and 1e-3: SS-09).
 
-A block is norm-ReLU-conv3-norm-ReLU-conv3 and its shortcut a conv3, in every block, also where the shape stays. The
-generator's go up before the first convolution, and on the shortcut, by zero-insertion (`unpool`); the discriminator's
-have no norm and go down by average pooling after the last one. Both heads are linear on the mean-pooled maps. Weights
-start from N(0, 0.02), biases from 0.
+A block is norm-ReLU-conv3-norm-ReLU-conv3; its shortcut is a conv3, also in blocks that keep the shape. The generator's
+blocks upsample before the first convolution, and on the shortcut, by zero insertion (`unpool`); the discriminator's
+have no norm and downsample by average pooling after the last convolution. Both heads are linear on the mean-pooled
+maps. Weights start from N(0, 0.02), biases from 0.
 
 resnet5 has five blocks in the generator, of which the fifth keeps the side of a 64x64 image, and six in the
-discriminator, all of which halve it: its last maps are 1x1. No configuration of SSGAN's for it comes with the code; the
-one that ships is WGAN-GP's without spectral norm (example_configs/resnet_lsun-bedroom128.gin).
+discriminator, all of which halve it: its last maps are 1x1. The code has no configuration of SSGAN for it; the one that
+ships is WGAN-GP without spectral norm (example_configs/resnet_lsun-bedroom128.gin).
 
 `generator_norm`: "self_modulated" is the sBN of Chen et al., "On Self Modulation for Generative Adversarial Networks",
 ICLR 2019, in SSGAN's tables "SSGAN (sBN)": scale and shift of every batch norm, the last one included, come from z.
 
-Conditional players: batch norm whose scale and shift are linear in the one-hot label and have no bias, and thus start
-from N(0, 0.02), the scale too (conditional_batch_norm, use_bias False; SS-10); a projection of the pooled maps
-(resnet_cifar.Discriminator, project_y). The code knows no norm of this net that is given z and the label, nor does
-this one.
+Conditional players: batch norm whose scale and shift are linear in the one-hot label without bias, so that both start
+from N(0, 0.02) (conditional_batch_norm, use_bias False; SS-10); a projection of the pooled maps
+(resnet_cifar.Discriminator, project_y). Neither the code nor this network has a norm that takes both z and the label.
 
-Readings: resnet5's discriminator looks at no label, so its projection is that of resnet_cifar; a moving variance is
-torch's, unbiased, the source's is biased; the singular vectors start from 15 power iterations (torch) where the source
-starts from noise.
+Assumptions: resnet5's discriminator uses no label, so its projection is that of resnet_cifar; the moving variance is
+torch's, which is unbiased, where the source's is biased; the singular vectors start from 15 power iterations (torch)
+where the source starts from noise.
 """
 
 from itertools import pairwise
@@ -36,7 +35,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, spectral_norm_
+from baselines.networks.base import Discriminator, Heads, Network, Shape, Widths
 from baselines.networks.layers.conditional import (
     Conditional,
     ConditionalBatchNorm,
@@ -48,15 +47,16 @@ from baselines.networks.layers.conditional import (
 )
 from baselines.networks.layers.resample_conv import ConvDown, UpConv
 from baselines.networks.layers.residual import Residual, conv3
+from baselines.networks.layers.spectral_norm import spectral_norm_
 
-DEVIATION = 0.02
+STD = 0.02
 EPSILON, MOMENTUM = 1e-5, 0.1
 START = 4  # side of the generator's first maps
 HIDDEN = 32  # self_modulated_batch_norm, num_hidden
 
 
 class BlockSpec(NamedTuple):
-    """Channels of the maps, in units of a width; how many blocks, from the first one on, double or halve the side."""
+    """Channels of the maps, in units of a width, and the number of leading blocks that double or halve the side."""
 
     generator: tuple[int, ...]
     ups: int
@@ -64,14 +64,14 @@ class BlockSpec(NamedTuple):
     downs: int
 
 
-PLANS = {
+BLOCKS = {  # by image side
     32: BlockSpec(generator=(4, 4, 4, 4), ups=3, discriminator=(2, 2, 2, 2), downs=2),
     64: BlockSpec(generator=(8, 8, 4, 4, 2, 1), ups=4, discriminator=(1, 2, 4, 4, 8, 8), downs=6),
 }
 
 
 class CompareGANResNetOptions(Widths):
-    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 512 at 64x64."""
+    """Switches, and widths; 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 512 at 64x64."""
 
     spectral_norm: bool = Field(
         default=True, strict=True, description="google/compare_gan@25c4945 example_configs/resnet_cifar10.gin"
@@ -92,9 +92,9 @@ class CompareGANResNet(Network):
 
     @classmethod
     def check_config(cls, options: dict[str, Any], roles: frozenset[str]) -> str | None:
-        """A norm that is given z cannot be given a label too."""
+        """A norm that takes z cannot take a label too."""
         if "conditions" in roles and options.get("generator_norm") == "self_modulated":
-            return "generator_norm 'self_modulated' is given the latents and takes no label; use 'batch'"
+            return "generator_norm 'self_modulated' takes the latents and no label; use 'batch'"
         return None
 
     def generator(self, num_conditions: int = 0) -> nn.Module:
@@ -102,11 +102,11 @@ class CompareGANResNet(Network):
         width = self.options.generator_width
         if self.options.generator_norm == "batch":
             norm = batch_norms(num_conditions, eps=EPSILON, momentum=MOMENTUM)
-            return _initialised(_generator(self.latent_dim, width, self.shape, norm))
+            return _initialise(_generator(self.latent_dim, width, self.shape, norm))
         if num_conditions:
-            raise NotImplementedError("generator_norm self_modulated has no conditional generator: its norm is given z")
-        return _initialised(
-            _GivenItsLatents(
+            raise NotImplementedError("generator_norm self_modulated has no conditional generator: its norm takes z")
+        return _initialise(
+            _SelfModulatedGenerator(
                 _generator(
                     self.latent_dim, width, self.shape, lambda maps: SelfModulatedBatchNorm(maps, self.latent_dim)
                 )
@@ -114,13 +114,17 @@ class CompareGANResNet(Network):
         )
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 2 (32x32) or 8 (64x64) times `discriminator_width` mean-pooled features."""
-        found = _initialised(_Discriminator(self.shape, self.options.discriminator_width, task_classes, num_conditions))
-        return spectral_norm_(found) if self.options.spectral_norm else found
+        """(N, 3, H, W) -> DiscriminatorOutput with 2 (32x32) or 8 (64x64) times the width mean-pooled features."""
+        spec = BLOCKS[self.shape[1]]
+        maps = [self.shape[0], *(self.options.discriminator_width * units for units in spec.discriminator)]
+        blocks = [_block_down(*pair, down=index < spec.downs) for index, pair in enumerate(pairwise(maps))]
+        body, heads = nn.Sequential(*blocks, nn.ReLU()), Heads(maps[-1], task_classes, num_conditions=num_conditions)
+        discriminator = _initialise(Discriminator(body, heads, pooling="mean"))
+        return spectral_norm_(discriminator) if self.options.spectral_norm else discriminator
 
 
 class SelfModulatedBatchNorm(Conditional):
-    """Batch norm whose scale and shift are a small net's functions of the latents; it starts near scale 1, shift 0."""
+    """Batch norm whose scale and shift are a small network of the latents. They start near 1 and 0."""
 
     def __init__(self, channels: int, latent_dim: int) -> None:
         super().__init__()
@@ -135,8 +139,8 @@ class SelfModulatedBatchNorm(Conditional):
         return affine_modulate(self.norm(x), self.scale(hidden), self.shift(hidden))
 
 
-class _GivenItsLatents(nn.Module):
-    """A generator whose condition is its own input."""
+class _SelfModulatedGenerator(nn.Module):
+    """A generator whose condition is its own input, the latents."""
 
     def __init__(self, chain: ConditionalSequential) -> None:
         super().__init__()
@@ -147,27 +151,13 @@ class _GivenItsLatents(nn.Module):
         return images
 
 
-class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, task_classes: int, num_conditions: int) -> None:
-        super().__init__()
-        plan = PLANS[shape[1]]
-        maps = [shape[0], *(width * units for units in plan.discriminator)]
-        blocks = [_block_down(*pair, down=index < plan.downs) for index, pair in enumerate(pairwise(maps))]
-        self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1], task_classes, num_conditions=num_conditions)
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        judgement: DiscriminatorOutput = self.heads(self.body(x).mean((2, 3)))
-        return judgement
-
-
 def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> ConditionalSequential:
-    plan = PLANS[shape[1]]
-    maps = [width * units for units in plan.generator]
+    spec = BLOCKS[shape[1]]
+    maps = [width * units for units in spec.generator]
     return ConditionalSequential(
         nn.Linear(latent_dim, maps[0] * START**2),
         Reshape(maps[0], START, START),
-        *(_block(*pair, norm, up=index < plan.ups) for index, pair in enumerate(pairwise(maps))),
+        *(_block(*pair, norm, up=index < spec.ups) for index, pair in enumerate(pairwise(maps))),
         norm(maps[-1]),
         nn.ReLU(inplace=True),
         conv3(maps[-1], shape[0]),
@@ -176,18 +166,18 @@ def _generator(latent_dim: int, width: int, shape: Shape, norm: Norm) -> Conditi
 
 
 def _block(inputs: int, outputs: int, norm: Norm, up: bool) -> Residual:
-    def first() -> nn.Module:
+    def convolution() -> nn.Module:
         return UpConv(inputs, outputs, "zeros") if up else conv3(inputs, outputs)
 
     body = ConditionalSequential(
         norm(inputs),
         nn.ReLU(inplace=True),
-        first(),
+        convolution(),
         norm(outputs),
         nn.ReLU(inplace=True),
         conv3(outputs, outputs),
     )
-    return Residual(body, first())
+    return Residual(body, convolution())
 
 
 def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
@@ -196,15 +186,15 @@ def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
     return Residual(body, last(inputs, outputs))
 
 
-def _initialised(network: nn.Module) -> nn.Module:
+def _initialise(network: nn.Module) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, DEVIATION)
+            nn.init.normal_(layer.weight, 0.0, STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, ConditionalBatchNorm):
-            nn.init.normal_(layer.scale.weight, 0.0, DEVIATION)
-            nn.init.normal_(layer.shift.weight, 0.0, DEVIATION)
+            nn.init.normal_(layer.scale.weight, 0.0, STD)
+            nn.init.normal_(layer.shift.weight, 0.0, STD)
     for layer in network.modules():
         if isinstance(layer, SelfModulatedBatchNorm):
             nn.init.ones_(layer.scale.bias)

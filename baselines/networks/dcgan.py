@@ -1,33 +1,26 @@
 """The DCGAN networks of MSGAN and Dist-GAN for CIFAR (32x32) and CelebA (64x64), with encoder.
 
 Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:93-161 (32x32) and :240-301 (64x64), layers in
-modules/ops.py. 5x5 kernels with stride 2 and SAME padding, Glorot-uniform weights, leak 0.2, batch
-norm with decay 0.9 and epsilon 1e-5 in all three players but in their first and last layers (the generator's first
-has it too). A layer before a batch norm has no bias, and the generator's first batch norm acts on the units of the
-linear layer, not per channel (`fc_bn_relu`). All heads see the flat features.
+modules/ops.py. 5x5 kernels with stride 2 and SAME padding, Glorot-uniform weights, leak 0.2; batch norm with decay 0.9
+and epsilon 1e-5 in all three players, except in their last layers and in the first layer of discriminator and encoder.
+A layer before a batch norm has no bias, and the generator's first batch norm acts on the units of the linear layer, not
+per channel (`fc_bn_relu`). All heads see the flat features.
 """
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from baselines.networks.base import (
-    DiscriminatorOutput,
-    EncoderWidths,
-    Heads,
-    Network,
-    Shape,
-    reject_conditions,
-    xavier_,
-)
+from baselines.networks.base import Discriminator, EncoderWidths, Heads, Network, Shape, reject_conditions
 from baselines.networks.layers.conditional import Reshape
+from baselines.networks.layers.initialisation import xavier_
 from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 
 
 class DCGANOptions(EncoderWidths):
-    """Widths: 64 gives D and E 64-128-256-512 and G 512-256-128-64 channels."""
+    """Widths; 64 gives D and E 64-128-256-512 and G 512-256-128-64 channels."""
 
 
 class DCGAN(Network):
@@ -51,21 +44,23 @@ class DCGAN(Network):
             Reshape(8 * width, side, side),
         ]
         for inputs, outputs in pairwise((8 * width, 4 * width, 2 * width, width)):
-            layers += upsampled(inputs, outputs, 5)
+            layers += deconv_block(inputs, outputs, 5)
         return xavier_(nn.Sequential(*layers, TFSameConvTranspose2d(width, self.shape[0], 5), nn.Sigmoid()))
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 2048 (32x32) or 8192 (64x64) features at width 64."""
+        """(N, 3, H, W) -> DiscriminatorOutput with 2048 (32x32) or 8192 (64x64) features at width 64."""
         reject_conditions(self, num_conditions)
-        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
+        width = self.options.discriminator_width
+        body = nn.Sequential(*_downsampling_layers(self.shape[0], width))
+        return xavier_(Discriminator(body, Heads(8 * width * (self.shape[1] // 16) ** 2, task_classes)))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
         return encoder(self.options.encoder_width, self.shape, self.latent_dim)
 
 
-def upsampled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """`dconv_bn_relu`: transposed convolution to twice the side, batch norm, ReLU."""
+def deconv_block(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """`dconv_bn_relu`: a transposed convolution that doubles the side, batch norm, ReLU."""
     return (
         TFSameConvTranspose2d(inputs, outputs, kernel, bias=False),
         nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM),
@@ -74,13 +69,13 @@ def upsampled(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Mod
 
 
 def encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:
-    """The discriminator's layers and a linear one; MSGAN's CNN for 32x32 uses it too (MS-11)."""
+    """The discriminator's layers and a linear layer; MSGAN's CNN for 32x32 uses this encoder too (MS-11)."""
     flat = 8 * width * (shape[1] // 16) ** 2
-    return xavier_(nn.Sequential(*_halvings(shape[0], width), nn.Linear(flat, latent_dim)))
+    return xavier_(nn.Sequential(*_downsampling_layers(shape[0], width), nn.Linear(flat, latent_dim)))
 
 
-def _halvings(channels: int, width: int) -> list[nn.Module]:
-    """Four halvings of the side and a flattening; the first has no batch norm, and so a bias."""
+def _downsampling_layers(channels: int, width: int) -> list[nn.Module]:
+    """Four layers that halve the side, and nn.Flatten. The first has no batch norm and therefore a bias."""
     layers: list[nn.Module] = [TFSameConv2d(channels, width, 5, stride=2), nn.LeakyReLU(0.2, inplace=True)]
     for inputs, outputs in pairwise((width, 2 * width, 4 * width, 8 * width)):
         layers += [
@@ -89,14 +84,3 @@ def _halvings(channels: int, width: int) -> list[nn.Module]:
             nn.LeakyReLU(0.2, inplace=True),
         ]
     return [*layers, nn.Flatten()]
-
-
-class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*_halvings(shape[0], width))
-        self.heads = Heads(8 * width * (shape[1] // 16) ** 2, task_classes)
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        judgement: DiscriminatorOutput = self.heads(self.body(x))
-        return judgement

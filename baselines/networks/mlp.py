@@ -1,19 +1,21 @@
-"""Small fully connected networks for the 8x8 digits of the quickstart. Ours; no paper uses them."""
+"""Small fully connected networks for the 8x8 digits of the quickstart. They are ours; no paper uses them."""
 
 from math import prod
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, spectral_norm_, xavier_
+from baselines.networks.base import Discriminator, Heads, Network, NetworkOptions
 from baselines.networks.layers.conditional import ConditionalSequential, Reshape, batch_norms
+from baselines.networks.layers.initialisation import xavier_
+from baselines.networks.layers.spectral_norm import spectral_norm_
 
 Width = Annotated[int, Field(strict=True, ge=1, le=8192, description="ours")]
 
 
 class MLPOptions(NetworkOptions):
-    """Width of the two hidden layers of each player; whether the discriminator's layers have spectral norm."""
+    """Widths of the two hidden layers of each player, and whether the discriminator has spectral norm."""
 
     generator_width: Width = 256
     discriminator_width: Width = 256
@@ -22,7 +24,7 @@ class MLPOptions(NetworkOptions):
 
 
 class MLP(Network):
-    """Two hidden layers each: batch norm and ReLU in the generator, leaky ReLU (0.2) in the others."""
+    """Two hidden layers per player: batch norm and ReLU in the generator, leaky ReLU (0.2) in the others."""
 
     about = "two hidden layers, fully connected; the quickstart's network"
     Options = MLPOptions
@@ -49,20 +51,20 @@ class MLP(Network):
         )
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, C, H, W) -> Judgement with `discriminator_width` features."""
+        """(N, C, H, W) -> DiscriminatorOutput with `discriminator_width` features."""
         width = self.options.discriminator_width
         heads = Heads(width, task_classes, num_conditions=num_conditions)
-        found = xavier_(_Discriminator(hidden(prod(self.shape), width), heads))
-        return spectral_norm_(found) if self.options.spectral_norm else found
+        discriminator = xavier_(Discriminator(hidden_layers(prod(self.shape), width), heads))
+        return spectral_norm_(discriminator) if self.options.spectral_norm else discriminator
 
     def encoder(self) -> nn.Module:
         """(N, C, H, W) -> (N, latent_dim)."""
         width = self.options.encoder_width
-        return xavier_(nn.Sequential(*hidden(prod(self.shape), width), nn.Linear(width, self.latent_dim)))
+        return xavier_(nn.Sequential(*hidden_layers(prod(self.shape), width), nn.Linear(width, self.latent_dim)))
 
 
-def hidden(pixels: int, width: int) -> nn.Sequential:
-    """Two layers on flat images."""
+def hidden_layers(pixels: int, width: int) -> nn.Sequential:
+    """Two hidden layers on flat images."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(pixels, width),
@@ -70,14 +72,3 @@ def hidden(pixels: int, width: int) -> nn.Sequential:
         nn.Linear(width, width),
         nn.LeakyReLU(0.2, inplace=True),
     )
-
-
-class _Discriminator(nn.Module):
-    def __init__(self, body: nn.Module, heads: Heads) -> None:
-        super().__init__()
-        self.body = body
-        self.heads = heads
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        judgement: DiscriminatorOutput = self.heads(self.body(x))
-        return judgement

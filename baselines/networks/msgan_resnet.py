@@ -2,12 +2,12 @@
 
 Source: tntrung/msgan at 8b8170f, modules/net_resnet.py:268-334 (32x32) and :343-410 (48x48), layers in
 modules/ops_resnet.py. Glorot-uniform weights, zero biases; batch norm (decay 0.999, epsilon 1e-5)
-in generator and encoder. The discriminator goes down by a 1x1 convolution with stride 2 (`dsample_conv`, :58-61),
-on both paths; its real/fake head sees the sum-pooled maps, its class head, and Dist-GAN's feature distance, the
-flattened ones. The encoder's blocks average.
+in generator and encoder. The discriminator downsamples by a 1x1 convolution with stride 2 (`dsample_conv`, :58-61) on
+both paths; its real/fake head sees the sum-pooled maps, its class head and Dist-GAN's feature distance the flattened
+maps. The encoder's blocks downsample by average pooling.
 
-The widths of the scripts, 128 for 32x32, are doubled inside the code for generator and encoder but not for the
-discriminator; here 64 is one unit for all of them.
+The scripts' width, 128 for 32x32, is doubled inside the code for generator and encoder but not for the discriminator;
+here 64 is the unit of all three.
 """
 
 from collections.abc import Sequence
@@ -16,23 +16,16 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from baselines.networks.base import (
-    DiscriminatorOutput,
-    EncoderWidths,
-    Heads,
-    Network,
-    Shape,
-    reject_conditions,
-    xavier_,
-)
+from baselines.networks.base import DiscriminatorOutput, EncoderWidths, Heads, Network, Shape, pooled, reject_conditions
+from baselines.networks.layers.initialisation import xavier_
 from baselines.networks.layers.resample_conv import StridedPointwiseConv
-from baselines.networks.layers.residual import PLANS, Residual, conv3, generator
+from baselines.networks.layers.residual import STAGES, Residual, conv3, residual_generator
 
 norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.001)
 
 
 class MSGANResNetOptions(EncoderWidths):
-    """Widths: 64 gives G and E 256, D 128 channels at 32x32; G 512 to 64, D 64 to 1024, E 64 to 512 at 48x48."""
+    """Widths; 64 gives G and E 256, D 128 channels at 32x32; G 512 to 64, D 64 to 1024, E 64 to 512 at 48x48."""
 
 
 class MSGANResNet(Network):
@@ -47,18 +40,20 @@ class MSGANResNet(Network):
     def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [0, 1]."""
         reject_conditions(self, num_conditions)
-        plan, width = PLANS[self.shape[1]], self.options.generator_width
-        return xavier_(generator(self.latent_dim, plan, width, self.shape[0], "nearest", (norm, norm), nn.Sigmoid()))
+        stages, width = STAGES[self.shape[1]], self.options.generator_width
+        return xavier_(
+            residual_generator(self.latent_dim, stages, width, self.shape[0], "nearest", (norm, norm), nn.Sigmoid())
+        )
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 8192 (32x32) or 9216 (48x48) features at width 64."""
+        """(N, 3, H, W) -> DiscriminatorOutput with 8192 (32x32) or 9216 (48x48) features at width 64."""
         reject_conditions(self, num_conditions)
-        return xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
+        return xavier_(_MSGANDiscriminator(self.shape, self.options.discriminator_width, task_classes))
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim)."""
-        plan = PLANS[self.shape[1]]
-        maps = [self.options.encoder_width * units for units in plan.encoder]
+        stages = STAGES[self.shape[1]]
+        maps = [self.options.encoder_width * units for units in stages.encoder]
         return xavier_(
             nn.Sequential(
                 conv3(self.shape[0], maps[0]),
@@ -66,47 +61,47 @@ class MSGANResNet(Network):
                 norm(maps[-1]),
                 nn.LeakyReLU(0.2, inplace=True),
                 nn.Flatten(),
-                nn.Linear(maps[-1] * plan.start**2, self.latent_dim),
+                nn.Linear(maps[-1] * stages.start**2, self.latent_dim),
             )
         )
 
 
-class _Discriminator(nn.Module):
+class _MSGANDiscriminator(nn.Module):
     def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
         super().__init__()
-        plan = PLANS[shape[1]]
-        side = shape[1] // 2**plan.downs
-        maps = [width * units for units in plan.discriminator]
-        blocks = [_first_block(shape[0], maps[0])]
+        stages = STAGES[shape[1]]
+        side = shape[1] // 2**stages.downs
+        maps = [width * units for units in stages.discriminator]
+        blocks = [_first_block_down(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
-            blocks.append(_block(inputs, outputs, index < plan.downs))
+            blocks.append(_block_down(inputs, outputs, index < stages.downs))
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.heads = Heads(maps[-1] * side**2, task_classes, judged=maps[-1])
+        self.heads = Heads(maps[-1] * side**2, task_classes, adversarial_features=maps[-1])
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         maps = self.body(x)
-        judgement: DiscriminatorOutput = self.heads(maps.flatten(1), maps.sum((2, 3)))
-        return judgement
+        output: DiscriminatorOutput = self.heads(maps.flatten(1), pooled(maps, "sum"))
+        return output
 
 
 def _down(inputs: int, outputs: int, kernel: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """A convolution, and the 1x1 one with stride 2 that follows it in the source.
+    """A convolution followed, in the source, by a 1x1 convolution with stride 2.
 
-    That one looks at every other pixel either way, so the first has the stride: it need not make the others.
+    The latter reads only every other pixel, so the stride is moved to the first, which then skips the others.
     """
     if kernel == 1:
         return StridedPointwiseConv(inputs, outputs), nn.Conv2d(outputs, outputs, 1)
     return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.Conv2d(outputs, outputs, 1)
 
 
-def _first_block(inputs: int, outputs: int) -> Residual:
+def _first_block_down(inputs: int, outputs: int) -> Residual:
     return Residual(
         nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), *_down(outputs, outputs, 3)),
         nn.Sequential(StridedPointwiseConv(inputs, inputs), nn.Conv2d(inputs, outputs, 1)),
     )
 
 
-def _block(inputs: int, outputs: int, down: bool) -> Residual:
+def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
     last = _down(outputs, outputs, 3) if down else (conv3(outputs, outputs),)
     shortcut: Sequence[nn.Module] = ()
     if down:

@@ -1,12 +1,12 @@
 """The tiny networks of MSGAN for Stacked-MNIST, K/1, K/2 and K/4.
 
 Source: tntrung/msgan at 8b8170f, modules/net_dcgan.py:170-233 and modules/ops.py. 5x5 kernels, SAME padding, Glorot
-initialisation, batch norm (decay 0.9, epsilon 1e-5) in the generator only, after layers without bias, the first one
-over the 1,024 units before they become a picture; leak 0.2. K divides the width of the discriminator: first layer
-8/K maps. The PacGAN variant of "K/4" is another network (X-02). That these layers also make single digits, 28x28x1, is
-ours: MSGAN's own net for MNIST is another.
+initialisation; batch norm (decay 0.9, epsilon 1e-5) in the generator only, after layers without bias, the first one
+over the 1,024 units of the linear layer; leak 0.2. K divides the width of the discriminator, whose first layer has 8/K
+maps. PacGAN's "K/4" is a different network (X-02). The use of these layers for single digits, 28x28x1, is ours; MSGAN's
+network for MNIST is a different one.
 
-That code has no conditional players. Ours have conditional batch norm in the generator, its first one too, and a
+The code has no conditional players. Ours have conditional batch norm in the generator, including the first one, and a
 projection of the flat features.
 """
 
@@ -17,14 +17,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.networks.base import DiscriminatorOutput, Heads, Network, NetworkOptions, spectral_norm_, xavier_
+from baselines.networks.base import Discriminator, Heads, Network, NetworkOptions
 from baselines.networks.layers.batch_norm import BatchNorm2d
 from baselines.networks.layers.conditional import ConditionalSequential, Reshape, batch_norms
+from baselines.networks.layers.initialisation import xavier_
+from baselines.networks.layers.spectral_norm import spectral_norm_
 from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d, TFSameOutput
 
 
 class MSGANStackedMNISTOptions(NetworkOptions):
-    """`k`: the discriminator has 1/k of the generator's width. `spectral_norm`: in all its layers, on request."""
+    """`k`: the discriminator has 1/k of the generator's width. `spectral_norm`: in all layers of the discriminator."""
 
     k: Literal[1, 2, 4]
     spectral_norm: bool = Field(default=False, strict=True, description="tntrung/msgan@8b8170f modules/net_dcgan.py")
@@ -61,11 +63,17 @@ class MSGANStackedMNIST(Network):
         )
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, 28, 28) -> Judgement with 512 / k features."""
+        """(N, 3, 28, 28) -> DiscriminatorOutput with 512 / k features."""
         width = 8 // self.options.k
         heads = Heads(4 * 4 * 4 * width, task_classes, num_conditions=num_conditions)
-        found = xavier_(_Discriminator(self.shape[0], width, heads))
-        return spectral_norm_(found) if self.options.spectral_norm else found
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise((self.shape[0], width, 2 * width, 4 * width)):
+            # not in place: in place on a view would cost copies
+            layers += [TFSameConv2d(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2)]
+        *convolutions, last = layers
+        body = nn.Sequential(*convolutions, nn.Flatten(), last)  # flattened first: the gradient keeps its memory format
+        discriminator = xavier_(Discriminator(body, heads))
+        return spectral_norm_(discriminator) if self.options.spectral_norm else discriminator
 
     def encoder(self) -> nn.Module:
         """(N, 3, 28, 28) -> (N, latent_dim)."""
@@ -84,19 +92,4 @@ class _Crop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = (self.size - side for side in x.shape[2:])
-        return F.pad(x, (0, columns, 0, rows))  # a slice would lay gradients out anew
-
-
-class _Discriminator(nn.Module):
-    def __init__(self, channels: int, width: int, heads: Heads) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((channels, width, 2 * width, 4 * width)):
-            layers += [TFSameConv2d(inputs, outputs, 5, stride=2), nn.LeakyReLU(0.2)]  # in place of a view costs copies
-        *convolutions, last = layers
-        self.body = nn.Sequential(*convolutions, nn.Flatten(), last)  # so that its gradient comes as its maps lie
-        self.heads = heads
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        judgement: DiscriminatorOutput = self.heads(self.body(x))
-        return judgement
+        return F.pad(x, (0, columns, 0, rows))  # a slice would copy its gradients to another memory format

@@ -1,45 +1,38 @@
-"""The CNN of SN-GAN for 32x32 as MSGAN uses it and for 48x48 as Dist-GAN does: without spectral norm, with encoder.
+"""SN-GAN's CNN, for 32x32 as in MSGAN and for 48x48 as in Dist-GAN: without spectral norm, with encoder.
 
 Source for 32x32: tntrung/msgan at 8b8170f, modules/net_sngan.py:16-81, layers in modules/ops.py. SAME padding,
 Glorot-uniform weights, leak 0.2; batch norm (decay 0.9, epsilon 1e-5) in the generator's transposed convolutions
 only, which have no bias. The encoder at run time is the DCGAN's (msdistgan.py:189-190, MS-11), not the one that the
 file defines.
 
-Source for 48x48: tntrung/gan at 6e67fe3, distgan_image/modules/models_sngan.py:69-110; MSGAN names such nets for STL-10
-and does not have them (MS-10). The layers are those for 32x32 from a start of 6x6, the leak is 0.1 (:14), and the
-encoder is the file's own (distgan.py, create_encoder; DG-01): conv3-ReLU, three halvings with batch norm, linear.
-Dist-GAN's leak of 0.1 for 32x32 is not offered, and neither is 0.2 for 48x48.
+Source for 48x48: tntrung/gan at 6e67fe3, distgan_image/modules/models_sngan.py:69-110; MSGAN mentions such networks for
+STL-10 and does not include them (MS-10). The layers are those for 32x32, starting from 6x6 maps; the leak is 0.1 (:14);
+the encoder is the file's own (distgan.py, create_encoder; DG-01): conv3-ReLU, three downsampling layers with batch
+norm, linear. Dist-GAN's leak of 0.1 for 32x32 is not offered, and neither is 0.2 for 48x48.
 
-`spectral_norm`: in every layer of the discriminator, heads included, as the name promises and the code does not do.
+`spectral_norm`: in every layer of the discriminator, heads included, as the name suggests but the code does not do.
 
-Reading: the class head for 48x48, which Dist-GAN does not have, is that for 32x32, on the flat features; the
-lambda_w 0.0833 of MSGAN's script for STL-10 counts them as this net does.
+Assumption: the class head for 48x48, which Dist-GAN does not have, is that for 32x32, on the flat features; the
+lambda_w 0.0833 of MSGAN's script for STL-10 implies the same number of features as this network.
 """
 
 from itertools import pairwise
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.networks import dcgan
-from baselines.networks.base import (
-    DiscriminatorOutput,
-    EncoderWidths,
-    Heads,
-    Network,
-    Shape,
-    reject_conditions,
-    spectral_norm_,
-    xavier_,
-)
+from baselines.networks.base import Discriminator, EncoderWidths, Heads, Network, Shape, reject_conditions
 from baselines.networks.layers.conditional import Reshape
+from baselines.networks.layers.initialisation import xavier_
+from baselines.networks.layers.spectral_norm import spectral_norm_
 from baselines.networks.layers.tf_same import TFSameConv2d
 
-LEAKS = {32: 0.2, 48: 0.1}
+LEAKS = {32: 0.2, 48: 0.1}  # by image side
 
 
 class SNGANCNNOptions(EncoderWidths):
-    """Switch, and widths: 64 gives D 64 to 512, G 1024 to 128, E 64 to 512 channels (128 to 1024 at 48x48)."""
+    """A switch, and widths; 64 gives D 64 to 512, G 1024 to 128, E 64 to 512 channels (128 to 1024 at 48x48)."""
 
     spectral_norm: bool = Field(
         default=False, strict=True, description="tntrung/msgan@8b8170f modules/net_sngan.py:16-81"
@@ -65,37 +58,29 @@ class SNGANCNN(Network):
             Reshape(16 * width, side, side),
         ]
         for inputs, outputs in pairwise((16 * width, 8 * width, 4 * width, 2 * width)):
-            layers += dcgan.upsampled(inputs, outputs, 4)
+            layers += dcgan.deconv_block(inputs, outputs, 4)
         return xavier_(nn.Sequential(*layers, TFSameConv2d(2 * width, self.shape[0], 3), nn.Sigmoid()))
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 8192 (32x32) or 18432 (48x48) features at width 64."""
+        """(N, 3, H, W) -> DiscriminatorOutput with 8192 (32x32) or 18432 (48x48) features at width 64."""
         reject_conditions(self, num_conditions)
-        found = xavier_(_Discriminator(self.shape, self.options.discriminator_width, task_classes))
-        return spectral_norm_(found) if self.options.spectral_norm else found
+        width, side, channels = self.options.discriminator_width, self.shape[1], self.shape[0]
+        layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(pairwise((channels, *(width * m for m in (1, 1, 2, 2, 4, 4, 8))))):
+            kernel, stride = (4, 2) if index % 2 else (3, 1)
+            layers += [
+                TFSameConv2d(inputs, outputs, kernel, stride),
+                nn.LeakyReLU(LEAKS[side], inplace=True),
+            ]
+        body = nn.Sequential(*layers, nn.Flatten())
+        discriminator = xavier_(Discriminator(body, Heads(8 * width * (side // 8) ** 2, task_classes)))
+        return spectral_norm_(discriminator) if self.options.spectral_norm else discriminator
 
     def encoder(self) -> nn.Module:
         """(N, 3, H, W) -> (N, latent_dim): for 32x32 the DCGAN's."""
         if self.shape[1] == 48:
             return _encoder(self.options.encoder_width, self.shape, self.latent_dim)
         return dcgan.encoder(self.options.encoder_width, self.shape, self.latent_dim)
-
-
-class _Discriminator(nn.Module):
-    def __init__(self, shape: Shape, width: int, task_classes: int) -> None:
-        super().__init__()
-        maps = [shape[0], *(width * units for units in (1, 1, 2, 2, 4, 4, 8))]
-        layers: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(pairwise(maps)):
-            halving = index % 2 == 1
-            layers.append(TFSameConv2d(inputs, outputs, 4 if halving else 3, stride=2 if halving else 1))
-            layers.append(nn.LeakyReLU(LEAKS[shape[1]], inplace=True))
-        self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = Heads(8 * width * (shape[1] // 8) ** 2, task_classes)
-
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
-        judgement: DiscriminatorOutput = self.heads(self.body(x))
-        return judgement
 
 
 def _encoder(width: int, shape: Shape, latent_dim: int) -> nn.Module:

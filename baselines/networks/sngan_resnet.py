@@ -1,26 +1,26 @@
-"""The residual networks of SN-GAN, in the shape that mimicry trains: spectral norm in the discriminator.
+"""The residual networks of SN-GAN as mimicry implements them: spectral norm in the discriminator.
 
 Miyato et al., "Spectral Normalization for GANs", ICLR 2018. Source: kwotsin/mimicry, torch_mimicry:
 nets/sngan/sngan_32.py, sngan_48.py, sngan_64.py, nets/ssgan/ssgan_32.py, ssgan_64.py (3f60827) and
 modules/resblocks.py (9f01eec).
-Discriminator: spectral norm in every layer, heads included; average pooling; inner maps of a block as many as
-its inputs; heads linear on the sum-pooled maps. Glorot-uniform weights with gain sqrt 2 for the 3x3 layers inside
-blocks and 1 elsewhere; biases as torch draws them; batch norm with torch's defaults (GBlock, DBlock).
+Discriminator: spectral norm in every layer, heads included; average pooling; a block has as many inner maps as inputs;
+linear heads on the sum-pooled maps. Glorot-uniform weights, with gain sqrt 2 for the 3x3 layers inside blocks and 1
+elsewhere; biases as torch initialises them; batch norm with torch's defaults (GBlock, DBlock).
 
-Two lines of that code are switches whose default follows it:
+Two details of the code are switches whose default follows the code:
 
-- `upsampling` (SN-02): bilinear, by its own words instead of nearest (GBlock._upsample_conv).
+- `upsampling` (SN-02): bilinear instead of nearest, as the code itself states (GBlock._upsample_conv).
 - `rectified_shortcut` (SN-01): DBlock._residual applies an in-place ReLU to the block's input before _shortcut reads
   it, so the shortcuts of all blocks but the first see the rectified maps. False: they see the maps themselves.
 
-The rotation head has variants (SS-02): it sees the same pooled maps as the real/fake head here and, mean-pooled, in
-compare_gan (`pooling`; resnet_cifar.py:156-167, the rest of that net is `compare_gan_resnet`), the flattened ones in
-MSGAN's code (`class_features`), with spectral norm or without (`class_head_norm`).
+The rotation head has variants (SS-02). It sees the same pooled maps as the real/fake head here and, mean-pooled, in
+compare_gan (`pooling`; resnet_cifar.py:156-167; the rest of that network is `compare_gan_resnet`), and the flattened
+maps in MSGAN's code (`class_features`); it may have spectral norm or not (`class_head_norm`).
 
 Conditional players are those of mimicry's cGAN-PD (nets/cgan_pd/cgan_pd_32.py): conditional batch norm in the
 generator's blocks, a plain one after them, and a projection of the pooled maps with spectral norm.
 
-Readings: the class head for 48x48 and the conditional players for 48x48 and 64x64 are those for 32x32; the singular
+Assumptions: the class head for 48x48 and the conditional players for 48x48 and 64x64 are those for 32x32; the singular
 vectors start from 15 power iterations (torch) where mimicry starts from noise.
 """
 
@@ -30,18 +30,19 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, spectral_norm_
+from baselines.networks.base import DiscriminatorOutput, Heads, Network, Shape, Widths, pooled
 from baselines.networks.layers.conditional import batch_norms
-from baselines.networks.layers.residual import PLANS, Residual, block_down, first_block_down, generator
+from baselines.networks.layers.residual import STAGES, Residual, block_down, first_block_down, residual_generator
+from baselines.networks.layers.spectral_norm import spectral_norm_
 
 NETS = "kwotsin/mimicry@3f60827 nets/ssgan/ssgan_32.py"
 BLOCKS = "kwotsin/mimicry@9f01eec modules/resblocks.py"
 
 
 class SNGANResNetOptions(Widths):
-    """Switches, and widths: 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48.
+    """Switches, and widths; 64 gives G 256 and D 128 channels at 32x32, G 512 to 64 and D 64 to 1024 at 48x48.
 
-    At 64x64: G 1024 to 64, D 64 to 1024.
+    At 64x64 it gives G 1024 to 64 and D 64 to 1024.
     """
 
     spectral_norm: bool = Field(default=True, strict=True, description=NETS)
@@ -65,55 +66,47 @@ class SNGANResNet(Network):
 
     def generator(self, num_conditions: int = 0) -> nn.Module:
         """(N, latent_dim) -> (N, 3, H, W) in [-1, 1]."""
-        options = self.options
-        norms = batch_norms(num_conditions), nn.BatchNorm2d
-        return _initialised(
-            generator(
-                self.latent_dim,
-                PLANS[self.shape[1]],
-                options.generator_width,
-                self.shape[0],
-                options.upsampling,
-                norms,
-                nn.Tanh(),
-            )
+        stages, width = STAGES[self.shape[1]], self.options.generator_width
+        norms, upsampling = (batch_norms(num_conditions), nn.BatchNorm2d), self.options.upsampling
+        return _initialise(
+            residual_generator(self.latent_dim, stages, width, self.shape[0], upsampling, norms, nn.Tanh())
         )
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
-        """(N, 3, H, W) -> Judgement with 2 (32x32) or 16 times `discriminator_width` pooled features.
+        """(N, 3, H, W) -> DiscriminatorOutput with 2 (32x32) or 16 times `discriminator_width` pooled features.
 
-        Flat, they are those of every place: 8x8, 3x3 (48x48) or 2x2 (64x64) times as many.
+        Flat features are 8x8 (32x32), 3x3 (48x48) or 2x2 (64x64) times as many.
         """
-        found = _Discriminator(self.shape, self.options, task_classes, num_conditions)
-        _initialised(found)
+        discriminator = _SNGANDiscriminator(self.shape, self.options, task_classes, num_conditions)
+        _initialise(discriminator)
         if not self.options.spectral_norm:
-            return found
-        plain = () if self.options.class_head_norm else (found.heads.classes,)
-        return spectral_norm_(found, besides=plain)
+            return discriminator
+        exclude = () if self.options.class_head_norm else (discriminator.heads.classes,)
+        return spectral_norm_(discriminator, exclude)
 
 
-class _Discriminator(nn.Module):
+class _SNGANDiscriminator(nn.Module):
     def __init__(self, shape: Shape, options: SNGANResNetOptions, task_classes: int, num_conditions: int) -> None:
         super().__init__()
-        plan = PLANS[shape[1]]
-        maps = [options.discriminator_width * units for units in plan.discriminator]
+        stages = STAGES[shape[1]]
+        maps = [options.discriminator_width * units for units in stages.discriminator]
         blocks = [first_block_down(shape[0], maps[0])]
         for index, (inputs, outputs) in enumerate(pairwise(maps), start=1):
-            blocks.append(block_down(inputs, inputs, outputs, index < plan.downs, options.rectified_shortcut))
+            blocks.append(block_down(inputs, inputs, outputs, index < stages.downs, options.rectified_shortcut))
         self.body = nn.Sequential(*blocks, nn.ReLU())
         self.flat = options.class_features == "flat"
-        places = (shape[1] // 2**plan.downs) ** 2 if self.flat else 1
-        self.heads = Heads(maps[-1] * places, task_classes, judged=maps[-1], num_conditions=num_conditions)
+        positions = (shape[1] // 2**stages.downs) ** 2 if self.flat else 1
+        self.heads = Heads(maps[-1] * positions, task_classes, maps[-1], num_conditions)
         self.pooling = options.pooling
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         maps = self.body(x)
-        pooled = maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
-        judgement: DiscriminatorOutput = self.heads(maps.flatten(1) if self.flat else pooled, pooled)
-        return judgement
+        adversarial = pooled(maps, self.pooling)
+        output: DiscriminatorOutput = self.heads(maps.flatten(1) if self.flat else adversarial, adversarial)
+        return output
 
 
-def _initialised(network: nn.Module) -> nn.Module:
+def _initialise(network: nn.Module) -> nn.Module:
     blocks = [module for module in network.modules() if isinstance(module, Residual)]
     inner = {layer for block in blocks for layer in block.body.modules()}
     for layer in network.modules():

@@ -280,13 +280,13 @@ def gradients_of(method, output):
 def biases_of_scores(method, images):
     """Biases that are added to a score as they are. Losses of differences, as Wasserstein's, ignore them, and
     so does a hinge game in which no image is clipped."""
-    (judgement,) = method.discriminate_batches(images)
-    heads = [head for head in (judgement.logit, judgement.class_logits) if head.requires_grad]
+    (output,) = method.discriminate_batches(images)
+    heads = [head for head in (output.logit, output.class_logits) if head.requires_grad]
     return {
         id(p)
         for head in heads
         for p, gradient in gradients_of(method, head)
-        if gradient is not None and p.dim() == 1 and (gradient == len(judgement.logit)).all()
+        if gradient is not None and p.dim() == 1 and (gradient == len(output.logit)).all()
     }
 
 

@@ -1,4 +1,4 @@
-"""Layers that also receive a condition, and the batch norms of a generator."""
+"""Layers with a second input, the condition, and the batch norms of conditional generators."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,11 +11,11 @@ from baselines.networks.layers.memory_format import channels_last
 
 
 class Conditional(nn.Module):
-    """A layer with a second input: (N,) conditions, or whatever else its maps are to be modulated by."""
+    """Base class of layers with a second input: (N,) condition indices, or (N, latent_dim) latents."""
 
 
 class ConditionalSequential(nn.Sequential, Conditional):
-    """Layers one after the other; the conditional ones among them get the condition."""
+    """nn.Sequential that also passes the condition to those of its layers that are conditional."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The last layer's output."""
@@ -25,10 +25,10 @@ class ConditionalSequential(nn.Sequential, Conditional):
 
 
 class ConditionalBatchNorm(Conditional):
-    """Batch norm whose scale and shift belong to the condition (Dumoulin et al. 2017; de Vries et al. 2017).
+    """Batch norm with a scale and a shift per condition (Dumoulin et al. 2017; de Vries et al. 2017).
 
-    Scales start from a normal distribution of mean 1 and deviation 0.02, shifts from 0 (mimicry modules/layers.py,
-    ConditionalBatchNorm2d). `norm`: a batch norm without weights of its own.
+    Scales start from N(1, 0.02), shifts from 0 (mimicry modules/layers.py, ConditionalBatchNorm2d). `norm` is a batch
+    norm without affine parameters.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, num_conditions: int) -> None:
@@ -46,28 +46,31 @@ class ConditionalBatchNorm(Conditional):
 
 def affine_modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """(N, C, ...) maps times (N, C) scales plus (N, C) shifts."""
-    maps = (*scale.shape, *(1 for _ in x.shape[2:]))
-    return x * scale.view(maps).to(x.dtype) + shift.view(maps).to(x.dtype)
+    shape = (*scale.shape, *(1 for _ in x.shape[2:]))
+    return x * scale.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)
 
 
 Norm = Callable[[int], nn.Module]
 
 
 def batch_norms(num_conditions: int, kind: Any = nn.BatchNorm2d, **settings: float) -> Norm:
-    """What makes the batch norm of so many channels: a conditional one where there are conditions."""
+    """A function from a number of channels to a batch norm: conditional if there are conditions, plain otherwise.
+
+    `kind`: nn.BatchNorm1d, nn.BatchNorm2d or a subclass. `settings`: its `eps` and `momentum`.
+    """
     if not num_conditions:
         return partial(kind, **settings)
     return lambda channels: ConditionalBatchNorm(kind(channels, affine=False, **settings), num_conditions)
 
 
 class Reshape(nn.Module):
-    """(N, anything) -> (N, *shape)."""
+    """(N, ...) -> (N, *shape)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reshape all but the first axis; maps come with their channels last."""
-        found = torch.reshape(x, (len(x), *self.shape))
-        return channels_last(found) if found.ndim == 4 else found
+        """Reshape all axes but the first; feature maps get channels-last format."""
+        reshaped = torch.reshape(x, (len(x), *self.shape))
+        return channels_last(reshaped) if reshaped.ndim == 4 else reshaped

@@ -1,6 +1,6 @@
-"""How maps lie in memory, and whether they have gradients: what layers ask of them to choose the fastest way.
+"""Memory format and gradient flags of feature maps, by which layers choose the fastest kernel.
 
-Maps have the channels of a pixel side by side, in which convolutions are fastest on a CPU.
+Feature maps are kept in channels-last format, in which convolutions are fastest on a CPU.
 """
 
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-_as_it_comes: ContextVar[bool] = ContextVar("as_it_comes", default=False)
+_contiguous: ContextVar[bool] = ContextVar("contiguous", default=False)
 
 
 @contextmanager
 def contiguous_format() -> Iterator[None]:
-    """While this lasts no map is laid out anew: `torch.func.vmap` has another axis in it."""
-    token = _as_it_comes.set(True)
+    """A context in which `channels_last` does nothing, for `torch.func.vmap`, whose tensors have one more axis."""
+    token = _contiguous.set(True)
     try:
         yield
     finally:
-        _as_it_comes.reset(token)
+        _contiguous.reset(token)
 
 
 def is_contiguous_format() -> bool:
-    """Whether that is so now."""
-    return _as_it_comes.get()
+    """Whether `contiguous_format` is active."""
+    return _contiguous.get()
 
 
 def has_gradient(maps: Tensor) -> bool:
-    """`requires_grad`, which `torch.func.vmap` hides."""
+    """`maps.requires_grad`, also inside `torch.func.vmap`, which hides it."""
     while torch._C._functorch.is_functorch_wrapped_tensor(maps):
         if maps.requires_grad:
             return True
@@ -38,5 +38,5 @@ def has_gradient(maps: Tensor) -> bool:
 
 
 def channels_last(maps: Tensor) -> Tensor:
-    """The same (N, C, H, W) maps with the channels of a pixel side by side."""
+    """The same (N, C, H, W) maps in channels-last memory format."""
     return maps if is_contiguous_format() else maps.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What the residual families share: the maps of each player at each image size, and the generator's frame."""
+"""Residual blocks, the generator and the stages (channels per resolution) that the residual families share."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from baselines.networks.layers.resample_conv import ConvDown, UpConv
 
 
 class StageSpec(NamedTuple):
-    """Channels of each player's maps, in units of its width.
+    """Channels of each player's feature maps, in units of its width, for one image size.
 
-    `start`: side of the generator's first and the encoder's last maps. `downs`: how many of the discriminator's
-    blocks, from the first one on, halve the side. `encoder`: none where no family has one.
+    `start`: side of the generator's first and the encoder's last maps. `downs`: number of the discriminator's blocks,
+    counted from the first, that halve the side. `encoder`: empty if no family has an encoder for this size.
     """
 
     start: int
@@ -24,8 +24,9 @@ class StageSpec(NamedTuple):
     encoder: tuple[int, ...] = ()
 
 
-# MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps. 64: mimicry's sngan_64.py
-PLANS = {
+# By image side. MSGAN's net_resnet.py:268-410; mimicry's sngan_32.py and sngan_48.py have the same maps, 64 is its
+# sngan_64.py.
+STAGES = {
     32: StageSpec(start=4, generator=(4, 4, 4, 4), discriminator=(2, 2, 2, 2), downs=2, encoder=(4, 4, 4, 4)),
     48: StageSpec(start=6, generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=4, encoder=(1, 2, 4, 8)),
     64: StageSpec(start=4, generator=(16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), downs=5),
@@ -33,7 +34,7 @@ PLANS = {
 
 
 class Residual(Conditional):
-    """The sum of two paths, of which the first may be conditional. Neither may change its input in place."""
+    """body(x) + shortcut(x). The body may be conditional; neither path may change its input in place."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
@@ -49,25 +50,25 @@ class Residual(Conditional):
 
 
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3, same size."""
+    """A 3x3 convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
 def first_block_down(inputs: int, outputs: int) -> Residual:
-    """conv3-ReLU-conv3, half the side by averages; the shortcut averages first."""
+    """The discriminator's first block: conv3-ReLU-conv3-average pooling; shortcut average pooling-conv1."""
     return Residual(
         nn.Sequential(conv3(inputs, outputs), nn.ReLU(inplace=True), ConvDown(outputs, outputs)),
         nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1)),
     )
 
 
-def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: bool = False) -> Residual:
-    """ReLU-conv3-ReLU-conv3, half the side by averages where `down`; `rectified`: the shortcut has a ReLU too.
+def block_down(inputs: int, inner: int, outputs: int, down: bool, relu_shortcut: bool = False) -> Residual:
+    """A discriminator block: ReLU-conv3-ReLU-conv3, with average pooling if `down`.
 
-    The shortcut is averaged before its 1x1 convolution, which gives the same as after it.
+    The shortcut starts with a ReLU if `relu_shortcut`. It pools before its 1x1 convolution, which equals pooling after.
     """
     last = ConvDown(inner, outputs) if down else conv3(inner, outputs)
-    shortcut: list[nn.Module] = [nn.ReLU()] if rectified else []
+    shortcut: list[nn.Module] = [nn.ReLU()] if relu_shortcut else []
     if down:
         shortcut.append(nn.AvgPool2d(2))
     if down or inputs != outputs:
@@ -76,25 +77,25 @@ def block_down(inputs: int, inner: int, outputs: int, down: bool, rectified: boo
     return Residual(body, nn.Sequential(*shortcut))
 
 
-def generator(
+def residual_generator(
     latent_dim: int,
-    plan: StageSpec,
+    stages: StageSpec,
     width: int,
     channels: int,
     upsampling: str,
     norms: tuple[Norm, Norm],
-    end: nn.Module,
+    activation: nn.Module,
 ) -> ConditionalSequential:
-    """Linear, blocks that double the side, norm-ReLU-conv3 to so many `channels`, and `end`.
+    """Linear, blocks that double the side, norm-ReLU-conv3 to `channels` image channels, and the last `activation`.
 
-    A block is norm-ReLU-up-conv3-norm-ReLU-conv3, its shortcut conv1-up, which gives the same as up-conv1.
-    `norms`: that of the blocks and the last one.
+    A block is norm-ReLU-upsampling-conv3-norm-ReLU-conv3 with shortcut conv1-upsampling, which equals upsampling-conv1.
+    `norms`: the norm of the blocks and the last norm.
     """
     norm, last_norm = norms
-    maps = [width * units for units in plan.generator]
+    maps = [width * units for units in stages.generator]
     layers: list[nn.Module] = [
-        nn.Linear(latent_dim, maps[0] * plan.start**2),
-        Reshape(maps[0], plan.start, plan.start),
+        nn.Linear(latent_dim, maps[0] * stages.start**2),
+        Reshape(maps[0], stages.start, stages.start),
     ]
     for inputs, outputs in pairwise(maps):
         body = ConditionalSequential(
@@ -107,4 +108,6 @@ def generator(
         )
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode=upsampling))
         layers.append(Residual(body, shortcut))
-    return ConditionalSequential(*layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), end)
+    return ConditionalSequential(
+        *layers, last_norm(maps[-1]), nn.ReLU(inplace=True), conv3(maps[-1], channels), activation
+    )

@@ -1,11 +1,14 @@
-"""Convolutions padded as TensorFlow's SAME, stride 1 and 2, and the transpose of the latter.
+"""Convolutions with TensorFlow's SAME padding, with stride 1 or 2, and their stride-2 transpose.
 
-Maps of few channels keep a processor's vectors half empty. So where there are few, layers of 5x5 kernels work on
-*squares*: (N, 4C, H / 2, W / 2), the upper left, upper right, lower left and lower right pixel of every 2x2 one after
-the other. On them a 5x5 kernel is a 3x3 one, whose stride is half as long. Where there are fewer still, they work on
-*rows*: all numbers of two rows of pixels are the channels of one place, and a kernel with stride 2 is one of three
-places, whatever zeros that takes. Results differ from the plain layers' by rounding only, and the parameters are those
-of the plain layers.
+With SAME padding the output side is ceil(side / stride), and an odd total padding has its extra pixel at the far end.
+Every layer equals the padded torch layer up to rounding, and has the same parameters.
+
+Maps with few channels leave a CPU's vector registers half empty. Two rearrangements of maps and kernels avoid that:
+
+- *Space to depth*: (N, C, H, W) -> (N, 4C, H / 2, W / 2), where the four pixels of a 2x2 block become one pixel. A 5x5
+  kernel becomes a 3x3 kernel with half the stride. Used for few channels.
+- *Rows*: the numbers of two rows of pixels become the channels of one position, and a kernel with stride 2 becomes a
+  kernel over three positions, filled with zeros. Used for even fewer numbers per row.
 """
 
 from collections.abc import Callable
@@ -18,12 +21,12 @@ from torch.nn import functional as F
 from baselines.networks.layers.conditional import Conditional, ConditionalSequential
 from baselines.networks.layers.memory_format import channels_last, has_gradient
 
-FEW = 16  # channels on the side of the larger maps, up to which squares are faster
-SHORT = 32  # numbers of a row of outputs, up to which rows are faster: two vectors of float32
+FEW_CHANNELS = 16  # channels of the larger maps up to which space to depth is faster
+SHORT_ROW = 32  # numbers in a row of outputs up to which rows are faster: two vectors of float32
 
 
 class TFSameConv2d(nn.Conv2d):
-    """Output ceil(size / stride), odd padding at the far end."""
+    """nn.Conv2d with SAME padding."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel, stride, bias=bias)
@@ -31,37 +34,37 @@ class TFSameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))."""
         if self._is_faster_on_rows(x):
-            return self._on_rows(x)
-        if self._is_faster_on_squares(x):
-            return F.conv2d(squares(x), arranged(self.weight, downsample_kernel), self.bias, padding=1)
+            return self._convolve_rows(x)
+        if self._is_faster_on_blocks(x):
+            return F.conv2d(space_to_depth(x), rearranged(self.weight, downsample_kernel), self.bias, padding=1)
         left, right, top, bottom = (pad for size in (x.shape[3], x.shape[2]) for pad in self._pads(size))
         if (left, top) == (right, bottom):
             return F.conv2d(channels_last(x), self.weight, self.bias, self.stride, (top, left))
         return F.conv2d(F.pad(channels_last(x), (left, right, top, bottom)), self.weight, self.bias, self.stride)
 
     def _is_faster_on_rows(self, x: Tensor) -> bool:
-        on_cpu = x.device.type == "cpu"  # where alone it was measured
-        return on_cpu and self._halves and self.out_channels * -(-x.shape[3] // 2) <= SHORT
+        on_cpu = x.device.type == "cpu"  # rows were measured on CPUs only
+        return on_cpu and self._is_5x5_stride_2 and self.out_channels * -(-x.shape[3] // 2) <= SHORT_ROW
 
-    def _is_faster_on_squares(self, x: Tensor) -> bool:
-        """It is the gradient of a small input that takes long otherwise, and not the convolution."""
+    def _is_faster_on_blocks(self, x: Tensor) -> bool:
+        """Blocks speed up the gradient with respect to an input with few channels, not the forward pass."""
         even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-        return self._halves and even and has_gradient(x) and self.in_channels < FEW
+        return self._is_5x5_stride_2 and even and has_gradient(x) and self.in_channels < FEW_CHANNELS
 
     @property
-    def _halves(self) -> bool:
+    def _is_5x5_stride_2(self) -> bool:
         return (self.kernel_size[0], self.stride[0]) == (5, 2)
 
-    def _on_rows(self, x: Tensor) -> Tensor:
+    def _convolve_rows(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
-        rows = _pixel_by_pixel(channels_last(x))
+        rows = _nhwc(channels_last(x))
         if height % 2:
             rows = F.pad(rows, (0, 0, 0, 0, 0, 1))
         pairs = rows.reshape(n, 1, -1, 2 * width * channels).permute(0, 3, 1, 2)
         half = -(-width // 2)
         bias = None if self.bias is None else self.bias.repeat(half)
-        found = F.conv2d(pairs, arranged(self.weight, row_kernel, height, width), bias, padding=(0, 1))
-        return found.permute(0, 2, 3, 1).reshape(n, -1, half, self.out_channels).permute(0, 3, 1, 2)
+        outputs = F.conv2d(pairs, rearranged(self.weight, row_kernel, height, width), bias, padding=(0, 1))
+        return outputs.permute(0, 2, 3, 1).reshape(n, -1, half, self.out_channels).permute(0, 3, 1, 2)
 
     def _pads(self, size: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -70,10 +73,10 @@ class TFSameConv2d(nn.Conv2d):
 
 
 class TFSameConvTranspose2d(nn.ConvTranspose2d):
-    """Stride-2 transposed convolution that doubles the size.
+    """A transposed convolution with stride 2 and SAME padding, which doubles the size.
 
-    With an odd kernel its first row and column of zeros are one less than the last, which torch's own has only the
-    other way round: it is done on turned maps, or, for few maps, on squares.
+    With an odd kernel, SAME pads one row and column less at the start than at the end; nn.ConvTranspose2d offers only
+    the opposite. The layer therefore flips its input, kernel and output, or, for few channels, works in space to depth.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
@@ -85,22 +88,22 @@ class TFSameConvTranspose2d(nn.ConvTranspose2d):
         x, kernel = channels_last(x), self.kernel_size[0]
         if kernel % 2 == 0:
             return super().forward(x)
-        if kernel == 5 and self.out_channels <= FEW:
-            return pixels(self.to_squares(x))
-        turned = F.conv_transpose2d(
+        if kernel == 5 and self.out_channels <= FEW_CHANNELS:
+            return depth_to_space(self.to_blocks(x))
+        flipped = F.conv_transpose2d(
             x.flip(2, 3), self.weight.flip(2, 3), self.bias, stride=2, padding=(kernel - 1) // 2, output_padding=1
         )
-        return turned.flip(2, 3)
+        return flipped.flip(2, 3)
 
-    def to_squares(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, 4 outputs, H, W); the kernel is 5x5."""
-        return F.conv2d(channels_last(x), arranged(self.weight, upsample_kernel), repeated(self.bias), padding=1)
+    def to_blocks(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 4 outputs, H, W): the output in space to depth. The kernel must be 5x5."""
+        return F.conv2d(channels_last(x), rearranged(self.weight, upsample_kernel), block_bias(self.bias), padding=1)
 
 
 class TFSameOutput(Conditional):
-    """Where a generator ends: a 5x5 SameDeconv to few maps, a norm of them, ReLU, and a 5x5 SameConv of stride 1.
+    """The last layers of a generator: 5x5 TFSameConvTranspose2d, norm, ReLU, and 5x5 TFSameConv2d with stride 1.
 
-    All of it is done on squares, so that the maps of twice the side are never laid out.
+    All of them work in space to depth, so the maps at twice the side are never materialised.
     """
 
     def __init__(self, inputs: int, maps: int, outputs: int, norm: Callable[[int], nn.Module]) -> None:
@@ -112,59 +115,61 @@ class TFSameOutput(Conditional):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
         n, _, height, width = x.shape
-        made = _pixel_by_pixel(self.deconv.to_squares(x))
-        row = made.reshape(n, height, 4 * width, -1).permute(0, 3, 1, 2)  # the same memory as maps of all pixels
-        normed = _pixel_by_pixel(self.norm(row, condition)).reshape(made.shape).permute(0, 3, 1, 2)
-        return pixels(F.conv2d(normed, arranged(self.conv.weight, same_weight), repeated(self.conv.bias), padding=1))
+        blocks = _nhwc(self.deconv.to_blocks(x))
+        per_pixel = blocks.reshape(n, height, 4 * width, -1).permute(0, 3, 1, 2)  # a view; the norm ignores positions
+        normalised = _nhwc(self.norm(per_pixel, condition)).reshape(blocks.shape).permute(0, 3, 1, 2)
+        kernel, bias = rearranged(self.conv.weight, same_kernel), block_bias(self.conv.bias)
+        return depth_to_space(F.conv2d(normalised, kernel, bias, padding=1))
 
 
-def _pixel_by_pixel(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C), in which maps with their channels last lie."""
+def _nhwc(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, W, C), a view; contiguous for channels-last maps."""
     return x.permute(0, 2, 3, 1)
 
 
-def squares(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, 4C, H / 2, W / 2)."""
+def space_to_depth(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, 4C, H / 2, W / 2): per block the upper left, upper right, lower left, lower right."""
     n, channels, height, width = x.shape
-    rows = _pixel_by_pixel(x).reshape(n, height // 2, 2, width // 2, 2 * channels)
+    rows = _nhwc(x).reshape(n, height // 2, 2, width // 2, 2 * channels)
     return torch.cat([rows[:, :, 0], rows[:, :, 1]], 3).permute(0, 3, 1, 2)
 
 
-def pixels(x: Tensor) -> Tensor:
-    """(N, 4C, H, W) -> (N, C, 2H, 2W): what `squares` made of it."""
+def depth_to_space(x: Tensor) -> Tensor:
+    """(N, 4C, H, W) -> (N, C, 2H, 2W), the inverse of `space_to_depth`."""
     n, channels, height, width = x.shape
-    found = _pixel_by_pixel(x).reshape(n, height, width, 2, 2, channels // 4).transpose(2, 3)
-    return found.reshape(n, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
+    blocks = _nhwc(x).reshape(n, height, width, 2, 2, channels // 4).transpose(2, 3)
+    return blocks.reshape(n, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 
-def repeated(bias: Tensor | None) -> Tensor | None:
-    """(C,) -> (4C,), the bias of squares."""
+def block_bias(bias: Tensor | None) -> Tensor | None:
+    """(C,) -> (4C,), the bias in space to depth."""
     return None if bias is None else bias.repeat(4)
 
 
-def arranged(weight: Tensor, arrange: Callable[..., Tensor], *sizes: int) -> Tensor:
-    """arrange(weight, *sizes), which does no more than to move taps, repeat them and put zeros between.
+def rearranged(weight: Tensor, rearrange: Callable[..., Tensor], *sizes: int) -> Tensor:
+    """rearrange(weight, *sizes), for a function that only moves and repeats taps and inserts zeros.
 
-    On a CPU it is asked once which tap goes where, so that each weight is copied once and not for every move.
+    On a CPU the source index of every tap is computed once per shape and cached, and the weight is copied once rather
+    than in every step of the rearrangement.
     """
     if weight.device.type != "cpu":
-        return arrange(weight, *sizes)
-    places, shape = _places(arrange, tuple(weight.shape), *sizes)
-    return F.pad(weight.flatten(), (1, 0)).index_select(0, places).view(shape)
+        return rearrange(weight, *sizes)
+    index, shape = _tap_index(rearrange, tuple(weight.shape), *sizes)
+    return F.pad(weight.flatten(), (1, 0)).index_select(0, index).view(shape)
 
 
 @cache
-def _places(arrange: Callable[..., Tensor], shape: tuple[int, ...], *sizes: int) -> tuple[Tensor, torch.Size]:
-    """Of each tap of the arranged weight its place among those of the weight, from 1 on, or 0 for a zero."""
+def _tap_index(rearrange: Callable[..., Tensor], shape: tuple[int, ...], *sizes: int) -> tuple[Tensor, torch.Size]:
+    """For each tap of the rearranged weight its 1-based index in the flat weight, or 0 for a zero; and the shape."""
     numbered = torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float64).view(shape)
-    found = arrange(numbered, *sizes)
-    return found.flatten().long(), found.shape
+    taps = rearrange(numbered, *sizes)
+    return taps.flatten().long(), taps.shape
 
 
 def downsample_kernel(weight: Tensor) -> Tensor:
-    """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (outputs, 4 inputs, 3, 3) on squares.
+    """(outputs, inputs, 5, 5) of a TFSameConv2d with stride 2 -> (outputs, 4 inputs, 3, 3) on blocks.
 
-    Its first tap is one pixel before the square: with one more before that, of weight 0, there are three squares.
+    The kernel starts one pixel before the block. With another tap of weight 0 before that, it covers three blocks.
     """
     outputs, inputs = weight.shape[:2]
     taps = F.pad(weight, (1, 0, 1, 0)).view(outputs, inputs, 3, 2, 3, 2)
@@ -172,10 +177,10 @@ def downsample_kernel(weight: Tensor) -> Tensor:
 
 
 def row_kernel(weight: Tensor, height: int, width: int) -> Tensor:
-    """(outputs, inputs, 5, 5) of a SameConv with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3).
+    """(outputs, inputs, 5, 5) of a TFSameConv2d with stride 2 -> (ceil(width / 2) outputs, 2 width inputs, 1, 3).
 
-    It takes pairs of rows to rows. The five rows of taps are the last of three pairs, or, if the height is odd, the
-    first. Along a row the taps move on by two columns for every output; those beyond the border are left out.
+    It maps pairs of rows to rows. The five rows of taps are the last five of three pairs of rows or, if the height is
+    odd, the first five. Along a row the taps shift by two columns per output; taps beyond the border are dropped.
     """
     outputs, inputs = weight.shape[:2]
     half, before = -(-width // 2), 2 if width % 2 else 1
@@ -186,19 +191,19 @@ def row_kernel(weight: Tensor, height: int, width: int) -> Tensor:
 
 
 def upsample_kernel(weight: Tensor) -> Tensor:
-    """(inputs, outputs, 5, 5) of a SameDeconv -> (4 outputs, inputs, 3, 3) that makes squares."""
+    """(inputs, outputs, 5, 5) of a TFSameConvTranspose2d -> (4 outputs, inputs, 3, 3) with outputs in blocks."""
     inputs, outputs = weight.shape[:2]
     taps = F.pad(weight, (1, 0, 1, 0)).view(inputs, outputs, 3, 2, 3, 2).flip(2, 4)
     return taps.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 3, 3)
 
 
-def same_weight(weight: Tensor) -> Tensor:
-    """(outputs, inputs, 5, 5) of a SameConv with stride 1 -> (4 outputs, 4 inputs, 3, 3) from squares to squares.
+def same_kernel(weight: Tensor) -> Tensor:
+    """(outputs, inputs, 5, 5) of a TFSameConv2d with stride 1 -> (4 outputs, 4 inputs, 3, 3) from blocks to blocks.
 
-    Three squares are six pixels. Of those, the five around a square's first pixel are the first, and the five around
-    its second one the last.
+    Three blocks span six pixels: the first five are centred on the middle block's first pixel, the last five on its
+    second.
     """
     outputs, inputs = weight.shape[:2]
-    of_each = F.pad(weight, (1, 1, 1, 1)).unfold(2, 6, 1).unfold(3, 6, 1).flip(2, 3)
-    taps = of_each.reshape(outputs, inputs, 2, 2, 3, 2, 3, 2)
+    windows = F.pad(weight, (1, 1, 1, 1)).unfold(2, 6, 1).unfold(3, 6, 1).flip(2, 3)
+    taps = windows.reshape(outputs, inputs, 2, 2, 3, 2, 3, 2)
     return taps.permute(2, 3, 0, 5, 7, 1, 4, 6).reshape(4 * outputs, 4 * inputs, 3, 3)

@@ -23,8 +23,8 @@ def pair(channels, **settings):
 @pytest.fixture
 def lanes(monkeypatch):
     """How often gradients were ours, on two threads."""
-    used, gradients = [], batch_norm._gradients
-    monkeypatch.setattr(batch_norm, "_gradients", lambda *args: used.append(1) or gradients(*args))
+    used, gradients = [], batch_norm._lane_gradients
+    monkeypatch.setattr(batch_norm, "_lane_gradients", lambda *args: used.append(1) or gradients(*args))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield used

@@ -97,11 +97,11 @@ def test_the_condition_adds_its_projection_to_the_logit(make):
     torch.manual_seed(0)
     network = make()
     discriminator = network.discriminator(2, 3).eval()
-    judgement = discriminator(torch.rand(4, *network.shape))
+    output = discriminator(torch.rand(4, *network.shape))
     vectors = discriminator.heads.conditions.weight.detach().numpy()
     y = torch.tensor([2, 0, 1, 2])
-    added = np.sum(judgement.features.detach().numpy() * vectors[y.numpy()], axis=1)
-    found = (judgement.logit_given(y) - judgement.logit).detach().numpy()
+    added = np.sum(output.features.detach().numpy() * vectors[y.numpy()], axis=1)
+    found = (output.logit_given(y) - output.logit).detach().numpy()
     np.testing.assert_allclose(found, added, rtol=1e-4, atol=1e-5)
     assert discriminator.heads.conditions.bias is None
 
@@ -148,8 +148,8 @@ def test_a_packed_discriminator_sees_so_many_times_the_channels(name):
     for shape in family.shapes:
         packed = family(shape, 12, options).packed(2)
         images = torch.empty(3, 2 * shape[0], *shape[1:], device="meta")
-        judgement = without_memory(lambda packed=packed: packed.discriminator(0))(images)
-        assert judgement.logit.shape == (3,)
+        output = without_memory(lambda packed=packed: packed.discriminator(0))(images)
+        assert output.logit.shape == (3,)
 
 
 @pytest.mark.parametrize("options", [{}, {"spectral_norm": False}])
@@ -160,9 +160,9 @@ def test_a_classifier_has_the_discriminators_layers_and_neither_spectral_norm_no
     assert classifier.heads.logit is None
     plain = sngan(spectral_norm=False, **SMALL).discriminator(7)
     assert parameters(classifier) == parameters(plain) - fc(4, 1)
-    judgement = classifier(torch.rand(2, *CIFAR))
-    assert judgement.class_logits.shape == (2, 7)
-    assert not judgement.logit.any()
+    output = classifier(torch.rand(2, *CIFAR))
+    assert output.class_logits.shape == (2, 7)
+    assert not output.logit.any()
 
 
 def test_only_heads_can_lose_their_logit():
@@ -180,11 +180,11 @@ def test_flat_class_features_are_those_of_every_place(shape, pixels):
     network = sngan(shape, class_features="flat", **SMALL)
     discriminator = network.discriminator(4).eval()
     maps = {CIFAR: 4, STL: 32}[shape]
-    judgement = discriminator(torch.rand(3, *shape))
-    assert judgement.features.shape == (3, maps * pixels)
-    sums = judgement.features.view(3, maps, pixels).sum(2)
-    torch.testing.assert_close(judgement.logit, discriminator.heads.logit(sums).squeeze(1))
-    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
+    output = discriminator(torch.rand(3, *shape))
+    assert output.features.shape == (3, maps * pixels)
+    sums = output.features.view(3, maps, pixels).sum(2)
+    torch.testing.assert_close(output.logit, discriminator.heads.logit(sums).squeeze(1))
+    torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
 def test_the_rotation_head_alone_can_go_without_spectral_norm():

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.common import losses as games
-from baselines.common import rotations
+from baselines.common import losses, rotations
 from baselines.common.method import EagerStepInputs
 from baselines.methods import ssgan_la
 from baselines.networks.base import DiscriminatorOutput, NetworkOptions
@@ -154,7 +153,7 @@ def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
     logit = nobody.method.discriminate(real_images()).logit
     assert terms["labelled"].item() == 0
     assert terms["unlabelled"].item() == pytest.approx(
-        games.DISCRIMINATOR_LOSSES[game][0](logit).mean().item(), rel=1e-13
+        losses.DISCRIMINATOR_LOSSES[game][0](logit).mean().item(), rel=1e-13
     )
 
 
@@ -197,7 +196,7 @@ def test_with_all_labels_self_labelling_is_the_conditional_gan(game, player, mon
     ours = self_labelled(player, prototypes=MANUAL, labelled=1.0, game=game)
     theirs = Bench("conditional_gan", {"game": game}, player)
     theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
-    monkeypatch.setattr(ours.method, "draw", theirs.method.generator_input)
+    monkeypatch.setattr(ours.method, "labelled_latents", theirs.method.generator_input)
     assert sum(ours.terms().values()).item() == pytest.approx(theirs.terms()["game"].item(), rel=1e-13)
 
 
@@ -218,16 +217,16 @@ def test_the_teacher_follows_the_classifier_slowly():
 
 def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_about_it():
     near, about = (self_labelled("generator", latent_label=how).method for how in ("nearest", "mixture"))
-    z, y = near.draw(200, torch.Generator().manual_seed(0))
+    z, y = near.labelled_latents(200, torch.Generator().manual_seed(0))
     distances = (z[:, None] - near.prototypes).norm(dim=2)
     assert (distances.gather(1, y[:, None]).squeeze(1) == distances.min(1).values).all()
     assert z.abs().max() <= 1, "the prior is left as it is"
-    z, y = about.draw(4000, torch.Generator().manual_seed(0))
+    z, y = about.labelled_latents(4000, torch.Generator().manual_seed(0))
     assert torch.bincount(y, minlength=4).min() > 900
     assert (z - about.prototypes[y]).abs().max() <= 1
-    own = near.draw(200, torch.Generator().manual_seed(0))[1]
+    own = near.labelled_latents(200, torch.Generator().manual_seed(0))[1]
     flat = self_labelled("generator", distance="cosine").method
-    assert (own != flat.draw(200, torch.Generator().manual_seed(0))[1]).any()
+    assert (own != flat.labelled_latents(200, torch.Generator().manual_seed(0))[1]).any()
 
 
 # --- label augmentation --------------------------------------------------------------------------------
@@ -243,13 +242,15 @@ def one_turn_scores():
 @pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])
 def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
     """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
-    scores, turned, (real, fake) = one_turn_scores()
-    task = ssgan_la.discriminator_task(form, 1.0, *turned)
-    assert_same_value_and_gradient(sum(task.cost(*scores).values()), games.discriminator(game, real, fake), scores)
-    task = ssgan_la.generator_task(form, 1.0, turned[1])
+    scores, rotated, (real, fake) = one_turn_scores()
+    task = ssgan_la.discriminator_task(form, 1.0, *rotated)
+    assert_same_value_and_gradient(
+        sum(task.loss(*scores).values()), losses.discriminator_loss(game, real, fake), scores
+    )
+    task = ssgan_la.generator_task(form, 1.0, rotated[1])
     sides = {"multi_hinge": 2, "cross_entropy": 1}[form]
-    expected = sides * games.generator("hinge", fake)
-    assert_same_value_and_gradient(sum(task.cost(scores[1]).values()), expected, scores)
+    expected = sides * losses.generator_loss("hinge", fake)
+    assert_same_value_and_gradient(sum(task.loss(scores[1]).values()), expected, scores)
 
 
 def assert_same_value_and_gradient(found, expected, inputs):
@@ -492,7 +493,7 @@ def test_latents_have_the_moments_of_their_prior(distribution, mean, std):
 
 def test_the_stub_networks_are_what_the_restatement_takes_them_for():
     network = Stub(SHAPE, LATENT, NetworkOptions())
-    judgement = network.discriminator(5)(real_images())
-    assert judgement.features.shape == (BATCH, FEATURES)
-    assert judgement.class_logits.shape == (BATCH, 5)
-    assert judgement.logit.shape == (BATCH,)
+    output = network.discriminator(5)(real_images())
+    assert output.features.shape == (BATCH, FEATURES)
+    assert output.class_logits.shape == (BATCH, 5)
+    assert output.logit.shape == (BATCH,)

@@ -95,10 +95,10 @@ def test_discriminator_has_the_parameters_of_the_table(k, maps, features, expect
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_discriminator_judges_with_512_over_k_features(k, features, lambda_w, classes):
     """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
-    judgement = stacked(k).discriminator(classes)(torch.rand(6, *MNIST))
-    assert judgement.logit.shape == (6,)
-    assert judgement.class_logits.shape == (6, classes)
-    assert judgement.features.shape == (6, features)
+    output = stacked(k).discriminator(classes)(torch.rand(6, *MNIST))
+    assert output.logit.shape == (6,)
+    assert output.class_logits.shape == (6, classes)
+    assert output.features.shape == (6, features)
     assert math.sqrt(256 / features) == pytest.approx(lambda_w, abs=5e-5)
 
 
@@ -169,8 +169,8 @@ def test_mlp_encoder_makes_latents_and_has_the_discriminators_layers():
 
 @pytest.mark.parametrize("classes", [0, 4, 5])
 def test_mlp_discriminator_judges_with_its_width_as_features(classes):
-    judgement = mlp(discriminator_width=12).discriminator(classes)(torch.rand(7, *DIGITS))
-    assert [part.shape for part in judgement] == [(7,), (7, classes), (7, 12), (7, 0)]
+    output = mlp(discriminator_width=12).discriminator(classes)(torch.rand(7, *DIGITS))
+    assert [part.shape for part in output] == [(7,), (7, classes), (7, 12), (7, 0)]
 
 
 # --- all -----------------------------------------------------------------------------------------------

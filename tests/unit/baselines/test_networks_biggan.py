@@ -162,12 +162,12 @@ def test_the_first_block_sees_images_without_a_relu_and_an_even_one_passes_them_
 def test_heads_see_sums_over_pixels():
     discriminator = plain(**SMALL).discriminator(8)
     images = torch.rand(3, *CIFAR)
-    judgement = discriminator(images)
+    output = discriminator(images)
     maps = discriminator.body(images)
     assert maps.min() >= 0
-    torch.testing.assert_close(judgement.features, maps.flatten(2).sum(2))
-    torch.testing.assert_close(judgement.logit, discriminator.heads.logit(judgement.features).squeeze(1))
-    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(output.features, maps.flatten(2).sum(2))
+    torch.testing.assert_close(output.logit, discriminator.heads.logit(output.features).squeeze(1))
+    torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
 # --- conditions ----------------------------------------------------------------------------------------
@@ -178,8 +178,8 @@ def test_a_label_changes_the_image_and_the_logit():
     generator, discriminator = network.generator(10).eval(), network.discriminator(4, 10).eval()
     z, labels = torch.randn(4, 128), torch.tensor([0, 1, 2, 3])
     assert not torch.equal(generator(z, labels), generator(z, labels + 1))
-    judgement = discriminator(torch.rand(4, *CIFAR))
-    assert not torch.equal(judgement.logit_given(labels), judgement.logit_given(labels + 1))
+    output = discriminator(torch.rand(4, *CIFAR))
+    assert not torch.equal(output.logit_given(labels), output.logit_given(labels + 1))
 
 
 def test_the_conditional_logit_is_the_projections_formula():
@@ -190,11 +190,11 @@ def test_the_conditional_logit_is_the_projections_formula():
         _ = head.weight
     discriminator.eval()
     labels = torch.tensor([7, 0, 3])
-    judgement = discriminator(torch.rand(3, *CIFAR))
+    output = discriminator(torch.rand(3, *CIFAR))
     rows = head.parametrizations.weight.original
     rows = rows / torch.linalg.matrix_norm(rows, ord=2)
-    expected = judgement.logit + (judgement.features * rows[labels]).sum(1)
-    torch.testing.assert_close(judgement.logit_given(labels), expected, rtol=0.02, atol=1e-4)
+    expected = output.logit + (output.features * rows[labels]).sum(1)
+    torch.testing.assert_close(output.logit_given(labels), expected, rtol=0.02, atol=1e-4)
 
 
 def test_only_the_norms_of_the_blocks_are_conditional():

@@ -191,11 +191,11 @@ def test_a_block_of_the_discriminator_is_the_formula(index, down):
 def test_heads_see_means_over_pixels():
     discriminator = resnet(spectral_norm=False, **SMALL).discriminator(4)
     images = torch.rand(3, *CIFAR)
-    judgement, maps = discriminator(images), discriminator.body(images)
+    output, maps = discriminator(images), discriminator.body(images)
     assert maps.min() >= 0
-    torch.testing.assert_close(judgement.features, maps.flatten(2).mean(2))
-    torch.testing.assert_close(judgement.logit, discriminator.heads.logit(judgement.features).squeeze(1))
-    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
+    torch.testing.assert_close(output.features, maps.flatten(2).mean(2))
+    torch.testing.assert_close(output.logit, discriminator.heads.logit(output.features).squeeze(1))
+    torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
 @pytest.mark.parametrize(("options", "conditions"), [({}, 0), ({}, 10), ({"generator_norm": "self_modulated"}, 0)])
@@ -288,18 +288,18 @@ def test_a_label_changes_the_image_and_the_logit():
     generator, discriminator = network.generator(10).eval(), network.discriminator(4, 10).eval()
     z, labels = torch.randn(4, 128), torch.tensor([0, 1, 2, 3])
     assert not torch.equal(generator(z, labels), generator(z, labels + 1))
-    judgement = discriminator(torch.rand(4, *CIFAR))
-    assert not torch.equal(judgement.logit_given(labels), judgement.logit_given(labels + 1))
+    output = discriminator(torch.rand(4, *CIFAR))
+    assert not torch.equal(output.logit_given(labels), output.logit_given(labels + 1))
 
 
 def test_the_conditional_logit_is_the_projections_formula():
     """out = psi(h) + (W y) . h for a one-hot y."""
     discriminator = resnet(spectral_norm=False, **SMALL).discriminator(0, 10)
     labels = torch.tensor([7, 0, 3])
-    judgement = discriminator(torch.rand(3, *CIFAR))
+    output = discriminator(torch.rand(3, *CIFAR))
     embedded = F.one_hot(labels, 10).float() @ discriminator.heads.conditions.weight
-    expected = judgement.logit + (embedded * judgement.features).sum(1)
-    torch.testing.assert_close(judgement.logit_given(labels), expected)
+    expected = output.logit + (embedded * output.features).sum(1)
+    torch.testing.assert_close(output.logit_given(labels), expected)
     assert discriminator.heads.conditions.bias is None
 
 

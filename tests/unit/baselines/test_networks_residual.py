@@ -211,10 +211,10 @@ def kept_pixels(layer, x):
 @pytest.mark.parametrize(("shape", "maps"), [(CIFAR, (4, 8, 8)), (STL, (32, 3, 3))])
 def test_msgans_heads_see_sums_over_pixels_and_all_pixels(shape, maps):
     discriminator = msgan(shape, **SMALL).discriminator(5)
-    judgement = discriminator(torch.rand(3, *shape))
-    sums = judgement.features.view(3, *maps).sum((2, 3))
-    torch.testing.assert_close(judgement.logit, discriminator.heads.logit(sums).squeeze(1))
-    torch.testing.assert_close(judgement.class_logits, discriminator.heads.classes(judgement.features))
+    output = discriminator(torch.rand(3, *shape))
+    sums = output.features.view(3, *maps).sum((2, 3))
+    torch.testing.assert_close(output.logit, discriminator.heads.logit(sums).squeeze(1))
+    torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
 def test_rectified_shortcuts_see_no_negative_maps():

@@ -28,7 +28,7 @@ UPSAMPLINGS = {
 @pytest.mark.parametrize("size", [(8, 8), (2, 9), (5, 4)])
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS)
 def test_up_and_convolution(upsampling, size, monkeypatch):
-    monkeypatch.setattr(resample_conv, "BORDERS", 0)
+    monkeypatch.setattr(resample_conv, "MIN_FUSED_SIDE", 0)
     layer = UpConv(3, 4, upsampling)
     plain = UPSAMPLINGS[upsampling]
     assert_same(layer, torch.randn(2, 3, *size), lambda x: F.conv2d(plain(x), layer.weight, layer.bias, padding=1))

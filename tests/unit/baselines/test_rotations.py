@@ -89,14 +89,14 @@ def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
 def test_every_recipe_name_has_its_function():
     assert set(get_args(rotations.BatchRecipe)) == {*rotations.RECIPES, "random"}
     for name, recipe in rotations.RECIPES.items():
-        found, expected = rotations.batch(name, marked(8), torch.Generator()), recipe(marked(8))
+        found, expected = rotations.rotated_batch(name, marked(8), torch.Generator()), recipe(marked(8))
         assert torch.equal(found.images, expected.images)
         assert torch.equal(found.labels, expected.labels)
 
 
 def test_a_random_batch_is_n_of_the_4n_turned_images_and_another_each_time():
     images, rng = marked(8), torch.Generator().manual_seed(0)
-    batches = [rotations.batch("random", images, rng) for _ in range(20)]
+    batches = [rotations.rotated_batch("random", images, rng) for _ in range(20)]
     for batch in batches:
         sources = [source_of(image, images) for image in batch.images]
         assert len(set(sources)) == len(batch.labels) == 8
@@ -108,7 +108,7 @@ def test_only_random_batches_draw_from_the_stream():
     for name in get_args(rotations.BatchRecipe):
         rng = torch.Generator().manual_seed(0)
         before = rng.get_state()
-        rotations.batch(name, marked(8), rng)
+        rotations.rotated_batch(name, marked(8), rng)
         assert torch.equal(rng.get_state(), before) == (name != "random")
 
 
@@ -129,7 +129,7 @@ def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side,
     every = rotations.all_rotations(real)
     images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
     index = torch.randperm(5 * n, generator=rng)[: 3 * n]
-    found = rotations.candidates(torch.cat([real, fake]), n, index)
+    found = rotations.select_candidates(torch.cat([real, fake]), n, index)
     assert torch.equal(found.images, images[index])
     assert torch.equal(found.labels, labels[index])
     weights = torch.rand(found.images.shape, generator=rng)
@@ -137,7 +137,7 @@ def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side,
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other)
     turned = index[index < 4 * n]
-    assert torch.equal(rotations.candidates(real, n, turned).images, every.images[turned])
+    assert torch.equal(rotations.select_candidates(real, n, turned).images, every.images[turned])
 
 
 ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
@@ -315,14 +315,14 @@ def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name
 
 def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monkeypatch):
     """51.2 and 12.8 (2.1), 12.8 of each turn; over 200 draws a mean has a standard error of 0.2."""
-    labels, candidates = [], rotations.candidates
+    labels, candidates = [], rotations.select_candidates
 
     def spy(images, n, index):
         drawn = candidates(images, n, index)
         labels.append(drawn.labels)
         return drawn
 
-    monkeypatch.setattr(rotations, "candidates", spy)
+    monkeypatch.setattr(rotations, "select_candidates", spy)
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):

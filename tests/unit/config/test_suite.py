@@ -180,7 +180,7 @@ def only(method, **changes):
             with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "player_lr": {"encoder": 1e-4}}),
             ["player_lr.encoder", "unknown player 'encoder'"],
         ),
-        (with_default(batch_size=6), ["batch_size 6 does not divide by 4"]),
+        (with_default(batch_size=6), ["batch_size 6 is not divisible by 4"]),
         (with_default(options={"gmae": "hinge"}), ["defaults.options.gmae", "'game'"]),
         (with_default(options={"game": "hing"}), ["defaults.options.game", "'hing'", "'hinge'"]),
         (
@@ -197,7 +197,7 @@ def only(method, **changes):
             with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "schedule": "capped"}),
             ["optimizer.schedule", "'capped'", "capped_linear"],
         ),
-        (only("pacgan", batch_size=9), ["batch_size 9 does not divide by the packing, 2"]),
+        (only("pacgan", batch_size=9), ["batch_size 9 is not divisible by the packing, 2"]),
         (only("pacgan", options={"packing": 0}), ["options.packing", "0", "greater than or equal to 1"]),
         (
             only("self_labelling", options={"labelled": 0.5, "prototypes": 20}),
@@ -278,7 +278,7 @@ class Sized48(Dataset):
                 network="compare_gan_resnet",
                 network_options={"generator_norm": "self_modulated", "generator_width": 64, "discriminator_width": 64},
             ),
-            ["network_options", "'self_modulated' is given the latents and takes no label"],
+            ["network_options", "'self_modulated' takes the latents and no label"],
         ),
         (
             Sized48,
