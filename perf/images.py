@@ -79,7 +79,9 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
 
 def ours(prepared: PreparedData, batch: int) -> Batch:
     """What a trial does in every turn."""
-    images = ImageSampler(prepared.train.images, 1, torch.device("cpu"), prepared.train.labels, CLASSES)
+    images = ImageSampler(
+        prepared.train.images, 1, torch.device("cpu"), labels=prepared.train.labels, num_labels=CLASSES
+    )
     rng = torch.Generator().manual_seed(0)
 
     def following() -> tuple[Tensor, Tensor | None]:

@@ -52,7 +52,8 @@ def import_raw_files(
             raise UserError(problem)
         verify()
 
-    return import_files(dataset.name, dataset.required_files, sources, data_dir / dataset.raw_dir, check, link)
+    folder = data_dir / dataset.raw_dir
+    return import_files(dataset.required_files, sources, folder, name=dataset.name, verify=check, link=link)
 
 
 def acquisition_hint(dataset: type[Dataset], options: str) -> str:

@@ -189,6 +189,7 @@ class ImageSampler:
         images: np.ndarray,
         stacked: int,
         device: torch.device,
+        *,
         labels: np.ndarray | None = None,
         num_labels: int = 0,
         num_fixed_stacks: int = 0,

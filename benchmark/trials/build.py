@@ -34,8 +34,8 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         data.train.images,
         dataset.stacked,
         device,
-        mask_labels(data.train.labels, label_fraction, dataset.stacked) if label_fraction else None,
-        max(dataset.num_labels, 0),
+        labels=mask_labels(data.train.labels, label_fraction, dataset.stacked) if label_fraction else None,
+        num_labels=max(dataset.num_labels, 0),
         num_fixed_stacks=dataset.num_fixed_stacks,
     )
     backend = CudaGraphs if cuda_graphs and device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""No name that data or a suite chooses leads out of the folders that it belongs to, or changes what files there are."""
+"""No name in a suite or in data leads out of the folder that it belongs to, or changes which files are written."""
 
 import re
 import unicodedata
@@ -55,7 +55,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 @given(title=printable, rows=st.lists(printable, min_size=2, max_size=2, unique=True), suite=printable)
 @example(title="../../x", rows=["../y", "/z"], suite="..")
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_titles_and_rows_name_no_files(room: Room, monkeypatch: Any, title: str, rows: list[str], suite: str) -> None:
+def test_titles_and_rows_are_not_file_names(
+    room: Room, monkeypatch: Any, title: str, rows: list[str], suite: str
+) -> None:
     monkeypatch.setattr(runner, "run_trial", instant)
     monkeypatch.setattr(digits, "EPOCHS", {8: 1})
     tree = {**copied(SMALL), "title": suite}
@@ -66,12 +68,14 @@ def test_titles_and_rows_name_no_files(room: Room, monkeypatch: Any, title: str,
     (room.root / "suites" / "named.yaml").write_bytes(as_yaml(tree))
     answer = room.run("run", "suites/named.yaml", "--runner", "inprocess", names=["named.yaml"])
     if answer.code == 0:
-        made = files(room.root / "reports")
-        assert {"named", "named/leaderboard.md", "named/results.csv", "named/results.json"} <= made
-        assert all(re.fullmatch(r"named(/figures(/[a-z]+\.png)?|/[a-z]+\.(md|csv|json))?", name) for name in made), made
-        kept = files(room.root / "workspace" / "results")
-        assert kept
-        assert all(re.fullmatch(r"[0-9a-f]{16}\.json", name) for name in kept)
+        report = files(room.root / "reports")
+        assert {"named", "named/leaderboard.md", "named/results.csv", "named/results.json"} <= report
+        assert all(re.fullmatch(r"named(/figures(/[a-z]+\.png)?|/[a-z]+\.(md|csv|json))?", name) for name in report), (
+            report
+        )
+        records = files(room.root / "workspace" / "results")
+        assert records
+        assert all(re.fullmatch(r"[0-9a-f]{16}\.json", name) for name in records)
 
 
 @pytest.mark.parametrize("stem", [".", "..", "...", "-", " "])
@@ -86,14 +90,14 @@ def test_a_suite_whose_file_has_no_name_is_refused(tmp_path: Path, stem: str) ->
     stem=names.filter(lambda name: "/" not in name and "\0" not in name and len(name.encode("utf-8", "replace")) < 200)
 )
 @settings(max_examples=30)
-def test_the_name_of_a_suite_is_one_step_down(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
+def test_the_name_of_a_suite_is_a_folder_of_the_reports(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"{stem}.yaml"
     try:
         path.write_bytes(
             as_yaml({**SMALL, "tolerance": {}, "tables": [{"title": "T", "rows": {"GAN": {"method": "gan"}}}]})
         )
         name = load_suite(path).name
-    except (UserError, UnicodeEncodeError):  # a lone surrogate is no file name here
+    except (UserError, UnicodeEncodeError):  # a lone surrogate is not a file name here
         return
     finally:
         path.unlink(missing_ok=True) if not any("\ud800" <= c <= "\udfff" for c in stem) else None
@@ -105,7 +109,7 @@ del SPEC["sources"]
 
 
 @given(word=names, step=st.integers())
-def test_a_trial_has_sixteen_digits_whatever_it_is_of(word: str, step: int) -> None:
+def test_any_trial_id_has_sixteen_digits(word: str, step: int) -> None:
     spec = TrialSpec.model_validate({**SPEC, "method": word, "dataset": word, "network": word, "options": {word: word}})
     assert re.fullmatch("[0-9a-f]{16}", spec.trial_id)
     folder = Path("/workspace/samples")
@@ -113,7 +117,7 @@ def test_a_trial_has_sixteen_digits_whatever_it_is_of(word: str, step: int) -> N
 
 
 @given(label=names)
-def test_a_measure_cannot_be_called_like_a_path(label: str) -> None:
+def test_the_name_of_a_measure_cannot_be_a_path(label: str) -> None:
     for name in (label, f"modes{label}", f"modes_{label}"):
         try:
             Protocol.model_validate({"measures": {name: {"metric": "modes", "n_fake": 1}}})
@@ -123,10 +127,10 @@ def test_a_measure_cannot_be_called_like_a_path(label: str) -> None:
 
 
 @given(key=names | st.lists(names, min_size=1, max_size=4).map("/".join))
-def test_a_key_in_mlflow_is_no_path_out(key: str) -> None:
-    made = safe_key(key)
-    assert 0 < len(made) <= MAX_KEY
-    assert all(part.strip(".") for part in made.split("/"))
+def test_a_key_in_mlflow_stays_inside_its_folder(key: str) -> None:
+    safe = safe_key(key)
+    assert 0 < len(safe) <= MAX_KEY
+    assert all(part.strip(".") for part in safe.split("/"))
 
 
 @given(text=names)

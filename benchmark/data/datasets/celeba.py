@@ -75,7 +75,9 @@ class CelebA(Dataset):
             tree = ZipTree(images, IMAGES)
         _check_complete(tree, parts)
         train, test = (
-            image_stream(tree, _items(parts, part), _transform, SIZE, f"{IMAGES} {title}", checksums)
+            image_stream(
+                tree, _items(parts, part), _transform, size=SIZE, title=f"{IMAGES} {title}", checksums=checksums
+            )
             for part, title in ((TRAIN, "train"), (TEST, "test"))
         )
         return train, test, checksums

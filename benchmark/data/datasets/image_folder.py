@@ -60,7 +60,7 @@ class Folder32(Dataset):
 
         checksums: dict[str, str] = {}
         train, test = (
-            image_stream(tree, items, transform, size, f"{FOLDER} {split}", checksums)
+            image_stream(tree, items, transform, size=size, title=f"{FOLDER} {split}", checksums=checksums)
             for split, (tree, items) in zip(("train", "test"), _splits(data_dir), strict=True)
         )
         return train, test, checksums

@@ -74,7 +74,8 @@ class TinyImageNet(Dataset):
                     f" get or unpack {ARCHIVE.name} again"
                 )
         train, test = (
-            image_stream(tree, items, _transform, SIZE, f"{ROOT} {split}", checksums) for split, items in splits.items()
+            image_stream(tree, items, _transform, size=SIZE, title=f"{ROOT} {split}", checksums=checksums)
+            for split, items in splits.items()
         )
         return train, test, checksums
 

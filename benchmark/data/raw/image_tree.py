@@ -147,7 +147,7 @@ def display_path(path: str) -> str:
 
 
 def image_stream(
-    tree: FileTree, items: Sequence[Item], transform: Transform, size: int, title: str, checksums: dict[str, str]
+    tree: FileTree, items: Sequence[Item], transform: Transform, *, size: int, title: str, checksums: dict[str, str]
 ) -> StreamSplit:
     """The files `items` of a tree as a stream of (3, size, size) images.
 

@@ -17,10 +17,11 @@ RequiredFile = tuple[Alternative, ...]
 
 
 def import_files(
-    name: str,
     required: Sequence[RequiredFile],
     sources: Sequence[Path],
     folder: Path,
+    *,
+    name: str,
     verify: Callable[[], object],
     link: bool = False,
 ) -> list[Path]:

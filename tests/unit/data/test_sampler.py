@@ -265,9 +265,9 @@ def test_a_batch_is_its_own_memory(kind):
 @pytest.mark.parametrize("stacked", [1, 3])
 @pytest.mark.parametrize("labels", [None, np.arange(50) % 10], ids=["plain", "labelled"])
 def test_labels_and_stacks_are_the_same_resident_and_prefetched(monkeypatch, stacked, labels):
-    resident = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
+    resident = ImageSampler(random_pixels(), stacked, CPU, labels=labels, num_labels=10)
     monkeypatch.setattr(images_module, "fits_on_device", lambda size, device: False)
-    gathered = ImageSampler(random_pixels(), stacked, CPU, labels, 10)
+    gathered = ImageSampler(random_pixels(), stacked, CPU, labels=labels, num_labels=10)
     assert isinstance(gathered.source, PrefetchingImages)
     assert_equal(list(resident.draw(20, rng())), list(gathered.draw(20, rng())))
 
@@ -333,7 +333,9 @@ def test_a_gpu_draws_what_the_cpu_draws_while_the_host_runs_ahead():
 
 def test_fixed_stacks_are_the_same_for_every_trial():
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 1, 2, 2)).copy()
-    one, other = (ImageSampler(pixels, 3, CPU, np.arange(200) % 10, 10, num_fixed_stacks=7) for _ in range(2))
+    one, other = (
+        ImageSampler(pixels, 3, CPU, labels=np.arange(200) % 10, num_labels=10, num_fixed_stacks=7) for _ in range(2)
+    )
     drawn = one.draw(500, rng())
     stacks = {tuple(image[:, 0, 0].tolist()) for image in drawn.images}
     assert len(stacks) == 7, "all of them are drawn, and no others"

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CelebA as Theirs
 
-from benchmark.core.errors import UserError
 from benchmark.data.datasets import celeba
 from benchmark.data.datasets.celeba import CelebA
 from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.examples import zip_of
+from tests.support.damage import refused
 from tests.support.examples import example_files
 
 
@@ -30,14 +30,6 @@ def repartition(raw, content, monkeypatch):
     path = raw / "celeba" / celeba.PARTITION
     path.write_bytes(content)
     monkeypatch.setitem(CelebA.checksums, celeba.PARTITION, md5_of(content))
-
-
-def refused(data_dir):
-    cache = data_dir / "cache"
-    with pytest.raises(UserError) as raised:
-        CelebA.prepare(data_dir, cache)
-    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
-    return str(raised.value)
 
 
 def test_faces_are_those_of_torchvision_cropped_and_resized(raw, monkeypatch):
@@ -94,7 +86,7 @@ def test_only_what_is_missing_is_named_and_how_to_get_it_by_hand(raw):
 
 def test_an_absent_image_is_named(raw):
     (raw / "celeba/img_align_celeba/000003.jpg").unlink()
-    message = refused(raw)
+    message = refused(CelebA, raw)
     assert str(raw / "celeba/img_align_celeba") in message
     assert "1 of 9 images are missing, for example 000003.jpg" in message
 
@@ -102,18 +94,18 @@ def test_an_absent_image_is_named(raw):
 @pytest.mark.parametrize("content", [b"", b"no image"])
 def test_a_damaged_image_in_the_middle_is_named(raw, content):
     (raw / "celeba/img_align_celeba/000004.jpg").write_bytes(content)
-    assert "img_align_celeba/000004.jpg: cannot be read as an image" in refused(raw)
+    assert "img_align_celeba/000004.jpg: cannot be read as an image" in refused(CelebA, raw)
 
 
 def test_an_image_that_is_too_small_is_named(raw):
     Image.new("RGB", (100, 218)).save(raw / "celeba/img_align_celeba/000004.jpg")
-    assert "000004.jpg: is 100x218, at least 108x108 is needed" in refused(raw)
+    assert "000004.jpg: is 100x218, at least 108x108 is needed" in refused(CelebA, raw)
 
 
 def test_an_archive_with_another_checksum_is_refused(raw):
     (raw / "celeba/img_align_celeba").rename(raw / "aside")
     (raw / celeba.ARCHIVE).write_bytes(zip_of({"img_align_celeba/000001.jpg": b""}))
-    message = refused(raw)
+    message = refused(CelebA, raw)
     assert str(raw / celeba.ARCHIVE) in message
     assert CelebA.checksums[celeba.ARCHIVE] in message
 
@@ -121,7 +113,7 @@ def test_an_archive_with_another_checksum_is_refused(raw):
 def test_a_partition_with_another_checksum_is_refused(raw):
     path = raw / "celeba" / celeba.PARTITION
     path.write_bytes(path.read_bytes().replace(b" 2", b" 0"))
-    message = refused(raw)
+    message = refused(CelebA, raw)
     assert str(path) in message
     assert CelebA.checksums[celeba.PARTITION] in message
 
@@ -139,7 +131,7 @@ def test_a_partition_with_another_checksum_is_refused(raw):
 def test_a_partition_with_other_lines_is_refused(raw, line, what, monkeypatch):
     content = (raw / "celeba" / celeba.PARTITION).read_text().replace("000002.jpg 0", line)
     repartition(raw, content.encode(), monkeypatch)
-    message = refused(raw)
+    message = refused(CelebA, raw)
     assert str(raw / "celeba" / celeba.PARTITION) in message
     assert what in message
 
@@ -147,7 +139,7 @@ def test_a_partition_with_other_lines_is_refused(raw, line, what, monkeypatch):
 def test_a_missing_line_is_noticed(raw, monkeypatch):
     content = (raw / "celeba" / celeba.PARTITION).read_text().splitlines(keepends=True)
     repartition(raw, "".join(content[:-1]).encode(), monkeypatch)
-    assert "lists 8 images, expected 9" in refused(raw)
+    assert "lists 8 images, expected 9" in refused(CelebA, raw)
 
 
 def test_checksums_are_torchvisions():

@@ -5,10 +5,10 @@ import pytest
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmark.core.errors import UserError
 from benchmark.data.datasets.image_folder import Folder32, Folder48, Folder64, class_labels
 from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.examples import random_image, write_files
+from tests.support.damage import refused
 
 
 def write(folder, *names):
@@ -18,14 +18,6 @@ def write(folder, *names):
 
 
 CLASSES = [f"{kind}/{number}.jpg" for kind in ("dog", "Cat", "a b") for number in range(11)]
-
-
-def refused(data_dir, dataset=Folder32):
-    cache = data_dir / "cache"
-    with pytest.raises(UserError) as raised:
-        dataset.prepare(data_dir, cache)
-    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
-    return str(raised.value)
 
 
 def assert_as_torchvision(arrays, root, size):
@@ -88,7 +80,7 @@ def test_a_folder_without_images_is_missing(names, tmp_path):
     problem = Folder32.missing_message(tmp_path)
     assert f"images in {tmp_path / 'folder'}\n" in problem
     assert "--data-dir" in problem
-    assert refused(tmp_path) == problem
+    assert refused(Folder32, tmp_path) == problem
 
 
 def test_an_empty_split_is_named(tmp_path):
@@ -99,13 +91,13 @@ def test_an_empty_split_is_named(tmp_path):
 
 def test_too_few_images_are_refused(tmp_path):
     write(tmp_path / "folder", *CLASSES[:9])
-    assert f"{tmp_path / 'folder'}: has 9 images" in refused(tmp_path)
+    assert f"{tmp_path / 'folder'}: has 9 images" in refused(Folder32, tmp_path)
 
 
 def test_a_damaged_image_in_the_middle_is_named(tmp_path):
     write(tmp_path / "folder", *CLASSES)
     (tmp_path / "folder/dog/3.jpg").write_bytes((tmp_path / "folder/dog/3.jpg").read_bytes()[:200])
-    assert f"{tmp_path / 'folder/dog/3.jpg'}: cannot be read as an image" in refused(tmp_path)
+    assert f"{tmp_path / 'folder/dog/3.jpg'}: cannot be read as an image" in refused(Folder32, tmp_path)
 
 
 def test_changed_pixels_change_the_checksum(tmp_path):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.core.errors import UserError
 from benchmark.data.datasets.imagenet32 import ImageNet32, example_batches
 from benchmark.data.prepared import open_prepared
+from tests.support.damage import refused
 
 
 @pytest.fixture
@@ -34,15 +34,6 @@ def loose(folder, batches, ending="", dump=lambda batch: pickle.dumps(batch, pro
         for stem, batch in part.items():
             (folder / f"{stem}{ending}").write_bytes(dump(batch))
     return folder
-
-
-def refused(data, tmp_path):
-    """The message with which preparing is refused. Nothing is left behind."""
-    cache = tmp_path / "cache"
-    with pytest.raises(UserError) as raised:
-        ImageNet32.prepare(data, cache)
-    assert not [path for path in cache.glob("*") if path.suffix != ".lock"]
-    return str(raised.value)
 
 
 @pytest.mark.parametrize("form", ["pickles", "npz", "zip", "npz zip", "one folder for each zip"])
@@ -99,7 +90,7 @@ def test_a_damaged_batch_is_refused_by_name_and_leaves_nothing(damage, batches, 
     data = loose(tmp_path / "data", batches)
     broken, words = DAMAGE[damage]
     (data / "train_data_batch_7").write_bytes(broken(batches["train"]["train_data_batch_7"]))
-    problem = refused(data, tmp_path)
+    problem = refused(ImageNet32, data)
     assert str(data / "train_data_batch_7") in problem
     assert words in problem
     assert "get the " in problem
@@ -109,7 +100,7 @@ def test_a_damaged_batch_is_refused_by_name_and_leaves_nothing(damage, batches, 
 def test_an_npz_with_objects_in_it_is_refused(batches, tmp_path):
     data = loose(tmp_path / "data", batches, ".npz", npz)
     np.savez(data / "val_data.npz", data=np.array([{}] * 6, dtype=object), labels=[1] * 6)
-    assert f"{data / 'val_data.npz'}: cannot be read" in refused(data, tmp_path)
+    assert f"{data / 'val_data.npz'}: cannot be read" in refused(ImageNet32, data)
 
 
 @pytest.mark.parametrize("cut", [10, 500, 3000])
@@ -117,36 +108,36 @@ def test_a_truncated_npz_is_refused_by_name(cut, batches, tmp_path):
     data = loose(tmp_path / "data", batches, ".npz", npz)
     path = data / "train_data_batch_1.npz"
     path.write_bytes(path.read_bytes()[:-cut])
-    assert f"{path}: cannot be read" in refused(data, tmp_path)
+    assert f"{path}: cannot be read" in refused(ImageNet32, data)
 
 
 def test_swapped_and_copied_batches_are_refused(batches, tmp_path):
     data = loose(tmp_path / "data", batches)
     (data / "train_data_batch_2").write_bytes((data / "train_data_batch_1").read_bytes())
-    assert "train_data_batch_2: is the same as train_data_batch_1" in refused(data, tmp_path)
+    assert "train_data_batch_2: is the same as train_data_batch_1" in refused(ImageNet32, data)
     loose(data, batches)
     (data / "train_data_batch_10").rename(data / "x")
     (data / "val_data").rename(data / "train_data_batch_10")
     (data / "x").rename(data / "val_data")
-    assert "train_data_batch_10: holds 6 images, expected 7" in refused(data, tmp_path)
+    assert "train_data_batch_10: holds 6 images, expected 7" in refused(ImageNet32, data)
 
 
 def test_a_missing_batch_is_named_and_no_other(batches, tmp_path):
     data = loose(tmp_path / "data", batches)
     (data / "train_data_batch_3").unlink()
-    problem = refused(data, tmp_path)
+    problem = refused(ImageNet32, data)
     assert "  train_data_batch_3[.npz]\n" in problem
     assert "batch_4" not in problem
-    assert not (tmp_path / "cache").exists()
+    assert not (data / "cache").exists()
 
 
 def test_a_zip_without_a_batch_or_none_at_all_is_refused(batches, tmp_path):
     data = loose(tmp_path / "data", {"val": batches["val"]})
     with zipfile.ZipFile(data / "Imagenet32_train.zip", "w") as archive:
         archive.writestr("train_data_batch_1", b"")
-    assert "Imagenet32_train.zip: lacks train_data_batch_2," in refused(data, tmp_path)
+    assert "Imagenet32_train.zip: lacks train_data_batch_2," in refused(ImageNet32, data)
     (data / "Imagenet32_train.zip").write_bytes(b"<html>")
-    assert "Imagenet32_train.zip: cannot be read" in refused(data, tmp_path)
+    assert "Imagenet32_train.zip: cannot be read" in refused(ImageNet32, data)
 
 
 def test_a_zip_other_than_the_published_one_is_refused(batches, tmp_path):
@@ -154,7 +145,7 @@ def test_a_zip_other_than_the_published_one_is_refused(batches, tmp_path):
     with zipfile.ZipFile(data / "Imagenet32_train_npz.zip", "w") as archive:
         for stem, batch in batches["train"].items():
             archive.writestr(f"{stem}.npz", npz(batch))
-    assert "Imagenet32_train_npz.zip: is not the official Imagenet32_train_npz.zip" in refused(data, tmp_path)
+    assert "Imagenet32_train_npz.zip: is not the official Imagenet32_train_npz.zip" in refused(ImageNet32, data)
 
 
 MEMORY = """

@@ -6,20 +6,11 @@ import tarfile
 import numpy as np
 import pytest
 
-from benchmark.core.errors import UserError
 from benchmark.data.datasets.imagenet32_png import ImageNet32PNG, example_png
 from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.examples import tar_of
+from tests.support.damage import refused
 from tests.support.examples import example_files
-
-
-def refused(data, tmp_path):
-    """The message with which preparing is refused. Nothing is left behind."""
-    cache = tmp_path / "cache"
-    with pytest.raises(UserError) as raised:
-        ImageNet32PNG.prepare(data, cache)
-    assert not [path for path in cache.glob("*") if path.suffix != ".lock"]
-    return str(raised.value)
 
 
 @pytest.fixture
@@ -70,7 +61,7 @@ def pngs(**changes):
 )
 def test_a_wrong_member_of_a_tar_is_named(files, words, tars, tmp_path, monkeypatch):
     swap_tar(tars, monkeypatch, files)
-    assert words in refused(tars, tmp_path)
+    assert words in refused(ImageNet32PNG, tars)
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
@@ -79,30 +70,30 @@ def test_links_and_devices_in_a_tar_are_refused(kind, tars, tmp_path):
         member = tarfile.TarInfo("valid_32x32/0.png")
         member.type, member.linkname = kind, "/etc/passwd"
         archive.addfile(member)
-    assert "'valid_32x32/0.png' is not an image file" in refused(tars, tmp_path)
+    assert "'valid_32x32/0.png' is not an image file" in refused(ImageNet32PNG, tars)
 
 
 @pytest.mark.parametrize("cut", [600, 5000])
 def test_a_truncated_tar_is_refused(cut, tars, tmp_path):
     path = tars / "train_32x32.tar"
     path.write_bytes(path.read_bytes().rstrip(b"\0")[:-cut])
-    problem = refused(tars, tmp_path)
+    problem = refused(ImageNet32PNG, tars)
     assert str(path) in problem
     assert "again" in problem
 
 
-def test_a_compressed_tar_and_another_tar_are_refused(tars, tmp_path):
+def test_a_compressed_tar_and_another_tar_are_refused(tars):
     path = tars / "train_32x32.tar"
     with tarfile.open(path, "w:gz"):
         pass
-    assert "cannot be read as a tar" in refused(tars, tmp_path)
+    assert "cannot be read as a tar" in refused(ImageNet32PNG, tars)
     path.write_bytes(tar_of({f"train_32x32/{i}.png": example_png(i) for i in range(12)}, "w"))
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert f"is not the official train_32x32.tar: SHA-256 {checksum}" in refused(tars, tmp_path)
+    assert f"is not the official train_32x32.tar: SHA-256 {checksum}" in refused(ImageNet32PNG, tars)
 
 
-def test_a_folder_that_lacks_images_is_refused(tars, tmp_path):
+def test_a_folder_that_lacks_images_is_refused(tars):
     (tars / "valid_32x32.tar").unlink()
     (tars / "valid_32x32").mkdir()
     (tars / "valid_32x32" / "1.png").write_bytes(example_png(1))
-    assert f"{tars / 'valid_32x32'}: holds 1 PNGs, expected 5" in refused(tars, tmp_path)
+    assert f"{tars / 'valid_32x32'}: holds 1 PNGs, expected 5" in refused(ImageNet32PNG, tars)

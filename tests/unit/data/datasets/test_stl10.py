@@ -15,6 +15,7 @@ from benchmark.data.datasets.stl10 import STL10, LabelledSTL10, STL10At32
 from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.examples import tar_of, write_files
+from tests.support.damage import refused
 
 ALL = [STL10, STL10At32, LabelledSTL10]
 ARCHIVE = stl10.ARCHIVE.name
@@ -36,13 +37,6 @@ def read_by_torchvision(root, split, monkeypatch):
 
 def prepared(dataset, data_dir, cache):
     return open_prepared(dataset.prepare(data_dir, cache))
-
-
-def refused(dataset, data_dir, cache):
-    with pytest.raises(UserError) as raised:
-        dataset.prepare(data_dir, cache)
-    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
-    return str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +87,7 @@ def test_files_that_a_variant_does_not_read_may_be_absent(files, tmp_path):
 @pytest.mark.parametrize("packed", [False, True])
 def test_another_content_is_refused(name, packed, files, tmp_path):
     files[name] = bytes([files[name][0] ^ 1]) + files[name][1:]
-    message = refused(LabelledSTL10, put(files, tmp_path / "raw", packed), tmp_path / "cache")
+    message = refused(LabelledSTL10, put(files, tmp_path / "raw", packed))
     assert name in message
     assert STL10.checksums[name] in message
     assert "replace it" in message
@@ -109,7 +103,7 @@ def put(files, folder, packed):
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_file_that_is_too_short_is_refused(cut, packed, files, tmp_path):
     files["test_X.bin"] = files["test_X.bin"][:-cut]
-    message = refused(STL10, put(files, tmp_path / "raw", packed), tmp_path / "cache")
+    message = refused(STL10, put(files, tmp_path / "raw", packed))
     assert "test_X.bin: holds" in message
     assert "get it again" in message
 
@@ -118,7 +112,7 @@ def test_a_file_that_is_too_short_is_refused(cut, packed, files, tmp_path):
 def test_a_truncated_archive_is_refused(share, files, tmp_path):
     archive = put(files, tmp_path / "raw", packed=True) / ARCHIVE
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    message = refused(LabelledSTL10, archive.parent, tmp_path / "cache")
+    message = refused(LabelledSTL10, archive.parent)
     assert str(archive) in message
     assert "get it again" in message
 
@@ -130,14 +124,14 @@ def test_a_truncated_archive_is_refused(share, files, tmp_path):
 )
 def test_another_file_under_the_name_of_the_archive_is_refused(content, tmp_path):
     (tmp_path / ARCHIVE).write_bytes(content)
-    assert str(tmp_path / ARCHIVE) in refused(STL10, tmp_path, tmp_path / "cache")
+    assert str(tmp_path / ARCHIVE) in refused(STL10, tmp_path)
 
 
 def test_labels_out_of_range_are_refused(files, tmp_path, monkeypatch):
     files["test_y.bin"] = b"\x0b" + files["test_y.bin"][1:]
     monkeypatch.setitem(STL10.checksums, "test_y.bin", md5_of(files["test_y.bin"]))
     write_files(tmp_path / "raw", files)
-    message = refused(LabelledSTL10, tmp_path / "raw", tmp_path / "cache")
+    message = refused(LabelledSTL10, tmp_path / "raw")
     assert "test_y.bin: has labels from" in message
     assert "to 11" in message
 

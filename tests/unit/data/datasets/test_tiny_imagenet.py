@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from benchmark.core.errors import UserError
 from benchmark.data.datasets import tiny_imagenet
 from benchmark.data.datasets.tiny_imagenet import TinyImageNet
 from benchmark.data.prepared import open_prepared
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.examples import write_files, zip_of
+from tests.support.damage import refused
 
 ROOT, ARCHIVE = tiny_imagenet.ROOT, tiny_imagenet.ARCHIVE.name
 
@@ -23,15 +23,9 @@ def files(monkeypatch):
     return tiny_imagenet.example_files()
 
 
-def refused(files, tmp_path):
+def refused_files(files, tmp_path):
     write_files(tmp_path / ROOT, files)
-    cache = tmp_path / "cache"
-    with pytest.raises(UserError) as raised:
-        TinyImageNet.prepare(tmp_path, cache)
-    assert not cache.exists() or not any(p.suffix != ".lock" for p in cache.iterdir()), "nothing is left behind"
-    message = str(raised.value)
-    assert str(tmp_path / ROOT) in message
-    return message
+    return refused(TinyImageNet, tmp_path, tmp_path / ROOT)
 
 
 def test_training_images_are_those_of_torchvision_in_its_order(files, tmp_path):
@@ -90,50 +84,48 @@ def replaced(files, name, old, new):
 
 
 def test_a_list_of_classes_that_is_not_of_200_is_refused(files, tmp_path):
-    message = refused(files | {"wnids.txt": files["wnids.txt"].split(b"\n", 1)[1]}, tmp_path)
+    message = refused_files(files | {"wnids.txt": files["wnids.txt"].split(b"\n", 1)[1]}, tmp_path)
     assert "wnids.txt: lists 199 different classes in 199 lines, expected 200" in message
 
 
 def test_a_class_that_is_not_listed_is_refused(files, tmp_path):
     name = next(name for name in files if name.endswith(".JPEG"))
-    message = refused(files | {"train/n99999999/images/x.JPEG": files[name]}, tmp_path)
+    message = refused_files(files | {"train/n99999999/images/x.JPEG": files[name]}, tmp_path)
     assert "'n99999999' is not a class" in message
 
 
 @pytest.mark.parametrize("new", ["val_9.JPEG", "val_0.JPEG", "", "../train/x.JPEG"])
 def test_a_line_of_the_list_without_its_image_is_refused(new, files, tmp_path):
-    message = refused(replaced(files, "val/val_annotations.txt", "val_1.JPEG", new), tmp_path)
+    message = refused_files(replaced(files, "val/val_annotations.txt", "val_1.JPEG", new), tmp_path)
     assert "val_annotations.txt: line 2" in message
 
 
 def test_a_line_of_the_list_without_a_class_is_refused(files, tmp_path):
-    assert "line 1" in refused(replaced(files, "val/val_annotations.txt", "\tn", "\tm"), tmp_path)
+    assert "line 1" in refused_files(replaced(files, "val/val_annotations.txt", "\tn", "\tm"), tmp_path)
 
 
 def test_another_number_of_images_is_refused(files, tmp_path):
     first = next(name for name in files if name.startswith("train") and name.endswith("_0.JPEG"))
-    message = refused({name: content for name, content in files.items() if name != first}, tmp_path)
+    message = refused_files({name: content for name, content in files.items() if name != first}, tmp_path)
     assert "has 199 images in train, expected 200" in message
 
 
 def test_a_missing_line_of_the_list_is_noticed(files, tmp_path):
     lines = files["val/val_annotations.txt"].split(b"\n", 1)[1]
-    assert "has 4 images in val, expected 5" in refused(files | {"val/val_annotations.txt": lines}, tmp_path)
+    assert "has 4 images in val, expected 5" in refused_files(files | {"val/val_annotations.txt": lines}, tmp_path)
 
 
 def test_an_image_of_another_size_is_refused(files, tmp_path):
     small = io.BytesIO()
     Image.new("RGB", (64, 60)).save(small, "JPEG")
-    message = refused(files | {"val/images/val_3.JPEG": small.getvalue()}, tmp_path)
+    message = refused_files(files | {"val/images/val_3.JPEG": small.getvalue()}, tmp_path)
     assert "val_3.JPEG: is 64x60, expected 64x64" in message
 
 
 def test_a_damaged_image_is_named(files, tmp_path):
-    assert "val_3.JPEG: cannot be read as an image" in refused(files | {"val/images/val_3.JPEG": b"no"}, tmp_path)
+    assert "val_3.JPEG: cannot be read as an image" in refused_files(files | {"val/images/val_3.JPEG": b"no"}, tmp_path)
 
 
 def test_an_archive_with_another_checksum_is_refused(tmp_path):
     write_files(tmp_path, {ARCHIVE: zip_of({"x": b""})})
-    with pytest.raises(UserError, match="not the official tiny-imagenet-200") as raised:
-        TinyImageNet.prepare(tmp_path, tmp_path / "cache")
-    assert str(tmp_path / ARCHIVE) in str(raised.value)
+    refused(TinyImageNet, tmp_path, f"{tmp_path / ARCHIVE}: is not the official {ARCHIVE}")

@@ -149,7 +149,9 @@ def unchanged(image, where):
 def test_a_stream_comes_in_chunks_and_ends_with_one_checksum(tmp_path):
     tree, n = coloured_squares(tmp_path / "tree", CHUNK + 5), CHUNK + 5
     checksums = {}
-    stream = image_stream(tree, [(name, k) for k, name in enumerate(tree.names())], unchanged, 4, "tree", checksums)
+    stream = image_stream(
+        tree, [(name, k) for k, name in enumerate(tree.names())], unchanged, size=4, title="tree", checksums=checksums
+    )
     chunks = list(stream.chunks)
     assert (stream.length, stream.shape) == (n, (3, 4, 4))
     assert [len(labels) for _, labels in chunks] == [CHUNK, 5]
@@ -178,7 +180,11 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
 
 def checksum(tree):
     checksums = {}
-    list(image_stream(tree, [(name, 0) for name in tree.names()], unchanged, 4, "x", checksums).chunks)
+    list(
+        image_stream(
+            tree, [(name, 0) for name in tree.names()], unchanged, size=4, title="x", checksums=checksums
+        ).chunks
+    )
     return next(iter(checksums.values()))
 
 
