@@ -70,11 +70,6 @@ class TotalCost:
     images_per_second: float
     peak_memory_mib: float
 
-    @property
-    def hours(self) -> float:
-        """Wall time of training and evaluating all trials one after the other, in hours."""
-        return (self.train_seconds + self.evaluation_seconds) / 3600
-
 
 @dataclass(frozen=True)
 class LeaderboardRow:

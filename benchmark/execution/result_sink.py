@@ -111,4 +111,4 @@ class ResultSink(RunListener):
         if self.claims:
             self.claims.release(record.trial_id)
         if self.mirror:
-            self.mirror.submit(without_samples_png(record))  # many records may wait for an unreachable server
+            self.mirror.sync([without_samples_png(record)])  # many records may wait for an unreachable server

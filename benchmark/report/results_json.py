@@ -1,22 +1,19 @@
-"""`results.json`: the whole leaderboard for programs, published values and verdicts included."""
+"""`results.json`: the full leaderboard for programs, with published values and verdicts."""
 
 import json
 import math
 from dataclasses import asdict
 from typing import Any
 
-from benchmark.analysis.equivalence import Difference
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of, rows_by_table
 from benchmark.analysis.ordering import MethodPair, table_orders
-from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
 
-FORMAT = 1  # raised when a key changes its meaning
+FORMAT = 1  # increases when a key changes its meaning
 
 
-def results_json(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
-    """The whole file, every number in full precision; what is not finite is null."""
-    tables = rows_by_table(suite, all_rows)
+def results_json(suite: Suite, rows: list[LeaderboardRow]) -> str:
+    """The whole file. Numbers have full precision; values that are not finite are null."""
     content = {
         "format": FORMAT,
         "suite": suite.name,
@@ -27,7 +24,7 @@ def results_json(suite: Suite, all_rows: list[LeaderboardRow]) -> str:
         "tolerance": suite.tolerance,
         "tables": [
             {"title": title, "rows": [_row(row) for row in members], "orders": _orders(members)}
-            for title, members in tables.items()
+            for title, members in rows_by_table(suite, rows).items()
         ],
     }
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -43,63 +40,48 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "derived_from_abstract": row.is_derived,
         "trials": [{"trial_id": t.spec.trial_id, "seed": t.spec.seed, "status": t.status} for t in row.trials],
         "cost": row.cost and vars(row.cost),
-        "results": {key: _result(result, row) for key, result in row.results.items()},
+        "results": {key: _result(result) for key, result in row.results.items()},
     }
 
 
-def _result(result: MetricResult, row: LeaderboardRow) -> dict[str, Any]:
-    published = row.cell.published.value(result.output.key) if row.cell.published else None
+def _result(result: MetricResult) -> dict[str, Any]:
+    aggregate, difference = result.aggregate, result.difference
     return {
         "title": result.output.title,
         "better": result.output.better,
-        "measured": _measured(result),
-        "published": _published(published),
+        "measured": aggregate
+        and {
+            "by_seed": aggregate.values,
+            "mean": aggregate.mean,
+            "standard_deviation": aggregate.std,
+            "interval_95": result.interval,
+            "sampling_standard_deviation": aggregate.sampling_std,
+        },
+        "published": result.published and result.published.model_dump(mode="json"),
         "mismatches": list(result.reference.mismatches) if result.reference else [],
-        "difference": _difference(result.difference),
+        "difference": difference
+        and {
+            "estimate": difference.estimate,
+            "interval_95": difference.interval,
+            "interval_90": difference.equivalence_interval,
+            "margin": difference.margin,
+            "equivalence_p": difference.p_value,
+            "basis": difference.basis,
+        },
         "verdict": result.verdict.value,
     }
 
 
-def _measured(result: MetricResult) -> dict[str, Any] | None:
-    aggregate = result.aggregate
-    if aggregate is None:
-        return None
-    return {
-        "by_seed": aggregate.values,
-        "mean": aggregate.mean,
-        "standard_deviation": aggregate.std,
-        "interval_95": result.interval,
-        "sampling_standard_deviation": aggregate.sampling_std,
-    }
-
-
-def _published(value: PublishedValue | None) -> dict[str, Any] | None:
-    return None if value is None else value.model_dump(mode="json")
-
-
-def _difference(apart: Difference | None) -> dict[str, Any] | None:
-    if apart is None:
-        return None
-    return {
-        "estimate": apart.estimate,
-        "interval_95": apart.interval,
-        "interval_90": apart.equivalence_interval,
-        "margin": apart.margin,
-        "equivalence_p": apart.p_value,
-        "basis": apart.basis,
-    }
-
-
-def _orders(members: list[LeaderboardRow]) -> dict[str, Any]:
-    """Metric output -> Kendall's tau and all pairs of methods."""
-    found = {output.key: table_orders(members, output.key) for output in outputs_of(members)}
+def _orders(rows: list[LeaderboardRow]) -> dict[str, Any]:
+    """Metric output -> Kendall's tau, the published order as a whole, and all pairs of methods."""
+    orders = {output.key: table_orders(rows, output.key) for output in outputs_of(rows)}
     return {
         key: {
             "kendall_tau": order.kendall_tau,
             "published_order": order.published_order and asdict(order.published_order),
             "pairs": [_pair(pair) for pair in order.pairs],
         }
-        for key, order in found.items()
+        for key, order in orders.items()
         if order
     }
 
@@ -117,7 +99,7 @@ def _pair(pair: MethodPair) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same, with null for what is no number."""
+    """The value with null for every number in it that is not finite."""
     if isinstance(value, dict):
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

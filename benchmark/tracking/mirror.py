@@ -36,10 +36,6 @@ class MLflowMirror:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, record: TrialRecord) -> None:
-        """Queue one record."""
-        self.sync([record])
-
     def sync(self, records: Iterable[TrialRecord]) -> None:
         """Queue records. Those that are already mirrored cost one search in all."""
         by_id = {record.trial_id: record for record in records}

@@ -82,7 +82,6 @@ class MLflowWriter:
         self._known |= {record.trial_id: without_samples_png(record) for record in records}
         try:
             self._connect()
-            self.experiment = self._experiment()
             runs = self._runs("trial_id")
             verdicts = verdicts_by_trial(self.suite, self._known)
         except Exception as caught:
@@ -106,35 +105,40 @@ class MLflowWriter:
             return self._unreachable
         try:
             self._connect()
-            self.experiment = self._experiment()
-            self._write_report(folder)
+            tags, files = report_tags(self.suite, self._known), report_artifacts(folder)
+            digest = content_hash({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
+            end = max((milliseconds(record.finished) for record in self._known.values()), default=0)
+            if self._keep_one(self._runs("report").get(tags["report"], []), digest, end) is None:
+                run_id = self._client.create_run(self.experiment, end + 1, tags).info.run_id  # sorts before all trials
+                self._log_files(run_id, files)
+                self._complete(run_id, "FINISHED", end + 1, digest)
+                self.written.append(REPORT)
         except Exception as caught:
             return caught
         return None
 
     def _with_siblings(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-        wanted = {record.trial_id: record for record in records}
-        for trial_id in list(wanted):
-            for cell in self._cells[trial_id]:
-                ids = [spec.trial_id for spec in cell.specs]
-                wanted |= {i: self._known[i] for i in ids if i in self._known and i not in wanted}
-        return list(wanted.values())
+        """The records, and those of the other seeds of their cells."""
+        given = {record.trial_id: record for record in records}
+        ids = dict.fromkeys(spec.trial_id for i in given for cell in self._cells[i] for spec in cell.specs)
+        return list((given | {i: self._known[i] for i in ids if i in self._known and i not in given}).values())
 
     def _connect(self) -> None:
-        if self._client is not None:
-            return
-        for name, value in SETTINGS.items():
-            os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
+        """Import MLflow, create the client, and look up the experiment."""
+        if self._client is None:
+            for name, value in SETTINGS.items():
+                os.environ.setdefault(name, value)
+            from mlflow import MlflowClient
 
-        if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # MLflow logs every table that it creates
-            for noisy in ("mlflow", "alembic", "urllib3.connectionpool"):
-                logging.getLogger(noisy).setLevel(logging.ERROR)
-        if self.uri == self.own_uri:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        self._client = MlflowClient(self.uri, self.uri)
+            if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # MLflow logs every table that it creates
+                for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+                    logging.getLogger(name).setLevel(logging.ERROR)
+            if self.uri == self.own_uri:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._client = MlflowClient(self.uri, self.uri)
+        self.experiment = self._find_experiment()
 
-    def _experiment(self) -> str:
+    def _find_experiment(self) -> str:
         """The id of the suite's experiment; replaces one that was deleted, or moved with its workspace."""
         location = (self.folder / "artifacts").as_uri() if DATABASE.match(self.uri) else None
         existing = self._client.get_experiment_by_name(self.suite.name)
@@ -155,15 +159,12 @@ class MLflowWriter:
 
     def _runs(self, tag: str) -> dict[str, list[Any]]:
         """Value of a tag -> the runs that have it, by one paged search."""
-        runs, token = defaultdict(list), None
+        runs, token, condition = defaultdict(list), None, f"tags.{tag} LIKE '%'"
         while True:
-            page = self._client.search_runs(
-                [self.experiment], f"tags.{tag} LIKE '%'", max_results=PAGE, page_token=token
-            )
+            page = self._client.search_runs([self.experiment], condition, max_results=PAGE, page_token=token)
             for run in page:
                 runs[run.data.tags[tag]].append(run)
-            token = page.token
-            if not token:
+            if not (token := page.token):
                 return runs
 
     def _write(self, record: TrialRecord, old: Sequence[Any], verdicts: Mapping[str, str]) -> None:
@@ -182,22 +183,12 @@ class MLflowWriter:
         run_id = self._client.create_run(self.experiment, milliseconds(record.started), tags).info.run_id
         complete = record if record.samples_png else self._store.read(record.trial_id) or record
         self._log(run_id, tags["mlflow.runName"], complete, published)
-        self._client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED", end)
-        self._client.set_tag(run_id, "mirrored", digest)
+        self._complete(run_id, "FINISHED" if record.status == "finished" else "FAILED", end, digest)
         self.written.append(record.trial_id)
 
-    def _write_report(self, folder: Path) -> None:
-        tags = report_tags(self.suite, self._known)
-        files = report_artifacts(folder)
-        digest = content_hash({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
-        end = max((milliseconds(record.finished) for record in self._known.values()), default=0)
-        if self._keep_one(self._runs("report").get(tags["report"], []), digest, end) is not None:
-            return
-        run_id = self._client.create_run(self.experiment, end + 1, tags).info.run_id  # sorts before all trials
-        self._log_files(run_id, files)
-        self._client.set_terminated(run_id, "FINISHED", end + 1)
+    def _complete(self, run_id: str, status: str, end: int, digest: str) -> None:
+        self._client.set_terminated(run_id, status, end)
         self._client.set_tag(run_id, "mirrored", digest)
-        self.written.append(REPORT)
 
     def _keep_one(self, old: Sequence[Any], digest: str, end: int) -> Any:
         """Delete all runs but one that is up to date or newer, and return that one, or None.

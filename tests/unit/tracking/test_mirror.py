@@ -414,7 +414,7 @@ def test_closing_ends_the_thread_and_respects_its_timeout(room: Room, monkeypatc
     assert idle.last_error is None
     mirror = MLflowMirror(room.suite, room.workspace)
     monkeypatch.setattr(mirror._writer, "write", lambda records: time.sleep(1) or iter([]))
-    mirror.submit(room.records[0])
+    mirror.sync([room.records[0]])
     thread = mirror._thread
     begun = time.monotonic()
     mirror.close(timeout=0.1)
@@ -493,7 +493,7 @@ def test_a_changed_verdict_updates_a_tag_and_keeps_the_run(room: Room) -> None:
     assert {run.data.tags["verdict.modes"] for run in before.values()} == {"inconclusive"}
     assert before[first.trial_id].data.metrics["published/difference/modes"] == -500
     room.client.set_tag(before[first.trial_id].info.run_id, "mlflow.note.content", "mine")
-    mirror.submit(third)  # a single record, as during a run
+    mirror.sync([third])  # a single record, as during a run
     mirror.close()
     after = room.runs("judged")
     assert {run.data.tags["verdict.modes"] for run in after.values()} == {"worse"}
