@@ -1,4 +1,4 @@
-"""Runs that are stopped, as a user or a cluster does it: real processes, real signals, real Ray."""
+"""Runs that a user or a cluster stops, with real processes, real signals and real Ray."""
 
 import os
 import signal
@@ -24,8 +24,8 @@ from tests.support.runs import (
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 
-def of_session(run: subprocess.Popen) -> list[psutil.Process]:
-    """All processes of a run that still live: whatever their parents, they are of its session."""
+def processes_of(run: subprocess.Popen) -> list[psutil.Process]:
+    """All living processes of a run: those of its session."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -38,7 +38,7 @@ def of_session(run: subprocess.Popen) -> list[psutil.Process]:
 
 def trainer_of(run: subprocess.Popen) -> psutil.Process:
     """A worker that trains."""
-    return next(process for process in of_session(run) if ".train" in " ".join(process.cmdline()))
+    return next(process for process in processes_of(run) if ".train" in " ".join(process.cmdline()))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def suite(small_suite) -> Path:
 
 @pytest.mark.parametrize("runner", ["ray", "inprocess"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_keeps_all_work(suite, tmp_path, runner, number):
+def test_after_one_signal_no_work_is_lost(suite, tmp_path, runner, number):
     workspace = tmp_path / "ws"
     with started(suite, workspace, "--runner", runner) as run:
         wait_until(trials_started(workspace))
@@ -58,7 +58,7 @@ def test_one_signal_keeps_all_work(suite, tmp_path, runner, number):
         else:
             run.send_signal(number)
         assert run.wait(120) == 130
-        wait_until(lambda: not of_session(run), 20)
+        wait_until(lambda: not processes_of(run), 20)
     assert "running trials write a checkpoint" in output_of(workspace)
     assert "the same command continues" in output_of(workspace)
     assert "Traceback" not in output_of(workspace)
@@ -75,7 +75,7 @@ def test_no_process_is_left(suite, tmp_path, way):
     workspace = tmp_path / "ws"
     with started(suite, workspace) as run:
         wait_until(trials_started(workspace))
-        assert len(of_session(run)) > 5
+        assert len(processes_of(run)) > 5
         if way == "killed":
             run.kill()
             run.wait()
@@ -86,10 +86,10 @@ def test_no_process_is_left(suite, tmp_path, way):
             assert run.wait(60) == 130
         else:
             assert run.wait(600) == 0
-        wait_until(lambda: not of_session(run), 30)
+        wait_until(lambda: not processes_of(run), 30)
 
 
-def test_a_worker_that_dies_costs_an_attempt_and_changes_no_number(tmp_path, small_suite):
+def test_a_dead_worker_costs_an_attempt_and_changes_no_number(tmp_path, small_suite):
     suite, workspace = small_suite(defaults=LONG, seeds=[0]), tmp_path / "ws"
     with started(suite, workspace) as run:
         wait_until(trials_started(workspace))
@@ -101,7 +101,7 @@ def test_a_worker_that_dies_costs_an_attempt_and_changes_no_number(tmp_path, sma
     assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
 
 
-def test_a_worker_whose_machine_is_taken_away_writes_a_checkpoint(suite, tmp_path):
+def test_a_preempted_worker_writes_a_checkpoint(suite, tmp_path):
     workspace = tmp_path / "ws"
     with started(suite, workspace) as run:  # `retries: 0`: being taken away is no failure
         wait_until(trials_started(workspace))

@@ -1,4 +1,4 @@
-"""A cluster of two Ray nodes, processes of their own on this machine: one of them dies, and another one joins."""
+"""A cluster of two Ray nodes on this machine: one of them dies, and another one joins."""
 
 import socket
 import time
@@ -64,12 +64,12 @@ def test_a_node_dies_and_another_one_joins(cluster, tmp_path, small_suite, store
 
 
 @pytest.mark.parametrize("address", ["here", "ray://here:10001", "here:port", ":6379"])
-def test_an_address_that_is_none(address):
+def test_an_invalid_address_is_refused(address):
     with pytest.raises(UserError, match="HOST:PORT"), connect(address, Resources(), None):
         pass
 
 
-def test_nobody_answers():
+def test_an_unreachable_address_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -79,7 +79,7 @@ def test_nobody_answers():
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_what_no_node_can_hold_is_told_at_once(cluster, tmp_path, small_suite):
+def test_a_trial_that_no_node_can_hold_is_refused_at_once(cluster, tmp_path, small_suite):
     suite = small_suite(resources={"cpus": 64})
     with started(suite, tmp_path / "ws", "--address", cluster.address) as run:
         assert run.wait(120) == 2

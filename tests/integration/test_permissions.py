@@ -1,4 +1,4 @@
-"""Files that may not be read and folders that may not be written to: named, and nothing else is touched."""
+"""Unreadable files and unwritable folders: the message names them, and nothing else is changed."""
 
 import os
 import sys
@@ -18,9 +18,9 @@ NOBODY = 65534
 
 @contextmanager
 def as_nobody(home):
-    """For root no permission is denied, so it becomes somebody else for a while.
+    """Drop the rights of root inside the block, because root is denied nothing.
 
-    What is imported late must have been imported before: Python itself may be closed to others.
+    Import lazily loaded modules before: other users may not be able to read Python itself.
     """
     if os.geteuid() != 0:
         yield
@@ -39,7 +39,7 @@ def as_nobody(home):
 
 @pytest.fixture
 def home():
-    """A folder that everybody can reach, as pytest's own are closed to others."""
+    """A folder that every user can reach; pytest's own folders are closed to others."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         path.chmod(0o755)
@@ -54,7 +54,7 @@ def contents(folder):
 
 
 def refused(dataset, home):
-    """What is said. Nothing is left in the cache, and nothing among the raw files was changed."""
+    """The message of a refused preparation, which leaves the raw files unchanged and nothing in the cache."""
     before = contents(home)
     with as_nobody(home), pytest.raises(UserError) as raised:
         dataset.prepare(home / "raw", home / "cache")
@@ -63,31 +63,31 @@ def refused(dataset, home):
 
 
 @pytest.mark.parametrize("name", [name for name in registry.datasets if not registry.datasets[name].is_bundled])
-def test_a_raw_file_that_may_not_be_read_is_named(name, home, monkeypatch):
+def test_an_unreadable_raw_file_is_named(name, home, monkeypatch):
     example_files(registry.datasets[name], home / "raw", monkeypatch)
     registry.datasets[name].prepare(home / "raw", home / "imports")
     for file in sorted(path for path in (home / "raw").rglob("*") if path.suffix not in (".txt", ".lock"))[-3:]:
         mode = file.stat().st_mode
         file.chmod(0)
-        said = refused(registry.datasets[name], home)
-        assert str(file) in said
-        assert "ermission denied" in said
+        output = refused(registry.datasets[name], home)
+        assert str(file) in output
+        assert "ermission denied" in output
         file.chmod(mode)
     with as_nobody(home):
         registry.datasets[name].prepare(home / "raw", home / "cache")
 
 
-def test_a_cache_that_may_not_be_written_to_is_named(home, monkeypatch):
+def test_an_unwritable_cache_is_named(home, monkeypatch):
     small_mnist(home / "raw", monkeypatch)
     (home / "cache").chmod(0o555)
-    said = refused(registry.datasets["mnist"], home)
-    assert str(home / "cache") in said
-    assert "ermission denied" in said
+    output = refused(registry.datasets["mnist"], home)
+    assert str(home / "cache") in output
+    assert "ermission denied" in output
 
 
 @pytest.fixture
 def command(monkeypatch, capsys, home):
-    """The exit code of a command, and what it said."""
+    """Runs a command. Returns its exit code and its whole output."""
 
     def run(*arguments, nobody=True):
         monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
@@ -101,15 +101,15 @@ def command(monkeypatch, capsys, home):
 
 @pytest.mark.parametrize("closed", ["raw/t10k-labels-idx1-ubyte", "raw", "cache"])
 @pytest.mark.parametrize("arguments", [("datasets", "prepare", "mnist"), ("datasets", "verify", "mnist")], ids=" ".join)
-def test_commands_name_what_is_closed_to_them_and_exit_with_2(arguments, closed, home, monkeypatch, command):
+def test_commands_name_the_inaccessible_path_and_exit_with_2(arguments, closed, home, monkeypatch, command):
     small_mnist(home / "raw", monkeypatch)
     where = ["--data-dir", home / "raw", "--workspace", home / "cache"]
     command(*arguments, "--data-dir", home / "raw", "--workspace", home / "imports", nobody=False)
     before = contents(home)
     mode = (home / closed).stat().st_mode
     (home / closed).chmod(0)
-    code, said = command(*arguments, *where)
+    code, output = command(*arguments, *where)
     (home / closed).chmod(mode)
-    assert code == 2, said
-    assert str(home / closed) in said
+    assert code == 2, output
+    assert str(home / closed) in output
     assert contents(home) == before

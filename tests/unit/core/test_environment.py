@@ -1,4 +1,4 @@
-"""Which code this is."""
+"""The revision of the source code."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from benchmark.core.environment import check_revision, revision
 from benchmark.core.errors import UserError
 
 
-def test_other_code_is_refused():
+def test_a_worker_with_other_code_is_refused():
     assert revision().startswith(f"{__version__}-")
     check_revision(revision())
     check_revision(None)

@@ -1,4 +1,4 @@
-"""Freed memory is kept while a trial trains, and given back when it ends."""
+"""Freed memory is kept inside the block, and returned to the system at its end."""
 
 import json
 import platform
@@ -9,11 +9,11 @@ import pytest
 
 from benchmark.core import memory
 
-BLOCK = 48 << 20  # bytes: more than glibc takes from its heap by itself
+BLOCK = 48 << 20  # bytes: by default, glibc does not take blocks of this size from its heap
 SCRIPT = f"""
 import ctypes, json, resource
 from pathlib import Path
-from benchmark.core import memory as heap
+from benchmark.core import memory
 
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
@@ -32,7 +32,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 found = {{"before": touch(4)}}
-with heap.keep_freed_memory():
+with memory.keep_freed_memory():
     touch(1)
     found |= {{"within": touch(4), "held": resident()}}
 found["left"] = resident()
@@ -41,15 +41,15 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_a_block_that_comes_again_and_again_is_filled_with_zeros_once():
+def test_a_block_that_is_allocated_repeatedly_is_zeroed_once():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["within"] < found["before"] / 10
-    assert found["held"] - found["left"] > BLOCK / 2, "given back at the end"
+    assert found["held"] - found["left"] > BLOCK / 2, "returned at the end"
 
 
-def test_where_there_is_no_glibc_nothing_happens(monkeypatch):
+def test_without_glibc_nothing_happens(monkeypatch):
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("no C library was to be asked"))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("the C library was called"))
     with memory.keep_freed_memory():
         pass

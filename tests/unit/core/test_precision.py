@@ -1,4 +1,4 @@
-"""What precision changes of a trial, and what it leaves as it is."""
+"""What the precision of a training changes and what it leaves unchanged."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_bfloat16_trains_near_float32_and_keeps_its_state_in_float32(names):
 
 
 @pytest.mark.parametrize("names", CASES, ids="-".join)
-def test_losses_and_what_they_are_made_of_are_float32(names):
+def test_losses_and_discriminator_outputs_are_float32(names):
     trainer = trainer_of(spec("bfloat16", *names))
     images = torch.rand(4, 3, 28, 28)
     with autocast("bfloat16", CPU):
@@ -41,7 +41,7 @@ def test_losses_and_what_they_are_made_of_are_float32(names):
     assert {total.dtype for total in trainer.loss_sums.values()} == {torch.float32}
 
 
-def test_the_same_trial_twice_is_the_same_to_the_bit_and_so_is_an_interrupted_one(tmp_path):
+def test_a_repeated_and_a_resumed_trial_are_bit_identical(tmp_path):
     whole = advance(trainer_of(spec("bfloat16")), 4)
     assert_equal(advance(trainer_of(spec("bfloat16")), 4).state(), whole.state())
     checkpoint.save(tmp_path / "state.pt", advance(trainer_of(spec("bfloat16")), 2).state())
@@ -50,7 +50,7 @@ def test_the_same_trial_twice_is_the_same_to_the_bit_and_so_is_an_interrupted_on
     assert_equal(advance(resumed, 2).state(), whole.state())
 
 
-def test_tf32_is_float32_where_there_is_no_gpu():
+def test_tf32_is_float32_without_a_gpu():
     assert_equal(state_of(advance(trainer_of(spec("tf32")), 2)), state_of(advance(trainer_of(spec("float32")), 2)))
 
 
@@ -59,8 +59,8 @@ def test_samples_are_float32_in_every_precision():
     assert torch.equal(*batches)
 
 
-def test_on_a_gpu_each_precision_says_whether_tf32_may_be_used():
-    """The switches are there without one, and so is what they were before."""
+def test_on_a_gpu_the_precision_decides_whether_tf32_is_allowed():
+    """Torch has these settings without a GPU too; they are restored at the end."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     for precision in ("float32", "tf32", "bfloat16"):
         with tf32_mode(precision, torch.device("cuda")):

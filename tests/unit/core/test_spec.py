@@ -1,4 +1,4 @@
-"""What a trial's identity depends on, and what it does not."""
+"""What the identity of a trial depends on and what it does not depend on."""
 
 import json
 import math
@@ -56,10 +56,10 @@ def shuffled(value, rng):
     return [shuffled(item, rng) for item in value] if isinstance(value, list) else value
 
 
-def test_the_identity_of_one_literal_trial_is_this():
-    """Fails when the identity changes by accident: every stored result would then be trained again.
+def test_the_identity_of_a_literal_trial_is_unchanged():
+    """If the identity changes by accident, every stored result is trained again.
 
-    Meant to change together with RECIPE_VERSION, or with a new field of a trial.
+    Change the expected value only together with RECIPE_VERSION, or with a new field of a trial.
     """
     assert spec().trial_id == "bb8b816172ac3bc6"
 
@@ -76,24 +76,24 @@ def test_canonical_form_keeps_the_value(value):
 
 
 @given(one=json_values, other=json_values)
-def test_different_values_have_different_forms_and_digests(one, other):
+def test_different_values_have_different_canonical_forms_and_hashes(one, other):
     if json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True):
         assert canonical_json(one) != canonical_json(other)
         assert content_hash(one) != content_hash(other)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_has_no_canonical_form(value):
+def test_non_finite_numbers_have_no_canonical_form(value):
     with pytest.raises(ValueError):
         canonical_json({"lr": value})
 
 
-def test_equal_trials_have_equal_ids_whatever_the_order_of_their_keys():
+def test_the_order_of_keys_does_not_change_the_id():
     for seed in range(5):
         assert TrialSpec.model_validate(shuffled(LITERAL, random.Random(seed))).trial_id == spec().trial_id
 
 
-def test_a_default_written_out_is_the_same_trial():
+def test_an_explicit_default_gives_the_same_id():
     short = {key: value for key, value in LITERAL.items() if key not in ("discriminator_steps", "precision")}
     assert TrialSpec.model_validate(short).trial_id == spec().trial_id
 
@@ -107,11 +107,11 @@ def test_an_id_survives_json_and_is_16_hexadecimal_digits():
 
 
 @given(st.lists(st.integers(0, 2**31 - 1), max_size=4), st.dictionaries(st.text(), json_values, max_size=3))
-def test_a_trial_with_other_seeds_is_the_same_as_if_each_had_been_written_by_itself(seeds, options):
-    found = spec(options=options, seed=3).with_seeds(seeds)
+def test_with_seeds_gives_the_same_trials_as_separate_specs(seeds, options):
+    trials = spec(options=options, seed=3).with_seeds(seeds)
     alone = [spec(options=options, seed=seed) for seed in seeds]
-    assert [one.trial_id for one in found] == [one.trial_id for one in alone]
-    assert list(found) == alone
+    assert [trial.trial_id for trial in trials] == [trial.trial_id for trial in alone]
+    assert list(trials) == alone
 
 
 CHANGES = {
@@ -163,7 +163,7 @@ def changed(path, value):
     return TrialSpec.model_validate(fields)
 
 
-def test_every_field_of_a_trial_is_tried_below():
+def test_the_changes_below_cover_every_field_of_a_trial():
     assert set(leaves(TrialSpec)) == set(CHANGES) - WITHIN_MEASURES
 
 
@@ -172,7 +172,7 @@ def test_every_field_is_part_of_the_identity(path, value):
     assert changed(path, value).trial_id != spec().trial_id
 
 
-def test_all_single_changes_have_ids_of_their_own():
+def test_all_single_changes_have_distinct_ids():
     ids = {changed(path, value).trial_id for path, value in CHANGES.items()}
     assert len(ids) == len(CHANGES)
 
@@ -210,15 +210,15 @@ def test_all_single_changes_have_ids_of_their_own():
         ("batchsize", 64),
     ],
 )
-def test_values_that_cannot_train_are_refused(path, value):
+def test_invalid_values_are_refused(path, value):
     with pytest.raises(ValidationError):
         changed(path, value)
 
 
-def test_a_trial_cannot_be_changed_after_it_was_named():
+def test_a_trial_is_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         spec().steps = 3
 
 
-def test_the_name_for_people_holds_method_network_seed_and_the_start_of_the_id():
+def test_the_name_contains_method_network_seed_and_the_start_of_the_id():
     assert spec().name == f"ssgan-mlp-seed0-{spec().trial_id[:6]}"

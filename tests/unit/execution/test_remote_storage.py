@@ -1,4 +1,4 @@
-"""A storage: a folder here, and a real server of the S3 protocol where one is installed."""
+"""Remote storage: a local folder, and an S3 server if moto is installed."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def job(tmp_path, small_suite):
-    """A job whose data and instruments are files of the driver's machine."""
+    """A job whose inputs are files of the driver's machine."""
     root = tmp_path / "driver"
     for name, content in {"data/train.npy": b"images", "data/manifest.json": b"{}", "digits.pt": b"weights"}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def remote(tmp_path):
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    """Makes this process a worker on a machine with a disk of its own."""
+    """Makes this process a worker on a machine with its own disk."""
 
     def become(name: str) -> Path:
         monkeypatch.setenv(worker_files.CACHE_VARIABLE, str(tmp_path / name))
@@ -147,7 +147,7 @@ def test_records_are_pushed_and_pulled(job, remote, tmp_path):
 
 @pytest.fixture
 def bucket(monkeypatch):
-    """The URI of a folder in a bucket of a server of the S3 protocol on this machine."""
+    """The URI of a folder in a bucket of an S3 server on this machine."""
     pytest.importorskip("moto.server")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -1,4 +1,4 @@
-"""Signals, sent to this process for real."""
+"""Stop signals, with real signals to this process."""
 
 import os
 import signal
@@ -32,12 +32,12 @@ def test_one_signal_requests_a_stop_and_a_second_one_interrupts(number, caplog):
     assert signal.getsignal(number) == before
 
 
-def test_sigterm_interrupts_what_is_around_the_trials():
+def test_sigterm_raises_keyboard_interrupt_outside_the_trials():
     with sigterm_as_interrupt(), pytest.raises(KeyboardInterrupt):
         send(signal.SIGTERM)
 
 
-def test_nothing_disturbs_the_end():
+def test_ignored_signals_do_nothing():
     before = signal.getsignal(signal.SIGINT)
     with signals_ignored():
         send(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What is said of a worker that died, from what Ray writes at length."""
+"""One-line reasons for dead workers and Ray errors."""
 
 import re
 
@@ -11,7 +11,7 @@ from benchmark.execution.ray.failures import PREEMPTED, failure_reason
 
 HEAD = "Failure # 1 (occurred at 2026-01-01_00-00-00)\n"
 DIED = """The actor died unexpectedly before finishing this task.
-\tclass_name: Slot
+\tclass_name: TrialWorker
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: {detail}
 """
 CAUSES = " Some common causes include: (1) the process was killed by the OOM killer due to low on memory."
@@ -31,7 +31,7 @@ CAUSES = " Some common causes include: (1) the process was killed by the OOM kil
         ("x" * 5000, "x" * 300 + "$"),
     ],
 )
-def test_reasons_are_short(tmp_path, text, said):
+def test_a_reason_is_one_short_line(tmp_path, text, said):
     path = tmp_path / "error.txt"
     path.write_text(HEAD + text)
     reason = failure_reason(str(path))
@@ -40,22 +40,22 @@ def test_reasons_are_short(tmp_path, text, said):
     assert len(reason) < 400
 
 
-def test_a_preempted_worker_said_so(tmp_path):
+def test_a_preempted_worker_is_recognised(tmp_path):
     path = tmp_path / "error.txt"
     path.write_text(HEAD + DIED.format(detail=f"Worker exits with {PREEMPTED}: SIGTERM"))
     assert failure_reason(str(path)) == PREEMPTED
     assert "no reason" in failure_reason(None)
 
 
-def test_a_message_that_begins_with_a_traceback_is_told_by_its_end():
+def test_first_line_skips_a_traceback():
     where = 'Traceback (most recent call last):\n  File "event_manager.py", line 110, in resolve_future\n    ^^^^^^\n'
-    said = first_line(RuntimeError(where + "ray.exceptions.ActorDiedError: it died\n\tclass_name: Slot\n"))
-    assert said == "ray.exceptions.ActorDiedError: it died class_name: Slot"
+    said = first_line(RuntimeError(where + "ray.exceptions.ActorDiedError: it died\n\tclass_name: TrialWorker\n"))
+    assert said == "ray.exceptions.ActorDiedError: it died class_name: TrialWorker"
     assert first_line(RuntimeError("one\n\n two")) == "one two"
     assert first_line(RuntimeError(where)) == "RuntimeError"
 
 
-def test_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
+def test_a_failing_start_of_ray_is_one_line(monkeypatch):
     def fail(**options):
         raise Exception("The current node timed out during startup.")
 

@@ -1,4 +1,4 @@
-"""What a killed driver leaves of Tune's files is cleared by the next run; what a living one uses is not."""
+"""The next run removes Tune's files of a killed driver, but not those of a living one."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ with run_directory(Path(sys.argv[1])) as name:
 """
 
 
-def test_only_what_the_dead_have_left_is_swept(tmp_path):
+def test_only_folders_of_dead_drivers_are_removed(tmp_path):
     root = tmp_path / "ray"
     sweep(root)
     command = [sys.executable, "-c", DRIVER, str(root)]
@@ -37,7 +37,7 @@ def test_only_what_the_dead_have_left_is_swept(tmp_path):
     assert not list(root.iterdir())
 
 
-def test_a_folder_goes_with_its_run(tmp_path):
+def test_a_folder_is_removed_at_the_end_of_its_run(tmp_path):
     with run_directory(tmp_path) as name, run_directory(tmp_path) as other:
         assert name != other
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""The watchdog ends what it was told to end, when its driver has gone, and nothing else."""
+"""The watchdog ends its targets, and nothing else, when the driver has ended."""
 
 import subprocess
 import sys
@@ -16,27 +16,27 @@ def ended(process: subprocess.Popen, seconds: float = 15) -> bool:
     return process.poll() is not None
 
 
-def test_it_ends_them_when_the_pipe_closes(monkeypatch):
-    told, other = subprocess.Popen(SLEEPER), subprocess.Popen(SLEEPER)
+def test_targets_end_when_the_pipe_closes(monkeypatch):
+    target, other = subprocess.Popen(SLEEPER), subprocess.Popen(SLEEPER)
     try:
-        dog = watch([told.pid])
-        assert told.poll() is None
-        dog.stdin.close()  # as the kernel does with every file of a process that was killed
-        assert ended(told)
-        assert ended(dog)
+        watchdog = watch([target.pid])
+        assert target.poll() is None
+        watchdog.stdin.close()  # as the kernel does with every file of a process that was killed
+        assert ended(target)
+        assert ended(watchdog)
         assert other.poll() is None
     finally:
-        told.kill()
+        target.kill()
         other.kill()
 
 
-def test_a_process_that_only_has_the_same_id_is_left_alone(monkeypatch):
+def test_another_process_with_the_same_id_is_left_alone(monkeypatch):
     process = subprocess.Popen(SLEEPER)
     try:
         monkeypatch.setattr("benchmark.execution.ray.watchdog.start_time", lambda _: "1")
-        dog = watch([process.pid])
-        dog.stdin.close()
-        assert ended(dog)
+        watchdog = watch([process.pid])
+        watchdog.stdin.close()
+        assert ended(watchdog)
         assert process.poll() is None
         assert start_time(process.pid)
     finally:
