@@ -8,7 +8,7 @@ from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import curves
 from benchmark.report.figures import draw as figures
 from benchmark.report.figures.style import Style, choose_styles, is_comparable
-from tests.support.looking import clipped, dashed, diamonds, labels, overlapping, said
+from tests.support.figure_contents import clipped, dashed, diamonds, labels, overlapping, texts
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def edge_or_white(suite, table, label):
 def test_one_that_is_unverified_has_a_hollow_diamond_and_a_key_of_its_own(suite, finished):
     axes = finished(modes=120.0, kl=1.0)["Remembered", "modes"]
     assert [(edge, face) for edge, face, _ in diamonds(axes)] == [(colour(suite, "GAN"), "white")]
-    assert "published, unverified or other protocol" in said(axes.figure)
+    assert "published, unverified or other protocol" in texts(axes.figure)
 
 
 def test_those_far_from_the_curves_are_numbers_at_the_edge_and_leave_the_axis_alone(suite, make_record):

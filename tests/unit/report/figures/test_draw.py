@@ -10,7 +10,7 @@ from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core import registry
 from benchmark.report.figures import draw, page
 from benchmark.report.figures.style import PALETTE, choose_styles, reference_lines
-from tests.support.looking import said
+from tests.support.figure_contents import texts
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
 def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch):
     monkeypatch.setattr(draw, "MOST_ROWS", 2)
     heard = []
-    monkeypatch.setattr(draw, "to_png", lambda figure: heard.append(said(figure)[0]))
+    monkeypatch.setattr(draw, "to_png", lambda figure: heard.append(texts(figure)[0]))
     draw.draw(suite, leaderboard_rows(suite, mixed), real)
     assert heard == ["The first 2 of 7 rows; results.csv has all of them"] * 3
 

@@ -10,7 +10,7 @@ from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.config.suite import load_suite
 from benchmark.report.figures import draw, leaderboard
 from benchmark.report.figures.style import COLUMNS
-from tests.support.looking import clipped, labels, overlapping, said
+from tests.support.figure_contents import clipped, labels, overlapping, texts
 
 SUITES = Path(__file__).parents[4] / "suites"
 LONG = "A very long name of a method that nobody can read at once"
@@ -47,7 +47,7 @@ def test_a_panel_per_table_and_metric_with_every_label(suite, mixed):
     assert len(figure.axes) == 6
     assert labels(figure.axes[0], "row") == ["GAN", "SSGAN", "MSGAN"]
     assert labels(figure.axes[1], "row") == []
-    words = set(said(figure))
+    words = set(texts(figure))
     assert {"Checked", "failed", "not run", "all 1,000", "floor 0.020", "modes covered (of 1,000) ↑"} <= words
     assert any("2 of 3 seeds" in text for text in words)
 
@@ -95,7 +95,7 @@ def test_every_metric_is_drawn_once_and_every_table_is_in_the_main_figure(shippe
     assert not main & besides
     everything = {key for members in tables.values() for row in members for key in row.results}
     assert main | besides == everything
-    assert set(tables) <= set(said(leaderboard.draw_leaderboard(tables, main)))
+    assert set(tables) <= set(texts(leaderboard.draw_leaderboard(tables, main)))
 
 
 def test_tables_share_an_axis_only_with_the_same_data(shipped):
@@ -121,7 +121,7 @@ def test_nothing_to_measure_leaves_the_axis_without_numbers(suite):
 def test_published_values_are_diamonds_full_only_when_they_may_be_compared(suite, mixed):
     figure = drawn(tables_of(suite, mixed))
     assert {640.0, 906.75, 926.75} <= set(dots(figure.axes[0]))
-    assert {"published", "published, unverified or other protocol"} <= set(said(figure))
+    assert {"published", "published, unverified or other protocol"} <= set(texts(figure))
 
 
 def test_values_that_are_not_numbers_are_left_out(suite, specs_of, make_record):

@@ -13,7 +13,7 @@ from benchmark.report import modes as modes_page
 from benchmark.report.figures import draw, mode_histograms
 from benchmark.report.figures.style import FAINT
 from benchmark.report.render import render
-from tests.support.looking import clipped, labels, overlapping, said
+from tests.support.figure_contents import clipped, labels, overlapping, texts
 
 N = 25_600
 
@@ -81,15 +81,15 @@ def test_the_even_generator_is_drawn_beside_the_methods(tables):
         (line,) = [line for line in axes.lines if line.get_color() == FAINT]
         assert list(line.get_ydata()) == pytest.approx(list(uniform_counts(N, 1000)))
         assert axes.get_yscale() == "log"
-    assert "samples of an even generator" in said(figure)
-    assert "25.6 each if even" in " ".join(said(figure))
+    assert "samples of an even generator" in texts(figure)
+    assert "25.6 each if even" in " ".join(texts(figure))
 
 
 def test_a_panel_for_each_table_with_one_axis_for_all(suite, tables):
     figure = mode_histograms.draw_modes(tables(falling))
     assert len(figure.axes) == len(suite.tables)
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
-    assert set(suite.tables) <= set(said(figure))
+    assert set(suite.tables) <= set(texts(figure))
 
 
 @pytest.mark.parametrize("counts", [falling, counts_of(b3=N), [26] * 1000, counts_of(b0=1, b999=1)])

@@ -6,12 +6,12 @@ from PIL import Image
 
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import samples
-from tests.support.looking import clipped, overlapping, said
+from tests.support.figure_contents import clipped, overlapping, texts
 
 
 def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, real):
     figure = samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, mixed)), real)
-    assert said(figure) == [
+    assert texts(figure) == [
         *("Checked", "Real images", "GAN", "SSGAN", "MSGAN"),
         *("Remembered", "Real images", "Hinge GAN"),
         *("Own", "Real images", "MSGAN"),
@@ -28,7 +28,7 @@ def test_a_trial_that_stopped_is_named(suite, specs_of, make_record):
     spec = specs_of(suite, "Own", "GAN")[1]
     records = {spec.trial_id: make_record(spec, "diverged", "nan")}
     figure = samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, records)), {})
-    assert said(figure) == ["Own", "GAN (diverged)"]
+    assert texts(figure) == ["Own", "GAN (diverged)"]
 
 
 def sheet_of(mode, side):
