@@ -1,3 +1,3 @@
-"""The harness: suites in, trained and measured trials, a leaderboard out. It knows no GAN by name."""
+"""Trains and evaluates the trials of a suite and reports them beside published values. It names no GAN."""
 
 __version__ = "0.1.0"

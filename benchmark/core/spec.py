@@ -177,7 +177,7 @@ class TrialSpec(FrozenModel):
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and without spaces: equal values give equal text, in whatever order their keys are."""
+    """JSON with sorted keys and without spaces: equal values give equal text, regardless of the order of their keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

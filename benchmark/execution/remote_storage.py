@@ -107,7 +107,7 @@ def _chunks(stream: Any) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class UploadedAssets:
+class UploadedInputs:
     """The files that workers need: the URI of the storage and the checksums of the files uploaded there."""
 
     uri: str
@@ -115,7 +115,7 @@ class UploadedAssets:
 
     def for_job(self, job: Job) -> dict[str, Any]:
         """The part that one job needs, in plain values."""
-        return {"uri": self.uri, "checksums": {str(path): self.checksums[str(path)] for path in _files_of(job)}}
+        return {"uri": self.uri, "checksums": {str(path): self.checksums[str(path)] for path in _input_files(job)}}
 
 
 @dataclass(frozen=True)
@@ -153,19 +153,19 @@ class RemoteSync:
             for name in self.storage.sizes(f"checkpoints/{record.trial_id}"):
                 self.storage.delete(name)
 
-    def upload_assets(self, jobs: Iterable[Job]) -> UploadedAssets:
+    def upload_inputs(self, jobs: Iterable[Job]) -> UploadedInputs:
         """Upload all files that these jobs read and the storage lacks."""
         remote, checksums = self.storage.sizes("files"), {}
-        for path in {path for job in jobs for path in _files_of(job)}:
+        for path in {path for job in jobs for path in _input_files(job)}:
             checksums[str(path)] = checksum = file_checksum(path, "sha256")
             name, size = f"files/{checksum}", path.stat().st_size
             if remote.get(name) != size:
                 self.storage.write(name, path)
                 remote[name] = size
-        return UploadedAssets(self.storage.uri, checksums)
+        return UploadedInputs(self.storage.uri, checksums)
 
 
-def _files_of(job: Job) -> list[Path]:
+def _input_files(job: Job) -> list[Path]:
     """The files that a trial reads."""
     references = [path for pair in job.assets.references.values() for path in pair]
     roots = [job.data, *job.assets.extractors.values(), *references]

@@ -9,7 +9,7 @@ from benchmark.config.schema import RETRIES
 from benchmark.config.suite import RunnerName
 from benchmark.execution.events import RunListener
 from benchmark.execution.ray.driver import RayRunner
-from benchmark.execution.remote_storage import UploadedAssets
+from benchmark.execution.remote_storage import UploadedInputs
 from benchmark.execution.retries import RetryQueue
 from benchmark.execution.signals import StopSignal
 from benchmark.trials.job import Job, Progress, TrialStopped
@@ -27,9 +27,9 @@ class Runner(Protocol):
         """
 
 
-def make_runner(name: RunnerName, folder: Path, retries: int, assets: UploadedAssets | None = None) -> Runner:
+def make_runner(name: RunnerName, folder: Path, retries: int, inputs: UploadedInputs | None = None) -> Runner:
     """The runner called `name`. Ray Tune keeps its own files in `folder`."""
-    return RayRunner(folder, retries, assets) if name == "ray" else InProcessRunner(retries)
+    return RayRunner(folder, retries, inputs) if name == "ray" else InProcessRunner(retries)
 
 
 @dataclass(frozen=True)

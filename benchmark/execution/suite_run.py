@@ -217,8 +217,8 @@ class SuiteRun:
     def _execute(self, runner_name: RunnerName, plan: Plan, sink: ResultSink, claims: Claims) -> None:
         """Train the missing trials of the suite, sharing them with other runs on the same workspace."""
         jobs = self.prepare_jobs(plan.todo.values())
-        assets = self._remote.upload_assets(jobs) if self._remote else None
-        runner = make_runner(runner_name, self.workspace.ray, self.suite.resources.retries, assets)
+        inputs = self._remote.upload_inputs(jobs) if self._remote else None
+        runner = make_runner(runner_name, self.workspace.ray, self.suite.resources.retries, inputs)
         view = LiveView(trial_lines(self.suite, plan.todo), self.console)
         sharing = WorkSharing(
             jobs=jobs, claims=claims, store=self._store, planned_versions=plan.record_versions, listener=view

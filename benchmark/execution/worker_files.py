@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def localise_job(job: Job, assets: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
+def localise_job(job: Job, inputs: dict[str, Any] | None) -> Iterator[tuple[Job, Callable[[], None]]]:
     """Make a job's files available on this machine.
 
     Args:
         job: the job with the paths of the driver's machine.
-        assets: `UploadedAssets.for_job`, or None if all machines share a filesystem and nothing has to be done.
+        inputs: `UploadedInputs.for_job`, or None if all machines share a filesystem and nothing has to be done.
 
     Yields:
         The job with paths of this machine, and a function that uploads new files in the background.
@@ -41,12 +41,12 @@ def localise_job(job: Job, assets: dict[str, Any] | None) -> Iterator[tuple[Job,
         OSError: if the storage is unreachable at the start, or at the end of the trial. The checkpoint is then still
             on this machine.
     """
-    if assets is None:
+    if inputs is None:
         yield job, lambda: None
         return
-    storage = RemoteFiles(assets["uri"])
-    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(assets["uri"])
-    local_job = _fetch_inputs(job, storage, assets["checksums"], cache).model_copy(
+    storage = RemoteFiles(inputs["uri"])
+    cache = Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser() / content_hash(inputs["uri"])
+    local_job = _fetch_inputs(job, storage, inputs["checksums"], cache).model_copy(
         update={"checkpoints": cache / "checkpoints", "samples": cache / "samples"}
     )
     uploader = CheckpointUploader(storage, job.spec.trial_id, cache)

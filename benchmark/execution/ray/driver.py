@@ -23,7 +23,7 @@ from benchmark.execution.ray.board import MessageBoard, ProgressFields
 from benchmark.execution.ray.cluster import first_line, local_cluster
 from benchmark.execution.ray.failures import PREEMPTED
 from benchmark.execution.ray.scratch import run_directory
-from benchmark.execution.remote_storage import UploadedAssets
+from benchmark.execution.remote_storage import UploadedInputs
 from benchmark.execution.retries import RetryQueue
 from benchmark.execution.signals import StopSignal
 from benchmark.store.records import TrialRecord
@@ -40,12 +40,12 @@ class RayRunner:
     Args:
         folder: for Tune's own files.
         retries: how often a failed trial is tried again.
-        assets: the input files on the remote storage, if there is one.
+        inputs: the input files on the remote storage, if there is one.
     """
 
     folder: Path
     retries: int = RETRIES
-    assets: UploadedAssets | None = None
+    inputs: UploadedInputs | None = None
 
     def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal | None = None) -> None:
         """See `Runner.run`. Uses the cluster that was joined, else starts one on this machine.
@@ -58,7 +58,7 @@ class RayRunner:
         if queue.peek() is None:
             return
         with local_cluster() as is_own, stop.installed(), _cluster_lost_on_error():
-            run_state = RunState(queue, stop, self.assets, worker_revision=None if is_own else revision())
+            run_state = RunState(queue, stop, self.inputs, worker_revision=None if is_own else revision())
             while not stop.requested and (job := queue.peek()):
                 self._run_tune(run_state, job)
             if run_state.cancelled or queue.running or queue.peek():
@@ -115,12 +115,12 @@ class RunState:
     Args:
         queue: decides which trial is next.
         stop: whether the user has requested the end of the run.
-        assets: the input files on the remote storage, if there is one.
+        inputs: the input files on the remote storage, if there is one.
         worker_revision: the revision of the code that workers must have; None if it is not checked.
     """
 
     def __init__(
-        self, queue: RetryQueue, stop: StopSignal, assets: UploadedAssets | None, worker_revision: str | None
+        self, queue: RetryQueue, stop: StopSignal, inputs: UploadedInputs | None, worker_revision: str | None
     ) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -128,7 +128,7 @@ class RunState:
         self.queue, self.stop = queue, stop
         self.placed: set[str] = set()  # ids of trials that a worker has started
         self.cancelled = False  # whether a trial was stopped before its end
-        self._assets, self._worker_revision = assets, worker_revision
+        self._inputs, self._worker_revision = inputs, worker_revision
         self._records: dict[str, TrialRecord] = {}  # of trials whose worker has not ended yet
         self._preempted: set[str] = set()
         self._board_name = f"board-{uuid4().hex}"
@@ -147,7 +147,7 @@ class RunState:
             "jobs": [job.model_dump(mode="json") for job in jobs],
             "board": self._board_name,
             "revision": self._worker_revision,
-            "assets": [self._assets.for_job(job) if self._assets else None for job in jobs],
+            "inputs": [self._inputs.for_job(job) if self._inputs else None for job in jobs],
         }
 
     def worker_started(self, trial_ids: list[str]) -> None:

@@ -34,7 +34,7 @@ class TrialWorker(tune.Trainable):
         """Prepare for the trials of `config`; see `RunState.worker_config`."""
         check_revision(config["revision"])
         self._jobs = [Job.model_validate(job) for job in config["jobs"]]
-        self._assets = config["assets"]
+        self._inputs = config["inputs"]
         self._board: Any = ray.get_actor(config["board"])
         self._pending_reply: Any = None  # of the board, to a progress report
         self._preempted = False
@@ -59,9 +59,9 @@ class TrialWorker(tune.Trainable):
         with ExitStack() as stack:
             files = {job.spec.trial_id: stack.enter_context(ExitStack()) for job in self._jobs}
             local_jobs, upload = [], {}
-            for job, assets in zip(self._jobs, self._assets, strict=True):
+            for job, inputs in zip(self._jobs, self._inputs, strict=True):
                 trial_id = job.spec.trial_id
-                local_job, upload[trial_id] = files[trial_id].enter_context(localise_job(job, assets))
+                local_job, upload[trial_id] = files[trial_id].enter_context(localise_job(job, inputs))
                 local_jobs.append(local_job)
 
             def report(progress: Progress) -> None:

@@ -78,43 +78,43 @@ def test_an_unwritable_storage_is_refused(uri):
 
 
 def test_missing_inputs_are_fetched_once_and_their_checksums_verified(job, remote, node, tmp_path):
-    assets = remote.upload_assets([job]).for_job(job)
-    with worker_files.localise_job(job, assets) as (local_job, _):
+    inputs = remote.upload_inputs([job]).for_job(job)
+    with worker_files.localise_job(job, inputs) as (local_job, _):
         assert local_job.data == job.data  # the driver's machine has it
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.localise_job(job, assets) as (local_job, _):
+    with worker_files.localise_job(job, inputs) as (local_job, _):
         assert (local_job.data / "train.npy").read_bytes() == b"images"
         assert local_job.assets.extractors["digits"].read_bytes() == b"weights"
         assert local_job.data.is_relative_to(tmp_path / "node a")
     for path in (tmp_path / "store" / "files").iterdir():
         path.write_bytes(b"other")
-    with worker_files.localise_job(job, assets):
+    with worker_files.localise_job(job, inputs):
         pass  # nothing is fetched again
     node("node b")
-    with pytest.raises(OSError, match="damaged"), worker_files.localise_job(job, assets):
+    with pytest.raises(OSError, match="damaged"), worker_files.localise_job(job, inputs):
         pass
 
 
 def test_a_trial_that_moves_finds_its_checkpoint(job, remote, node, tmp_path):
-    assets, trial_id = remote.upload_assets([job]).for_job(job), job.spec.trial_id
-    with pytest.raises(KeyError), worker_files.localise_job(job, assets) as (local_job, upload):  # noqa: PT012
+    inputs, trial_id = remote.upload_inputs([job]).for_job(job), job.spec.trial_id
+    with pytest.raises(KeyError), worker_files.localise_job(job, inputs) as (local_job, upload):  # noqa: PT012
         for step in (1, 2, 3):
             Checkpoints(local_job.checkpoints, trial_id).save({"step": step})
             upload()
         raise KeyError  # whatever ends it
     node("node b")
-    with worker_files.localise_job(job, assets) as (local_job, _):
+    with worker_files.localise_job(job, inputs) as (local_job, _):
         assert Checkpoints(local_job.checkpoints, trial_id).load(CPU) == {"step": 3}
         Checkpoints(local_job.checkpoints, trial_id).save({"step": 4})
     assert len(remote.storage.sizes("checkpoints")) == 2  # no more than there are on a disk
     node("node a")
-    with worker_files.localise_job(job, assets) as (local_job, _):
+    with worker_files.localise_job(job, inputs) as (local_job, _):
         assert Checkpoints(local_job.checkpoints, trial_id).load(CPU) == {"step": 4}
 
 
 def test_checkpoints_are_copied_while_the_trial_runs(job, remote, node):
-    assets = remote.upload_assets([job]).for_job(job)
-    with worker_files.localise_job(job, assets) as (local_job, upload):
+    inputs = remote.upload_inputs([job]).for_job(job)
+    with worker_files.localise_job(job, inputs) as (local_job, upload):
         Checkpoints(local_job.checkpoints, job.spec.trial_id).save({"step": 1})
         upload()
         for _ in range(100):
@@ -174,13 +174,13 @@ def test_an_s3_server(bucket, job, node, tmp_path):
     assert remote.storage.sizes("results")
     other = RemoteSync(RemoteFiles.at(bucket), Workspace.at(tmp_path / "other"))
     assert other.pull([job.spec.trial_id]) == 1
-    assets = remote.upload_assets([job]).for_job(job)
+    inputs = remote.upload_inputs([job]).for_job(job)
     shutil.rmtree(tmp_path / "driver")
-    with worker_files.localise_job(job, assets) as (local_job, _):
+    with worker_files.localise_job(job, inputs) as (local_job, _):
         for step in (1, 2, 3):
             Checkpoints(local_job.checkpoints, job.spec.trial_id).save({"step": step})
     node("node b")
-    with worker_files.localise_job(job.model_copy(update={"cpus": 2}), assets) as (local_job, _):
+    with worker_files.localise_job(job.model_copy(update={"cpus": 2}), inputs) as (local_job, _):
         assert Checkpoints(local_job.checkpoints, job.spec.trial_id).load(CPU) == {"step": 3}
         assert (local_job.data / "train.npy").read_bytes() == b"images"
 
