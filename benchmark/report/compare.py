@@ -1,4 +1,4 @@
-"""Two sides as people read them: `compare.md`, and tables for the terminal."""
+"""Reports a comparison of two sides: `compare.md`, and tables for the terminal."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from benchmark.analysis.compare import (
 )
 from benchmark.analysis.leaderboard import MetricResult
 from benchmark.report import text
-from benchmark.report.text import escape_markdown, grid
+from benchmark.report.text import escape_markdown, grid, single_line
 
 STYLES = {
     ComparisonVerdict.IDENTICAL: "green",
@@ -25,84 +25,83 @@ STYLES = {
     ComparisonVerdict.B_BETTER: "cyan",
     ComparisonVerdict.UNDECIDED: "yellow",
 }
+COLUMNS, ALIGN = ["Row", "Metric", "A", "B", "B − A", "Verdict"], "llrrrl"
 NUMBERS = "mean ± standard deviation over training seeds (how many); B − A with its 95 % Welch interval"
 
 
-def markdown(made: Comparison) -> str:
+def markdown(comparison: Comparison) -> str:
     """The whole page. The same comparison gives the same text."""
     blocks = [
-        f"# {escape_markdown(made.a.name)} beside {escape_markdown(made.b.name)}",
-        f"- **A**: {escape_markdown(about(made.a))}\n- **B**: {escape_markdown(about(made.b))}",
+        f"# Comparison of {escape_markdown(comparison.a.name)} and {escape_markdown(comparison.b.name)}",
+        "\n".join(f"- **{name}**: {escape_markdown(_about(side))}" for name, side in _sides(comparison)),
         f"{NUMBERS}.",
     ]
-    for title, pairs in _by_table(made).items():
-        header = ["Row", "Metric", "A", "B", "B − A", ""]
+    for title, pairs in _by_table(comparison).items():
         body = [
-            [escape_markdown(pair.label), *map(escape_markdown, _cells(one))]
+            [escape_markdown(pair.label), *map(escape_markdown, _cells(metric))]
             for pair in pairs
-            for one in pair.metrics.values()
+            for metric in pair.metrics.values()
         ]
-        blocks += [f"## {escape_markdown(title)}", grid(header, body, "llrrrl")]
-    blocks += ["## What is trained differently", _recipes(made), "## What differs around it", _surroundings(made)]
-    for name, alone in (("A", made.only_a), ("B", made.only_b)):
-        if alone:
-            blocks += [f"## Only in {name}", "\n".join(f"- {escape_markdown(cell)}" for cell in alone)]
-    words = "\n".join(f"- **{word.value}**: {meaning}." for word, meaning in COMPARISON_MEANINGS.items())
-    return "\n\n".join([*blocks, "## What the words mean", words]) + "\n"
+        blocks += [f"## {escape_markdown(title)}", grid(COLUMNS, body, ALIGN)]
+    blocks += ["## Differences of the recipes", _recipe_changes(comparison)]
+    blocks += ["## Differences of the environment", _environment_changes(comparison)]
+    for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
+        if cells:
+            blocks += [f"## Only in {name}", "\n".join(f"- {escape_markdown(cell)}" for cell in cells)]
+    meanings = "\n".join(f"- **{verdict.value}**: {meaning}." for verdict, meaning in COMPARISON_MEANINGS.items())
+    return "\n\n".join([*blocks, "## Verdicts", meanings]) + "\n"
 
 
-def terminal(made: Comparison) -> Iterator[RenderableType]:
+def terminal(comparison: Comparison) -> Iterator[RenderableType]:
     """One table per table of A, then what differs."""
-    yield Text(f"A: {about(made.a)}\nB: {about(made.b)}")
-    for title, pairs in _by_table(made).items():
+    yield Text("\n".join(f"{name}: {_about(side)}" for name, side in _sides(comparison)))
+    for title, pairs in _by_table(comparison).items():
         yield _table(title, pairs)
     yield Text(NUMBERS, style="dim")
-    for pair in made.pairs:
+    for pair in comparison.pairs:
         if pair.recipe_changes:
-            yield Text(f"{text.single_line(pair.label)}: {'; '.join(map(str, pair.recipe_changes))}")
-    for change in made.environment_changes:
-        yield Text(text.single_line(str(change)), style="dim")
-    for name, alone in (("A", made.only_a), ("B", made.only_b)):
-        if alone:
-            yield Text(f"only in {name}: {text.single_line(', '.join(alone))}")
+            yield Text(f"{single_line(pair.label)}: {'; '.join(map(str, pair.recipe_changes))}")
+    for change in comparison.environment_changes:
+        yield Text(single_line(str(change)), style="dim")
+    for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
+        if cells:
+            yield Text(f"only in {name}: {single_line(', '.join(cells))}")
 
 
-def about(side: ComparisonSide) -> str:
-    """Whose numbers these are, and how many there are."""
-    ended = len(side.records)
-    return f"{side.name}: {side.suite.title}, scale {side.suite.scale}, {ended} of {len(side.suite.specs)} trials"
+def _sides(comparison: Comparison) -> tuple[tuple[str, ComparisonSide], ...]:
+    return ("A", comparison.a), ("B", comparison.b)
 
 
-def _by_table(made: Comparison) -> dict[str, list[MatchedCells]]:
-    grouped: dict[str, list[MatchedCells]] = {}
-    for pair in made.pairs:
-        grouped.setdefault(pair.a.table, []).append(pair)
-    return grouped
+def _about(side: ComparisonSide) -> str:
+    trials = f"{len(side.records)} of {len(side.suite.specs)} trials"
+    return f"{side.name}: {side.suite.title}, scale {side.suite.scale}, {trials}"
+
+
+def _by_table(comparison: Comparison) -> dict[str, list[MatchedCells]]:
+    pairs_of: dict[str, list[MatchedCells]] = {}
+    for pair in comparison.pairs:
+        pairs_of.setdefault(pair.a.table, []).append(pair)
+    return pairs_of
 
 
 def _table(title: str, pairs: list[MatchedCells]) -> Table:
     table = Table(
-        title=Text(text.single_line(title)),
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        title=Text(single_line(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for name in ("Row", "Metric", "A", "B", "B − A", ""):
-        table.add_column(name, overflow="fold", justify="right" if name in ("A", "B", "B − A") else "left")
+    for name, align in zip(COLUMNS, ALIGN, strict=True):
+        table.add_column(name, overflow="fold", justify="right" if align == "r" else "left")
     for pair in pairs:
-        for contrast in pair.metrics.values():
-            *cells, word = _cells(contrast)
-            table.add_row(
-                text.single_line(pair.label), *map(Text, cells), Text(word, style=STYLES.get(contrast.verdict, ""))
-            )
+        for metric in pair.metrics.values():
+            *cells, verdict = map(Text, _cells(metric))
+            verdict.stylize(STYLES.get(metric.verdict, ""))
+            table.add_row(single_line(pair.label), *cells, verdict)
     return table
 
 
-def _cells(contrast: MetricComparison) -> list[str]:
-    """Metric, A, B, their difference, and the word."""
-    name = f"{contrast.output.key} {text.ARROWS[contrast.output.better]}"
-    return [name, _side(contrast.a), _side(contrast.b), _difference(contrast), contrast.verdict.value]
+def _cells(metric: MetricComparison) -> list[str]:
+    """Metric, A, B, their difference, and the verdict."""
+    name = f"{metric.output.key} {text.ARROWS[metric.output.better]}"
+    return [name, _side(metric.a), _side(metric.b), _difference(metric), metric.verdict.value]
 
 
 def _side(result: MetricResult | None) -> str:
@@ -111,27 +110,27 @@ def _side(result: MetricResult | None) -> str:
     return f"{text.format_measured(result)} ({result.aggregate.n})"
 
 
-def _difference(contrast: MetricComparison) -> str:
-    if contrast.difference is None:
+def _difference(metric: MetricComparison) -> str:
+    if metric.difference is None:
         return "–"
-    digits = contrast.output.decimals
-    if contrast.interval is None:
-        return f"{contrast.difference:+.{digits}f}"
-    low, high = contrast.interval
-    return f"{contrast.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    digits = metric.output.decimals
+    if metric.interval is None:
+        return f"{metric.difference:+.{digits}f}"
+    low, high = metric.interval
+    return f"{metric.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
-def _recipes(made: Comparison) -> str:
-    changed = [pair for pair in made.pairs if pair.recipe_changes]
-    if not changed:
-        return "Nothing: both sides have the same trials, but for their seeds."
-    return "\n".join(
+def _recipe_changes(comparison: Comparison) -> str:
+    lines = [
         f"- {escape_markdown(pair.label)}: {escape_markdown('; '.join(map(str, pair.recipe_changes)))}"
-        for pair in changed
-    )
+        for pair in comparison.pairs
+        if pair.recipe_changes
+    ]
+    return "\n".join(lines) or "None: both sides have the same recipes, up to their seeds."
 
 
-def _surroundings(made: Comparison) -> str:
-    if not made.environment_changes:
-        return "Nothing that the records tell of machine, versions, source, data and instruments."
-    return grid(["", "A", "B"], [list(map(escape_markdown, change)) for change in made.environment_changes], "lll")
+def _environment_changes(comparison: Comparison) -> str:
+    if not comparison.environment_changes:
+        return "None in the recorded machine, versions, source, data and evaluation networks."
+    body = [list(map(escape_markdown, change)) for change in comparison.environment_changes]
+    return grid(["", "A", "B"], body, "lll")

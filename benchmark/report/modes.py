@@ -1,4 +1,4 @@
-"""What the histograms of modes say in words: which places of each axis, such as digits of a channel, are rare."""
+"""The section of the report about modes: which positions of each axis, such as digits of a channel, are rare."""
 
 from typing import TYPE_CHECKING
 
@@ -9,55 +9,53 @@ from benchmark.analysis.mode_counts import Histogram, histograms
 from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.evaluation.metrics.base import HistogramSpec
 
-    pass
-
-NAMED = 3  # places that are named together
+MOST_NAMED = 3  # positions that are listed; more are counted
 
 CAPTION = (
-    "Images of each mode, by its rank among the modes of the same training: line, the mean over the seeds that"
-    " finished; band, from the lowest to the highest of them. Where a line falls to the foot of its panel, modes begin"
-    " to be missing. Dashed: samples of a generator that makes all modes alike, whose counts differ by chance."
+    "Images of each mode, by its rank among the modes of the same training. Lines are means over finished seeds; bands"
+    " range from the lowest seed to the highest. Where a line falls to the bottom of its panel, modes are missing."
+    " Dashed: samples of a generator that makes all modes equally often, whose counts differ only by chance."
 )
 
 
 def shares(tables: dict[str, list[LeaderboardRow]]) -> list[str]:
-    """For each row and axis of the modes, the share of its rarest and its most frequent place, over all seeds."""
-    found = histograms(tables)
+    """For each row and axis of the modes: the shares of its rarest and its most frequent position, over all seeds."""
+    counted = histograms(tables)
     blocks = []
-    for bins in dict.fromkeys(one.bins for one in found):
-        of = [one for one in found if one.bins == bins]
+    for bins in dict.fromkeys(histogram.bins for histogram in counted):
         header = ["Table", "Method", *(escape_markdown(name.capitalize()) for name, _ in bins.axes)]
-        body = [_line(one, row, counts) for one in of for row, counts in one.counts]
-        blocks += [grid(header, body, "l" * len(header)), _reading(bins)]
+        same_bins = [histogram for histogram in counted if histogram.bins == bins]
+        body = [_line(histogram, row, counts) for histogram in same_bins for row, counts in histogram.counts]
+        blocks += [grid(header, body, "l" * len(header)), _explanation(bins)]
     return blocks
 
 
-def _line(one: Histogram, row: LeaderboardRow, counts: np.ndarray) -> list[str]:
-    cube = counts.sum(0).reshape(one.bins.shape)
+def _line(histogram: Histogram, row: LeaderboardRow, counts: np.ndarray) -> list[str]:
+    cube = counts.sum(0).reshape(histogram.bins.shape)
     axes = range(cube.ndim)
-    ends = [_ends(cube.sum(tuple(other for other in axes if other != axis))) for axis in axes]
-    table = ", ".join(filter(None, (one.table, one.variant)))
-    return [escape_markdown(table), escape_markdown(text.label(row)), *ends]
+    extremes = [_extremes(cube.sum(tuple(other for other in axes if other != axis))) for axis in axes]
+    table = ", ".join(filter(None, (histogram.table, histogram.variant)))
+    return [escape_markdown(table), escape_markdown(text.label(row)), *extremes]
 
 
-def _ends(images: np.ndarray) -> str:
-    """`8.1 % (4) – 12.3 % (1)`: the rarest place and the most frequent one."""
+def _extremes(images: np.ndarray) -> str:
+    """`8.1 % (4) – 12.3 % (1)`: the rarest position and the most frequent one."""
     low, high = images.min(), images.max()
-    least = f"{100 * low / images.sum():.1f} %" if low else "0 %"
-    return f"{least} ({_places(images == low)}) – {100 * high / images.sum():.1f} % ({_places(images == high)})"
+    lowest = f"{100 * low / images.sum():.1f} %" if low else "0 %"
+    return f"{lowest} ({_positions(images == low)}) – {100 * high / images.sum():.1f} % ({_positions(images == high)})"
 
 
-def _places(among: np.ndarray) -> str:
-    places = np.flatnonzero(among)
-    return ", ".join(map(str, places)) if len(places) <= NAMED else f"{len(places)} of {len(among)}"
+def _positions(mask: np.ndarray) -> str:
+    positions = np.flatnonzero(mask)
+    return ", ".join(map(str, positions)) if len(positions) <= MOST_NAMED else f"{len(positions)} of {len(mask)}"
 
 
-def _reading(bins: "HistogramSpec") -> str:
-    alike = " or ".join(f"{100 / places:g} %" for places in dict.fromkeys(bins.shape))
+def _explanation(bins: "HistogramSpec") -> str:
+    uniform = " or ".join(f"{100 / size:g} %" for size in dict.fromkeys(bins.shape))
     return (
-        f"The shares of the rarest {bins.position} and of the most frequent one, among all images of a row's finished"
-        f" seeds. {alike} each would be even; 0 % are never made."
+        f"The shares of the rarest and the most frequent {bins.position} among all images of a row's finished seeds."
+        f" {uniform} each would be uniform; 0 % are never generated."
     )

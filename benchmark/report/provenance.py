@@ -1,9 +1,9 @@
-"""What stands behind the numbers: recipes, instruments, machines, and the command that runs it again."""
+"""The provenance of the numbers: recipes, evaluation networks, machines, and the commands that reproduce them."""
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import starmap
 from typing import Any
 
 from benchmark.analysis.leaderboard import LeaderboardRow
@@ -17,29 +17,23 @@ from benchmark.report.text import escape_markdown, grid
 from benchmark.store.records import TrialRecord
 
 HASH_DIGITS = 12
-NAMED_TRIALS = 3  # of those that something happened to
+NAMED_TRIALS = 3  # trials that are listed for an event; more are counted
 
 
 def recipes(tables: dict[str, list[LeaderboardRow]]) -> list[str]:
-    """What exactly was trained, all switches written out: first what all rows share, then a line per cell."""
-    labelled = [
-        (
-            escape_markdown(row.label)
-            if len(tables) == 1
-            else f"{escape_markdown(title)}: {escape_markdown(row.label)}",
-            _recipe(row.spec),
-        )
+    """The complete recipes: first what all rows share, then one line per cell."""
+    recipe_of = [
+        (escape_markdown(row.label if len(tables) == 1 else f"{title}: {row.label}"), _recipe(row.spec))
         for title, members in tables.items()
         for row in members
     ]
-    shared = [name for name, value in labelled[0][1].items() if all(recipe[name] == value for _, recipe in labelled)]
-    blocks = []
-    if len(labelled) > 1 and shared:
-        words = "; ".join(f"{name.lower()} {labelled[0][1][name]}" for name in shared)
-        blocks.append(f"The same for all rows: {words}.")
-    names = [name for name in labelled[0][1] if len(labelled) == 1 or name not in shared]
-    body = [[label, *(recipe[name] for name in names)] for label, recipe in labelled]
-    return [*blocks, grid(["Row", *names], body, "l" * (1 + len(names)))]
+    first = recipe_of[0][1]
+    shared = [] if len(recipe_of) == 1 else [n for n in first if all(recipe[n] == first[n] for _, recipe in recipe_of)]
+    names = [name for name in first if name not in shared]
+    body = [[label, *(recipe[name] for name in names)] for label, recipe in recipe_of]
+    words = "; ".join(f"{name.lower()} {first[name]}" for name in shared)
+    intro = [f"Shared by all rows: {words}."] if shared else []
+    return [*intro, grid(["Row", *names], body, "l" * (1 + len(names)))]
 
 
 def _recipe(spec: TrialSpec) -> dict[str, str]:
@@ -72,70 +66,68 @@ def _optimizer(optimizer: Optimizer) -> str:
 def _sampled(average: EMAConfig | None) -> str:
     if average is None:
         return "the generator"
-    return f"its average, decay {average.decay:g} from step {average.start:,}"
+    return f"its moving average, decay {average.decay:g} from step {average.start:,}"
 
 
-def instruments(rows: Iterable[LeaderboardRow]) -> list[str]:
-    """What a reader must know of the instruments: notes of the metrics, and the facts in the records."""
+def metric_notes(rows: Iterable[LeaderboardRow]) -> list[str]:
+    """Notes of the metrics on how to read them, and the recorded metadata of their evaluation networks."""
     rows = list(rows)
-    measures = [one for row in rows for one in bind_metrics(row.spec.protocol)]
-    notes = dict.fromkeys(note for one in measures for note in one.metric.notes(one.options, one.n_fake).items())
+    metrics = [bound for row in rows for bound in bind_metrics(row.spec.protocol)]
+    notes = dict.fromkeys(note for bound in metrics for note in bound.metric.notes(bound.options, bound.n_fake).items())
     lines = [f"- **{title}**: {sentence}" for title, sentence in notes]
-    used = dict.fromkeys(name for row in rows for name in extractors_used(row.spec.protocol))
-    titles = {k: v for name in used for k, v in registry.extractors[name].metadata_titles.items()}
-    for name, seen in _facts(rows).items():
-        values = " / ".join(f"{100 * value:.1f} %" if name in titles else f"{value:g}" for value in seen)
-        lines.append(f"- **Instrument**: {escape_markdown(titles.get(name, name.replace('_', ' ')))} {values}.")
+    extractors = dict.fromkeys(name for row in rows for name in extractors_used(row.spec.protocol))
+    titles = {key: title for name in extractors for key, title in registry.extractors[name].metadata_titles.items()}
+    facts: dict[str, dict[float, None]] = {}
+    for record in _records(rows):
+        for key, value in record.facts.items():
+            facts.setdefault(key, {})[value] = None
+    for key, values in facts.items():
+        shown = " / ".join(f"{100 * value:.1f} %" if key in titles else f"{value:g}" for value in values)
+        lines.append(f"- **Evaluation**: {escape_markdown(titles.get(key, key.replace('_', ' ')))} {shown}.")
     return lines
 
 
-def _facts(rows: Iterable[LeaderboardRow]) -> dict[str, list[float]]:
-    facts: dict[str, list[float]] = {}
-    for record in _records(rows):
-        for name, value in record.facts.items():
-            seen = facts.setdefault(name, [])
-            if value not in seen:
-                seen.append(value)
-    return facts
-
-
-def _records(rows: Iterable[LeaderboardRow]) -> Iterator[TrialRecord]:
-    """Each record once, though two tables may share a trial."""
-    seen = {t.record.trial_id: t.record for row in rows for t in row.trials if t.record}
-    yield from seen.values()
+def _records(rows: Iterable[LeaderboardRow]) -> Iterable[TrialRecord]:
+    """Each record once: two tables may share a trial."""
+    trials = (trial for row in rows for trial in row.trials)
+    return {trial.record.trial_id: trial.record for trial in trials if trial.record}.values()
 
 
 def environment(rows: Iterable[LeaderboardRow]) -> list[str]:
-    """Machine, versions, source and data of the records; where they disagree, each value with its trials."""
-    found: dict[str, dict[str, int]] = {}
+    """Machine, versions, source and data of the records; if they disagree, each value with its number of trials."""
+    counts: dict[str, Counter[str]] = {}
     for record in _records(rows):
         for name, value in [*_flat(record.environment), *_data(record.data)]:
-            counts = found.setdefault(name, {})
-            counts[value] = counts.get(value, 0) + 1
-    if not found:
-        return ["Nothing has been run yet."]
-    return [grid(["", ""], [[escape_markdown(name), _told(counts)] for name, counts in found.items()], "ll")]
+            counts.setdefault(name, Counter())[value] += 1
+    if not counts:
+        return ["No trial has been run yet."]
+    return [grid(["", ""], [[escape_markdown(name), _values(values)] for name, values in counts.items()], "ll")]
+
+
+def _values(counts: Counter[str]) -> str:
+    if len(counts) == 1:
+        return escape_markdown(next(iter(counts)))
+    return "<br>".join(f"{escape_markdown(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
 
 
 def events(rows: Iterable[LeaderboardRow]) -> list[str]:
-    """What happened to trials before they ended: a line for each kind of event; nothing where nothing did."""
-    whose: dict[str, dict[str, str]] = {}  # what -> trial id -> which trial, and how often
+    """What happened during the trials: one line for each kind of event."""
+    trials: dict[str, dict[str, str]] = {}  # event -> trial id -> the trial, and when it happened
     for row in rows:
         for record in (trial.record for trial in row.trials if trial.record):
             for event in record.events:
-                often = f"{event.times:,} times from step" if event.times > 1 else "at step"
-                named = f"{escape_markdown(row.label)} seed {record.spec.seed}, {often} {event.step:,}"
-                whose.setdefault(event.what, {}).setdefault(record.trial_id, named)
-    if not whose:
+                when = f"{event.times:,} times from step" if event.times > 1 else "at step"
+                trial = f"{escape_markdown(row.label)} seed {record.spec.seed}, {when} {event.step:,}"
+                trials.setdefault(event.what, {}).setdefault(record.trial_id, trial)
+    if not trials:
         return []
-    return ["What happened on the way:", "\n".join(starmap(_event, whose.items()))]
+    return ["Events during the trials:", "\n".join(_event(what, list(of.values())) for what, of in trials.items())]
 
 
-def _event(what: str, whose: dict[str, str]) -> str:
-    named = list(whose.values())
-    more = [f"{len(named) - NAMED_TRIALS:,} more"] if len(named) > NAMED_TRIALS else []
-    trials = f"{len(named):,} trial{'s' if len(named) > 1 else ''}"
-    return f"- {escape_markdown(what)}: {trials} ({'; '.join([*named[:NAMED_TRIALS], *more])})"
+def _event(what: str, trials: list[str]) -> str:
+    more = [f"{len(trials) - NAMED_TRIALS:,} more"] if len(trials) > NAMED_TRIALS else []
+    count = f"{len(trials):,} trial{'s' if len(trials) > 1 else ''}"
+    return f"- {escape_markdown(what)}: {count} ({'; '.join([*trials[:NAMED_TRIALS], *more])})"
 
 
 def _flat(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -147,7 +139,7 @@ def _flat(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The dataset's arrays and the checksums of its sources."""
+    """The shapes of the dataset's arrays and the checksums of its sources."""
     if not manifest:
         return
     shapes = [f"{split} {' x '.join(map(str, manifest[split]))}" for split in ("train", "test") if split in manifest]
@@ -156,20 +148,14 @@ def _data(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"data {manifest.get('dataset', '')}", ", ".join([*shapes, *sums, *note])
 
 
-def _told(counts: dict[str, int]) -> str:
-    if len(counts) == 1:
-        return escape_markdown(next(iter(counts)))
-    return "<br>".join(f"{escape_markdown(value)} ({n} trial{'s' * (n > 1)})" for value, n in counts.items())
-
-
 def rerun_commands(suite: Suite) -> list[str]:
-    """How the suite is run again, one cell of it, and one trial."""
+    """The commands that run the suite, one of its cells, and one trial again."""
     blocks = [_shell(_run(suite, suite.only))]
     if len(suite.cells) > 1:
-        blocks += ["One cell alone, here the first, is `TABLE/ROW`:", _shell(cell_command(suite, suite.cells[0]))]
+        blocks += ["A single cell, here the first, is named `TABLE/ROW`:", _shell(cell_command(suite, suite.cells[0]))]
     return [
         *blocks,
-        "One trial, compared with its record number by number; `results.csv` has the ids:",
+        "A single trial, compared with its record; `results.csv` lists the trial ids:",
         _shell(f"python -m benchmark reproduce {suite.cells[0].specs[0].trial_id}"),
     ]
 
@@ -180,7 +166,7 @@ def _shell(line: str) -> str:
 
 
 def cell_command(suite: Suite, cell: Cell) -> str:
-    """The command line that runs one cell again, safe to paste into a shell."""
+    """The command that runs one cell again, quoted for a shell."""
     return _run(suite, [f"{cell.table}/{cell.row}"])
 
 

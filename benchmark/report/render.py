@@ -1,7 +1,4 @@
-"""The report: what was measured beside what was published, for the terminal, for people and for programs.
-
-It reads records and papers and never trains. It can be rendered at any time, also while trials run.
-"""
+"""Writes the report of a suite from its records, at any time, also while trials run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,25 +16,29 @@ if TYPE_CHECKING:
 def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
     """Write `leaderboard.md`, `results.csv`, `results.json` and `figures/*.png`; returns the first one's path.
 
-    `records` maps trial id -> record of the trials that exist so far. `real` maps dataset name -> PNG of an
-    8 x 8 contact sheet of real images. The same records give the same bytes. Pictures of earlier renders that
-    this one does not show are removed from `figures/`.
+    The same records give the same bytes. Figures of earlier reports that this one does not have are removed.
+
+    Args:
+        suite: the suite.
+        records: the records so far, by trial id.
+        folder: where to write.
+        real: PNG of an 8 x 8 grid of real images, by dataset.
     """
     from benchmark.report.figures.draw import draw
     from benchmark.report.markdown import leaderboard
     from benchmark.report.results_csv import results_csv
     from benchmark.report.results_json import results_json
 
-    measured = leaderboard_rows(suite, records)
-    pictures = draw(suite, measured, real)
-    for name, content in pictures.items():
+    rows = leaderboard_rows(suite, records)
+    figures = draw(suite, rows, real)
+    for name, content in figures.items():
         write_atomically(folder / "figures" / name, content)
-    write_atomically(folder / "results.csv", _utf8(results_csv(suite, measured)))
-    write_atomically(folder / "results.json", _utf8(results_json(suite, measured)))
+    write_atomically(folder / "results.csv", _utf8(results_csv(suite, rows)))
+    write_atomically(folder / "results.json", _utf8(results_json(suite, rows)))
     path = folder / "leaderboard.md"
-    write_atomically(path, _utf8(leaderboard(suite, measured, pictures)))
+    write_atomically(path, _utf8(leaderboard(suite, rows, figures)))
     for stale in (folder / "figures").glob("*.png"):
-        if stale.name not in pictures:
+        if stale.name not in figures:
             stale.unlink()
     return path
 

@@ -20,7 +20,7 @@ STYLES = {
 
 
 def terminal_tables(suite: Suite, all_rows: list[LeaderboardRow]) -> list[Table]:
-    """One table per table of the suite; nothing is cut on a terminal of 80 columns or more."""
+    """One table per table of the suite. They fit on a terminal of 80 columns."""
     return [_table(title, members) for title, members in rows_by_table(suite, all_rows).items()]
 
 
@@ -48,14 +48,14 @@ def _table(title: str, members: list[LeaderboardRow]) -> Table:
 def _caption(members: list[LeaderboardRow]) -> str:
     caption = "mean ± standard deviation over training seeds (how many)"
     if any(row.cell.published for row in members):
-        caption += f"; below: as published ({text.UNVERIFIED} unverified, never judged against)"
+        caption += f"; below: the published value ({text.UNVERIFIED} unverified, never used for a verdict)"
     if any(row.is_derived for row in members):
         caption += f"; {text.DERIVED} {text.DERIVED_MEANING}"
     return caption
 
 
 def _metric(row: LeaderboardRow, key: str, best: bool) -> Text:
-    """Measured mean ± spread (n), and the published value under it."""
+    """The measured mean ± standard deviation (seeds), and the published value below it."""
     result = row.results.get(key)
     if result is None:
         return Text("–")
@@ -68,7 +68,7 @@ def _metric(row: LeaderboardRow, key: str, best: bool) -> Text:
 
 
 def _verdict(row: LeaderboardRow) -> Text:
-    """The verdict, per metric where they differ, and below it the seeds when some of them gave no result."""
+    """The verdict, or one per metric if they differ; below it the seeds, if some gave no result."""
     verdicts = row.verdicts
     agreed = len(set(verdicts.values())) == 1
     lines = [

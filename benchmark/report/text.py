@@ -1,4 +1,4 @@
-"""Numbers and names as people read them, and text made safe for Markdown."""
+"""Formats numbers, and escapes text for Markdown."""
 
 import math
 import re
@@ -13,13 +13,13 @@ from benchmark.config.published import PublishedValue
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
-UNVERIFIED_MEANING = "unverified: not read in a source that is named; shown, never judged against"
+UNVERIFIED_MEANING = "unverified: not read in a named source; shown, but never used for a verdict"
 DERIVED = "‡"
 SPREADS = {
     "training_seeds": "spread over training seeds",
-    "sampling_seeds": "spread over sampling seeds of one training, which is smaller than over trainings",
+    "sampling_seeds": "spread over sampling seeds of one training, which is smaller than that over trainings",
     "standard_error": "standard error of the mean",
-    "not_stated": "spread of a kind that the source does not state",
+    "not_stated": "spread, of a kind that the source does not state",
 }
 DERIVED_MEANING = (
     "implemented from the abstract of its paper, because neither code nor full text was available: its result says"
@@ -36,20 +36,20 @@ def single_line(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Free text as inline Markdown that shows exactly this text, also inside a table cell."""
+    """Inline Markdown that renders as exactly this text, also inside a table cell."""
     safe = _ACTIVE.sub(r"\\\1", single_line(text))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _LEADING.sub(r"\1\\", safe)
 
 
 def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> str:
-    """A Markdown table of cells that are already Markdown; `align` has one of `l`, `r` per column."""
+    """A Markdown table of cells that are already Markdown. `align`: `l` or `r` for each column."""
     rule = [{"l": ":--", "r": "--:"}[side] for side in align]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
 
 
 def label(row: LeaderboardRow) -> str:
-    """The name of a row, with ‡ when its method is implemented from an abstract."""
+    """The name of a row, with ‡ if its method is implemented from an abstract."""
     return single_line(row.label) + (DERIVED if row.is_derived else "")
 
 
@@ -60,7 +60,7 @@ def truncate(text: str, length: int) -> str:
 
 
 def format_measured(result: MetricResult) -> str:
-    """`mean ± sample standard deviation` in the metric's digits; empty when nothing was measured."""
+    """`mean ± sample standard deviation` with the metric's decimals; empty without a result."""
     if result.aggregate is None:
         return ""
     digits, spread = result.output.decimals, result.aggregate.std
@@ -70,12 +70,12 @@ def format_measured(result: MetricResult) -> str:
 
 
 def format_published(result: MetricResult) -> str:
-    """The published value and spread with as many decimals as the source gives, † when unverified."""
+    """The published value and spread with as many decimals as the source gives, and † if unverified."""
     return published_value(result.published) if result.published else ""
 
 
 def published_value(value: PublishedValue) -> str:
-    """The same of a value in a paper's own table."""
+    """A value of a paper with as many decimals as the source gives, and † if unverified."""
     return plus_minus(value.value, value.spread) + (UNVERIFIED if value.status == "unverified" else "")
 
 
@@ -96,7 +96,7 @@ def format_interval(of: Interval, digits: int) -> str:
 
 
 def format_difference(of: Difference, digits: int, judged: bool) -> str:
-    """`+1.23 [+0.45, +2.01]`, the second part from two seeds on; `(+1.23)` to a value that is not judged against."""
+    """`+1.23 [+0.45, +2.01]`, without interval for a single seed; `(+1.23)` if the values must not be compared."""
     shown = f"{of.estimate:+.{digits}f}"
     if not judged:
         return f"({shown})"
@@ -109,14 +109,14 @@ def format_memory(mib: float) -> str:
 
 
 def verdict_words(verdicts: dict[str, Verdict]) -> str:
-    """One word when all metrics agree, else one per metric."""
+    """One word if all metrics agree, or one per metric."""
     if len(set(verdicts.values())) == 1:
         return next(iter(verdicts.values())).value
     return "; ".join(f"{key}: {verdict.value}" for key, verdict in verdicts.items())
 
 
 def format_duration(seconds: float, unit: str = "") -> str:
-    """`90 s`, `15 min`, `3.2 h`; with a unit `90 core-s`."""
+    """`90 s`, `15 min`, `3.2 h`; with a unit, `90 core-s`."""
     lead = f"{unit}-" if unit else ""
     if seconds < 9.95:
         return f"{seconds:.1f} {lead}s"

@@ -103,7 +103,7 @@ def test_two_identical_stores(once, command, tmp_path):
     assert code == 0
     assert output.count("same to the bit") == 4
     page = (tmp_path / "page" / "compare.md").read_text()
-    assert "Nothing: both sides have the same trials" in page
+    assert "None: both sides have the same recipes" in page
     assert f"6 of {len(records)} trials" in page
     command(suite.path, "--compare", workspace.root, other)
     assert (tmp_path / "page" / "compare.md").read_text() == page

@@ -191,8 +191,8 @@ def test_a_row_overrides_the_status_and_protocol_of_its_table(uneven, all_finish
 def test_a_rows_own_source_is_in_the_report_and_the_csv(uneven, all_finished):
     found = leaderboard_rows(uneven, all_finished(uneven))
     document = leaderboard(uneven, found, ())
-    assert "Read in: my memory of page 9. ± there: spread over training seeds, 7 trainings." in document
-    assert "Read in: the PDF, page 7. ± there: spread over training seeds.\n" in document
+    assert "Read in: my memory of page 9. Its ± is the spread over training seeds, 7 trainings." in document
+    assert "Read in: the PDF, page 7. Its ± is the spread over training seeds.\n" in document
     assert "640.0 ± 136.3†" in document
     assert "published: the authors' own run (X-01)" in document
     lines = {(line["table"], line["row"]): line for line in csv.DictReader(io.StringIO(results_csv(uneven, found)))}

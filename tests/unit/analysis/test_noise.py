@@ -234,8 +234,8 @@ def test_a_shift_needs_finite_values_of_both_measures(suite, records):
     assert of(group, "modes").row_means == ()
     assert first_shift(of(group, "kl")) is not None
     page = "\n".join(page_of(suite, broken))
-    assert "not known: no trial has both" in page
-    assert "not known: some are no numbers" in page
+    assert "unknown: no trial has both" in page
+    assert "unknown: some values are not finite" in page
 
 
 def test_rows_of_different_protocols_form_separate_groups(suite, records):
@@ -262,32 +262,31 @@ def test_every_source_has_a_line_and_every_table_a_title(suite, records):
     training = lines(page, "| Training")
     assert len(training) == 3
     assert f"| {modes.training.std:.1f} (6 trials, 4 df) |" in training[0]
-    assert f"| {modes.sampling.std:.1f} (6 trials, 12 df) |" in lines(page, "| Drawing")[0]
-    raw = lines(page, "| `modes_raw` − `modes`: codec none, not jpeg")[0]
+    assert f"| {modes.sampling.std:.1f} (6 trials, 12 df) |" in lines(page, "| Sampling")[0]
+    raw = lines(page, "| `modes_raw` − `modes`: codec none instead of jpeg")[0]
     assert f"| {first_shift(modes).mean:+.2f} ± {first_shift(modes).std:.2f} (6 trials) |" in raw
     assert raw.endswith("| – | – |")
-    assert "| all 1,000 | floor 0.020 | – | – |" in lines(page, "| The best")[0]
-    assert "(2 rows)" in lines(page, "| For scale")[0]
-    assert "(1 row)" in lines(page, "| For scale")[0]
+    assert "| all 1,000 | floor 0.020 | – | – |" in lines(page, "| Best possible")[0]
+    assert "(2 rows)" in lines(page, "| Range")[0]
+    assert "(1 row)" in lines(page, "| Range")[0]
 
 
 def test_a_sentence_names_the_largest_source_and_the_detectable_difference(suite, records):
     modes = of(first_group(suite, records), "modes")
     said = lines(page_of(suite, records), "- **modes covered")[0]
-    assert "moved most by `modes_few` − `modes_raw` (312.5)" in said
+    assert "the largest source is `modes_few` − `modes_raw` (312.5)" in said
     detectable = modes.minimum_detectable_difference
-    assert f"means over 3 seeds are told apart from a difference of {detectable:.1f} on" in said
-    assert "half-width of its 95 % t-interval" in said
+    assert f"the minimum detectable difference with 3 seeds per row is {detectable:.1f}." in said
 
 
 def test_one_seed_and_one_draw_give_shifts_but_no_noise(suite, records):
     first = {cell.specs[0].trial_id for cell in suite.cells}
     few = {t: r.model_copy(update={"redraws": []}) for t, r in records.items() if t in first}
     page = page_of(suite, few)
-    assert "| not known: one seed | not known: one seed |" in lines(page, "| Training")[0]
-    assert "| not known: one draw | not known: one draw |" in lines(page, "| Drawing")[0]
+    assert "| unknown: one seed | unknown: one seed |" in lines(page, "| Training")[0]
+    assert "| unknown: one draw | unknown: one draw |" in lines(page, "| Sampling")[0]
     assert "(2 trials)" in lines(page, "| `modes_raw`")[0]
-    assert "not known." in lines(page, "- **modes")[0]
+    assert "unknown." in lines(page, "- **modes")[0]
     alone = lines(page, "| `modes_raw`")[1]
     assert "±" not in alone
     assert "(1 trial)" in alone
@@ -297,12 +296,12 @@ def test_the_section_is_empty_without_known_noise(suite, records, small_suite, a
     assert page_of(suite, {}) == []
     alone = small_suite("GAN")
     assert page_of(alone, all_finished(alone)) == []
-    assert "What differences" not in leaderboard(alone, leaderboard_rows(alone, all_finished(alone)), ())
+    assert "Sources of variation" not in leaderboard(alone, leaderboard_rows(alone, all_finished(alone)), ())
 
 
 def test_labels_do_not_break_a_table_and_the_section_is_in_its_place(suite, records):
     page = leaderboard(suite, leaderboard_rows(suite, records), ("curves.png",))
-    assert page.index("## How to read") < page.index("## What differences are made of") < page.index("## Learning")
+    assert page.index("## How to read") < page.index("## Sources of variation") < page.index("## Learning")
     for block in page_of(suite, records):
         if block.startswith("| "):
             tokens = MarkdownIt("commonmark").enable("table").parse(block)

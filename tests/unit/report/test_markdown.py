@@ -34,9 +34,9 @@ def test_the_story_is_told_in_order(document):
         "Checked",
         "Remembered",
         "Own",
-        "How to read this",
+        "How to read the tables",
         "Trials without a result",
-        "What differences are made of",
+        "Sources of variation",
         "Learning curves",
         "Samples",
         "Cost",
@@ -108,19 +108,19 @@ def test_where_no_order_may_be_judged_its_probability_is_told(suite_file, all_fi
 def test_every_row_costs_something(document, suite, mixed):
     section = document[document.index("## Cost") : document.index("## What was trained")]
     assert "| Checked | GAN | 30 core-s | 6,700 img/s | 512 MiB |" in section
-    assert "core-s in all" in section or "core-min in all" in section
+    assert "core-s in total" in section or "core-min in total" in section
 
 
 def test_footnotes_tell_source_mismatch_and_doubt(document):
     assert "99†" in document
-    assert "† unverified: not read in a source that is named" in document
+    assert "† unverified: not read in a named source" in document
     assert "protocol of the published value: n\\_fake: published 26000, here 25600" in document
     assert "the PDF, page 7" in document
     assert "</sup> published: the authors' own run" in document
 
 
 def test_a_difference_that_is_not_judged_is_in_brackets_and_has_no_interval(document, suite, mixed):
-    assert "in brackets where nothing is judged" in document
+    assert "in brackets where the two must not be compared" in document
     for row in leaderboard_rows(suite, mixed):
         for result in row.results.values():
             if result.difference and result.verdict is Verdict.NO_REFERENCE:
@@ -143,7 +143,7 @@ def test_the_instrument_and_the_floor_are_told(document):
 
 
 def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
-    section = document[document.index("## Trials without") : document.index("## What differences")]
+    section = document[document.index("## Trials without") : document.index("## Sources of variation")]
     lines = [line for line in section.splitlines() if line.startswith("- ")]
     assert len(lines) == 5
     assert "ValueError: a \\| b # c \\`d\\` &lt;script&gt;" in lines[0]
@@ -155,8 +155,8 @@ def test_captions_tell_of_published_values_only_where_there_are_some(suite, mixe
     found = leaderboard_rows(suite, mixed)
     with_some, without = ([row for row in found if (row.table == "Own") is own] for own in (False, True))
     some, none = (leaderboard(suite, members, pictures) for members in (with_some, without))
-    assert "## Measured besides\n\n![The other metrics](figures/besides.png)" in some
-    assert "Dashed lines with a diamond: published values" in some
+    assert "## Other metrics\n\n![The other metrics](figures/besides.png)" in some
+    assert "Dashed lines with a diamond are published values" in some
     assert "iamond" not in none
 
 
@@ -164,7 +164,7 @@ def test_pictures_that_were_not_drawn_are_not_shown(suite):
     document = written(suite, {}, pictures=("leaderboard.png",))
     assert "curves.png" not in document
     assert "## Samples" not in document
-    assert "Nothing has been run yet." in document
+    assert "No trial has been run yet." in document
 
 
 HOSTILE = ["a|b", "`x", "<b>", "*s*", "_u_", "$x$", "[l](u)", "![i](u)", "1. x", "# h", "\\", "a\nb", "&lt;"]

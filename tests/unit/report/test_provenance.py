@@ -30,7 +30,7 @@ def test_schedule_and_average_are_told(suite):
     )
     told = provenance._recipe(changed)
     assert told["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
-    assert told["Samples from"] == "its average, decay 0.9999 from step 10,000"
+    assert told["Samples from"] == "its moving average, decay 0.9999 from step 10,000"
 
 
 def test_a_single_row_tells_everything(small_suite):
@@ -50,7 +50,7 @@ def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
     assert "| cpu | A CPU (2 trials)<br>B \\| CPU (1 trial) |" in table
     assert "| device | cpu |" in table
     assert "train 1348 x 1 x 8 x 8, digits 0123456789ab…" in table
-    assert provenance.instruments(leaderboard_rows(suite, records))[-1] == "- **Instrument**: other fact 2.5."
+    assert provenance.metric_notes(leaderboard_rows(suite, records))[-1] == "- **Evaluation**: other fact 2.5."
 
 
 def test_the_commands_are_safe_to_paste(suite):

@@ -20,7 +20,7 @@ from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator,
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
 from benchmark.evaluation.references import prepare_references
 from benchmark.report.markdown import leaderboard
-from benchmark.report.provenance import instruments
+from benchmark.report.provenance import metric_notes
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
 from tests.support.trials import job_in, silent
@@ -205,7 +205,7 @@ def test_the_report_says_what_was_measured_and_leaves_a_dash(records):
     assert "on 40 held-out images" in text
     assert "fitted to 60 labelled images of the training split" in text
     assert "0 generated images" not in text
-    assert any("25 %" in line for line in instruments(table))
+    assert any("25 %" in line for line in metric_notes(table))
     assert metric_of_output(loaded.cells[1].specs[0].protocol, "rotation_accuracy").protocol_fields["n_fake"] is None
 
 

@@ -116,7 +116,7 @@ def test_the_rarest_and_the_most_frequent_digit_of_each_channel(tables):
     assert len(lines) == 2 + 7
     rest = ["0 % (8 of 10) – 70.0 % (1)", "0 % (8 of 10) – 90.0 % (2)", "0 % (8 of 10) – 90.0 % (3)"]
     assert cells(lines[2]) == ["Checked", "GAN", *rest]
-    assert "10 % each would be even" in words
+    assert "10 % each would be uniform" in words
     assert "digit" in words
 
 
