@@ -31,7 +31,7 @@ class TrialOutcome(NamedTuple):
         return self.record.status if self.record else Verdict.NOT_RUN.value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricResult:
     """One metric of one cell. `aggregate`: None without results.
 
@@ -55,7 +55,7 @@ class MetricResult:
         return max(low, self.output.minimum), min(high, self.output.maximum)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TotalCost:
     """The cost of all recorded trials of a cell, including failed ones.
 
@@ -71,7 +71,7 @@ class TotalCost:
     peak_memory_mib: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LeaderboardRow:
     """One cell of the suite with everything that the report shows of it; `results` is keyed by metric output."""
 
@@ -176,7 +176,14 @@ def _result(
     if aggregate and reference:
         difference = difference_to_published(aggregate, reference.value, reference.margin, reference.uncertainty)
     verdict = judge(counts, difference, reference, output.better, suite.is_reduced)
-    return MetricResult(output, aggregate, published, reference, verdict, difference)
+    return MetricResult(
+        output=output,
+        aggregate=aggregate,
+        published=published,
+        reference=reference,
+        verdict=verdict,
+        difference=difference,
+    )
 
 
 def values_over_draws(record: TrialRecord, key: str) -> list[float]:
@@ -189,7 +196,7 @@ def _reference(suite: Suite, cell: Cell, key: str, published: PublishedValue | N
         return None
     return Reference(
         value=published.value,
-        verified=published.status == "verified",
+        is_verified=published.status == "verified",
         mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
         tolerance=suite.tolerance.get(key),
         uncertainty=published_uncertainty(published.spread_kind, published.spread, published.n_seeds),

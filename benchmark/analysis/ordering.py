@@ -196,7 +196,7 @@ def _ranked_method(row: LeaderboardRow, key: str, is_reduced: bool) -> RankedMet
         mean=result.aggregate.mean if result.aggregate else math.nan,
         published=reference.value if reference else None,
         published_spread=(result.published.spread if result.published else None) or 0.0,
-        is_comparable=reference is not None and reference.verified and not reference.mismatches and not is_reduced,
+        is_comparable=reference is not None and reference.is_comparable and not is_reduced,
     )
 
 

@@ -84,10 +84,15 @@ class Reference:
     """
 
     value: float
-    verified: bool
+    is_verified: bool
     mismatches: tuple[str, ...] = ()
     tolerance: float | None = None
     uncertainty: PublishedUncertainty = FIXED
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the value may be compared with the measured one: verified, and of the same protocol."""
+        return self.is_verified and not self.mismatches
 
     @property
     def margin(self) -> float | None:
@@ -100,7 +105,7 @@ def judge(
     difference: Difference | None,
     reference: Reference | None,
     better: Literal["higher", "lower"],
-    reduced: bool,
+    is_reduced: bool,
 ) -> Verdict:
     """The verdict on one metric of one cell, with `difference` = measured - published. The first rule that applies:
 
@@ -122,9 +127,9 @@ def judge(
         return Verdict.FAILED if counts.failed else Verdict.DIVERGED
     if reference is None:
         return Verdict.NO_REFERENCE
-    if reduced:
+    if is_reduced:
         return Verdict.REDUCED
-    if not reference.verified or reference.mismatches:
+    if not reference.is_comparable:
         return Verdict.NO_REFERENCE
     if counts.finished < MIN_SEEDS or difference is None:
         return Verdict.INCONCLUSIVE

@@ -67,7 +67,7 @@ def sources(members: Sequence[LeaderboardRow]) -> list[str]:
             remarks[f"- {escape_markdown(remark)}"] = None
     lines = [*(source + "".join(meanings) for source, meanings in spreads.items()), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]
-    if not all(reference.verified for reference in references):
+    if not all(reference.is_verified for reference in references):
         lines.append(f"- {text.UNVERIFIED} {text.UNVERIFIED_MEANING}.")
     return lines
 

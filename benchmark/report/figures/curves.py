@@ -27,7 +27,6 @@ from benchmark.report.figures.style import (
     Tables,
     choose_styles,
     draw_reference_line,
-    is_comparable,
     panel_title,
     published_first,
     published_legend,
@@ -217,7 +216,7 @@ def _published(members: list[LeaderboardRow], key: str, styles: Styles) -> Itera
     for row in members:
         result = row.results.get(key)
         if result and result.published and result.reference:
-            yield PublishedPoint(result.published.value, style_of(row, styles), is_comparable(result.reference))
+            yield PublishedPoint(result.published.value, style_of(row, styles), result.reference.is_comparable)
 
 
 def _needs_log_axis(values: list[float], output: "Output") -> bool:

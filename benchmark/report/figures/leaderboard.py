@@ -26,7 +26,6 @@ from benchmark.report.figures.style import (
     Tables,
     choose_styles,
     draw_reference_line,
-    is_comparable,
     is_published,
     panel_title,
     published_first,
@@ -309,7 +308,7 @@ def _draw_published(axes: "Axes", results: list[tuple[int, MetricResult]]) -> No
     for index, result in results:
         if result.published and result.reference:
             value, spread = result.published.value, result.published.spread
-            face = INK if is_comparable(result.reference) else "white"
+            face = INK if result.reference.is_comparable else "white"
             diamonds.append((value, index + PUBLISHED_LANE, face))
             bars += _bar(value, index + PUBLISHED_LANE, spread, 0.0)[:1]
     if diamonds:

@@ -14,7 +14,6 @@ from benchmark.report.figures.page import FONT, LegendEntry
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from benchmark.analysis.verdicts import Reference
     from benchmark.evaluation.metrics.base import Output, ReferenceLine
 
 Tables = Mapping[str, list[LeaderboardRow]]
@@ -99,11 +98,6 @@ def panel_title(output: "Output", inches: float) -> str:
     return page.wrap(output.title, HEAD, inches - page.width(arrow, HEAD), 2) + arrow
 
 
-def is_comparable(reference: "Reference") -> bool:
-    """Whether a published value is verified and was measured under our protocol: its diamond is filled."""
-    return reference.verified and not reference.mismatches
-
-
 def is_published(members: list[LeaderboardRow], key: str) -> bool:
     """Whether any row of a table has a published value of an output."""
     return any(result.published for row in members if (result := row.results.get(key)))
@@ -118,7 +112,7 @@ def published_legend(
     results: Iterable[MetricResult], colour: str = INK, linestyle: object = "none"
 ) -> list[LegendEntry]:
     """A filled and a hollow diamond, where they occur."""
-    kinds = {is_comparable(result.reference) for result in results if result.reference}
+    kinds = {result.reference.is_comparable for result in results if result.reference}
     line = {"color": colour, "marker": "D", "markersize": 4.5, "linestyle": linestyle, "linewidth": 1.0}
     labels = {True: "published", False: "published, unverified or other protocol"}
     return [

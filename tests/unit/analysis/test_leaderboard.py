@@ -181,7 +181,7 @@ def uneven(suite_file, tmp_path_factory):
 def test_a_row_overrides_the_status_and_protocol_of_its_table(uneven, all_finished, row_of):
     records = all_finished(uneven)
     gan, ssgan = (row_of(uneven, records, "Checked", label).results["modes"] for label in ("GAN", "SSGAN"))
-    assert (gan.reference.verified, ssgan.reference.verified) == (False, True)
+    assert (gan.reference.is_verified, ssgan.reference.is_verified) == (False, True)
     assert gan.reference.mismatches == ("n_fake: published 50000, here 25600",)
     assert ssgan.reference.mismatches == ()
     assert gan.verdict == "no matched reference"

@@ -22,7 +22,7 @@ from benchmark.evaluation.metrics.base import SampleMetric
 from benchmark.evaluation.metrics.fid import FID
 
 ALL = SeedCounts(finished=3)
-NEAR = Reference(100.0, verified=True, tolerance=0.05)
+NEAR = Reference(100.0, is_verified=True, tolerance=0.05)
 
 
 def difference_of(low, high, inner=None, margin=5.0):
@@ -43,7 +43,7 @@ def difference_of(low, high, inner=None, margin=5.0):
         (ALL, None, None, True, "no matched reference"),
         (ALL, difference_of(-1, 1), NEAR, True, "reduced scale"),
         (ALL, difference_of(-1, 1), Reference(100.0, False, ("n_fake",)), True, "reduced scale"),
-        (ALL, difference_of(-1, 1), Reference(100.0, verified=False, tolerance=0.05), False, "no matched reference"),
+        (ALL, difference_of(-1, 1), Reference(100.0, is_verified=False, tolerance=0.05), False, "no matched reference"),
         (ALL, difference_of(-1, 1), Reference(100.0, True, ("n_fake",), 0.05), False, "no matched reference"),
         (SeedCounts(finished=2), difference_of(-1, 1), NEAR, False, "inconclusive"),
         (SeedCounts(finished=2), difference_of(-9, -8), NEAR, False, "inconclusive"),
@@ -60,9 +60,9 @@ def difference_of(low, high, inner=None, margin=5.0):
         (ALL, difference_of(5, 9, inner=(6, 8)), NEAR, False, "inconclusive"),
         (ALL, difference_of(-10, -6), NEAR, False, "worse"),
         (ALL, difference_of(-10, -5, inner=(-9, -6)), NEAR, False, "inconclusive"),
-        (ALL, difference_of(-1, 1, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
-        (ALL, difference_of(0, 0, margin=None), Reference(100.0, verified=True), False, "inconclusive"),
-        (ALL, difference_of(1, 2, margin=None), Reference(100.0, verified=True), False, "better"),
+        (ALL, difference_of(-1, 1, margin=None), Reference(100.0, is_verified=True), False, "inconclusive"),
+        (ALL, difference_of(0, 0, margin=None), Reference(100.0, is_verified=True), False, "inconclusive"),
+        (ALL, difference_of(1, 2, margin=None), Reference(100.0, is_verified=True), False, "better"),
         (SeedCounts(finished=3, failed=1), difference_of(-1, 1), NEAR, False, "inconclusive"),
         (SeedCounts(finished=3, diverged=1), difference_of(6, 7), NEAR, False, "inconclusive"),
         (SeedCounts(finished=3, not_run=1), difference_of(-10, -6), NEAR, False, "worse"),
@@ -79,7 +79,7 @@ def test_lower_may_be_better():
 
 @pytest.mark.parametrize("value, tolerance, margin", [(200.0, 0.05, 10.0), (-200.0, 0.05, 10.0), (200.0, None, None)])
 def test_the_tolerance_is_relative_to_the_published_value(value, tolerance, margin):
-    assert Reference(value, verified=True, tolerance=tolerance).margin == margin
+    assert Reference(value, is_verified=True, tolerance=tolerance).margin == margin
 
 
 counts = st.builds(SeedCounts, *[st.integers(0, 5)] * 4).filter(lambda c: c.total)
@@ -107,7 +107,7 @@ def test_a_positive_verdict_needs_every_seed_a_verified_value_and_the_full_recip
     assert verdict in VERDICT_MEANINGS
     if verdict in POSITIVE:
         assert counts.is_complete
-        assert reference.verified
+        assert reference.is_verified
         assert not reference.mismatches
         assert not reduced
     if verdict in {*POSITIVE, Verdict.WORSE}:

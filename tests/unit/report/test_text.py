@@ -92,11 +92,15 @@ def test_durations(seconds, words):
     assert text.format_duration(seconds) == words
 
 
+def total_cost(**fields):
+    return TotalCost(**(dict.fromkeys(TotalCost.__dataclass_fields__, 0.0) | fields))
+
+
 def test_device_time_names_its_device():
-    assert text.format_cost(TotalCost(1, 1, 90, 0, 0, 0)) == "90 core-s"
-    assert text.format_cost(TotalCost(1, 1, 0, 8000, 0, 0)) == "2.2 GPU-h"
+    assert text.format_cost(total_cost(core_seconds=90)) == "90 core-s"
+    assert text.format_cost(total_cost(gpu_seconds=8000)) == "2.2 GPU-h"
     assert text.format_cost(None) == text.format_speed(None) == ""
-    assert text.format_speed(TotalCost(1, 1, 1, 0, 6712.4, 0)) == "6,712 img/s"
+    assert text.format_speed(total_cost(images_per_second=6712.4)) == "6,712 img/s"
 
 
 def test_verdicts_are_told_once_when_all_metrics_agree():

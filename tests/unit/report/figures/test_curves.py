@@ -7,7 +7,7 @@ import pytest
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.report.figures import curves
 from benchmark.report.figures import draw as figures
-from benchmark.report.figures.style import Style, choose_styles, is_comparable
+from benchmark.report.figures.style import Style, choose_styles
 from tests.support.figure_contents import clipped, dashed, diamonds, labels, overlapping, texts
 
 
@@ -100,7 +100,7 @@ def test_published_values_are_lines_in_the_colour_of_their_method(suite, finishe
 
 def edge_or_white(suite, table, label):
     row = next(row for row in leaderboard_rows(suite, {}) if (row.table, row.label) == (table, label))
-    return colour(suite, label) if is_comparable(row.results["modes"].reference) else "white"
+    return colour(suite, label) if row.results["modes"].reference.is_comparable else "white"
 
 
 def test_one_that_is_unverified_has_a_hollow_diamond_and_a_key_of_its_own(suite, finished):
