@@ -37,7 +37,7 @@ class CelebA(Dataset):
     """(3, 64, 64) images without labels: 162,770 for training, 19,962 held out."""
 
     name = "celeba"
-    about = "CelebA's aligned faces, the middle 108x108 made 64x64 by PIL (bilinear; MSGAN: skimage)"
+    about = "CelebA's aligned faces, the central 108x108 resized to 64x64 by PIL (bilinear; MSGAN: skimage)"
     preprocessing = "the middle 108x108 made 64x64"
     licence = "non-commercial research only (Liu, Luo, Wang and Tang, CUHK)"
     source = "img_align_celeba.zip or its folder, and list_eval_partition.txt"

@@ -162,7 +162,7 @@ class CIFAR100(_CIFAR):
     """50,000 training and 10,000 test photographs of a hundred classes, the fine labels."""
 
     name = "cifar100"
-    about = "60,000 photographs of a hundred kinds of things, 32x32, 50,000 of them for training"
+    about = "60,000 photographs of a hundred classes, 32x32, 50,000 of them for training"
     source = "cifar-100-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html"
     num_labels = 100
     raw_dir = "cifar100"

@@ -28,7 +28,7 @@ class Folder32(Dataset):
     """(3, 32, 32) images of your own."""
 
     name = "folder_32"
-    about = "your own images, with class folders or without, the centre made 32x32 by PIL (bilinear)"
+    about = "your own images, with class folders or without, resized and cropped to 32x32 by PIL (bilinear)"
     licence = "yours"
     source = f"a folder or link named '{FOLDER}' in --data-dir"
     note = "images of your own: no checksum is published, those above are of the files that were found"
@@ -80,7 +80,7 @@ class Folder48(Folder32):
     """(3, 48, 48) images of your own."""
 
     name = "folder_48"
-    about = "your own images, with class folders or without, the centre made 48x48 by PIL (bilinear)"
+    about = "your own images, with class folders or without, resized and cropped to 48x48 by PIL (bilinear)"
     shape = (3, 48, 48)
 
 
@@ -88,7 +88,7 @@ class Folder64(Folder32):
     """(3, 64, 64) images of your own."""
 
     name = "folder_64"
-    about = "your own images, with class folders or without, the centre made 64x64 by PIL (bilinear)"
+    about = "your own images, with class folders or without, resized and cropped to 64x64 by PIL (bilinear)"
     shape = (3, 64, 64)
 
 

@@ -76,7 +76,7 @@ class ImageNet32(Dataset):
     """(3, 32, 32) images of 1,000 classes; the validation images are held out."""
 
     name = "imagenet32"
-    about = "ImageNet made small (Chrabaszcz et al. 2017): 1,281,167 images of 1,000 classes"
+    about = "ImageNet downsampled (Chrabaszcz et al. 2017): 1,281,167 images of 1,000 classes"
     preprocessing = "whole pictures made 32x32"
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_data_batch_1 .. 10 and val_data, pickles or .npz, loose or in Imagenet32_train.zip and _val.zip"

@@ -34,7 +34,7 @@ class ImageNet32PNG(Dataset):
     """(3, 32, 32) images without labels; the validation images are held out."""
 
     name = "imagenet32_png"
-    about = "ImageNet made small (van den Oord et al. 2016), without labels: what MSGAN was trained on"
+    about = "ImageNet downsampled (van den Oord et al. 2016), without labels, on which MSGAN was trained"
     preprocessing = "whole pictures made 32x32"
     licence = "ImageNet's terms of access: non-commercial research and education"
     source = "train_32x32.tar and valid_32x32.tar, or the folders of PNGs in them"

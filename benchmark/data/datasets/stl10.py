@@ -41,7 +41,7 @@ class STL10(Dataset):
     """(3, 48, 48) images, all 100,000 unlabelled ones; the 8,000 test images are held out, without their labels."""
 
     name = "stl10"
-    about = "STL-10's 100,000 unlabelled photographs, 96x96 made 48x48 by PIL (bilinear; MSGAN: skimage)"
+    about = "STL-10's 100,000 unlabelled photographs, 96x96 resized to 48x48 by PIL (bilinear; MSGAN: skimage)"
     licence = "research use; images from ImageNet (Coates, Lee and Ng)"
     source = "stl10_binary.tar.gz, or unpacked"
     shape = (3, 48, 48)
@@ -147,7 +147,7 @@ class STL10At32(STL10):
     """As STL10, but (3, 32, 32) images."""
 
     name = "stl10_32"
-    about = "STL-10's 100,000 unlabelled photographs, 96x96 made 32x32 by PIL (bilinear)"
+    about = "STL-10's 100,000 unlabelled photographs, 96x96 resized to 32x32 by PIL (bilinear)"
     shape = (3, 32, 32)
 
 
@@ -155,7 +155,7 @@ class LabelledSTL10(STL10):
     """(3, 48, 48) images, the 5,000 with labels of 10 classes; the 8,000 test images are held out."""
 
     name = "stl10_labelled"
-    about = "STL-10's 5,000 labelled photographs of 10 classes, 96x96 made 48x48 by PIL (bilinear)"
+    about = "STL-10's 5,000 labelled photographs of 10 classes, 96x96 resized to 48x48 by PIL (bilinear)"
     num_labels = CLASSES
     split_names: ClassVar[dict[str, str]] = {}
     files = ("train_X.bin", "test_X.bin", "train_y.bin", "test_y.bin")

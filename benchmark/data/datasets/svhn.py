@@ -30,7 +30,7 @@ class SVHN(Dataset):
     """73,257 digits for training, 26,032 held out; the extra training digits are not used."""
 
     name = "svhn"
-    about = "99,289 digits of house numbers, photographed, 32x32, 73,257 of them for training"
+    about = "99,289 photographed digits of house numbers, 32x32, 73,257 of them for training"
     licence = "for non-commercial use (Netzer et al.)"
     source = "train_32x32.mat and test_32x32.mat, http://ufldl.stanford.edu/housenumbers/"
     shape = (3, 32, 32)

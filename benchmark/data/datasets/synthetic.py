@@ -62,7 +62,7 @@ class Synthetic32(Synthetic):
     """In the shape of CIFAR-10."""
 
     name = "synthetic_32"
-    about = "synthetic 32x32 patterns of 10 kinds, for trying things out"
+    about = "synthetic 32x32 patterns of 10 classes, for trying things out"
     shape = (3, 32, 32)
 
 
@@ -70,7 +70,7 @@ class Synthetic48(Synthetic):
     """In the shape of STL-10 as GANs are trained on it."""
 
     name = "synthetic_48"
-    about = "synthetic 48x48 patterns of 10 kinds, for trying things out"
+    about = "synthetic 48x48 patterns of 10 classes, for trying things out"
     shape = (3, 48, 48)
 
 
@@ -78,7 +78,7 @@ class Synthetic64(Synthetic):
     """In the shape of CelebA as GANs are trained on it."""
 
     name = "synthetic_64"
-    about = "synthetic 64x64 patterns of 10 kinds, for trying things out"
+    about = "synthetic 64x64 patterns of 10 classes, for trying things out"
     shape = (3, 64, 64)
 
 
@@ -86,7 +86,7 @@ class SyntheticStacked(Synthetic):
     """In the shape of Stacked-MNIST: three grey patterns as channels."""
 
     name = "synthetic_stacked"
-    about = "three synthetic 28x28 patterns of 10 kinds stacked as channels, for trying things out"
+    about = "three synthetic 28x28 patterns of 10 classes stacked as channels, for trying things out"
     shape = (3, 28, 28)
     stacked = 3
     has_digits = True
