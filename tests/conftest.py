@@ -1,4 +1,4 @@
-"""What all tests share: one thread, and small suites in scratch folders."""
+"""Shared by all tests: one thread, deterministic hypothesis, and small suites in temporary folders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import settings
 
 pytest_plugins = ["tests.support.trial_fixtures"]
 torch.set_num_threads(1)
-# a busy machine is no failure, and the same commit gives the same answer twice
+# no deadlines, which fail on a busy machine; and the same examples in every run
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)  # pytest --hypothesis-profile search: other examples each time
 settings.load_profile("steady")
@@ -35,7 +35,7 @@ SMALL = {
 
 @pytest.fixture
 def small_suite(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a small, valid suite into the test's folder; keywords replace its top-level keys."""
+    """Writes a small, valid suite to a temporary folder; keywords replace its top-level keys."""
 
     def write(name: str = "small", **changes: object) -> Path:
         path = tmp_path / f"{name}.yaml"

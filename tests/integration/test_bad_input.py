@@ -1,6 +1,6 @@
-"""Bad input of every kind: thousands of harmed files and command lines, each taken as it should be or refused in words.
+"""Bad input of every kind: thousands of damaged files and command lines, each accepted correctly or refused in words.
 
-The default suite takes a few of each kind; `pytest -m long tests/integration/test_bad_input.py` takes them all.
+The default suite tries a few of each kind; `pytest -m long tests/integration/test_bad_input.py` tries them all.
 """
 
 import base64
@@ -104,7 +104,7 @@ RECIPE: dict[str, Any] = {"steps": 5, "methods": {"gan": {"batch_size": 4}}, "so
 
 
 def instant(job: Any, report: Any) -> TrialRecord:
-    """A trial that takes no time."""
+    """Replaces the training of a trial by a fixed record."""
     spec = job.spec
     now = "2026-11-22T12:00:00+00:00"
     history = [Measurement(step=spec.steps, metrics={"modes": 3.0, "kl": 5.0}, losses={"generator/game": 0.5})]
@@ -113,7 +113,7 @@ def instant(job: Any, report: Any) -> TrialRecord:
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No download, no setting of the user, and a digit classifier that is trained in no time."""
+    """No downloads, no settings of the user, and a digit classifier that trains for one epoch."""
     monkeypatch.setattr(digits, "EPOCHS", {8: 1})
 
     def refused(*arguments: Any, **options: Any) -> Any:
@@ -126,7 +126,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported() -> None:
-    """What is imported late takes seconds, and is nobody's hang."""
+    """Late imports take seconds, which must not count as a hang."""
 
     import benchmark.diagnostics.metrics
     import benchmark.execution.rerun
@@ -144,7 +144,7 @@ def room(tmp_path: Path) -> Room:
 
 
 def replaced(room: Room, path: Path, content: bytes, case: Case) -> Case:
-    """The case with a file's content replaced meanwhile; it names the content that it fails with."""
+    """The case with a file's content replaced while it runs. A failure names the content."""
 
     def run() -> None:
         before = path.read_bytes() if path.exists() else None
@@ -174,7 +174,7 @@ def fresh(room: Room) -> Workspace:
 
 
 def suites(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed suite, planned, reported and run."""
+    """A damaged suite, planned, reported and run."""
     patch.setattr(runner, "run_trial", instant)
     target = room.root / "suites" / "small.yaml"
     for content in mutants(rng.random(), target.read_bytes(), SMALL, as_yaml):
@@ -195,7 +195,7 @@ def suites(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterato
 
 
 def shipped(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """The project's own suites and recipes, harmed, and planned at each of their scales."""
+    """The shipped suites and recipes, damaged, and planned at each of their scales."""
     shutil.copytree(ROOT / "suites", room.root / "suites", dirs_exist_ok=True)
     folder = room.root / "suites"
     files = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("recipes/*.yaml"))]
@@ -216,7 +216,7 @@ def shipped(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterat
 
 
 def recipes(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed recipe, through its suite and through `methods`."""
+    """A damaged recipe, used by its suite and by `methods`."""
     target = room.root / "suites" / "recipes" / "tiny.yaml"
     for content in mutants(rng.random(), target.read_bytes(), RECIPE, as_yaml):
         command = rng.choice((("plan", "suites/small.yaml"), ("methods", "gan"), ("methods", "gan", "--json")))
@@ -225,7 +225,7 @@ def recipes(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterat
 
 
 def papers(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed papers file, its own or one of the project's, shown and held beside results."""
+    """A damaged file of published values, printed and compared with results."""
     folder = room.root / "suites" / "papers"
     for path in (ROOT / "suites" / "papers").glob("*.yaml"):
         shutil.copy(path, folder)
@@ -245,16 +245,16 @@ def papers(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterato
         )
 
 
-# --- what stands in the workspace ----------------------------------------------------------------------
+# --- files in the workspace ----------------------------------------------------------------------
 
 
 def as_json(tree: Any) -> bytes:
-    """As the store writes."""
+    """JSON as the store writes it."""
     return json.dumps(tree, indent=1).encode()
 
 
 def records(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed record, under its own name or another, and every command that reads records."""
+    """A damaged record, and every command that reads records."""
     patch.setattr(runner, "run_trial", instant)
     suite = load_suite(room.root / "suites" / "small.yaml")
     store = RecordStore(fresh(room).results)
@@ -279,7 +279,7 @@ def records(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterat
 
 
 def calibrations(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed calibration says nothing, or what it says; the plan never fails because of it."""
+    """A damaged calibration is ignored or used; the plan never fails because of it."""
     suite = load_suite(room.root / "suites" / "small.yaml")
     target = fresh(room).calibration
     calibration = Calibration.load(target, Hardware.detect(suite.resources).fingerprint)
@@ -293,7 +293,7 @@ def calibrations(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> I
 
 
 def reference(room: Room) -> dict[str, Any]:
-    """The small suite really trained, once: its instruments, arrays and results."""
+    """The small suite trained for real, once: its evaluation networks, arrays and results."""
     fresh(room)
     answer = room.run("run", "suites/small.yaml", "--runner", "inprocess", *ONE)
     assert answer.code == 0, answer
@@ -301,7 +301,7 @@ def reference(room: Room) -> dict[str, Any]:
 
 
 def results(room: Room) -> dict[str, Any]:
-    """Trial id -> all that was measured."""
+    """Trial id -> its measurements."""
     store = RecordStore(Workspace.at(room.root / "workspace").results)
     return {trial_id: record.history for trial_id, record in store.read_many(store.ids()).items()}
 
@@ -310,7 +310,7 @@ ONE = ("--seeds", "1", "--only", "Digits/GAN")
 
 
 def run_or_refuse(room: Room, expected: dict[str, Any], names: list[str]) -> None:
-    """A run over harmed files gives the undisturbed numbers, or says what is wrong."""
+    """A run over damaged files gives the same numbers as before, or says what is wrong."""
     place = fresh(room)
     answer = room.run("run", "suites/small.yaml", "--runner", "inprocess", *ONE, names=names, allow=(0, 2))
     if answer.code == 0:
@@ -320,14 +320,14 @@ def run_or_refuse(room: Room, expected: dict[str, Any], names: list[str]) -> Non
 
 
 class Trap:
-    """Unpickled it would make a folder."""
+    """Creates a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (TRAP,)
 
 
 def arrays(rng: random.Random, content: bytes) -> bytes:
-    """A .npy file that is none, or another one, or lies about itself."""
+    """A .npy file that is invalid, holds another array, or has a wrong header."""
     shape = np.load(io.BytesIO(content)).shape
     made = io.BytesIO()
     kind = rng.randrange(8)
@@ -353,7 +353,7 @@ DTYPES = ("float64", "int8", "uint8", "int64", "complex64", "bool", "U3", "M8[s]
 
 
 def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """Harmed arrays and manifests, and every command that opens them."""
+    """Damaged arrays and manifests, and every command that opens them."""
     reference(room)
     place = Workspace.at(room.root / "workspace")
     folder = registry.datasets["stacked_digits"].prepared_dir(place.data)

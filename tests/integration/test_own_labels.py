@@ -1,4 +1,4 @@
-"""Class folders are labels: known when the images are read, refused when they are not there."""
+"""Class folders of own images become labels; methods that need labels are refused without them."""
 
 import json
 
@@ -59,7 +59,7 @@ def run(monkeypatch, suite, tmp_path):
     return 0
 
 
-def test_how_many_classes_there_are_is_told_by_the_manifest(tmp_path):
+def test_the_manifest_states_the_number_of_classes(tmp_path):
     write_images(tmp_path / "folder", CLASSES)
     dataset = registry.datasets["folder_32"]
     assert dataset.num_classes() == UNKNOWN_CLASSES

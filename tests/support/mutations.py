@@ -1,4 +1,4 @@
-"""Small harms to files: what people, disks and enemies do to YAML, JSON and arrays. All from one random stream."""
+"""Random damage to YAML, JSON and binary files, as people, disks and attackers cause it, from one random stream."""
 
 import json
 import math
@@ -25,7 +25,7 @@ NASTY: tuple[Any, ...] = (
 
 
 def deep(depth: int, kind: int) -> Any:
-    """Lists or mappings in each other."""
+    """Nested lists or mappings."""
     value: Any = 1
     for _ in range(depth):
         value = [value] if kind else {"a": value}
@@ -33,7 +33,7 @@ def deep(depth: int, kind: int) -> Any:
 
 
 def paths_of(tree: Any, here: KeyPath = ()) -> Iterator[KeyPath]:
-    """The paths of everything in a tree, the root first."""
+    """The key paths of everything in a tree, the root first."""
     yield here
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
@@ -41,21 +41,21 @@ def paths_of(tree: Any, here: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def at(tree: Any, path: KeyPath) -> Any:
-    """What stands at a path."""
+    """The value at a path."""
     for key in path:
         tree = tree[key]
     return tree
 
 
 def copied(tree: Any) -> Any:
-    """A copy that can be harmed."""
+    """A deep copy."""
     if isinstance(tree, dict):
         return {key: copied(value) for key, value in tree.items()}
     return [copied(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def put(tree: Any, path: KeyPath, value: Any) -> Any:
-    """The tree with another value at a path."""
+    """The tree with the value at a path replaced, in place."""
     if not path:
         return value
     at(tree, path[:-1])[path[-1]] = value
@@ -63,7 +63,7 @@ def put(tree: Any, path: KeyPath, value: Any) -> Any:
 
 
 def value_for(rng: random.Random, tree: Any) -> Any:
-    """Something that does not belong there: nasty, deep, or from elsewhere in the tree."""
+    """A value that does not belong there: nasty, deeply nested, or from elsewhere in the tree."""
     kind = rng.random()
     if kind < 0.8:
         return copied(rng.choice(NASTY))
@@ -73,7 +73,7 @@ def value_for(rng: random.Random, tree: Any) -> Any:
 
 
 def harmed(rng: random.Random, tree: Any) -> Any:
-    """A copy of the tree with one to three harms."""
+    """A copy of the tree with one to three pieces of damage."""
     tree = copied(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         paths = list(paths_of(tree))
@@ -101,7 +101,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 
 def as_yaml(tree: Any) -> bytes:
-    """YAML, or JSON, which is YAML too, where the dumper refuses what JSON can say: lone surrogates."""
+    """YAML; or JSON, which is YAML too, where the dumper refuses a value, such as a lone surrogate."""
     try:
         return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000).encode()
     except (UnicodeError, RecursionError, yaml.YAMLError):
@@ -121,7 +121,7 @@ SNIPPETS = (
 
 
 def harmed_bytes(rng: random.Random, content: bytes) -> bytes:
-    """A copy of a file with harms to its bytes."""
+    """A copy of a file with damaged bytes."""
     place = rng.randrange(len(content) + 1)
     kind = rng.randrange(11)
     if kind == 0:
@@ -150,7 +150,7 @@ def harmed_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def mutants(seed: float, content: bytes, tree: Any, dump: Callable[[Any], bytes]) -> Iterator[bytes]:
-    """Harmed copies of a file without end, half of them still well-formed."""
+    """Endless damaged copies of a file, more than half of them still well-formed."""
     rng = random.Random(seed)
     while True:
         if rng.random() < 0.6:

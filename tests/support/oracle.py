@@ -1,8 +1,8 @@
-"""Runs commands in this process and judges how they take bad input.
+"""Runs commands in this process and checks how they handle bad input.
 
-The judge is strict: a command ends within a time limit, with exit code 0, 1 or 2. 2 comes with one message that names
-the file or the option, without a traceback and without control characters. Nothing is written outside the places that
-the command was given, and no code from data is run.
+A command must end within a time limit, with exit code 0, 1 or 2. Exit code 2 comes with one message that names the file
+or the option, without a traceback and without control characters. Nothing is written outside the folders that the
+command was given, and no code from data is run.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from typing import Any
 
 from benchmark.cli import app
 
-SECONDS, PATIENCE = 20.0, 120.0  # of work, and of time: a busy machine is slow, and a hang has no end
-MEMORY = 6 << 30  # bytes more than the process has: what a small file asks for must not fill a machine
+SECONDS, PATIENCE = 20.0, 120.0  # of CPU time, and of wall time, which is longer on a busy machine
+MEMORY = 6 << 30  # bytes that a command may allocate: a small file must not make it fill the machine
 LONGEST = 2000  # characters in a line of a message
-TRAP = "trap-was-sprung"  # the name of the file that code in data would make
+TRAP = "trap-was-sprung"  # the folder that code in data would create
 
 WRITING = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.truncate": 0, "os.chmod": 0}
 TWO_PATHS = {"os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,)}
@@ -49,15 +49,15 @@ ALLOWED = (
 
 
 class Hang(BaseException):
-    """The command did not end; not an Exception, so that no handler takes it for a failed trial."""
+    """The command did not end. Not an Exception, so that no handler treats it as a failed trial."""
 
 
 @dataclass
 class _Watch:
-    """What an audit hook saw: Python tells it of every file that is opened and every process that is started."""
+    """Records what an audit hook sees: every file that Python opens and every process that it starts."""
 
     inside: tuple[str, ...] = ()
-    seen: list[str] | None = None  # None: nobody is watching
+    seen: list[str] | None = None  # None: not watching
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.seen is None:
@@ -86,7 +86,7 @@ class _Watch:
 
 
 def _steers(character: str) -> bool:
-    """Whether a terminal would do something else than to show it."""
+    """Whether a terminal would interpret the character rather than show it."""
     kind = unicodedata.category(character)
     return (kind in ("Cc", "Cs", "Zl", "Zp") and character != "\n") or "\u202a" <= character <= "\u202e"
 
@@ -103,7 +103,7 @@ _hooked: list[bool] = []
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command ended: its exit code, and what it said."""
+    """How a command ended: its exit code and its output."""
 
     code: int
     out: str
@@ -112,7 +112,7 @@ class Answer:
 
 @dataclass
 class Room:
-    """A folder with everything that a command may be given: `workspace` and `reports` may be written to, no more."""
+    """A folder with everything that commands get. They may write only to `workspace` and `reports`."""
 
     root: Path
     findings: list[str] = field(default_factory=list)
@@ -132,9 +132,13 @@ class Room:
         allow: Sequence[int] = (0, 1, 2),
         places: Sequence[str] = ("workspace", "reports"),
     ) -> Answer:
-        """Run one command and judge it; `names`: of these the message of a refusal names at least one.
+        """Run one command and check it.
 
-        `places`: the folders of the room that it may write to.
+        Args:
+            arguments: the command line.
+            names: the message of a refusal must name at least one of these.
+            allow: the accepted exit codes.
+            places: the folders that the command may write to.
         """
         self.cases += 1
         before = self._outside(places)
@@ -160,7 +164,7 @@ class Room:
         return answer
 
     def _outside(self, places: Sequence[str]) -> set[tuple[str, int, int]]:
-        """Every file and folder that no command may touch, with size and time of change."""
+        """Every file and folder that the command must not change, with size and time of change."""
         found = set()
         folders = [self.root]
         while folders:
@@ -178,7 +182,7 @@ class Room:
 
 
 def judge_message(said: str, names: Sequence[str], told: str) -> None:
-    """One message for people: it begins once, names its place, and cannot steer a terminal."""
+    """Check that there is one message, that it names one of `names`, and that no line is too long."""
     said_once = sum(line.startswith("error: ") for line in said.splitlines()) == 1
     assert said_once or said.count("─ Error ─") == 1, f"not one message\n{told}"
     assert max(map(len, said.splitlines())) <= LONGEST, f"a line is too long\n{told[:3000]}"
@@ -214,7 +218,7 @@ def _ended(arguments: list[str], folder: Path) -> Answer:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """A limit of time and of memory."""
+    """Limits time and memory."""
 
     def late(number: int, frame: FrameType | None) -> None:
         raise Hang
@@ -240,7 +244,7 @@ def _shown(arguments: Sequence[str]) -> str:
 
 
 def storm(cases: Iterator[Callable[[], Any]], most: int = 20) -> list[str]:
-    """Run all cases and return what was found, at most so much, each kind once."""
+    """Run all cases and return at most `most` failures, one of each kind."""
     found: dict[str, str] = {}
     for case in cases:
         try:
@@ -253,6 +257,6 @@ def storm(cases: Iterator[Callable[[], Any]], most: int = 20) -> list[str]:
 
 
 def _kind(problem: str) -> str:
-    """The last frame of a traceback, or the first line."""
+    """The last frame of a traceback, or else the last line."""
     frames = [line.strip() for line in problem.splitlines() if line.strip().startswith("File ")]
     return frames[-1] if frames else problem.splitlines()[-1][:60]

@@ -1,4 +1,4 @@
-"""Published values: what the files say, how rows override their tables, and the command that prints them."""
+"""Published values: the files, how rows override their tables, and the command that prints them."""
 
 import json
 import re
@@ -36,7 +36,7 @@ VALUES = [
 EVERY = pytest.mark.parametrize("paper", PAPERS)
 OTHER_DATA = {"imagenet128", "lsun_bedroom", "lsun_church", "celeba_hq_128", "celeba128", "not named"}
 
-# typed once more from the sources, apart from the files: paper, table, row, metric, value, spread, verified
+# typed a second time from the sources, independently of the files: paper, table, row, metric, value, spread, verified
 KNOWN = [
     ("neurips2019", "cifar10-resnet", "Dist-GAN + MS", "fid", 13.90, 0.22, False),
     ("neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + MS", "fid_10k", 11.40, None, True),
@@ -101,7 +101,7 @@ def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
 
 
 @EVERY
-def test_no_value_stands_twice(paper):
+def test_no_value_is_listed_twice(paper):
     seen = [(v.dataset, v.row, v.metric, v.value, v.protocol) for v in values_of(paper)]
     assert not [one for index, one in enumerate(seen) if one in seen[:index]]
 
@@ -118,7 +118,7 @@ def test_values_are_those_of_the_sources(paper, table, row, metric, number, spre
     assert (value.value, value.spread, value.status == "verified") == (number, spread, verified)
 
 
-def test_the_protocol_goes_with_the_number():
+def test_every_value_has_the_protocol_of_its_row():
     found = {(name, key, v.row): v for name, key, v in VALUES if v.metric.startswith(("fid", "fd_inception"))}
     mine = found["neurips2019", "cifar10-resnet", "Dist-GAN + MS"].protocol
     other = found["neurips2019", "cifar10-resnet-10k10k", "Dist-GAN + SS"].protocol
@@ -133,14 +133,14 @@ def test_the_protocol_goes_with_the_number():
     assert found["cvpr2019", "cifar10-best", "SS-GAN"].protocol.aggregation == "best of 3"
 
 
-def test_of_quotations_without_a_protocol_none_is_made_up():
+def test_quotations_without_a_protocol_state_none():
     quoted = [v for name, _, v in VALUES if name == "neurips2019" and v.status == "verified"]
     assert {v.value for v in quoted} == {11.40, 19.74, 12.3}
     assert all(v.protocol.stated == {} for v in quoted)
 
 
 @pytest.mark.parametrize("dataset, key", [("imagenet32", "fid"), ("celeba", "isc")])
-def test_a_value_of_pictures_cut_otherwise_is_not_comparable(dataset, key):
+def test_a_value_on_differently_cropped_images_is_not_comparable(dataset, key):
     suite = load_suite(Path("suites/mimicry2020.yaml"))
     cells = [cell for cell in suite.cells if cell.specs[0].dataset == dataset]
     assert cells
@@ -149,7 +149,7 @@ def test_a_value_of_pictures_cut_otherwise_is_not_comparable(dataset, key):
         assert problem.startswith("images: published the middle "), problem
 
 
-def test_trainings_behind_a_value_are_told():
+def test_spread_kind_and_number_of_trainings_are_known():
     trainings = {(name, key, v.row): (v.spread_kind, v.n_seeds) for name, key, v in VALUES}
     assert trainings["pacgan2018", "stacked-mnist-k4", "PacDCGAN2"] == ("standard_error", 50)
     assert trainings["pacgan2018", "stacked-mnist-veegan", "PacDCGAN2"] == ("standard_error", 10)
@@ -216,7 +216,7 @@ def test_a_row_overrides_what_it_states_and_nothing_else(table, row):
     assert published.value("kid") is None
 
 
-def test_an_unknown_metric_has_no_value_and_a_known_one_is_found_by_name():
+def test_a_table_is_found_by_name_or_refused_with_the_nearest():
     title, table = PublishedTables(FOLDER).table("mimicry2020/cifar10")
     assert "2020" in title
     assert isinstance(table, PublishedTable)
@@ -305,7 +305,7 @@ def test_a_mistake_is_named_with_file_line_and_key(tmp_path, change, words, line
     assert text[number - 1].strip().startswith(line)
 
 
-def test_what_mends_it_is_accepted(tmp_path):
+def test_a_note_replaces_a_missing_protocol_or_table(tmp_path):
     table = {**GOOD["tables"]["t"], "protocol": {}, "note": "the page names none"}
     for data in ({**GOOD, "tables": {"t": table}}, {**GOOD, "tables": {}, "note": "No figure has been read."}):
         path = tmp_path / "p.yaml"

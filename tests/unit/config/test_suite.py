@@ -1,7 +1,8 @@
-"""A suite is read as a whole; every mistake is named with file, line, key, value and the nearest spelling."""
+"""A suite is validated as a whole; every mistake is named with file, line, key, value and the nearest spelling."""
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.cli import app
-from benchmark.config.suite import load_suite
+from benchmark.config.suite import load_suite, select_cells
 from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.registry import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.evaluation.metrics.modes import Modes
+from benchmark.report.provenance import cell_command, rerun_commands
 from tests.conftest import SMALL
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
@@ -53,7 +55,7 @@ def test_the_same_cell_in_two_suites_is_one_trial():
     assert len(set(other.specs) & set(one.specs)) == 6 * 5, "Dist-GAN, + SS and + MS, twice, with five seeds"
 
 
-def test_layers_win_in_order(tmp_path, small_suite):
+def test_later_layers_override_earlier_ones(tmp_path, small_suite):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "wide.yaml").write_text("{steps: 10, batch_size: 12, optimizer: {lr: 0.5}}")
     table = {
@@ -75,7 +77,7 @@ ORDER += ["table defaults", "table, gan", "row", "scale"]
 
 
 @pytest.mark.parametrize("top", range(len(ORDER)))
-def test_every_layer_lies_over_those_before_it_and_the_methods_part_over_the_whole(tmp_path, small_suite, top):
+def test_every_layer_overrides_all_layers_before_it(tmp_path, small_suite, top):
     """Each layer up to `top` sets the same value, which is the number of the layer."""
     (tmp_path / "recipes").mkdir()
     layer = {name: {"steps": 100 + n} if n <= top else {} for n, name in enumerate(ORDER)}
@@ -105,7 +107,7 @@ def test_every_layer_lies_over_those_before_it_and_the_methods_part_over_the_who
     assert Path(file) == (tmp_path / f"{written}.yaml" if written.startswith("recipes/") else path)
 
 
-def test_a_rows_own_recipe_comes_after_those_of_its_table_and_before_the_tables_values(tmp_path, small_suite):
+def test_a_rows_recipe_comes_between_the_tables_recipe_and_defaults(tmp_path, small_suite):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "tables.yaml").write_text("{steps: 10, batch_size: 12, methods: {gan: {steps: 11}}}")
     (tmp_path / "recipes" / "rows.yaml").write_text("{steps: 12, batch_size: 16, methods: {gan: {steps: 13}}}")
@@ -116,7 +118,7 @@ def test_a_rows_own_recipe_comes_after_those_of_its_table_and_before_the_tables_
     assert {spec.batch_size for spec in load_suite(small_suite(tables=[table])).specs.values()} == {20}
 
 
-def test_what_a_recipe_sets_for_a_method_stands_with_its_source_in_the_recipe(monkeypatch, capsys):
+def test_options_of_a_method_point_to_their_line_and_source_in_the_recipe(monkeypatch, capsys):
     """`python -m benchmark methods dist_gan_ms`, as a reader looks it up."""
     monkeypatch.setattr(sys, "argv", ["benchmark", "methods", "dist_gan_ms", "--json"])
     with pytest.raises(SystemExit):
@@ -134,7 +136,7 @@ def test_what_a_recipe_sets_for_a_method_stands_with_its_source_in_the_recipe(mo
     assert {name: found[name] for name in expected} == expected
 
 
-def test_seeds_can_be_counted_from_outside(small_suite):
+def test_the_number_of_seeds_can_be_overridden(small_suite):
     suite = load_suite(small_suite(), seeds=3)
     assert suite.seeds == (0, 1, 2)
     assert len(suite.specs) == 6
@@ -144,7 +146,7 @@ def test_first_seeds_are_trained_first(small_suite):
     assert [spec.seed for spec in load_suite(small_suite()).specs.values()] == [0, 0, 1, 1]
 
 
-def test_growing_a_suite_keeps_the_identity_of_what_was_there(small_suite):
+def test_new_rows_and_seeds_keep_existing_trial_ids(small_suite):
     before = load_suite(small_suite())
     rows = SMALL["tables"][0]["rows"] | {"MSGAN": {"method": "msgan"}}
     after = load_suite(small_suite("grown", tables=[{"title": "Digits", "rows": rows}], seeds=[0, 1, 2]))
@@ -287,7 +289,7 @@ class Sized48(Dataset):
         ),
     ],
 )
-def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, dataset, changes, expected):
+def test_a_method_or_network_unfit_for_the_dataset_is_refused(small_suite, monkeypatch, dataset, changes, expected):
     monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
     monkeypatch.setattr(Modes, "check_config", classmethod(lambda *_: None))
     text = message(small_suite(**with_default(dataset=dataset.name) | changes))
@@ -295,7 +297,7 @@ def test_what_a_dataset_cannot_serve_is_refused(small_suite, monkeypatch, datase
         assert part in text
 
 
-def test_a_method_that_may_do_without_labels_does_on_unlabelled_images(small_suite, monkeypatch):
+def test_self_labelling_accepts_unlabelled_images(small_suite, monkeypatch):
     monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
     monkeypatch.setattr(Modes, "check_config", classmethod(lambda *_: None))
     assert load_suite(small_suite(**with_default(dataset="unlabelled") | only("self_labelling"))).specs
@@ -307,7 +309,7 @@ def test_resources_have_two_names_for_vmapped_seeds_and_cuda_graphs(small_suite,
     assert (resources.vmap_seeds, resources.cuda_graphs) == (3, True)
 
 
-def test_all_mistakes_are_told_at_once_and_each_once(small_suite):
+def test_all_mistakes_are_reported_at_once_and_each_once(small_suite):
     text = message(small_suite(**with_default(steps=-3, dataset=5)))
     assert text.count("defaults.steps") == 1  # not once per row
     assert "defaults.dataset" in text
@@ -405,7 +407,7 @@ def published_in(path):
     ],
     ids=["another row", "none", "another table", "no table of its own", "the row says more"],
 )
-def test_published_values_are_found_wherever_they_stand(tmp_path, small_suite, table, gan, ssgan):
+def test_published_values_are_found_in_any_table(tmp_path, small_suite, table, gan, ssgan):
     write_papers(tmp_path)
     found = published_in(small_suite(tables=[{"title": "T", "rows": BOTH} | table]))
     assert found == {"GAN": gan, "SSGAN": ssgan}
@@ -474,3 +476,101 @@ def test_any_value_anywhere_is_read_or_refused_with_a_message(tmp_path, key, val
     else:
         return
     assert str(path) in said
+
+
+# --- selecting cells -----------------------------------------------------------------------------------
+
+TINY = {
+    "title": "Tiny",
+    "seeds": [0, 1],
+    "defaults": {
+        "dataset": "stacked_digits",
+        "network": "mlp",
+        "latent": {"dim": 4, "distribution": "normal"},
+        "steps": 2,
+        "batch_size": 8,
+        "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
+        "protocol": {"measures": {"modes": {"n_fake": 100}}, "evaluations": 1},
+    },
+    "tables": [
+        {"title": "Width K/4", "rows": {"GAN": {"method": "gan"}, "SS GAN's": {"method": "ssgan"}}},
+        {"title": "Longer", "defaults": {"steps": 3}, "rows": {"GAN": {"method": "gan"}}},
+    ],
+    "scales": {"quick": {}},
+}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "suites").mkdir()
+    path = tmp_path / "suites" / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY, sort_keys=False))
+    return load_suite(path, "quick", 3)
+
+
+def names(suite):
+    return [f"{cell.table}/{cell.row}" for cell in suite.cells]
+
+
+@pytest.mark.parametrize(
+    "wanted, expected",
+    [
+        ([], ["Width K/4/GAN", "Width K/4/SS GAN's", "Longer/GAN"]),
+        (["GAN"], ["Width K/4/GAN", "Longer/GAN"]),
+        (["longer/gan"], ["Longer/GAN"]),
+        (["Longer/GAN", " SS  GAN's "], ["Width K/4/SS GAN's", "Longer/GAN"]),
+    ],
+)
+def test_cells_are_named_by_table_and_row_or_by_row(tiny, wanted, expected):
+    cut = select_cells(tiny, wanted)
+    assert names(cut) == expected
+    assert len(cut.specs) == 3 * len(expected)
+    assert set(cut.specs) <= set(tiny.specs)
+
+
+def scaled(tmp_path, rows):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY | {"scales": {"quick": {"rows": rows}, "paper": {}}}, sort_keys=False))
+    return path
+
+
+def test_a_scale_may_select_rows(tmp_path):
+    path = scaled(tmp_path, ["Longer/GAN", "ss gan's"])
+    assert names(load_suite(path, "quick")) == ["Width K/4/SS GAN's", "Longer/GAN"]
+    assert len(load_suite(path, "paper").cells) == 3
+    assert not load_suite(path, "quick").only, "the scale is whole"
+
+
+def test_an_unknown_row_of_a_scale_is_named_with_its_location(tmp_path):
+    with pytest.raises(UserError, match=r"tiny\.yaml.*rows.*'Longer/GAM'.*did you mean 'Longer/GAN'"):
+        load_suite(scaled(tmp_path, ["Longer/GAM"]), "quick")
+
+
+def test_an_unknown_cell_is_refused_with_the_nearest_name(tiny):
+    with pytest.raises(UserError, match=r"--only 'Longer/GAM'.*did you mean 'Longer/GAN'"):
+        select_cells(tiny, ["GAN", "Longer/GAM"])
+
+
+def test_the_command_of_a_cell_runs_that_cell(tiny, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    cell = tiny.cells[1]
+    line = cell_command(tiny, cell)
+    assert line.endswith("""--scale quick --seeds 3 --only 'Width K/4/SS GAN'"'"'s'""")
+    python, _, module, verb, *arguments = shlex.split(line)
+    assert (python, module, verb) == ("python", "benchmark", "run")
+    monkeypatch.setattr(sys, "argv", ["benchmark", "plan", *arguments, "--json"])
+    with pytest.raises(SystemExit):
+        app.main()
+    planned = json.loads(capsys.readouterr().out)["cell_states"]
+    trials = [trial["trial_id"] for state in planned for trial in state["trials"]]
+    assert trials == [spec.trial_id for spec in cell.specs]
+    assert rerun_commands(select_cells(tiny, ["Width K/4/SS GAN's"]))[0].splitlines()[1] == line
+
+
+def test_a_part_does_not_overwrite_the_report_of_the_whole(tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "report", "suites/tiny.yaml", "--only", "Longer/GAN"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert [path.name for path in Path("reports").iterdir()] == ["tiny-only"]
+    assert "SS GAN" not in Path("reports/tiny-only/leaderboard.md").read_text()

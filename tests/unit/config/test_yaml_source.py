@@ -1,4 +1,4 @@
-"""Reading YAML for people: what is read, and that whatever is not valid is one message with its place."""
+"""Reading YAML: what is accepted, and that everything else is refused with one message and its location."""
 
 import json
 
@@ -31,7 +31,7 @@ def refused(read):
     return message
 
 
-# --- what is read --------------------------------------------------------------------------------------
+# --- what is accepted --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_key_paths_are_written_as_people_do(path, text):
     assert dotted_key(path) == text
 
 
-def test_a_place_has_the_line_of_the_innermost_part_that_stands_in_the_file(tmp_path):
+def test_a_location_has_the_line_of_the_innermost_known_key(tmp_path):
     file = YamlFile(tmp_path / "f", {}, {("a",): 1, ("a", "b"): 4})
     assert file.location(("a", "b", "c")) == f"{tmp_path / 'f'}:4: a.b.c"
     assert file.location(("z",)) == f"{tmp_path / 'f'}: z"
@@ -126,7 +126,7 @@ def test_a_place_has_the_line_of_the_innermost_part_that_stands_in_the_file(tmp_
 # --- what is refused -----------------------------------------------------------------------------------
 
 
-def test_a_key_that_stands_twice_is_refused_with_both_lines(refused):
+def test_a_duplicate_key_is_refused_with_both_lines(refused):
     message = refused("title: A\ndefaults:\n  steps: 1\n  lr: 2\n  steps: 3\n")
     assert "suite.yaml:5:" in message
     assert "'steps'" in message
@@ -156,12 +156,12 @@ def test_an_empty_file_is_refused(refused, text):
 
 
 @pytest.mark.parametrize(("text", "kind"), [("[1, 2]", "list"), ("just text", "str"), ("3", "int"), ("yes", "bool")])
-def test_what_is_no_mapping_is_refused(refused, text, kind):
+def test_a_file_without_a_mapping_is_refused(refused, text, kind):
     assert f"holds a {kind}" in refused(text)
 
 
 @pytest.mark.parametrize("text", ["a: [1, 2", "a: 'open", "a: b: c", "\t- x", "a: *nobody", "a: 1\n---\nb: 2", "%"])
-def test_what_is_not_yaml_is_refused(refused, text):
+def test_invalid_yaml_is_refused(refused, text):
     assert "not valid YAML" in refused(text)
 
 
@@ -203,7 +203,7 @@ def test_binary_garbage_is_refused(refused, content):
 
 
 @pytest.mark.parametrize("bracket", ["[", "{a: ", "- "])
-def test_nesting_without_end_is_refused(refused, bracket):
+def test_endless_nesting_is_refused(refused, bracket):
     refused("a: " + bracket * 5000 if bracket != "- " else bracket * 5000)
 
 

@@ -17,7 +17,7 @@ from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL
 
 PROTOCOL = {"measures": {"modes": {"n_fake": 100}}, "evaluations": 2, "sample_batch": 64}
-LOOK = FeatureCostKey(extractor="digits", codec="none", shape=(3, 8, 8))
+FEATURES = FeatureCostKey(extractor="digits", codec="none", shape=(3, 8, 8))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def main(monkeypatch, capsys, *arguments):
     return code, said.out, said.err
 
 
-def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_path, caplog):
+def test_every_cost_key_is_timed_once_in_its_own_process(suite, workspace, tmp_path, caplog):
     plan = make_plan(suite, workspace, tmp_path)
     assert plan.estimate.wall_seconds is None
     assert len(plan.estimate.untimed_training) == 2  # methods; seeds share a kind
@@ -63,7 +63,7 @@ def test_every_kind_is_timed_once_in_a_process_of_its_own(suite, workspace, tmp_
     assert not caplog.messages
 
 
-def test_a_kind_that_fails_is_reported_and_tried_again(suite, workspace, tmp_path, monkeypatch, caplog):
+def test_a_failed_timing_is_reported_and_tried_again(suite, workspace, tmp_path, monkeypatch, caplog):
     real = calibrating.in_subprocess
 
     def some(task, *arguments):
@@ -84,16 +84,16 @@ def test_a_kind_that_fails_is_reported_and_tried_again(suite, workspace, tmp_pat
     assert [spec.method for _, spec in plan.estimate.untimed_training] == ["gan"]
 
 
-def test_a_process_that_the_system_kills_did_not_fit():
+def test_a_killed_process_did_not_fit_into_memory():
     assert "did not fit into memory" in in_subprocess(signal.raise_signal, signal.SIGKILL).error
 
 
-def test_what_a_timing_raises_is_told(suite):
+def test_an_exception_becomes_the_error_of_a_timing(suite):
     broken = next(iter(suite.specs.values())).model_copy(update={"network": "mpl"})
     assert "unknown network 'mpl'; did you mean 'mlp'" in in_subprocess(time_training, broken, "cpu", 1).error
 
 
-def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypatch):
+def test_a_mean_excludes_warm_up_unless_the_first_call_is_slow(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("benchmark.planning.calibrate.time.perf_counter", lambda: now[0])
     durations = iter([9.0, 5.0, 0.5, 1.0, 0.6, 99.0])
@@ -105,35 +105,35 @@ def test_a_mean_leaves_the_warm_up_out_and_a_slow_first_call_is_enough(monkeypat
     assert seconds_per_call(play, lambda: None) == 99
 
 
-def test_timings_are_of_one_machine_and_others_stay(tmp_path):
+def test_timings_of_other_machines_are_kept(tmp_path):
     path = tmp_path / "calibration.json"
     here, there = {"cpu": "a", "threads": 1}, {"cpu": "a", "threads": 2}
-    Calibration.load(path, here).save(LOOK, Timing(kind={}, seconds=1))
-    assert Calibration.load(path, there).get(LOOK) is None
-    Calibration.load(path, there).save(LOOK, Timing(kind={}, seconds=2))
-    assert Calibration.load(path, here).get(LOOK).seconds == 1
-    assert Calibration.load(path, there).get(LOOK).seconds == 2
+    Calibration.load(path, here).save(FEATURES, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, there).get(FEATURES) is None
+    Calibration.load(path, there).save(FEATURES, Timing(kind={}, seconds=2))
+    assert Calibration.load(path, here).get(FEATURES).seconds == 1
+    assert Calibration.load(path, there).get(FEATURES).seconds == 2
     assert [machine["hardware"] for machine in json.loads(path.read_text())["machines"].values()] == [here, there]
 
 
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"version": 0, "machines": {}}', '{"version": 1, "machines": {"x": {"seconds": 1}}}']
 )
-def test_a_damaged_file_is_taken_for_an_empty_one_and_made_again(tmp_path, content):
+def test_a_damaged_calibration_counts_as_empty(tmp_path, content):
     path = tmp_path / "calibration.json"
     path.write_text(content)
     calibration = Calibration.load(path, {"cpu": "a"})
     assert calibration.timings == {}
-    calibration.save(LOOK, Timing(kind={}, seconds=1))
-    assert Calibration.load(path, {"cpu": "a"}).get(LOOK).seconds == 1
+    calibration.save(FEATURES, Timing(kind={}, seconds=1))
+    assert Calibration.load(path, {"cpu": "a"}).get(FEATURES).seconds == 1
 
 
-def test_what_a_file_tells_of_an_error_cannot_steer_a_terminal():
+def test_errors_read_from_a_calibration_are_printable():
     timing = Timing.model_validate_json('{"kind": {}, "error": "no\\u0000 \\u001b[2Jroom"}')
     assert timing.error == "no\\x00 \\x1b[2Jroom"
 
 
-def test_a_kind_depends_on_what_costs_time_and_on_nothing_else(suite):
+def test_a_cost_key_depends_only_on_what_costs_time(suite):
     spec = next(iter(suite.specs.values()))
     same = {"seed": 7, "steps": 999, "optimizer": spec.optimizer.model_copy(update={"lr": 1.0})}
     other = {"batch_size": 9, "discriminator_steps": 2, "method": "msgan", "network_options": {"generator_width": 1}}
@@ -141,17 +141,17 @@ def test_a_kind_depends_on_what_costs_time_and_on_nothing_else(suite):
         assert training_cost_key(spec.model_copy(update={key: value})).key == training_cost_key(spec).key
     keys = {training_cost_key(spec.model_copy(update={key: value})).key for key, value in other.items()}
     assert len(keys | {training_cost_key(spec).key}) == 5
-    assert feature_passes(spec) == {LOOK: 100}
+    assert feature_passes(spec) == {FEATURES: 100}
 
 
-def test_measures_that_look_the_same_way_share_the_look(suite):
+def test_measures_with_equal_codec_and_extractor_share_a_feature_pass(suite):
     spec = next(iter(suite.specs.values()))
     modes = spec.protocol.measures["modes"]
     measures = {"modes": modes, "modes_more": modes.model_copy(update={"n_fake": 300})}
     measures["modes_jpeg"] = modes.model_copy(update={"codec": "jpeg"})
     protocol = spec.protocol.model_copy(update={"measures": measures})
     looks = feature_passes(spec.model_copy(update={"protocol": protocol}))
-    assert looks == {LOOK: 300, LOOK.model_copy(update={"codec": "jpeg"}): 100}
+    assert looks == {FEATURES: 300, FEATURES.model_copy(update={"codec": "jpeg"}): 100}
 
 
 def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, capsys):

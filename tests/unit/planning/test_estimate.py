@@ -1,4 +1,4 @@
-"""Hours and memory by hand, and what counts for them."""
+"""Estimates of time and memory, compared with hand computations."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def finished(spec, train=12.0, evaluation=8.0, memory=300.0, environment=ENVIRON
     return TrialSummary(trial_id=spec.trial_id, status=status, cost=cost, environment=environment, data={})
 
 
-def reckon(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=None, images=0.0):
+def estimate_of(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=None, images=0.0):
     done = {outcome.trial_id: outcome for outcome in outcomes}
     todo = {i: spec for i, spec in suite.specs.items() if i not in done}
     return estimate(
@@ -56,9 +56,9 @@ def timings_of(suite, **changes):
     return found
 
 
-def test_finished_trials_tell_of_the_others_of_their_kind(suite):
+def test_finished_trials_predict_others_of_their_kind(suite):
     gan = [spec for spec in suite.specs.values() if spec.method == "gan"]
-    found = reckon(suite, [finished(gan[0])])
+    found = estimate_of(suite, [finished(gan[0])])
     # 6 steps took 12 s, 2 + 2 measurements 8 s
     assert found.cells[0].trial.seconds == pytest.approx(20)
     assert (found.cells[0].done, found.cells[0].todo, found.cells[0].seconds) == (1, 1, pytest.approx(20))
@@ -70,7 +70,7 @@ def test_finished_trials_tell_of_the_others_of_their_kind(suite):
 
 def test_finished_trials_come_before_timings(suite):
     gan = next(spec for spec in suite.specs.values() if spec.method == "gan")
-    found = reckon(suite, [finished(gan)], timings_of(suite), images=5)
+    found = estimate_of(suite, [finished(gan)], timings_of(suite), images=5)
     # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 looks of 0.25 s
     calibrated = 6 * 2 + 4 * (128 * 0.5 + 100 * 0.25)
     assert [cell.trial.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
@@ -81,43 +81,43 @@ def test_finished_trials_come_before_timings(suite):
     assert (found.peak_memory_mib, found.side_by_side_memory_mib) == (435, 870)
 
 
-def test_the_longest_trial_is_the_least_that_a_run_takes(suite):
+def test_a_run_takes_at_least_as_long_as_its_longest_trial(suite):
     specs = list(suite.specs.values())
     outcomes = [finished(spec, train=1000.0 if spec.method == "gan" else 1.0) for spec in specs if spec.seed == 0]
-    found = reckon(suite, outcomes, slots=64)
+    found = estimate_of(suite, outcomes, slots=64)
     assert found.wall_seconds == pytest.approx(1008)
     assert found.device_seconds == pytest.approx(1008 + 9)
 
 
 @pytest.mark.parametrize("change", [{"cpu": "b"}, {"threads": 2}, {"device": "cuda"}, {"packages": {"torch": "1"}}])
-def test_trials_of_other_hardware_tell_nothing(suite, change):
+def test_trials_on_other_hardware_are_ignored(suite, change):
     outcomes = [finished(spec, environment=ENVIRONMENT | change) for spec in suite.specs.values() if spec.seed == 0]
-    assert reckon(suite, outcomes).device_seconds is None
+    assert estimate_of(suite, outcomes).device_seconds is None
     same = [finished(spec) for spec in suite.specs.values() if spec.seed == 0]
-    assert reckon(suite, same).device_seconds is not None
+    assert estimate_of(suite, same).device_seconds is not None
 
 
-def test_a_diverged_trial_tells_nothing(suite):
+def test_a_diverged_trial_predicts_nothing(suite):
     outcomes = [finished(spec, status="diverged") for spec in suite.specs.values() if spec.seed == 0]
-    assert reckon(suite, outcomes).device_seconds is None
+    assert estimate_of(suite, outcomes).device_seconds is None
 
 
-def test_without_weights_measuring_is_left_out_and_told(suite):
+def test_feature_passes_without_weights_are_omitted_and_named(suite):
     timings = timings_of(suite)
     for spec in suite.specs.values():
         for look in feature_passes(spec):
             timings.pop(look.key, None)
-    found = reckon(suite, timings=timings, missing={"digits": "its weights are not here"})
+    found = estimate_of(suite, timings=timings, missing={"digits": "its weights are not here"})
     assert found.cells[0].trial.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
     assert found.problems == {"measuring through digits is left out: its weights are not here": 4}
     assert not found.untimed_features
 
 
-def test_trials_that_do_not_fit_side_by_side_are_warned_of(suite):
-    assert reckon(suite, timings=timings_of(suite), memory=860).fits
-    assert not reckon(suite, timings=timings_of(suite), memory=859).fits
+def test_fits_compares_parallel_trials_with_the_memory(suite):
+    assert estimate_of(suite, timings=timings_of(suite), memory=860).fits
+    assert not estimate_of(suite, timings=timings_of(suite), memory=859).fits
 
 
 def test_nothing_to_train_takes_no_time(suite):
-    found = reckon(suite, [finished(spec) for spec in suite.specs.values()])
+    found = estimate_of(suite, [finished(spec) for spec in suite.specs.values()])
     assert (found.device_seconds, found.wall_seconds, found.source, found.problems) == (0.0, 0.0, "", {})

@@ -1,4 +1,4 @@
-"""Which results count for a suite: those of the images that are prepared here."""
+"""Which results count for a suite: those on the images that are prepared here."""
 
 import json
 from pathlib import Path
@@ -31,18 +31,18 @@ def record_of(spec, **changes):
 
 
 @given(one=manifests, other=manifests)
-def test_same_data_is_symmetric_and_true_of_itself(one, other):
+def test_data_unchanged_is_symmetric_and_reflexive(one, other):
     assert data_unchanged(one, one)
     assert data_unchanged(one, other) == data_unchanged(other, one)
 
 
-def test_checksums_of_the_arrays_count_before_those_of_the_files():
+def test_checksums_of_arrays_take_precedence_over_those_of_files():
     assert data_unchanged({"checksums": {"a": "1"}, "sources": {"x": "1"}}, {"checksums": {"a": "1"}, "sources": {}})
     assert not data_unchanged({"checksums": {"a": "1"}}, {"checksums": {"a": "2"}})
     assert not data_unchanged({"sources": {"x": "1"}}, {"sources": {"x": "2"}, "checksums": {"a": "1"}})
 
 
-def test_a_result_of_other_images_under_the_same_name_is_trained_again(tmp_path, small_suite):
+def test_a_result_on_changed_images_is_trained_again(tmp_path, small_suite):
     suite = load_suite(small_suite())
     workspace = Workspace.at(tmp_path / "workspace")
     digits = registry.datasets["stacked_digits"]
@@ -66,7 +66,7 @@ def test_without_prepared_images_every_result_counts(tmp_path, small_suite):
     assert not make_plan(suite, workspace, tmp_path).todo
 
 
-def test_an_extractor_without_its_weights_is_not_to_be_timed(tmp_path, monkeypatch):
+def test_an_extractor_without_weights_is_not_timed(tmp_path, monkeypatch):
     monkeypatch.setattr(Inception, "missing_message", classmethod(lambda *_: "not here"))
     plan = make_plan(load_suite(Path("suites/mimicry2020.yaml")), Workspace.at(tmp_path / "ws"), tmp_path)
     assert plan.missing.weights == {"inception": "not here"}

@@ -1,4 +1,4 @@
-"""Two runs on one workspace: each trial is trained once, a dead run's are taken over, and no clock is believed."""
+"""Two runs on one workspace: each trial is trained once, dead runs are taken over, and no clocks are compared."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def elsewhere(folder, **fields):
     return made
 
 
-def test_a_trial_is_of_the_first_that_takes_it(folder):
+def test_the_first_run_to_claim_a_trial_holds_it(folder):
     one, other = Claims(folder), Claims(folder)
     assert one.acquire(A)
     assert not other.acquire(A)
@@ -42,14 +42,14 @@ def test_a_trial_is_of_the_first_that_takes_it(folder):
     assert other.acquire(A)
 
 
-def test_nobody_releases_what_another_has(folder):
+def test_a_run_releases_only_its_own_claims(folder):
     one, other = Claims(folder), Claims(folder)
     one.acquire(A)
     other.release(A)
     assert not other.acquire(A)
 
 
-def test_nothing_is_left_at_the_end(folder):
+def test_a_finished_run_leaves_no_files(folder):
     with Claims(folder).heartbeating() as made:
         made.acquire(A)
         made.acquire(B)
@@ -57,7 +57,7 @@ def test_nothing_is_left_at_the_end(folder):
     assert not folder.exists()
 
 
-def test_a_dead_process_of_this_machine_has_nothing(folder):
+def test_a_dead_process_of_this_machine_loses_its_claims(folder):
     child = os.fork()
     if child == 0:
         Claims(folder).acquire(A)
@@ -75,7 +75,7 @@ def test_a_process_id_that_is_used_again_is_another_process(folder):
     assert Claims(folder).acquire(A)
 
 
-def test_dead_claims_are_swept(folder):
+def test_claims_of_dead_runs_are_removed(folder):
     dead = Claims(folder)
     dead.run = replace(dead.run, name="dead", born="1")
     dead.acquire(A)
@@ -83,7 +83,7 @@ def test_dead_claims_are_swept(folder):
         assert not list(folder.glob("*.claim"))
 
 
-def test_a_pulse_without_claims_is_swept_when_its_process_of_this_machine_is_dead(folder):
+def test_pulses_of_dead_processes_of_this_machine_are_removed(folder):
     child = os.fork()
     if child == 0:
         with Claims(folder).heartbeating():
@@ -114,7 +114,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_another_machine_lives_as_long_as_its_pulse_is_seen_to_change(folder, clock):
+def test_a_remote_run_is_alive_while_its_pulse_changes(folder, clock):
     there, here = elsewhere(folder), Claims(folder)
     there.acquire(A)
     pulse = folder / f"{there.run.name}.pulse"
@@ -129,7 +129,7 @@ def test_another_machine_lives_as_long_as_its_pulse_is_seen_to_change(folder, cl
     assert not there.acquire(A)
 
 
-def test_a_machine_that_never_had_a_pulse_is_waited_for_and_then_dead(folder, clock):
+def test_a_remote_run_without_a_pulse_is_dead_after_a_wait(folder, clock):
     elsewhere(folder).acquire(A)
     here = Claims(folder)
     assert not here.acquire(A)
@@ -137,7 +137,7 @@ def test_a_machine_that_never_had_a_pulse_is_waited_for_and_then_dead(folder, cl
     assert here.acquire(A)
 
 
-def test_half_a_claim_is_a_claim_until_it_is_stale(folder, clock):
+def test_a_damaged_claim_holds_until_it_is_stale(folder, clock):
     folder.mkdir()
     (folder / f"{A}.claim").write_bytes(json.dumps(asdict(RunIdentity.this())).encode()[:20])
     here = Claims(folder)
@@ -146,7 +146,7 @@ def test_half_a_claim_is_a_claim_until_it_is_stale(folder, clock):
     assert here.acquire(A)
 
 
-def test_of_two_that_take_over_one_has_it(folder, clock):
+def test_only_one_of_two_runs_takes_over_a_dead_claim(folder, clock):
     elsewhere(folder).acquire(A)
     one, other = Claims(folder), Claims(folder)
     dead = claims._read_identity(folder / f"{A}.claim")
@@ -158,7 +158,7 @@ def test_of_two_that_take_over_one_has_it(folder, clock):
     assert not other.acquire(A)
 
 
-def test_where_no_claim_can_be_written_a_run_goes_on_without(tmp_path):
+def test_a_run_that_cannot_write_claims_trains_without(tmp_path):
     (tmp_path / "claims").write_text("a file")
     made = Claims(tmp_path / "claims")
     with made.heartbeating():
@@ -213,7 +213,7 @@ def trained(tmp_path):
     return (tmp_path / "trained").read_text().split() if (tmp_path / "trained").exists() else []
 
 
-def test_two_runs_at_once_train_every_trial_once_and_both_have_all(tmp_path, start):
+def test_two_concurrent_runs_train_every_trial_once_and_both_report_all(tmp_path, start):
     assert list(map(ended, [start("one", 2), start("other", 2)])) == [0, 0]
     assert len(trained(tmp_path)) == len(set(trained(tmp_path))) == 4
     told = [(tmp_path / f"{name}.txt").read_text() for name in ("one", "other")]
@@ -221,7 +221,7 @@ def test_two_runs_at_once_train_every_trial_once_and_both_have_all(tmp_path, sta
     assert not (tmp_path / "ws" / "claims").exists()
 
 
-def test_what_a_killed_run_had_is_taken_over_by_the_other(tmp_path, start):
+def test_trials_of_a_killed_run_are_taken_over(tmp_path, start):
     one = start("one", 1)
     while not trained(tmp_path):
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""`sources` say what the values of a patch are from; they are read with it, checked, and change no trial."""
+"""Merging layers: `sources` are read and checked, become provenance, and change no trial."""
 
 from pathlib import Path
 
@@ -49,13 +49,13 @@ def test_every_value_has_the_source_of_the_longest_key_path_that_leads_to_it(sma
         assert found[key] == sources.get(key, sources.get(outer, ""))
 
 
-def test_a_text_is_the_source_of_all(small_suite):
+def test_one_text_is_the_source_of_all_values(small_suite):
     found = sources_of(small_suite(**with_sources("ours, for a laptop")))
     assert {found[key] for key in KEYS} == {"ours, for a laptop"}
     assert found["method"] == "", "the row says nothing of its source"
 
 
-def test_a_source_goes_with_the_value_that_it_was_written_beside(tmp_path, small_suite):
+def test_a_source_belongs_to_the_value_in_its_layer(tmp_path, small_suite):
     """Every layer may have some; a value that a later layer replaces loses its source."""
     (tmp_path / "recipes").mkdir()
     recipe = "{steps: 10, batch_size: 12, sources: {steps: recipe 1, batch_size: recipe 2}}"
@@ -77,7 +77,7 @@ def test_a_source_goes_with_the_value_that_it_was_written_beside(tmp_path, small
     assert sources_of(path, scale="tiny")["protocol.measures.modes.n_fake"] == "scale"
 
 
-def test_an_origin_names_file_and_line(small_suite):
+def test_provenance_names_file_and_line(small_suite):
     path = small_suite()
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "steps:" in text)
     origin = load_suite(path).cells[0].provenance[("steps",)]
@@ -97,7 +97,7 @@ def line_in(path: Path, text: str) -> int:
         ({"steps": " "}, "steps", "must be a text"),
     ],
 )
-def test_a_source_of_nothing_is_refused_with_its_line(small_suite, sources, key, expected):
+def test_a_source_of_an_unset_value_is_refused_with_its_line(small_suite, sources, key, expected):
     path = small_suite(**with_sources(sources))
     line = line_in(path, "sources:") + 1
     said = message(path)
@@ -106,7 +106,7 @@ def test_a_source_of_nothing_is_refused_with_its_line(small_suite, sources, key,
     assert len(said.splitlines()) == 1, "not once per row"
 
 
-def test_in_a_recipe_too(tmp_path, small_suite):
+def test_an_invalid_source_in_a_recipe_points_into_the_recipe(tmp_path, small_suite):
     (tmp_path / "recipes").mkdir()
     recipe = tmp_path / "recipes" / "odd.yaml"
     recipe.write_text("batch_size: 16\nsources:\n  steps: script\n  bach_size: script\n")
