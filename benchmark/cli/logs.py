@@ -48,6 +48,11 @@ def status_on_stderr() -> Iterator[None]:
         logger.level, logger.propagate = before
 
 
+def live_console() -> Console:
+    """The console of a live view: standard error, or nothing with --quiet."""
+    return stderr if logger.isEnabledFor(logging.INFO) else Console(quiet=True)
+
+
 def print_error(text: str) -> None:
     """Print the message with which a command ends to standard error, in red and without a time."""
     _print_status(text, "red")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from benchmark.cli.logs import stderr
+from benchmark.cli.logs import live_console
 from benchmark.config.suite import RunnerName, Suite, load_suite, select_cells
 from benchmark.store.workspace import (
     DATA_VARIABLE,
@@ -115,4 +115,6 @@ def open_suite(
     from benchmark.execution.suite_run import SuiteRun
 
     folder, data = report_folder(report_dir, suite), absolute(data_dir, "--data-dir")
-    return SuiteRun(suite=suite, workspace=Workspace.at(workspace), data_dir=data, report_dir=folder, console=stderr)
+    return SuiteRun(
+        suite=suite, workspace=Workspace.at(workspace), data_dir=data, report_dir=folder, console=live_console()
+    )

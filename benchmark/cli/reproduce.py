@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.cli.logs import print_json, print_line, stderr, stdout, stoppable
+from benchmark.cli.logs import live_console, print_json, print_line, stdout, stoppable
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -49,7 +49,7 @@ def reproduce(
     store = RecordStore(place.results)
     recorded = rerun.find_record(store, trial_id)
     with stoppable("the same command resumes from the last checkpoint, if there is one"):
-        again = rerun.retrain(recorded, place, absolute(data_dir, "--data-dir"), stderr)
+        again = rerun.retrain(recorded, place, absolute(data_dir, "--data-dir"), live_console())
     result = judge_reproduction(recorded, again, rerun.readable_records(store))
     if as_json:
         print_json(result.as_json())
