@@ -1,4 +1,4 @@
-"""Training state to disk and back, bit-identical. A file's content is verified before it is read, and never executed."""
+"""Training state to disk and back, bit-identical. A file is verified before it is read, and none of it is executed."""
 
 import hashlib
 import io

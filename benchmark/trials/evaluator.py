@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,14 +15,6 @@ from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvalua
 from benchmark.training.trainer import Trainer, TrainingDiverged
 from benchmark.trials.job import Job
 from benchmark.trials.samples import GRID_IMAGES
-
-
-class Evaluation(NamedTuple):
-    """Metrics in the order of the protocol, histograms of metrics that have one, and uint8 images for a sample grid."""
-
-    metrics: dict[str, float]
-    histograms: dict[str, list[int]]
-    grid_images: Tensor
 
 
 class TrialEvaluator:
@@ -45,14 +36,18 @@ class TrialEvaluator:
         """The number of sets of samples that are evaluated at the end of the training."""
         return self.protocol.draws if self.protocol.n_fake else 1
 
-    def evaluate(self, trainer: Trainer) -> Evaluation:
-        """All metrics of the protocol. Raises TrainingDiverged if one is not finite."""
+    def evaluate(self, trainer: Trainer) -> tuple[EvaluationResult, Tensor]:
+        """All metrics, in the order of the protocol, with histograms; and uint8 images for a sample grid.
+
+        Raises:
+            TrainingDiverged: if a metric is not finite.
+        """
         result, images = self._evaluate_samples(trainer, max(self.protocol.n_fake, GRID_IMAGES), draw=0)
         discriminator = FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
         values = result.values | self.discriminator_evaluator.evaluate(discriminator)
         metrics = {key: values[key] for key in metric_outputs(self.protocol)}
         _raise_if_not_finite(metrics, trainer.step)
-        return Evaluation(metrics, result.histograms, images)
+        return EvaluationResult(metrics, result.histograms), images
 
     def redraw(self, trainer: Trainer, draw: int) -> dict[str, float]:
         """The metrics of samples, from other latents. Raises TrainingDiverged if one is not finite."""

@@ -206,10 +206,10 @@ class TrialRunner:
             state.losses = self.trainer.mean_losses()  # waits for the device, so it counts as training
         self._report_and_save()
         with state.watch.phase("measuring"):
-            metrics, state.histograms, images = self.evaluator.evaluate(self.trainer)
-            state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
-            state.losses, state.grid_images = None, images
-            grid = partial(write_thumbnails, images, self.job.samples, self.job.spec.trial_id, step)
+            result, state.grid_images = self.evaluator.evaluate(self.trainer)
+            state.history.append(Measurement(step=step, metrics=result.values, losses=state.losses))
+            state.histograms, state.losses = result.histograms, None
+            grid = partial(write_thumbnails, state.grid_images, self.job.samples, self.job.spec.trial_id, step)
             self._try_to_write("a contact sheet", grid)
         self._report_and_save()
 

@@ -1,4 +1,4 @@
-"""A trial that is interrupted anywhere ends with the same record and the same weights, to the bit, for every method."""
+"""A trial that is interrupted anywhere ends with a bit-identical record and weights, for every method."""
 
 import hashlib
 from collections import Counter
@@ -38,8 +38,8 @@ CHANGES = {
 }
 
 
-class Scale:
-    """Stands in for all instruments: numbers and counts that every pixel of every sample has a part in."""
+class PixelHash:
+    """Replaces the sample evaluator: values and counts that depend on every pixel of every sample."""
 
     metadata, identities = {}, {}
 
@@ -57,14 +57,14 @@ def spec(method_name, monkeypatch):
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
     monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
-    monkeypatch.setattr(evaluator, "SampleEvaluator", Scale)
+    monkeypatch.setattr(evaluator, "SampleEvaluator", PixelHash)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
     monkeypatch.setattr(evaluator, "GRID_IMAGES", 12)
     return made
 
 
 def stopped_at(places):
-    """A report that raises Stop at each of these places of a training once: (step, measurements, reports there)."""
+    """A report that raises TrialStopped once at each place: (step, whether measured, number of the report there)."""
     left, heard = list(places), Counter()
 
     def report(progress):
@@ -102,7 +102,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
         except TrialStopped:
             stops += 1
     assert stops == len(PLACES)
-    assert record.metrics["modes"] == record.histograms["modes"][0], "of the last measurement, and of no redraw"
+    assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
     assert told(record) == told(undisturbed)
     assert [(event.what, event.times) for event in record.events] == [("went on from a checkpoint", stops)]
     assert_equal(finals(parts), finals(whole))

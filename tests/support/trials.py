@@ -1,4 +1,4 @@
-"""What tests of trials ask of them: records, events and weights, and a process that is killed."""
+"""Helpers for tests of trials: jobs, records, events, weights, and a process that is killed."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def weights(job):
 
 
 def killed_after(reports, run):
-    """Calls `run` in a process of its own, which dies by SIGKILL at its n-th report. Whether it did."""
+    """Call `run` in a child process that kills itself at its n-th report. Returns whether it was killed."""
     child = os.fork()
     if child == 0:
         left = iter(range(reports - 1))

@@ -16,6 +16,7 @@ from benchmark.execution.retries import RetryQueue
 from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Job, Progress
 from tests.conftest import SMALL
+from tests.support.trials import job_in
 
 
 @dataclass
@@ -135,3 +136,17 @@ def test_every_trial_ends_once_within_the_allowed_attempts(specs, data, retries)
     for trial_id, record in recorder.records.items():
         assert len(record.attempts) == started[trial_id] - 1
         assert record.status != "failed" or started[trial_id] == retries + 1
+
+
+def test_groups_are_seeds_of_one_cell_and_a_failed_seed_is_retried_alone(specs, tmp_path):
+    cells = [spec.with_seeds(range(3)) for spec in {spec.cell_id: spec for spec in specs}.values()][:2]
+    jobs = [job_in(tmp_path, spec, vmap_seeds=2) for cell in cells for spec in cell]
+    queue = RetryQueue(jobs, 1, [])
+    groups = [queue.pop_group() for _ in range(4)]
+    assert [[job.spec.seed for job in group] for group in groups] == [[0, 1], [2], [0, 1], [2]]
+    assert [[job.vmap_seeds for job in group] for group in groups] == [[2, 2], [1], [2, 2], [1]]
+    failed = jobs[1].spec
+    queue.worker_died(failed.trial_id, "killed")
+    (retried,) = queue.pop_group()
+    assert (retried.spec, retried.vmap_seeds) == (failed, 1)
+    assert queue.pop_group() == []

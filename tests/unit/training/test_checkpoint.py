@@ -1,4 +1,4 @@
-"""State to disk and back, to the bit; nothing of a damaged file is believed or executed."""
+"""State to disk and back, bit-identical; a damaged file is rejected, and no file is executed."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8
 
 
 def same(one, other):
-    """To the bit: also the sign of zero and the bits of NaN."""
+    """Whether two states are bit-identical, including the sign of zero and the bits of NaN."""
     if isinstance(one, torch.Tensor):
         return (
             one.dtype is other.dtype
@@ -59,7 +59,7 @@ states = st.dictionaries(
 
 @given(state=states)
 @settings(max_examples=40, deadline=None)
-def test_states_survive_to_the_bit(tmp_path_factory, state):
+def test_states_survive_bit_identical(tmp_path_factory, state):
     path = tmp_path_factory.mktemp("checkpoint") / "deep" / "state.pt"
     checkpoint.save(path, state)
     assert same(checkpoint.load(path, CPU), state)
@@ -83,7 +83,7 @@ def test_optimizers_and_random_streams_survive(tmp_path):
         assert same(fresh.state_dict()["state"][key], state)
 
 
-def test_a_missing_file_is_no_state(tmp_path):
+def test_a_missing_file_is_rejected(tmp_path):
     assert checkpoint.load(tmp_path / "none.pt", CPU) is None
 
 
@@ -95,7 +95,7 @@ def content(tmp_path_factory):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_no_state(tmp_path, content, share):
+def test_a_truncated_file_is_rejected(tmp_path, content, share):
     path = tmp_path / "s.pt"
     path.write_bytes(content[: int(share * len(content))])
     assert checkpoint.load(path, CPU) is None
@@ -103,7 +103,7 @@ def test_a_truncated_file_is_no_state(tmp_path, content, share):
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=40)
-def test_a_file_with_one_wrong_bit_is_no_state(tmp_path_factory, content, place, bit):
+def test_a_file_with_one_wrong_bit_is_rejected(tmp_path_factory, content, place, bit):
     path = tmp_path_factory.mktemp("bit") / "s.pt"
     changed = bytearray(content)
     changed[int(place * len(content))] ^= 1 << bit
@@ -113,7 +113,7 @@ def test_a_file_with_one_wrong_bit_is_no_state(tmp_path_factory, content, place,
 
 @given(garbage=st.binary(max_size=200))
 @settings(max_examples=30, deadline=None)
-def test_garbage_is_no_state(tmp_path_factory, garbage):
+def test_garbage_is_rejected(tmp_path_factory, garbage):
     path = tmp_path_factory.mktemp("garbage") / "s.pt"
     path.write_bytes(garbage)
     assert checkpoint.load(path, CPU) is None
@@ -142,7 +142,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, how):
     assert not sprung.exists()
 
 
-def test_a_save_that_fails_leaves_the_old_state_and_no_scratch(tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_old_state_and_no_partial_file(tmp_path, monkeypatch):
     path = tmp_path / "s.pt"
     checkpoint.save(path, {"step": 1})
 
@@ -176,7 +176,7 @@ def test_views_are_saved_with_their_values(tmp_path):
 
 @pytest.fixture
 def three(tmp_path):
-    """Three states were saved, at steps 1, 2 and 3."""
+    """Checkpoints with states of steps 1, 2 and 3."""
     made = Checkpoints(tmp_path, "0123456789abcdef")
     for step in (1, 2, 3):
         made.save({"step": step, "weights": torch.full((9,), float(step))})
@@ -207,33 +207,33 @@ def spoil(path, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "a bit", "empty", "a folder"])
-def test_a_damaged_one_falls_back_to_the_one_before(three, how):
+def test_loading_skips_a_damaged_checkpoint(three, how):
     spoil(files(three)[1], how)
     assert three.load(CPU)["step"] == 2
     assert three.damaged == 1
-    three.save({"step": 5})  # which counts on from the damaged one
+    three.save({"step": 5})  # its number is above that of the damaged one
     assert three.load(CPU)["step"] == 5
 
 
-def test_two_damaged_ones_are_none(three):
+def test_nothing_is_loaded_if_all_checkpoints_are_damaged(three):
     for path in files(three):
         spoil(path, "a bit")
     assert three.load(CPU) is None
 
 
-def test_no_clock_says_which_is_the_newest(three):
+def test_the_newest_checkpoint_does_not_depend_on_file_times(three):
     os.utime(files(three)[0], (2e9, 2e9))
     os.utime(files(three)[1], (0, 0))
     assert three.load(CPU)["step"] == 3
 
 
-def test_a_state_of_another_trial_is_none(three, tmp_path):
+def test_a_state_of_another_trial_is_rejected(three, tmp_path):
     other = Checkpoints(tmp_path, "another")
     shutil.copytree(three.folder, other.folder)
     assert other.load(CPU) is None
 
 
-def test_nothing_is_left_when_they_are_forgotten(three, tmp_path):
+def test_forgetting_removes_everything(three, tmp_path):
     (three.folder / ".00000004.ckpt-0a1b").write_bytes(b"half")  # of a process that was killed
     three.forget()
     assert not list(tmp_path.iterdir())
@@ -241,13 +241,13 @@ def test_nothing_is_left_when_they_are_forgotten(three, tmp_path):
     three.forget()
 
 
-def test_half_written_ones_are_cleared(three):
+def test_partial_writes_are_removed(three):
     (three.folder / ".00000004.ckpt-0a1b").write_bytes(b"half")
     assert three.load(CPU)["step"] == 3
     assert len(files(three)) == 2
 
 
-def test_a_save_that_fails_leaves_both(three, monkeypatch):
+def test_a_failed_save_keeps_both_earlier_checkpoints(three, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 

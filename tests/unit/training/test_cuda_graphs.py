@@ -1,4 +1,4 @@
-"""Captured turns: replayed they are the eager ones, to the bit, and whatever cannot be captured is trained as ever."""
+"""Captured updates: replays are bit-identical to eager updates, and what cannot be captured trains eagerly."""
 
 from functools import partial
 from unittest.mock import create_autospec
@@ -58,7 +58,7 @@ def called(case):
 
 
 def capturing(eager: Trainer, graph_backend=RecordedGraphs) -> Trainer:
-    """A trainer like this one, which has not trained, but of captured turns."""
+    """The same untrained trainer, but with captured updates."""
     return Trainer(eager.spec, eager.method, eager.images, eager.image_range, eager.device, graph_backend=graph_backend)
 
 
@@ -67,7 +67,7 @@ def captured(of, steps):
 
 
 def numbers(trainer):
-    """All that a training has made, and what the rest of it depends on. Settings of Adam are given in another form."""
+    """A trainer's state. Settings of Adam are compared as floats: captured updates keep the rate in a tensor."""
     state = trainer.state()
     rates = [float(group["lr"]) for o in state["optimizers"] for group in o["param_groups"]]
     return state | {"optimizers": [o["state"] for o in state["optimizers"]], "rates": rates}
@@ -78,22 +78,22 @@ def assert_same(ours, eager):
     assert ours.mean_losses() == eager.mean_losses()
 
 
-# --- equal to the bit ----------------------------------------------------------------------------------
+# --- bit-identical -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", ALL + LABELLED + DECAYING, ids=called)
-def test_a_captured_training_is_the_eager_one_to_the_bit(case):
-    """Over the whole of a training, with a falling learning rate, an average, and weights that follow its progress."""
+def test_captured_training_is_bit_identical(case):
+    """Over a whole training, with a falling learning rate, a moving average, and scheduled weights."""
     ours, eager = captured(spec(case), EVERY), advance(trainer_of(spec(case)), EVERY)
     assert ours.graph_failures == {}
-    turns = [EVERY * player.updates_per_step for player in ours.players]
-    recorder = ours.graphs.backend
-    assert (recorder.captures, recorder.replays) == (len(turns), sum(turns) - EAGER_UPDATES * len(turns))
+    updates = [EVERY * player.updates_per_step for player in ours.players]
+    backend = ours.graphs.backend
+    assert (backend.captures, backend.replays) == (len(updates), sum(updates) - EAGER_UPDATES * len(updates))
     assert_same(ours, eager)
 
 
 @pytest.mark.parametrize("case", ALL + DECAYING, ids=called)
-def test_so_it_is_with_seeds_that_are_trained_as_one(case):
+def test_captured_training_of_vmapped_seeds_is_bit_identical(case):
     plain = CHANGES["network_options"] | {"spectral_norm": False}  # which cannot be done for several
     specs = spec(case, network_options=plain).with_seeds((3, 5))
     alike = [[trainer_of(one) for one in specs] for _ in range(2)]
@@ -110,7 +110,7 @@ def test_so_it_is_with_seeds_that_are_trained_as_one(case):
 
 
 @pytest.mark.parametrize("case", SWITCHED, ids=called)
-def test_so_it_is_with_every_switch_of_a_method(case, monkeypatch):
+def test_captured_training_with_every_switch_is_bit_identical(case, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     ours = captured(spec(case, discriminator_steps=1), 3)
     assert ours.graph_failures == {}
@@ -118,7 +118,7 @@ def test_so_it_is_with_every_switch_of_a_method(case, monkeypatch):
 
 
 @pytest.mark.parametrize("combination", stand_in_combinations(), ids="-".join)
-def test_so_it_is_with_every_network(combination, monkeypatch):
+def test_captured_training_of_every_network_is_bit_identical(combination, monkeypatch):
     register_stand_ins(monkeypatch)
     monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     ours = captured(spec_of(*combination), 3)
@@ -127,7 +127,7 @@ def test_so_it_is_with_every_network(combination, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["ssgan", "dist_gan_ms", "self_labelling"])
-def test_so_it_is_in_bfloat16(method, monkeypatch):
+def test_captured_training_in_bfloat16_is_bit_identical(method, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
     of = spec((method, {}), precision="bfloat16")
     ours = captured(of, 3)
@@ -137,7 +137,7 @@ def test_so_it_is_in_bfloat16(method, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("case", ALL + LABELLED + DECAYING, ids=called)
-def test_so_it_is_on_a_gpu(case, monkeypatch):
+def test_captured_training_on_a_gpu_is_bit_identical(case, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     prepared, gpu = random_images("stacked_digits"), torch.device("cuda")
     ours, eager = (advance(build_trainer(spec(case), prepared, gpu, graphs), EVERY) for graphs in (True, False))
@@ -146,14 +146,14 @@ def test_so_it_is_on_a_gpu(case, monkeypatch):
     assert_same(ours, eager)
 
 
-def test_losses_may_be_asked_for_at_any_time():
+def test_mean_losses_are_equal_at_any_time():
     ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
     for steps in (1, 2, 1, 3):
         assert advance(ours, steps).mean_losses() == advance(eager, steps).mean_losses()
     assert ours.mean_losses() == {}
 
 
-def test_samples_between_replays_disturb_nothing():
+def test_sampling_between_replays_does_not_disturb_training():
     ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
     for steps in (5, 3):
         advance(ours, steps), advance(eager, steps)
@@ -161,18 +161,18 @@ def test_samples_between_replays_disturb_nothing():
     assert_same(ours, eager)
 
 
-# --- what would go wrong -------------------------------------------------------------------------------
+# --- the tests above notice mistakes -------------------------------------------------------------------
 
 
-def test_a_weight_that_stays_as_it_was_is_seen(monkeypatch):
-    """So the tests above say something of weights: Dist-GAN's move from the middle of a training on."""
+def test_a_stale_weight_is_noticed(monkeypatch):
+    """Dist-GAN's weights change from the middle of a training on."""
     monkeypatch.setattr(GraphedStepInputs, "schedule_weight", lambda turn, weight: weight(0.5))
     ours, eager = captured(spec(DECAYING[0]), EVERY), advance(trainer_of(spec(DECAYING[0])), EVERY)
     assert ours.graph_failures == {}
     assert ours.mean_losses() != eager.mean_losses()
 
 
-def test_a_learning_rate_that_stays_as_it_was_is_seen(monkeypatch):
+def test_a_stale_learning_rate_is_noticed(monkeypatch):
     ours = captured(spec(), EAGER_UPDATES + 1)
     monkeypatch.setattr(Player, "set_lr", lambda player, rate: None)
     eager = advance(trainer_of(spec()), EVERY)
@@ -180,7 +180,7 @@ def test_a_learning_rate_that_stays_as_it_was_is_seen(monkeypatch):
     assert advance(ours, EVERY - ours.step).mean_losses() != eager.mean_losses()
 
 
-def test_images_that_stay_as_they_were_are_seen(monkeypatch):
+def test_stale_images_are_noticed(monkeypatch):
     monkeypatch.setattr(
         cuda_graphs.GraphedUpdate, "__call__", lambda self, drawn, progress: self.replay() or self.terms
     )
@@ -188,7 +188,7 @@ def test_images_that_stay_as_they_were_are_seen(monkeypatch):
     assert ours.mean_losses() != eager.mean_losses()
 
 
-def test_weights_are_asked_for_with_the_progress_of_each_turn():
+def test_weights_have_the_progress_of_each_update():
     ours = captured(spec(DECAYING[0], discriminator_steps=1), 6)
     scalars = [scalar.item() for _, scalar in ours.graphs.graphs["discriminator"].weights]
     assert scalars == pytest.approx(DistGAN.real_weights(ours.method, 5 / EVERY))
@@ -204,7 +204,7 @@ def reads_progress(loss, player, turn):
 
 
 def asks(question):
-    """Losses of which the generator's, at its end, does what no device does without the host."""
+    """A loss that, for the generator, ends with an operation that needs the host."""
 
     def asking(loss, player, turn):
         terms = loss(player, turn)
@@ -233,18 +233,18 @@ def with_losses(trainer, changed):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_turn_that_cannot_be_captured_is_trained_as_ever(name):
+def test_an_update_that_cannot_be_captured_runs_eagerly(name):
     changed, reason = QUESTIONS[name]
     ours = advance(with_losses(capturing(trainer_of(spec())), changed), EVERY)
-    assert set(ours.graph_failures) == {"generator"}, "the discriminator's turns are none of it"
+    assert set(ours.graph_failures) == {"generator"}, "the discriminator's updates are captured"
     assert reason in ours.graph_failures["generator"]
     assert "\n" not in ours.graph_failures["generator"]
     assert set(ours.graphs.graphs) == {"discriminator"}
     assert_same(ours, advance(with_losses(trainer_of(spec()), changed), EVERY))
 
 
-def test_the_first_thing_that_went_wrong_is_the_reason():
-    """A GPU then cannot end the capture either, and says so."""
+def test_the_reason_is_the_first_error():
+    """A GPU then raises a second error, because it cannot end the capture."""
 
     class Spoilt(RecordedGraphs):
         def capture(self, work):
@@ -258,7 +258,7 @@ def test_the_first_thing_that_went_wrong_is_the_reason():
 
 
 def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
-    """With mocks of torch's own signatures: what a GPU makes of it was not tried."""
+    """Against mocks with torch's signatures, not on a GPU."""
     cuda = create_autospec(torch.cuda)
     cuda.graph_pool_handle.side_effect = [(0, 1), (0, 2)]
     monkeypatch.setattr(torch, "cuda", cuda)
@@ -283,13 +283,13 @@ def test_on_a_cpu_nothing_is_captured():
     assert all(type(group["lr"]) is float for player in trainer.players for group in player.optimizer.param_groups)
 
 
-# --- going on ------------------------------------------------------------------------------------------
+# --- resuming ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", [("ssgan", {}), DECAYING[2], *LABELLED], ids=called)
 @pytest.mark.parametrize("first", [1, EAGER_UPDATES, EAGER_UPDATES + 2])
 @pytest.mark.parametrize("kinds", ["cc", "ec", "ce"])
-def test_a_training_goes_on_from_a_checkpoint_captured_or_not(case, first, kinds, tmp_path):
+def test_captured_and_eager_training_resume_from_each_others_checkpoints(case, first, kinds, tmp_path):
     before, after = (capturing(trainer_of(spec(case))) if kind == "c" else trainer_of(spec(case)) for kind in kinds)
     checkpoint.save(tmp_path / "state.pt", advance(before, first).state())
     after.restore(checkpoint.load(tmp_path / "state.pt", CPU))
@@ -297,7 +297,7 @@ def test_a_training_goes_on_from_a_checkpoint_captured_or_not(case, first, kinds
     assert after.graph_failures == {}
 
 
-def test_a_trainer_that_goes_back_to_a_state_forgets_its_graphs(tmp_path):
+def test_restoring_a_state_discards_the_graphs(tmp_path):
     ours = captured(spec(), 2)
     checkpoint.save(tmp_path / "state.pt", ours.state())
     advance(ours, 4)
@@ -310,25 +310,25 @@ def test_a_trainer_that_goes_back_to_a_state_forgets_its_graphs(tmp_path):
 # --- in a trial ----------------------------------------------------------------------------------------
 
 
-class NoInstruments:
+class NoEvaluator:
     metadata, identities = {}, {}
 
     def __init__(self, protocol, instruments, device):
         pass
 
 
-def test_a_trial_says_once_that_turns_are_not_captured(monkeypatch, tmp_path):
+def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_path):
     of = spec(steps=9, protocol={"measures": {"rotation_accuracy": {}}, "evaluations": 1})
     prepared, build = random_images(of.dataset), build_trainer
     monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
     asked = []
 
-    def with_recorder(*arguments):
+    def with_backend(*arguments):
         asked.append(arguments[3])
         return with_losses(capturing(build(*arguments)), reads_progress)
 
-    monkeypatch.setattr(runner, "build_trainer", with_recorder)
+    monkeypatch.setattr(runner, "build_trainer", with_backend)
     job = job_in(tmp_path, of, cuda_graphs=True)
     notes = []
     record = runner.run_trial(job, lambda progress: notes.append(progress.note))
@@ -361,7 +361,7 @@ def test_a_capture_does_nothing_and_a_replay_does_it():
         assert torch.equal(rng.get_state(), ahead.get_state())
 
 
-def test_numbers_of_the_host_stay_as_they_were_in_a_replay():
+def test_a_replay_keeps_the_hosts_numbers():
     times, x = [2.0], torch.ones(3)
     terms, replay = RecordedGraphs(torch.Generator()).capture(lambda: {"x": x * times[0]})
     times[0] = 5.0
@@ -369,7 +369,7 @@ def test_numbers_of_the_host_stay_as_they_were_in_a_replay():
     assert torch.equal(terms["x"], 2 * x)
 
 
-def test_a_capture_that_fails_leaves_everything_as_it_was():
+def test_a_failed_capture_changes_nothing():
     x, rng = torch.ones(3), torch.Generator()
     state = rng.get_state()
 
@@ -383,11 +383,11 @@ def test_a_capture_that_fails_leaves_everything_as_it_was():
     assert torch.equal(rng.get_state(), state)
 
 
-def test_an_average_is_captured_and_torchs_own_could_not_be():
-    model, recorder = nn.BatchNorm1d(2), RecordedGraphs(torch.Generator())
+def test_our_moving_average_can_be_captured_and_torchs_cannot():
+    model, backend = nn.BatchNorm1d(2), RecordedGraphs(torch.Generator())
     ours, theirs = EMA(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     for average in (ours, theirs):
         average.update_parameters(model)
-    recorder.capture(lambda: ours.update_parameters(model) or {})
+    backend.capture(lambda: ours.update_parameters(model) or {})
     with pytest.raises(RefusedError):
-        recorder.capture(lambda: theirs.update_parameters(model) or {})
+        backend.capture(lambda: theirs.update_parameters(model) or {})

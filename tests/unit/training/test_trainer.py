@@ -1,4 +1,4 @@
-"""The training loop: who plays when and with what, what is remembered, and when it gives up."""
+"""The training loop: the order of updates, their inputs, the loss sums, and divergence."""
 
 import math
 
@@ -22,7 +22,7 @@ RANGES = [(0.0, 1.0), (-1.0, 1.0)]
 
 
 @pytest.mark.parametrize("image_range", RANGES)
-def test_every_byte_survives_the_way_to_floats_and_back(image_range):
+def test_every_byte_survives_conversion_to_floats_and_back(image_range):
     bytes_ = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     floats = to_range(bytes_, image_range)
     assert floats.dtype is torch.float32
@@ -47,10 +47,10 @@ def test_bytes_are_the_nearest_of_256_levels(value):
     assert abs(levels[found] - value) <= np.abs(levels - value).min() + 1e-6
 
 
-# --- a method that writes down what happens ------------------------------------------------------------
+# --- a method that records its calls -------------------------------------------------------------------
 
 
-class Diary(Method):
+class RecordingMethod(Method):
     """Three players with one weight each; the loss is the weight times the mean of the batch."""
 
     players = ("encoder", "discriminator", "generator")
@@ -95,7 +95,7 @@ def trainer(**changes):
     }
     spec = TrialSpec.model_validate(fields | changes)
     pixels = np.random.default_rng(0).integers(0, 256, (30, 1, 2, 2), dtype=np.uint8)
-    return Trainer(spec, Diary(), ImageSampler(pixels, 3, CPU), (0.0, 1.0), CPU)
+    return Trainer(spec, RecordingMethod(), ImageSampler(pixels, 3, CPU), (0.0, 1.0), CPU)
 
 
 def run(of, until):
@@ -103,24 +103,24 @@ def run(of, until):
 
 
 @pytest.mark.parametrize("n_dis", [1, 2, 5])
-def test_players_play_in_order_and_the_discriminator_n_times(n_dis):
+def test_players_update_in_order_and_the_discriminator_n_times(n_dis):
     t = trainer(discriminator_steps=n_dis)
     assert run(t, 2) == [1, 2]
     assert t.method.order() == (["encoder"] + ["discriminator"] * n_dis + ["generator"]) * 2
 
 
-def test_the_method_hears_of_every_update_when_it_is_done():
+def test_after_update_is_called_after_every_update():
     t = trainer()
     run(t, 1)
     assert [player for player, _ in t.method.updated] == t.method.order()
     assert all(weight != 1 for _, weight in t.method.updated)
 
 
-def test_watched_scalars_are_recorded_and_not_minimised():
+def test_logged_scalars_are_recorded_and_not_minimised():
     t = trainer()
     run(t, 1)
     means = t.mean_losses()
-    assert means["generator/weight"] == 1, "as it was in the turn"
+    assert means["generator/weight"] == 1, "its value in the update"
     assert t.method.generator.weight.item() == pytest.approx(1 - 0.01, rel=1e-4), "one step of Adam on `first` alone"
 
 
@@ -140,7 +140,7 @@ def test_learning_rates_follow_the_schedule(schedule, factors):
 
 
 @pytest.mark.parametrize(("schedule", "moved"), [("constant", 4.0), ("linear", 2.5), ("capped_linear", 1.75)])
-def test_updates_are_as_large_as_the_schedule_says(schedule, moved):
+def test_updates_follow_the_schedule(schedule, moved):
     """The gradient's sign never changes, and Adam without memory moves by the learning rate: the sum over 4 steps."""
     t = trainer(optimizer={"lr": 0.01, "betas": [0.0, 0.0], "schedule": schedule}, steps=4)
     run(t, 4)
@@ -156,7 +156,7 @@ def test_training_goes_up_to_a_step_and_no_further():
     assert run(t, 5) == [4, 5]
 
 
-def test_every_turn_draws_a_batch_of_its_own_from_the_trials_stream():
+def test_every_update_draws_its_own_batch():
     t = trainer(discriminator_steps=2)
     run(t, 2)
     batches = [turn.real for _, turn in t.method.entries]
@@ -174,7 +174,7 @@ def test_progress_is_the_share_of_the_whole_training_that_is_done():
     assert all(turn.progress in progress for _, turn in t.method.entries)
 
 
-def test_only_the_players_own_parameters_ask_for_gradients_in_its_turn():
+def test_only_the_players_own_parameters_require_gradients_in_its_update():
     t = trainer()
     asked = []
     loss = t.method.loss
@@ -183,7 +183,7 @@ def test_only_the_players_own_parameters_ask_for_gradients_in_its_turn():
         loss(player, turn),
     )[1]
     run(t, 1)
-    assert asked == [(name, [f"{name}.weight"]) for name in Diary.players]
+    assert asked == [(name, [f"{name}.weight"]) for name in RecordingMethod.players]
 
 
 def test_every_player_has_an_adam_with_the_trials_settings_and_its_own_rate():
@@ -201,18 +201,18 @@ def test_a_step_is_adams_step_on_the_sum_of_the_terms():
     """The first step of Adam moves every weight by lr against the sign of its gradient."""
     t = trainer(optimizer={"lr": 0.01, "betas": [0.3, 0.8], "eps": 1e-12})
     run(t, 1)
-    for name in Diary.players:
+    for name in RecordingMethod.players:
         assert getattr(t.method, name).weight.item() == pytest.approx(0.99, abs=1e-6)
 
 
 def test_players_minimise_their_losses():
     t = trainer(steps=200)
     run(t, 200)
-    assert all(getattr(t.method, name).weight.item() < 0 for name in Diary.players)
+    assert all(getattr(t.method, name).weight.item() < 0 for name in RecordingMethod.players)
 
 
 @pytest.mark.parametrize("n_dis", [1, 3])
-def test_mean_losses_are_means_over_steps_and_turns_since_the_last_call(n_dis):
+def test_mean_losses_are_means_over_all_updates_since_the_last_call(n_dis):
     t = trainer(discriminator_steps=n_dis)
     expected = {}
     loss = t.method.loss
@@ -253,7 +253,7 @@ def test_a_weight_that_is_not_finite_is_a_divergence(value):
         t.mean_losses()
 
 
-def test_a_divergence_in_the_middle_is_not_forgotten():
+def test_an_earlier_divergence_is_not_forgotten():
     """One step with NaN among good ones is enough."""
     t = trainer()
     t.method.loss = lambda player, turn: {
@@ -280,7 +280,7 @@ def test_weights_that_are_all_zero_have_collapsed():
         t.raise_if_diverged()
 
 
-def test_a_check_forgets_no_losses():
+def test_checking_for_divergence_keeps_the_loss_sums():
     t = trainer()
     run(t, 2)
     t.raise_if_diverged()
@@ -288,7 +288,7 @@ def test_a_check_forgets_no_losses():
     assert t.mean_losses()
 
 
-def test_restored_losses_go_on_where_they_stopped():
+def test_restored_loss_sums_continue():
     whole, first = trainer(), trainer()
     run(whole, 4)
     run(first, 2)
@@ -317,23 +317,23 @@ def numbers(generator):
 
 
 @given(seed=st.integers(0, 2**31 - 1))
-def test_weights_images_and_the_rest_of_a_training_have_streams_of_their_own(seed):
-    """Two seeds that differ by 2**32 would be one to torch's CPU generator."""
+def test_weights_images_and_losses_have_separate_random_streams(seed):
+    """Seeds that differ by 2**32 are the same seed to torch's CPU generator."""
     t = trainer(seed=seed)
     streams = [torch.Generator().manual_seed(seed), t.rng, t.data_rng]
     found = torch.stack([numbers(s) for s in streams])
     assert all((found[a] == found[b]).sum() == 0 for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_every_seed_has_its_own_streams_and_always_the_same():
+def test_the_streams_of_a_seed_are_its_own_and_reproducible():
     seeds = {stream_seed(seed, use) for seed in range(200) for use in ("training", "images")}
     assert len(seeds) == 400
     assert max(seeds) < 2**32, "the bits that torch reads"
     assert stream_seed(3, "images") == 3745418289
 
 
-def test_images_are_chosen_by_their_own_stream_and_nothing_else_moves_it():
-    """The same seed sees the same images, whatever a method draws."""
+def test_the_choice_of_images_does_not_depend_on_other_random_numbers():
+    """The same seed draws the same images, however many random numbers a method draws."""
     t, greedy = trainer(steps=4), trainer(steps=4)
     loss = greedy.method.loss
     greedy.method.loss = lambda player, turn: (torch.rand(9, generator=turn.rng), loss(player, turn))[1]

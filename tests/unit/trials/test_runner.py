@@ -1,4 +1,4 @@
-"""One trial among kills, full disks, time limits and failures: nothing is lost, and what happened is told."""
+"""One trial under kills, full disks, time limits and failures: nothing is lost, and the record reports the events."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def changed(job, **fields):
     return job.model_copy(update={"spec": job.spec.model_copy(update=fields)})
 
 
-def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp_path):
+def test_a_trial_that_is_killed_repeatedly_ends_bit_identical(job, always, tmp_path):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": tmp_path / "other"}), silent)
     kills = sum(killed_after(reports, lambda report: runner.run_trial(job, report)) for reports in (2, 4, 5))
     record = runner.run_trial(job, silent)
@@ -45,7 +45,7 @@ def test_a_process_that_is_killed_again_and_again_ends_the_same(job, always, tmp
     assert weights(job) == weights(job.model_copy(update={"checkpoints": tmp_path / "other"}))
 
 
-def test_a_record_that_was_not_stored_is_there_again_without_training(job, monkeypatch):
+def test_a_record_that_was_not_stored_is_made_again_without_training(job, monkeypatch):
     job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
     record = runner.run_trial(job, silent)
     monkeypatch.setattr(GAN, "loss", None)
@@ -56,7 +56,7 @@ def test_a_record_that_was_not_stored_is_there_again_without_training(job, monke
     assert again.cost.train_seconds >= record.cost.train_seconds
 
 
-def test_a_measurement_that_is_killed_loses_no_training(job, always, monkeypatch):
+def test_a_kill_during_a_measurement_loses_no_training(job, always, monkeypatch):
     def power_cut(self, batches):
         raise KeyboardInterrupt
 
@@ -73,7 +73,7 @@ def test_a_measurement_that_is_killed_loses_no_training(job, always, monkeypatch
     assert heard[0] == 3
 
 
-def test_a_stop_inside_a_measurement_is_heard_and_leaves_the_generator_as_it_was(job, monkeypatch):
+def test_a_stop_during_a_measurement_restores_the_generator(job, monkeypatch):
     undisturbed = runner.run_trial(job, silent)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
@@ -103,7 +103,7 @@ def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
     assert saves == [job.spec.steps]
 
 
-def test_a_time_limit_ends_an_attempt_and_the_next_one_goes_on(job, monkeypatch):
+def test_a_time_limit_ends_an_attempt_and_the_next_one_resumes(job, monkeypatch):
     undisturbed = runner.run_trial(job, silent)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     clock = iter(range(10**6))
@@ -117,16 +117,16 @@ def test_a_time_limit_ends_an_attempt_and_the_next_one_goes_on(job, monkeypatch)
     assert told(records[-1]) == told(undisturbed)
 
 
-def test_no_time_limit_fails_what_is_complete(job):
+def test_a_complete_trial_ignores_the_time_limit(job):
     runner.run_trial(job, silent)
     assert runner.run_trial(job.model_copy(update={"time_limit": 0.0}), silent).status == "finished"
 
 
-# --- disks that refuse ---------------------------------------------------------------------------------
+# --- disk errors ---------------------------------------------------------------------------------------
 
 
 def refusing(what, number):
-    """`write_atomically`, which refuses paths that contain `what`."""
+    """A `write_atomically` that raises OSError for paths that contain `what`."""
     real = write_atomically
 
     def write(path, *parts):
@@ -138,7 +138,7 @@ def refusing(what, number):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_disk_that_refuses_ends_no_trial(job, always, monkeypatch, number):
+def test_a_trial_survives_disk_errors(job, always, monkeypatch, number):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     monkeypatch.setattr(checkpoint, "write_atomically", refusing(job.spec.trial_id, number))
     monkeypatch.setattr(samples, "write_atomically", refusing(job.spec.trial_id, number))
@@ -150,10 +150,10 @@ def test_a_disk_that_refuses_ends_no_trial(job, always, monkeypatch, number):
     assert found[f"a contact sheet could not be written: {why}"] == 2
     assert found[f"the final weights could not be written: {why}"] == 1
     assert found[f"a checkpoint could not be written: {why}"] > 6
-    assert sum("a checkpoint could not be written" in note for note in notes) == 1, "it is said once"
+    assert sum("a checkpoint could not be written" in note for note in notes) == 1, "only the first one is reported"
 
 
-def test_a_disk_that_has_room_again_is_written_to(job, always, monkeypatch):
+def test_checkpoints_are_written_again_after_disk_errors(job, always, monkeypatch):
     real, refusals = checkpoint.write_atomically, iter(range(3))
 
     def write(path, *parts):
@@ -167,8 +167,8 @@ def test_a_disk_that_has_room_again_is_written_to(job, always, monkeypatch):
     assert Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)["trainer"]["step"] == 6
 
 
-def test_half_a_checkpoint_is_none(job, always):
-    """The kernel lets a file grow up to a limit: the write itself fails in the middle."""
+def test_a_partly_written_checkpoint_is_removed(job, always):
+    """The kernel limits the size of a file, so that the write fails in the middle."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -182,7 +182,7 @@ def test_half_a_checkpoint_is_none(job, always):
     assert not [path for path in job.checkpoints.rglob("*") if path.is_file()]
 
 
-def test_a_folder_that_vanishes_is_made_again(job, always):
+def test_a_removed_checkpoint_folder_is_created_again(job, always):
     def report(progress):
         if progress.step == 4:
             for path in sorted(job.checkpoints.rglob("*"), reverse=True):
@@ -193,7 +193,7 @@ def test_a_folder_that_vanishes_is_made_again(job, always):
     assert Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)["trainer"]["step"] == 6
 
 
-# --- checkpoints that are no use -----------------------------------------------------------------------
+# --- unusable checkpoints ------------------------------------------------------------------------------
 
 
 def stopped(job, step):
@@ -205,7 +205,7 @@ def stopped(job, step):
         runner.run_trial(job, report)
 
 
-def test_a_checkpoint_of_other_images_is_not_gone_on_from(job, always, monkeypatch):
+def test_a_checkpoint_of_other_images_is_not_resumed(job, always, monkeypatch):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     real = runner.open_prepared
     with monkeypatch.context() as patch:
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_other_images_is_not_gone_on_from(job, always, monkeypat
 
 
 @pytest.mark.parametrize("how", ["a key is gone", "another optimiser", "a word for a number"])
-def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
+def test_a_checkpoint_of_another_version_is_not_resumed(job, always, how):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
     stopped(job, 4)
     made = Checkpoints(job.checkpoints, job.spec.trial_id)
@@ -234,7 +234,7 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(job, always, how):
     assert told(record) == told(undisturbed)
 
 
-def test_a_change_of_hardware_or_versions_is_told_of(job, always, monkeypatch):
+def test_a_change_of_hardware_or_versions_is_an_event(job, always, monkeypatch):
     stopped(job, 4)
     monkeypatch.setattr(environment, "cpu_name", lambda: "another one")
     (event,) = runner.run_trial(job, silent).events
@@ -242,7 +242,7 @@ def test_a_change_of_hardware_or_versions_is_told_of(job, always, monkeypatch):
     assert event.step == 4
 
 
-def test_a_damaged_checkpoint_is_told_of(job, always):
+def test_a_damaged_checkpoint_is_an_event(job, always):
     stopped(job, 4)
     newest = max((job.checkpoints / job.spec.trial_id).iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
@@ -252,11 +252,11 @@ def test_a_damaged_checkpoint_is_told_of(job, always):
     }
 
 
-# --- failures are results ------------------------------------------------------------------------------
+# --- failed and diverged trials ------------------------------------------------------------------------
 
 
 def failing(monkeypatch, at, problem):
-    """The method raises this in the step after the one `at`."""
+    """Make the method raise a problem from the progress `at` on."""
     from baselines.methods.ssgan import SSGAN
 
     real = SSGAN.loss
@@ -277,7 +277,7 @@ def failing(monkeypatch, at, problem):
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory at step"),
     ],
 )
-def test_out_of_memory_says_what_to_do(job, monkeypatch, problem, expected):
+def test_out_of_memory_names_the_remedy(job, monkeypatch, problem, expected):
     failing(monkeypatch, 0.5, problem)
     record = runner.run_trial(job, silent)
     assert record.status == "failed"
@@ -287,7 +287,7 @@ def test_out_of_memory_says_what_to_do(job, monkeypatch, problem, expected):
     assert [entry.step for entry in record.history] == [3]
 
 
-def test_losses_that_are_not_finite_are_found_long_before_the_next_measurement(job, monkeypatch):
+def test_a_divergence_is_found_before_the_next_measurement(job, monkeypatch):
     from baselines.methods.ssgan import SSGAN
 
     job = changed(job, steps=120)
@@ -305,6 +305,6 @@ def test_losses_that_are_not_finite_are_found_long_before_the_next_measurement(j
     assert record.metrics
 
 
-def test_what_checkpoints_took_is_in_the_record(job, always):
+def test_the_record_has_the_time_of_checkpoints(job, always):
     cost = runner.run_trial(job, silent).cost
     assert 0 < cost.checkpoint_seconds < 60

@@ -1,4 +1,4 @@
-"""Several seeds of a cell in one process: each has its own record, whatever becomes of the others."""
+"""Several seeds of a cell in one process: each has its own record, independent of the others."""
 
 import math
 
@@ -8,14 +8,12 @@ import torch
 from baselines.methods.gan import GAN
 from benchmark.core.spec import TrialSpec
 from benchmark.data import sampler
-from benchmark.execution.retries import RetryQueue
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner, seed_group, stopwatch
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import TrialStopped
-from benchmark.trials.make_jobs import group_seeds
 from benchmark.trials.seed_group import CAUGHT_UP_ALONE, run_seed_group
 from tests.conftest import SMALL
 from tests.support.recorded_graph import RecordedGraphs
@@ -48,7 +46,7 @@ def ended(jobs, report=silent):
     return {record.trial_id: record for record in run_seed_group(jobs, report)}
 
 
-def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
+def test_every_seed_has_the_same_record_as_alone(jobs_in):
     jobs = jobs_in("together")
     found = ended(jobs)
     assert list(found) == [job.spec.trial_id for job in jobs]
@@ -64,7 +62,7 @@ def test_every_seed_has_the_record_that_it_has_alone(jobs_in):
         assert beside.cost.train_seconds > 0
 
 
-def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in, monkeypatch):
+def test_prefetched_and_resident_images_give_the_same_record(jobs_in, monkeypatch):
     resident = ended(jobs_in("resident"))
     monkeypatch.setattr(sampler, "fits_on_device", lambda size, device: False)
     gathered = ended(jobs_in("gathered"))
@@ -72,7 +70,7 @@ def test_images_gathered_from_the_host_are_those_that_lie_on_the_device(jobs_in,
         assert told(gathered[trial_id]) == told(record)
 
 
-def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
+def test_seeds_share_the_time_of_a_step(jobs_in, monkeypatch):
     moment = 0.0
     advance = VmappedTrainer.train_step
 
@@ -83,12 +81,12 @@ def test_the_time_of_shared_steps_is_shared(jobs_in, monkeypatch):
 
     monkeypatch.setattr(VmappedTrainer, "train_step", half_a_minute)
     monkeypatch.setattr(seed_group, "clock", lambda: moment)
-    monkeypatch.setattr(stopwatch, "clock", lambda: 0.0)  # nothing but steps takes any time
+    monkeypatch.setattr(stopwatch, "clock", lambda: 0.0)  # only steps take time
     found = ended(jobs_in("x", steps=4))
     assert [record.cost.train_seconds for record in found.values()] == [4 * 30 / len(SEEDS)] * len(SEEDS)
 
 
-def test_interrupted_and_gone_on_is_as_if_nothing_had_been(jobs_in, always):
+def test_interrupted_and_resumed_equals_uninterrupted(jobs_in, always):
     undisturbed = ended(jobs_in("quiet"))
     jobs = jobs_in("stopped")
     for reports in (2, 5, 9):
@@ -102,7 +100,7 @@ def test_interrupted_and_gone_on_is_as_if_nothing_had_been(jobs_in, always):
         assert weights(job) == weights(quiet)
 
 
-def test_a_kill_between_two_saves_sends_all_back_to_the_step_that_they_share(jobs_in, always):
+def test_after_a_kill_between_two_saves_all_resume_at_a_common_step(jobs_in, always):
     once = {"protocol": SMALL["defaults"]["protocol"] | {"evaluations": 1}}
     undisturbed = ended(jobs_in("quiet", **once))
     jobs = jobs_in("killed", **once)
@@ -114,7 +112,7 @@ def test_a_kill_between_two_saves_sends_all_back_to_the_step_that_they_share(job
     assert {tuple(events(record)) for record in found.values()} == {("went on from a checkpoint",)}
 
 
-def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
+def test_a_trial_without_checkpoints_catches_up_alone(jobs_in, always):
     jobs = jobs_in("lost")
     with pytest.raises(TrialStopped):
         ended(jobs, stopping_after(7))
@@ -125,7 +123,7 @@ def test_a_trial_that_lost_all_its_checkpoints_catches_up(jobs_in, always):
     assert [CAUGHT_UP_ALONE in events(found[job.spec.trial_id]) for job in jobs] == [False, True, False]
 
 
-def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in, monkeypatch):
+def test_a_diverged_trial_does_not_affect_the_others(jobs_in, monkeypatch):
     undisturbed = ended(jobs_in("quiet"))
     jobs = jobs_in("diverging")
     advance = VmappedTrainer.train_step
@@ -142,7 +140,7 @@ def test_one_that_diverges_ends_alone_and_changes_nothing_of_the_others(jobs_in,
         assert told(found[job.spec.trial_id]) == told(undisturbed[job.spec.trial_id])
 
 
-def test_what_a_shared_step_raises_is_every_trial_s_failure(jobs_in, monkeypatch):
+def test_an_error_of_a_shared_step_fails_all_trials(jobs_in, monkeypatch):
     def full(self):
         raise torch.OutOfMemoryError("no room")
 
@@ -152,7 +150,7 @@ def test_what_a_shared_step_raises_is_every_trial_s_failure(jobs_in, monkeypatch
     assert all(record.status == "failed" and "out of memory" in record.error for record in found.values())
 
 
-def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, monkeypatch):
+def test_trials_that_cannot_be_vmapped_train_in_turn_bit_identical(jobs_in, monkeypatch):
     def refused(self):
         raise RuntimeError("Batching rule not implemented")
 
@@ -167,7 +165,7 @@ def test_what_cannot_be_done_as_one_is_done_in_turn_with_the_same_bits(jobs_in, 
 
 
 @pytest.mark.parametrize("as_one", [True, False])
-def test_turns_are_captured_beside_others_too(jobs_in, monkeypatch, as_one):
+def test_seed_groups_can_use_captured_updates(jobs_in, monkeypatch, as_one):
     build = build_trainer
 
     def capturing(*arguments):
@@ -184,7 +182,7 @@ def test_turns_are_captured_beside_others_too(jobs_in, monkeypatch, as_one):
         assert events(captured[trial_id]) == events(record)
 
 
-def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypatch):
+def test_failed_captures_are_events_of_every_record(jobs_in, monkeypatch):
     build, loss = build_trainer, GAN.loss
 
     def capturing(*arguments):
@@ -197,7 +195,7 @@ def test_what_of_a_turn_is_not_captured_stands_in_every_record(jobs_in, monkeypa
         assert any("not captured as a graph" in what and "`progress`" in what for what in events(record))
 
 
-def test_a_loss_that_fails_for_one_seed_alone_fails_that_one(jobs_in, monkeypatch):
+def test_an_error_of_one_seed_fails_that_seed_alone(jobs_in, monkeypatch):
     monkeypatch.setattr(VmappedTrainer, "dry_run", lambda self: 1 / 0)
     loss = GAN.loss
 
@@ -235,36 +233,3 @@ def test_a_checkpoint_holds_the_weights_of_one_trial(jobs_in, always):
         return max(path.stat().st_size for path in (job.checkpoints / job.spec.trial_id).iterdir())
 
     assert size(jobs[0]) < 1.2 * size(alone[0])
-
-
-# --- which are trained together ------------------------------------------------------------------------
-
-
-def cells(*learning_rates):
-    fields = {**SMALL["defaults"], "method": "gan", "seed": 0}
-    return [TrialSpec.model_validate(fields | {"optimizer": {"lr": lr, "betas": [0.0, 0.9]}}) for lr in learning_rates]
-
-
-def test_seeds_of_a_cell_stand_beside_each_other_and_first_ones_come_first():
-    specs = [one for seed in range(5) for one in (cell.with_seeds([seed])[0] for cell in cells(0.1, 0.2))]
-    assert group_seeds(specs, 1) == specs
-    found = [(spec.optimizer.lr, spec.seed) for spec in group_seeds(specs, 2)]
-    assert found == [
-        *((0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)),
-        *((0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)),
-        *((0.1, 4), (0.2, 4)),
-    ]
-
-
-def test_only_seeds_of_one_cell_are_handed_out_together_and_a_failed_one_again_by_itself(prepared, tmp_path):
-    specs = [spec for cell in cells(0.1, 0.2) for spec in cell.with_seeds(range(3))]
-    jobs = [job_in(tmp_path, spec, *prepared, vmap_seeds=2) for spec in specs]
-    attempts, handed_out = RetryQueue(jobs, 1, []), []
-    for _ in range(4):
-        handed_out.append(attempts.pop_group())
-    assert [[job.spec.seed for job in pack] for pack in handed_out] == [[0, 1], [2], [0, 1], [2]]
-    assert [[job.vmap_seeds for job in pack] for pack in handed_out] == [[2, 2], [1], [2, 2], [1]]
-    attempts.worker_died(specs[1].trial_id, "killed")
-    (again,) = attempts.pop_group()
-    assert (again.spec, again.vmap_seeds) == (specs[1], 1)
-    assert attempts.pop_group() == []

@@ -1,4 +1,4 @@
-"""Where time goes, and that checkpoints take two hundredths of it at the most, on a slow disk too."""
+"""The phases of a trial's time, and that checkpoints take at most their share of it, also on a slow disk."""
 
 from contextlib import suppress
 from itertools import pairwise
@@ -26,7 +26,7 @@ def clock(monkeypatch):
     return made
 
 
-def test_every_second_is_on_one_account(clock):
+def test_every_second_belongs_to_one_phase(clock):
     watch = Stopwatch()
     clock.now += 5
     with watch.phase("measuring"):
@@ -38,7 +38,7 @@ def test_every_second_is_on_one_account(clock):
     assert watch.totals() == {"training": 8, "measuring": 8, "saving": 2, "waiting": 0}
 
 
-def test_time_that_ends_in_an_error_is_counted(clock):
+def test_a_phase_that_raises_is_counted(clock):
     watch = Stopwatch()
     with suppress(OSError), watch.phase("saving"):
         clock.now += 4
@@ -48,7 +48,7 @@ def test_time_that_ends_in_an_error_is_counted(clock):
 
 
 def train(clock, seconds, step, save):
-    """A training with steps and saves of so many seconds. The stopwatch, and when it saved."""
+    """A training whose steps and saves take these seconds. Returns the totals, and the times of the saves."""
     made, saves = CheckpointPolicy(Stopwatch()), []
     end = clock.now + seconds
     while clock.now < end:
@@ -61,12 +61,14 @@ def train(clock, seconds, step, save):
 
 
 @given(step=st.floats(0.1, 100), save=st.floats(0.0, 60))
-def test_checkpoints_take_their_share_at_the_most(step, save):
+def test_checkpoints_take_at_most_their_share(step, save):
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(stopwatch, "clock", clock)
         spent, saves = train(clock, 20_000, step, save)
-    assert spent["saving"] <= max(MAX_SHARE * spent["training"] * 1.001, save), "what a first one takes is not known"
+    assert spent["saving"] <= max(MAX_SHARE * spent["training"] * 1.001, save), (
+        "nobody knows the cost of the first save"
+    )
     assert all(later - sooner >= MIN_INTERVAL for sooner, later in pairwise(saves))
     wanted = (
         max(MIN_INTERVAL, save / MAX_SHARE) + 2 * step
@@ -75,7 +77,7 @@ def test_checkpoints_take_their_share_at_the_most(step, save):
     assert not gaps or max(gaps) <= wanted + save + 1e-6
 
 
-def test_a_disk_that_becomes_slow_is_written_to_less_often(clock):
+def test_a_slow_disk_is_written_to_less_often(clock):
     made = CheckpointPolicy(Stopwatch())
     clock.now += 61
     assert made.is_due()
@@ -87,13 +89,13 @@ def test_a_disk_that_becomes_slow_is_written_to_less_often(clock):
     assert made.is_due()
 
 
-def test_a_suite_may_ask_for_more_checkpoints_but_not_for_a_larger_share(clock):
+def test_a_suite_can_shorten_the_interval_but_not_raise_the_share(clock):
     made = CheckpointPolicy(Stopwatch(), interval=2.0)
     clock.now += 3
     assert made.is_due()
     with made.timed_save():
         clock.now += 0.5
     clock.now += 3
-    assert not made.is_due(), "half a second is more than two hundredths of six"
+    assert not made.is_due(), "half a second is more than 2 % of six"
     clock.now += 2 * 0.5 / MAX_SHARE
     assert made.is_due()

@@ -1,6 +1,6 @@
-"""Several trials as one model: every method and every network, beside the same trials each by itself.
+"""Several trials as one model, for every method and every network, compared with the same trials trained alone.
 
-In float64, where what is left is rounding: a wrong weight, stream, batch or statistic would show.
+In float64, so that only rounding remains: a wrong weight, stream, batch or statistic is larger.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from tests.support.examples import combinations, register_stand_ins, spec_of, tr
 
 STEPS = 3
 SEEDS = (3, 0, 5)
-APART = {"sngan_resnet", "biggan", "compare_gan_resnet"}  # torch's spectral norm writes into its vectors
+NO_VMAP = {"sngan_resnet", "biggan", "compare_gan_resnet"}  # torch's spectral norm writes into its vectors
 PENALISED = {"wgan_gp", "dist_gan", "dist_gan_ss", "dist_gan_ms"}  # torch.func.grad lets no batch norm count inside it
 FIRST = {(method, network): (method, network, dataset) for method, network, dataset in reversed(combinations())}
 
@@ -31,9 +31,9 @@ def _double(monkeypatch):
     torch.set_default_dtype(torch.float32)
 
 
-def is_apart(case, trainer):
-    """What torch.func.vmap cannot do."""
-    return case[1] in APART or (case[0] in PENALISED and trainer.method.has_batch_norm)
+def cannot_vmap(case, trainer):
+    """Whether torch.func.vmap lacks a kernel for the case."""
+    return case[1] in NO_VMAP or (case[0] in PENALISED and trainer.method.has_batch_norm)
 
 
 def trainers(*case):
@@ -45,7 +45,7 @@ def trainers(*case):
 
 
 def states(trainer):
-    """Everything that a trial goes on from, as flat tensors."""
+    """Everything that a trial resumes from, as a flat list of tensors."""
     state = trainer.state()
     tensors = [*state["method"].values(), state["rng"], state["data_rng"]]
     for optimizer in state["optimizers"]:
@@ -62,20 +62,20 @@ def assert_close(one, other):
 
 
 @pytest.mark.parametrize("case", FIRST.values(), ids="-".join)
-def test_trials_trained_as_one_are_those_trained_alone(case, monkeypatch):
+def test_vmapped_trials_equal_trials_trained_alone(case, monkeypatch):
     register_stand_ins(monkeypatch)
-    alone, together = trainers(*case), trainers(*case)
-    whole = VmappedTrainer(together)
+    alone, grouped = trainers(*case), trainers(*case)
+    vmapped_trainer = VmappedTrainer(grouped)
     try:
-        whole.dry_run()
+        vmapped_trainer.dry_run()
     except Exception:
-        assert is_apart(case, together[0])
-        step = [trainer.train_step for trainer in together]  # and then each by itself, as if nothing had been tried
+        assert cannot_vmap(case, grouped[0])
+        step = [trainer.train_step for trainer in grouped]  # the failed dry run has changed nothing
     else:
-        assert not is_apart(case, together[0])
-        step = [whole.train_step]
+        assert not cannot_vmap(case, grouped[0])
+        step = [vmapped_trainer.train_step]
     for _ in range(STEPS):
         for advance in [trainer.train_step for trainer in alone] + step:
             advance()
-    for one, other in zip(alone, together, strict=True):
+    for one, other in zip(alone, grouped, strict=True):
         assert_close(one, other)

@@ -1,4 +1,4 @@
-"""The moving average of the generator: what it is, that samples come from it, that it never touches the training."""
+"""The moving average of the generator: its values, its use for samples, and that it does not affect the training."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def averaging(**average):
 
 
 @pytest.mark.parametrize("start", [0, 2])
-def test_the_average_follows_the_generator_from_its_start_on(start):
+def test_the_average_follows_the_generator_from_its_start(start):
     t = trainer_of(averaging(decay=0.75, start=start))
     expected = {}
     for step in t.train_until(5):
@@ -57,7 +57,7 @@ def test_the_average_changes_samples_and_not_the_training():
 
 
 def moved(model):
-    """A network after another step: weights, statistics and a count of batches."""
+    """The network after another step, which changes weights, statistics and a count of batches."""
     model(torch.rand(3, 4))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -66,7 +66,7 @@ def moved(model):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
-def test_an_average_is_torchs_to_the_bit_integers_included(decay):
+def test_the_average_is_bit_identical_to_torchs_including_integers(decay):
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5))
     ours = EMA(model, decay)
     theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
@@ -81,7 +81,7 @@ def test_an_average_is_torchs_to_the_bit_integers_included(decay):
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
-def test_an_average_knows_from_its_state_whether_it_has_begun():
+def test_the_state_of_an_average_holds_whether_it_is_initialised():
     model = nn.Linear(4, 2)
     begun, other = EMA(model, 0.5), EMA(model, 0.5)
     begun.update_parameters(moved(model))
