@@ -19,8 +19,8 @@ def extractor_class(request):
 
 @pytest.fixture(scope="module")
 def dataset(extractor_class):
-    ships = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled)
-    return next(d for d in ships if extractor_class.supports(d))
+    bundled = (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled)
+    return next(d for d in bundled if extractor_class.supports(d))
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +39,21 @@ def images(dataset):
     return torch.from_numpy(rng.integers(0, 256, (40, *dataset.shape), dtype=np.uint8))
 
 
-def test_it_says_what_it_is(extractor_class, extractor):
+def test_it_is_described(extractor_class, extractor):
     assert registry.extractors[extractor_class.name] is extractor_class
     assert extractor_class.about.strip()
-    assert extractor_class.title.strip(), "only Inception goes without saying"
+    assert extractor_class.title.strip()
     assert extractor.identity.strip()
 
 
-def test_its_facts_with_titles_are_shares(extractor):
+def test_its_metadata_with_titles_are_shares(extractor):
     assert set(extractor.metadata_titles) <= set(extractor.metadata)
     for key, title in extractor.metadata_titles.items():
         assert title.strip()
         assert 0 <= extractor.metadata[key] <= 1
 
 
-def test_it_gives_a_row_for_every_image(extractor, images):
+def test_it_returns_a_row_per_image(extractor, images):
     found = extractor(images)
     assert len(found.features) == len(found.logits) == len(images)
     assert bool(found.logits.shape[1]) == extractor.has_logits
@@ -62,13 +62,13 @@ def test_it_gives_a_row_for_every_image(extractor, images):
     assert not found.features.requires_grad
 
 
-def test_an_image_is_seen_as_it_is_whatever_else_is_in_the_batch(extractor, images):
+def test_an_images_features_do_not_depend_on_its_batch(extractor, images):
     whole, alone = extractor(images), extractor(images[3:4])
     torch.testing.assert_close(whole.features[3:4], alone.features, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(whole.logits[3:4], alone.logits, rtol=1e-5, atol=1e-5)
 
 
-def test_it_leaves_images_and_streams_alone(extractor, images):
+def test_it_changes_neither_images_nor_random_state(extractor, images):
     before, stream = images.clone(), torch.get_rng_state()
     first, second = extractor(images), extractor(images)
     assert torch.equal(first.features, second.features)
@@ -76,6 +76,6 @@ def test_it_leaves_images_and_streams_alone(extractor, images):
     assert torch.equal(torch.get_rng_state(), stream)
 
 
-def test_it_tells_images_apart(extractor, images):
+def test_different_images_have_different_features(extractor, images):
     found = extractor(torch.stack([images[0], 255 - images[0]]))
     assert not torch.equal(found.features[0], found.features[1])

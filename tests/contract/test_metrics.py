@@ -21,17 +21,17 @@ from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from tests.support.examples import CPU
 
 SAMPLES = 150
-OF_SAMPLES = [name for name in registry.metrics if issubclass(registry.metrics[name], SampleMetric)]
-OF_DISCRIMINATORS = [name for name in registry.metrics if issubclass(registry.metrics[name], DiscriminatorMetric)]
+SAMPLE_METRICS = [name for name in registry.metrics if issubclass(registry.metrics[name], SampleMetric)]
+DISCRIMINATOR_METRICS = [name for name in registry.metrics if issubclass(registry.metrics[name], DiscriminatorMetric)]
 
 
 @pytest.fixture(scope="session")
-def instruments(tmp_path_factory):
-    """One folder for the whole session, shared with benchmark/test_metrics.py: what is slow is done once."""
-    return tmp_path_factory.getbasetemp() / "instruments"
+def cache(tmp_path_factory):
+    """One folder per session, so that digit classifiers are trained once."""
+    return tmp_path_factory.getbasetemp() / "cache"
 
 
-@pytest.fixture(params=OF_SAMPLES, scope="module")
+@pytest.fixture(params=SAMPLE_METRICS, scope="module")
 def metric_class(request):
     return registry.metrics[request.param]
 
@@ -74,13 +74,13 @@ def protocol(metric_class, options):
 
 
 @pytest.fixture(scope="module")
-def instrument(protocol, dataset, prepared, instruments):
-    return prepare_references(protocol, dataset, prepared, instruments, instruments)
+def assets(protocol, dataset, prepared, cache):
+    return prepare_references(protocol, dataset, prepared, cache, cache)
 
 
 @pytest.fixture(scope="module")
-def gauge(protocol, instrument):
-    return SampleEvaluator(protocol, instrument, CPU)
+def evaluator(protocol, assets):
+    return SampleEvaluator(protocol, assets, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def images(dataset):
 
 
 def test_every_metric_is_of_one_kind():
-    assert sorted(OF_SAMPLES + OF_DISCRIMINATORS) == sorted(registry.metrics)
+    assert sorted(SAMPLE_METRICS + DISCRIMINATOR_METRICS) == sorted(registry.metrics)
 
 
-def test_it_says_what_it_measures(metric_class, options):
+def test_it_is_described(metric_class, options):
     assert metric_class.needs_samples
     assert_described(metric_class, options)
 
@@ -111,7 +111,7 @@ def assert_described(metric_class, options):
         assert 0 <= output.decimals <= 6
 
 
-def test_the_name_of_every_output_says_which_extractor_it_means(metric_class):
+def test_the_key_of_every_output_implies_the_extractor(metric_class):
     """So that what is measured through another network is never taken for a published number.
 
     The same network trained again is no other one: the suffix of its measure tells the two apart.
@@ -130,14 +130,14 @@ def test_every_option_says_where_its_default_is_from(metric_class):
         assert field.description, name
 
 
-def test_preparing_again_does_nothing(protocol, dataset, prepared, instrument, instruments):
-    before = {path: path.stat().st_mtime_ns for path in instruments.rglob("*")}
-    assert prepare_references(protocol, dataset, prepared, instruments, instruments) == instrument
-    assert {path: path.stat().st_mtime_ns for path in instruments.rglob("*")} == before
+def test_preparing_again_does_nothing(protocol, dataset, prepared, assets, cache):
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    assert prepare_references(protocol, dataset, prepared, cache, cache) == assets
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
 
-def test_it_gives_its_outputs_and_nothing_else(metric_class, options, gauge, images):
-    found = gauge.evaluate([images]).values
+def test_it_gives_its_outputs_and_nothing_else(metric_class, options, evaluator, images):
+    found = evaluator.evaluate([images]).values
     assert list(found) == [output.key for output in metric_class.outputs(options)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
     for output in metric_class.outputs(options):
@@ -145,16 +145,16 @@ def test_it_gives_its_outputs_and_nothing_else(metric_class, options, gauge, ima
 
 
 def test_its_landmarks_and_notes_are_of_its_own_outputs(metric_class, options):
-    landmarks = metric_class.reference_lines(options, 25_600)
-    assert set(landmarks) <= {output.key for output in metric_class.outputs(options)}
-    for landmark in landmarks.values():
-        assert math.isfinite(landmark.value)
-        assert landmark.label.strip()
+    lines = metric_class.reference_lines(options, 25_600)
+    assert set(lines) <= {output.key for output in metric_class.outputs(options)}
+    for line in lines.values():
+        assert math.isfinite(line.value)
+        assert line.label.strip()
     assert all(title.strip() and note.strip() for title, note in metric_class.notes(options, 25_600).items())
 
 
-def test_its_histogram_counts_every_image_once_in_bins_that_it_names(metric_class, options, gauge, images):
-    bins, found = metric_class.histogram_spec(options), gauge.evaluate([images])
+def test_its_histogram_counts_every_image_once(metric_class, options, evaluator, images):
+    bins, found = metric_class.histogram_spec(options), evaluator.evaluate([images])
     assert set(found.histograms) == ({metric_class.name} if bins else set())
     for counts in found.histograms.values():
         assert (len(counts), sum(counts)) == (bins.num_bins, SAMPLES)
@@ -163,35 +163,35 @@ def test_its_histogram_counts_every_image_once_in_bins_that_it_names(metric_clas
         assert all(axis.strip() and places > 1 for axis, places in bins.axes)
 
 
-def test_it_is_deterministic_and_leaves_images_and_streams_alone(gauge, images):
+def test_it_is_deterministic_and_changes_neither_images_nor_random_state(evaluator, images):
     before, stream = images.clone(), torch.get_rng_state()
-    assert gauge.evaluate([images]) == gauge.evaluate([images])
+    assert evaluator.evaluate([images]) == evaluator.evaluate([images])
     assert torch.equal(images, before)
     assert torch.equal(torch.get_rng_state(), stream)
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 149])
-def test_it_does_not_depend_on_the_size_of_the_batches(gauge, images, size):
-    parts, whole = gauge.evaluate(iter(images.split(size))), gauge.evaluate([images])
+def test_it_does_not_depend_on_the_size_of_the_batches(evaluator, images, size):
+    parts, whole = evaluator.evaluate(iter(images.split(size))), evaluator.evaluate([images])
     assert parts.values == pytest.approx(whole.values, rel=1e-6, abs=1e-9)
     assert parts.histograms == whole.histograms
 
 
-def test_it_takes_exactly_as_many_samples_as_it_says(gauge, images):
-    assert gauge.evaluate([images, images.flip(0)]) == gauge.evaluate([images])
+def test_it_takes_exactly_n_fake_samples(evaluator, images):
+    assert evaluator.evaluate([images, images.flip(0)]) == evaluator.evaluate([images])
     with pytest.raises(ValueError, match="1 more"):
-        gauge.evaluate([images[1:]])
+        evaluator.evaluate([images[1:]])
 
 
-def test_it_depends_on_the_images(gauge, images):
-    assert gauge.evaluate([images]) != gauge.evaluate([torch.zeros_like(images)])
+def test_it_depends_on_the_images(evaluator, images):
+    assert evaluator.evaluate([images]) != evaluator.evaluate([torch.zeros_like(images)])
 
 
-def test_opened_again_it_measures_the_same(protocol, gauge, instrument, images):
-    assert SampleEvaluator(protocol, instrument, CPU).evaluate([images]) == gauge.evaluate([images])
+def test_a_second_evaluator_gives_the_same_values(protocol, evaluator, assets, images):
+    assert SampleEvaluator(protocol, assets, CPU).evaluate([images]) == evaluator.evaluate([images])
 
 
-def test_it_refuses_to_measure_nothing(metric_class, options):
+def test_it_refuses_to_compute_without_samples(metric_class, options):
     reference, statistics = None, {}
     if metric_class.needs_reference:
         reference = ReferenceFeatures(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32))
@@ -200,7 +200,7 @@ def test_it_refuses_to_measure_nothing(metric_class, options):
         metric_class(options, reference, statistics).compute()
 
 
-def test_fewer_images_are_asked_for_in_a_reduced_scale(metric_class):
+def test_a_sample_cap_limits_the_real_images(metric_class):
     few = small(metric_class, metric_class.Options().extractor)
     assert getattr(few, "n_real", SAMPLES) == SAMPLES
     assert metric_class.with_sample_cap(few, 10**6) == few
@@ -230,8 +230,8 @@ class Pooled:
         return pooled * torch.nan if self.spoilt else pooled
 
 
-@pytest.fixture(params=OF_DISCRIMINATORS, scope="module")
-def examining(request):
+@pytest.fixture(params=DISCRIMINATOR_METRICS, scope="module")
+def discriminator_metric(request):
     return registry.metrics[request.param]
 
 
@@ -242,61 +242,63 @@ def synthetic(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def few(examining):
-    return examining.with_sample_cap(examining.Options(), SAMPLES)
+def few(discriminator_metric):
+    return discriminator_metric.with_sample_cap(discriminator_metric.Options(), SAMPLES)
 
 
 @pytest.fixture
-def evaluate(examining, few, synthetic):
+def evaluate(discriminator_metric, few, synthetic):
     def values_of(discriminator, options=few):
-        metric = examining(options, *synthetic)
+        metric = discriminator_metric(options, *synthetic)
         metric.update(discriminator)
         return metric.compute()
 
     return values_of
 
 
-def test_what_looks_at_the_discriminator_draws_no_samples_and_says_what_it_measures(examining, few):
-    assert not examining.needs_samples
+def test_a_discriminator_metric_needs_no_samples_and_is_described(discriminator_metric, few):
+    assert not discriminator_metric.needs_samples
     assert not hasattr(few, "extractor")
-    assert_described(examining, few)
-    for name, field in examining.Options.model_fields.items():
+    assert_described(discriminator_metric, few)
+    for name, field in discriminator_metric.Options.model_fields.items():
         assert field.description, name
-    assert all(title.strip() and note.strip() for title, note in examining.notes(few, 0).items())
-    assert set(examining.reference_lines(few, 0)) <= {output.key for output in examining.outputs(few)}
+    assert all(title.strip() and note.strip() for title, note in discriminator_metric.notes(few, 0).items())
+    assert set(discriminator_metric.reference_lines(few, 0)) <= {
+        output.key for output in discriminator_metric.outputs(few)
+    }
 
 
-def test_a_reduced_scale_looks_at_fewer_images_through_the_discriminator(examining, few, evaluate):
-    assert examining.with_sample_cap(few, 10**6) == few
-    assert examining.Options.model_validate(few.model_dump()) == few
+def test_a_sample_cap_limits_the_images_shown_to_the_discriminator(discriminator_metric, few, evaluate):
+    assert discriminator_metric.with_sample_cap(few, 10**6) == few
+    assert discriminator_metric.Options.model_validate(few.model_dump()) == few
     less, more = (Pooled(), Pooled())
     for discriminator, samples in ((less, 30), (more, SAMPLES)):
-        evaluate(discriminator, examining.with_sample_cap(examining.Options(), samples))
+        evaluate(discriminator, discriminator_metric.with_sample_cap(discriminator_metric.Options(), samples))
     assert 0 < less.seen < more.seen
 
 
-def test_it_supports_some_methods_and_says_so_without_building_any(examining):
-    answers = [examining.supports(registry.methods[name]) for name in registry.methods]
+def test_it_supports_some_method(discriminator_metric):
+    answers = [discriminator_metric.supports(registry.methods[name]) for name in registry.methods]
     assert all(type(answer) is bool for answer in answers)
     assert any(answers)
 
 
-def test_a_dataset_that_ships_serves_it(examining, few, synthetic):
+def test_a_bundled_dataset_supports_it(discriminator_metric, few, synthetic):
     dataset, prepared = synthetic
-    assert examining.check_config(few, dataset, 0) is None
-    assert examining.check_data(few, dataset, prepared) is None
+    assert discriminator_metric.check_config(few, dataset, 0) is None
+    assert discriminator_metric.check_data(few, dataset, prepared) is None
     nothing = ArraySplit(prepared.test.images[:0], prepared.test.labels[:0])
-    problem = examining.check_data(few, dataset, PreparedData(prepared.path, nothing, nothing, {}))
+    problem = discriminator_metric.check_data(few, dataset, PreparedData(prepared.path, nothing, nothing, {}))
     assert dataset.name in problem
 
 
-def test_it_gives_its_outputs_and_nothing_else_of_a_discriminator(examining, few, evaluate):
+def test_it_gives_its_outputs_and_nothing_else_of_a_discriminator(discriminator_metric, few, evaluate):
     found = evaluate(Pooled())
-    assert list(found) == [output.key for output in examining.outputs(few)]
+    assert list(found) == [output.key for output in discriminator_metric.outputs(few)]
     assert all(type(value) is float and math.isfinite(value) for value in found.values())
 
 
-def test_of_the_same_discriminator_it_says_the_same_and_draws_nothing(evaluate, synthetic):
+def test_it_is_deterministic_for_a_discriminator_and_draws_no_global_random_numbers(evaluate, synthetic):
     _, prepared = synthetic
     before, stream = prepared.test.images.copy(), torch.get_rng_state()
     numpy_stream = np.random.get_state()[1].copy()
@@ -306,20 +308,20 @@ def test_of_the_same_discriminator_it_says_the_same_and_draws_nothing(evaluate, 
     assert np.array_equal(prepared.test.images, before)
 
 
-def test_of_a_discriminator_that_is_not_finite_it_gives_no_finite_number(examining, few, evaluate):
+def test_a_non_finite_discriminator_gives_nan(discriminator_metric, few, evaluate):
     found = evaluate(Pooled(spoilt=True))
-    assert list(found) == [output.key for output in examining.outputs(few)]
+    assert list(found) == [output.key for output in discriminator_metric.outputs(few)]
     assert not any(map(math.isfinite, found.values()))
 
 
-def test_it_refuses_to_measure_no_discriminator(examining, few, synthetic):
+def test_it_refuses_to_compute_without_a_discriminator(discriminator_metric, few, synthetic):
     with pytest.raises(ValueError, match="to measure"):
-        examining(few, *synthetic).compute()
+        discriminator_metric(few, *synthetic).compute()
 
 
-def test_preparing_it_needs_no_instrument(examining, few, synthetic, tmp_path):
+def test_preparing_it_needs_no_instrument(discriminator_metric, few, synthetic, tmp_path):
     options = few.model_dump(mode="json")
-    protocol = Protocol.model_validate({"measures": {examining.name: {"options": options}}})
+    protocol = Protocol.model_validate({"measures": {discriminator_metric.name: {"options": options}}})
     assert [one.n_fake for one in bind_metrics(protocol)] == [0]
     found = prepare_references(protocol, *synthetic, tmp_path / "cache", tmp_path)
     assert found == EvaluationAssets(extractors={}, references={})

@@ -6,7 +6,7 @@ import torch
 
 from benchmark.core import registry
 from benchmark.data.prepared import open_prepared
-from benchmark.diagnostics import digits as digit_check
+from benchmark.diagnostics import digits as digits_module
 from benchmark.diagnostics.digits import check_real_digits, expected_kl
 from benchmark.evaluation import sample_evaluator
 from benchmark.evaluation.extractors import digits
@@ -30,9 +30,7 @@ def test_without_a_trained_classifier_nothing_is_checked_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("epochs, right", [(15, True), (0, False)])
-def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_found_out(
-    workspace, monkeypatch, epochs, right
-):
+def test_a_trained_classifier_passes_and_an_untrained_one_fails(workspace, monkeypatch, epochs, right):
     monkeypatch.setattr(digits, "EPOCHS", {8: epochs})
     monkeypatch.setattr(sample_evaluator, "apply_codec", lambda images, codec: images)  # JPEG takes long
     dataset = registry.datasets["stacked_digits"]
@@ -49,12 +47,12 @@ def test_a_classifier_that_can_read_scores_what_is_known_and_one_that_cannot_is_
     assert "JPEG" in after_jpeg.what
 
 
-def test_the_expectation_is_that_of_draws():
+def test_the_expected_kl_is_the_mean_over_random_triples():
     counts = np.array([90, 110, 95, 105, 100, 85, 115, 100, 98, 102])
     rng = np.random.default_rng(0)
     shares = counts / counts.sum()
     joint = np.einsum("a,b,c->abc", shares, shares, shares).ravel()
-    found = [mode_statistics(rng.multinomial(digit_check.SAMPLES, joint))["kl"] for _ in range(200)]
-    assert expected_kl(counts, digit_check.SAMPLES) == pytest.approx(np.mean(found), abs=3e-4)
-    assert np.std(found) < digit_check.TOLERANCE / 3
+    found = [mode_statistics(rng.multinomial(digits_module.SAMPLES, joint))["kl"] for _ in range(200)]
+    assert expected_kl(counts, digits_module.SAMPLES) == pytest.approx(np.mean(found), abs=3e-4)
+    assert np.std(found) < digits_module.TOLERANCE / 3
     assert expected_kl(np.full(10, 7), 1000) == pytest.approx(kl_floor(1000))

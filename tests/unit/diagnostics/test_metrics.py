@@ -25,7 +25,7 @@ from tests.support.measures import CPU, uint8
 IMAGES = uint8(300).numpy()
 
 
-def names(checks, ok):
+def checked(checks, ok):
     return [check.what for check in checks if check.ok is ok]
 
 
@@ -53,19 +53,19 @@ def test_whitened_rows_have_mean_0_and_covariance_1():
 def test_a_wrong_metric_is_found(module, name, wrong, found, monkeypatch):
     monkeypatch.setattr(module, name, wrong)
     for checks in (closed_form_checks(), real_image_checks(RandomConv(None, CPU), IMAGES)):
-        wrong_ones = names(checks, ok=False)
+        failed = checked(checks, ok=False)
         if found == "Inception Score" and len(checks) < 9:
             continue  # of other images than all of CIFAR-10 nothing is published
-        assert wrong_ones
-        assert all(what.startswith((found, "Recall")) for what in wrong_ones)
+        assert failed
+        assert all(what.startswith((found, "Recall")) for what in failed)
 
 
-def test_real_images_are_held_against_themselves_and_the_published_score_only_when_all_are_seen(monkeypatch):
+def test_real_images_are_compared_with_themselves_and_the_published_score_only_if_complete(monkeypatch):
     checks = real_image_checks(RandomConv(None, CPU), IMAGES)
-    assert names(checks, ok=False) == []
-    assert names(checks, ok=None) == ["Inception Score, 300 images of CIFAR-10"]
+    assert checked(checks, ok=False) == []
+    assert checked(checks, ok=None) == ["Inception Score, 300 images of CIFAR-10"]
     monkeypatch.setattr(metrics, "IMAGES", 300)
-    assert names(real_image_checks(RandomConv(None, CPU), IMAGES), ok=False) == [
+    assert checked(real_image_checks(RandomConv(None, CPU), IMAGES), ok=False) == [
         "Inception Score, 300 images of CIFAR-10"
     ]
 
@@ -86,7 +86,7 @@ def test_the_published_score_has_a_tolerance_of_a_thousandth(published, ok, monk
     assert real_image_checks(Scores(None, CPU), IMAGES)[0].ok is ok
 
 
-def test_looking_in_parts_misses_no_image(monkeypatch):
+def test_extracting_in_batches_misses_no_image(monkeypatch):
     whole = metrics.extract_features(RandomConv(None, CPU), IMAGES)
     monkeypatch.setattr(metrics, "BATCH", 7)
     parts = metrics.extract_features(RandomConv(None, CPU), IMAGES)
@@ -112,25 +112,25 @@ def doctor(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_without_files_the_arithmetic_is_checked_and_it_says_what_is_missing(doctor, tmp_path):
-    code, said, complaint = doctor("--metrics")
+def test_without_files_only_the_arithmetic_is_checked(doctor, tmp_path):
+    code, output, error = doctor("--metrics")
     assert code == 2
-    assert "KID, zeros and ones" in said
-    assert "the arithmetic is right; the extractor was not checked" in complaint
-    assert "datasets fetch inception" in complaint
-    assert "datasets fetch cifar10" in complaint
+    assert "KID, zeros and ones" in output
+    assert "the arithmetic is right; the extractor was not checked" in error
+    assert "datasets fetch inception" in error
+    assert "datasets fetch cifar10" in error
     assert list(tmp_path.iterdir()) == []
-    code, said, _ = doctor("--metrics", "--json")
+    code, output, _ = doctor("--metrics", "--json")
     assert code == 2
-    assert all(check["ok"] for check in json.loads(said)["checks"])
+    assert all(check["ok"] for check in json.loads(output)["checks"])
 
 
 def test_a_failed_check_is_exit_code_1_also_without_files(doctor, monkeypatch):
     monkeypatch.setattr(fid, "frechet_distance", lambda *_: 0.5)
-    code, said, complaint = doctor("--metrics")
+    code, output, error = doctor("--metrics")
     assert code == 1
-    assert "wrong" in said
-    assert "2 of 9 checks failed" in complaint
+    assert "wrong" in output
+    assert "2 of 9 checks failed" in error
 
 
 class Here(RandomConv):
@@ -139,18 +139,18 @@ class Here(RandomConv):
     weights = type("Weights", (), {"prepare": staticmethod(lambda data_dir: data_dir)})
 
 
-@pytest.mark.parametrize("samples, looked_at", [(None, 300), (150, 150)])
-def test_with_files_all_images_are_looked_at_or_as_many_as_are_asked_for(samples, looked_at, doctor, monkeypatch):
+@pytest.mark.parametrize("samples, used", [(None, 300), (150, 150)])
+def test_with_files_all_images_are_used_or_as_many_as_requested(samples, used, doctor, monkeypatch):
     monkeypatch.setattr(metrics, "Inception", Here)
     monkeypatch.setattr(metrics, "training_images", lambda *_: IMAGES)
     monkeypatch.setattr(metrics, "missing_inputs", lambda *_: "")
-    code, said, complaint = doctor("--metrics", *(["--samples", samples] if samples else []))
-    assert code == 0, complaint
-    assert f"Inception Score, {looked_at} images" in said
-    assert "what could be checked is right" in said
+    code, output, error = doctor("--metrics", *(["--samples", samples] if samples else []))
+    assert code == 0, error
+    assert f"Inception Score, {used} images" in output
+    assert "what could be checked is right" in output
 
 
-def test_the_images_are_read_in_the_order_of_the_files_prepared_or_not(tmp_path, monkeypatch):
+def test_images_are_in_the_order_of_the_files_prepared_or_not(tmp_path, monkeypatch):
     from benchmark.store.workspace import Workspace
     from tests.support.examples import example_files
 
@@ -163,12 +163,12 @@ def test_the_images_are_read_in_the_order_of_the_files_prepared_or_not(tmp_path,
 
 
 def test_samples_without_metrics_are_refused(doctor):
-    code, _, complaint = doctor("--samples", 200)
+    code, _, error = doctor("--samples", 200)
     assert code == 2
-    assert "--metrics" in complaint
+    assert "--metrics" in error
 
 
-def test_what_it_concludes():
+def test_the_summary():
     right = closed_form_checks()
     assert MetricCheckReport(right, "").summary() == "all is right"
     with pytest.raises(UserError, match="not checked:\nno weights"):

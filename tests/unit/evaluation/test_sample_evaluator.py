@@ -20,7 +20,7 @@ from benchmark.evaluation.sample_evaluator import SampleEvaluator
 
 CPU = torch.device("cpu")
 N = 60
-LOOKS = {}  # extractor -> the images that it was shown, batch by batch
+PASSES = {}  # extractor -> the images that it was shown, batch by batch
 
 
 class Watched(RandomConv):
@@ -29,7 +29,7 @@ class Watched(RandomConv):
     name = "watched"
 
     def __call__(self, images):
-        LOOKS.setdefault(self.name, []).append(images)
+        PASSES.setdefault(self.name, []).append(images)
         return super().__call__(images)
 
 
@@ -45,7 +45,7 @@ class Second(Watched):
 
 @pytest.fixture(autouse=True)
 def extractors(monkeypatch):
-    LOOKS.clear()
+    PASSES.clear()
     for extractor in (Watched, Second):
         monkeypatch.setitem(EXTRACTORS, extractor.name, f"{__name__}:{extractor.__name__}")
 
@@ -100,16 +100,16 @@ FOUR = {
 }
 
 
-def kept(of, cache, data, dataset=Noise):
+def prepare(of, cache, data, dataset=Noise):
     cache.mkdir(exist_ok=True)
     return prepare_references(of, dataset, data, cache, cache)
 
 
-def gauge_of(of, tmp_path):
+def evaluator_of(of, tmp_path):
     data = prepared(tmp_path)
-    gauge = SampleEvaluator(of, kept(of, tmp_path / "cache", data), CPU)
-    LOOKS.clear()
-    return gauge
+    evaluator = SampleEvaluator(of, prepare(of, tmp_path / "cache", data), CPU)
+    PASSES.clear()
+    return evaluator
 
 
 def batches(n=N, size=16):
@@ -123,46 +123,46 @@ def folders(cache):
 # --- one pass ------------------------------------------------------------------------------------------
 
 
-def test_a_batch_goes_once_through_each_codec_and_extractor_and_only_as_far_as_it_is_wanted(tmp_path, codecs):
-    gauge = gauge_of(protocol(**FOUR), tmp_path)
+def test_a_batch_passes_each_codec_and_extractor_once_and_only_as_far_as_needed(tmp_path, codecs):
+    evaluator = evaluator_of(protocol(**FOUR), tmp_path)
     codecs.clear()
     given = iter(batches())
-    gauge.evaluate(given)
-    assert [len(images) for images in LOOKS["second"]] == [16, 4]
-    sizes = sorted(len(images) for images in LOOKS["watched"])
+    evaluator.evaluate(given)
+    assert [len(images) for images in PASSES["second"]] == [16, 4]
+    sizes = sorted(len(images) for images in PASSES["watched"])
     assert sizes == sorted([16, 16, 8, 16, 9]), "40 as they are, for three measures; 25 as JPEG"
     assert codecs == ["none", "jpeg", "none", "jpeg", "none"], "the third batch is wanted by fid and kid alone"
     images = torch.cat(batches())
-    raw = [shown for shown in LOOKS["watched"] if any(torch.equal(shown, part[: len(shown)]) for part in batches())]
+    raw = [shown for shown in PASSES["watched"] if any(torch.equal(shown, part[: len(shown)]) for part in batches())]
     assert torch.equal(torch.cat(raw), images[:40])
-    assert torch.equal(torch.cat(LOOKS["second"]), images[:20])
+    assert torch.equal(torch.cat(PASSES["second"]), images[:20])
 
 
 @pytest.mark.parametrize("size", [1, 16, 60])
-def test_together_they_say_what_each_says_alone_of_its_first_samples(tmp_path, size):
-    together = gauge_of(protocol(**FOUR), tmp_path).evaluate(batches(size=size)).values
+def test_measures_give_the_same_values_together_and_alone(tmp_path, size):
+    together = evaluator_of(protocol(**FOUR), tmp_path).evaluate(batches(size=size)).values
     alone = {}
     for label, measure in FOUR.items():
         n = measure["n_fake"]
-        alone |= gauge_of(protocol(**{label: measure}), tmp_path).evaluate(batches(n, size=7)).values
+        alone |= evaluator_of(protocol(**{label: measure}), tmp_path).evaluate(batches(n, size=7)).values
     assert list(together) == list(alone)
     assert together == pytest.approx(alone, rel=1e-6, abs=1e-9)
 
 
 def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
-    gauge = gauge_of(protocol(fid=fid(40)), tmp_path)
+    evaluator = evaluator_of(protocol(fid=fid(40)), tmp_path)
     changed = torch.cat(batches()).clone()
-    whole = gauge.evaluate([changed])
+    whole = evaluator.evaluate([changed])
     changed[40:] = 0
-    assert gauge.evaluate([changed]) == whole
+    assert evaluator.evaluate([changed]) == whole
     changed[39] = 0
-    assert gauge.evaluate([changed]) != whole
+    assert evaluator.evaluate([changed]) != whole
 
 
 @pytest.mark.parametrize("labels", [list(FOUR), list(reversed(FOUR))])
-def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_path, labels):
+def test_values_are_in_protocol_order_with_suffixes(tmp_path, labels):
     chosen = protocol(**{label: FOUR[label] for label in labels})
-    found = gauge_of(chosen, tmp_path).evaluate(batches()).values
+    found = evaluator_of(chosen, tmp_path).evaluate(batches()).values
     assert list(found) == list(metric_outputs(chosen))
     own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
     for label, suffix in own.items():
@@ -173,21 +173,21 @@ def test_the_numbers_stand_in_the_order_of_the_protocol_with_its_suffixes(tmp_pa
 
 def test_too_few_samples_are_an_error_that_names_the_measure(tmp_path):
     with pytest.raises(ValueError, match=r"^fid_more: no samples left, 3 more are wanted"):
-        gauge_of(protocol(fid=fid(40), fid_more=fid(63)), tmp_path).evaluate(batches())
+        evaluator_of(protocol(fid=fid(40), fid_more=fid(63)), tmp_path).evaluate(batches())
 
 
-def test_the_codec_stands_between_samples_and_metric(tmp_path):
+def test_the_codec_is_applied_before_the_extractor(tmp_path):
     given = torch.cat(batches())
-    raw = gauge_of(protocol(isc=fid(60, metric="isc", splits=2)), tmp_path)
-    jpeg = gauge_of(protocol(isc=fid(60, "jpeg", metric="isc", splits=2)), tmp_path)
+    raw = evaluator_of(protocol(isc=fid(60, metric="isc", splits=2)), tmp_path)
+    jpeg = evaluator_of(protocol(isc=fid(60, "jpeg", metric="isc", splits=2)), tmp_path)
     assert jpeg.evaluate([given]) == raw.evaluate([apply_codec(given, "jpeg")]) != raw.evaluate([given])
 
 
-def test_a_gauge_can_be_used_again(tmp_path):
-    gauge = gauge_of(protocol(**FOUR), tmp_path)
-    first = gauge.evaluate(batches())
-    gauge.evaluate([torch.zeros(N, 3, 16, 16, dtype=torch.uint8)])
-    assert gauge.evaluate(batches()) == first
+def test_an_evaluator_can_be_used_again(tmp_path):
+    evaluator = evaluator_of(protocol(**FOUR), tmp_path)
+    first = evaluator.evaluate(batches())
+    evaluator.evaluate([torch.zeros(N, 3, 16, 16, dtype=torch.uint8)])
+    assert evaluator.evaluate(batches()) == first
 
 
 # --- real images ---------------------------------------------------------------------------------------
@@ -196,13 +196,13 @@ def test_a_gauge_can_be_used_again(tmp_path):
 def shown_for(of, tmp_path, data, dataset=Noise):
     """The real images that were looked at, and the folder of their features."""
     cache = tmp_path / "cache"
-    LOOKS.clear()
-    found = kept(of, cache, data, dataset)
+    PASSES.clear()
+    found = prepare(of, cache, data, dataset)
     ((folder, _),) = found.references.values()
-    return torch.cat(LOOKS["watched"]), folder
+    return torch.cat(PASSES["watched"]), folder
 
 
-def test_references_are_the_first_of_a_fixed_shuffle_of_the_split_in_its_order(tmp_path, monkeypatch):
+def test_references_are_the_first_images_of_a_fixed_shuffle_in_the_order_of_the_split(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 7)
     data = prepared(tmp_path)
     for reference, n in (("train", 20), ("test", 50)):
@@ -214,14 +214,14 @@ def test_references_are_the_first_of_a_fixed_shuffle_of_the_split_in_its_order(t
         np.testing.assert_allclose(open_reference_features(folder).features, features, rtol=1e-5, atol=1e-6)
 
 
-def test_without_n_real_they_are_the_whole_split(tmp_path):
+def test_without_n_real_references_are_the_whole_split(tmp_path):
     data = prepared(tmp_path)
     images, folder = shown_for(protocol(fid=fid()), tmp_path, data)
     assert np.array_equal(images.numpy(), data.train.images)
     assert open_reference_features(folder).features.shape == (N, RandomConv.width)
 
 
-def test_of_stacked_images_they_are_so_many_fixed_stacks(tmp_path):
+def test_references_of_stacked_images_are_fixed_stacks(tmp_path):
     data = prepared(tmp_path, shape=(1, 16, 16))
     of = protocol(fid=fid(n_real=3 * N))
     images, _ = shown_for(of, tmp_path, data, Stacks)
@@ -232,12 +232,12 @@ def test_of_stacked_images_they_are_so_many_fixed_stacks(tmp_path):
     assert len({stack.tobytes() for stack in images.numpy()}) > 2.9 * N, "stacks differ"
 
 
-def test_more_than_there_are_is_refused_by_name(tmp_path):
+def test_more_references_than_images_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"fid_all: 61 real images .* train split of noise has 60"):
-        kept(protocol(fid_all=fid(n_real=61)), tmp_path / "cache", prepared(tmp_path))
+        prepare(protocol(fid_all=fid(n_real=61)), tmp_path / "cache", prepared(tmp_path))
 
 
-def test_the_codec_is_for_real_images_too(tmp_path):
+def test_the_codec_is_applied_to_real_images_too(tmp_path):
     data = prepared(tmp_path)
     images, _ = shown_for(protocol(fid=fid(codec="jpeg")), tmp_path, data)
     assert torch.equal(images, apply_codec(torch.from_numpy(data.train.images), "jpeg"))
@@ -246,22 +246,22 @@ def test_the_codec_is_for_real_images_too(tmp_path):
 # --- what is kept --------------------------------------------------------------------------------------
 
 
-def test_preparing_again_looks_at_nothing_and_writes_nothing(tmp_path):
+def test_preparing_again_extracts_and_writes_nothing(tmp_path):
     data, cache = prepared(tmp_path), tmp_path / "cache"
-    first = kept(protocol(**FOUR), cache, data)
+    first = prepare(protocol(**FOUR), cache, data)
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
-    LOOKS.clear()
-    assert kept(protocol(**FOUR), cache, data) == first
-    assert LOOKS == {}
+    PASSES.clear()
+    assert prepare(protocol(**FOUR), cache, data) == first
+    assert PASSES == {}
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
 
 def test_measures_that_compare_with_the_same_images_share_their_features(tmp_path):
     cache = tmp_path / "cache"
     of = protocol(fid=fid(), fid_few=fid(20), kid=fid(metric="kid", subsets=2, subset_size=9))
-    found = kept(of, cache, prepared(tmp_path))
+    found = prepare(of, cache, prepared(tmp_path))
     assert len({folder for folder, _ in found.references.values()}) == len(folders(cache)) == 1
-    assert len(LOOKS["watched"]) == 1
+    assert len(PASSES["watched"]) == 1
     assert found.references["fid"] == found.references["fid_few"]
     assert found.references["fid"][1] != found.references["kid"][1], "each metric has its own summary"
     assert all(summary.is_file() for _, summary in found.references.values())
@@ -280,51 +280,51 @@ def test_measures_that_compare_with_the_same_images_share_their_features(tmp_pat
 )
 def test_what_changes_the_features_changes_the_folder(tmp_path, measure, manifest):
     cache = tmp_path / "cache"
-    first = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"][0]
-    other = kept(protocol(fid=measure), cache, prepared(tmp_path, **manifest)).references["fid"][0]
+    first = prepare(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"][0]
+    other = prepare(protocol(fid=measure), cache, prepared(tmp_path, **manifest)).references["fid"][0]
     assert other != first
     assert folders(cache) == {first.name, other.name}
 
 
-def test_a_number_of_samples_does_not(tmp_path):
+def test_the_number_of_samples_does_not_change_the_folder(tmp_path):
     cache = tmp_path / "cache"
-    of = [kept(protocol(fid=fid(n)), cache, prepared(tmp_path)) for n in (20, 30)]
+    of = [prepare(protocol(fid=fid(n)), cache, prepared(tmp_path)) for n in (20, 30)]
     assert of[0] == of[1]
 
 
 @pytest.mark.parametrize("stops", [KeyboardInterrupt, RuntimeError])
-def test_interrupted_in_the_middle_it_leaves_nothing(tmp_path, monkeypatch, stops):
+def test_an_interrupted_extraction_leaves_no_folder(tmp_path, monkeypatch, stops):
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 25)
     cache, whole = tmp_path / "cache", Watched.__call__
 
     def interrupted(self, images):
-        if len(LOOKS.get(self.name, [])) == 2:
+        if len(PASSES.get(self.name, [])) == 2:
             raise stops
         return whole(self, images)
 
     with monkeypatch.context() as patched:
         patched.setattr(Watched, "__call__", interrupted)
         with pytest.raises(stops):
-            kept(protocol(fid=fid()), cache, prepared(tmp_path))
+            prepare(protocol(fid=fid()), cache, prepared(tmp_path))
     assert list(cache.iterdir()) == []
-    (folder, _) = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
+    (folder, _) = prepare(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
     assert np.all(open_reference_features(folder).features.any(axis=1)), "no row was left empty"
 
 
-def test_interrupted_before_the_summary_it_keeps_the_features(tmp_path, monkeypatch):
+def test_an_interruption_before_the_statistics_keeps_the_features(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     with monkeypatch.context() as patched:
         patched.setattr(registry.metrics["fid"], "reference_statistics", classmethod(lambda *_: 1 / 0))
         with pytest.raises(ZeroDivisionError):
-            kept(protocol(fid=fid()), cache, prepared(tmp_path))
-    LOOKS.clear()
-    _, summary = kept(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
-    assert LOOKS == {}
+            prepare(protocol(fid=fid()), cache, prepared(tmp_path))
+    PASSES.clear()
+    _, summary = prepare(protocol(fid=fid()), cache, prepared(tmp_path)).references["fid"]
+    assert PASSES == {}
     with np.load(summary) as saved:
         assert len(saved.files) > 0
 
 
-def test_another_run_that_was_quicker_is_no_error(tmp_path, monkeypatch):
+def test_another_run_that_was_faster_is_no_error(tmp_path, monkeypatch):
     """It finished the same folder while this one was looking."""
     data, cache = prepared(tmp_path), tmp_path / "cache"
     whole = write_features
@@ -335,49 +335,53 @@ def test_another_run_that_was_quicker_is_no_error(tmp_path, monkeypatch):
         whole(folder, iter(given), n)
 
     monkeypatch.setattr(references, "write_features", raced)
-    folder, _ = kept(protocol(fid=fid()), cache, data).references["fid"]
+    folder, _ = prepare(protocol(fid=fid()), cache, data).references["fid"]
     assert {path.name for path in cache.iterdir()} == {folder.name}
     assert open_reference_features(folder).features.shape == (N, RandomConv.width)
 
 
-def test_features_are_mapped_and_not_copied(tmp_path):
-    found = kept(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
+def test_features_are_memory_mapped(tmp_path):
+    found = prepare(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
     features = open_reference_features(found.references["fid"][0]).features
     assert isinstance(features, np.memmap)
     tensor = reference_features(open_reference_features(found.references["fid"][0]))
     before = (found.references["fid"][0] / "features.npy").read_bytes()
     tensor.fill_(7)
     assert (found.references["fid"][0] / "features.npy").read_bytes() == before, "nobody can spoil them for others"
-    gauge = SampleEvaluator(protocol(fid=fid()), found, CPU)
-    assert isinstance(gauge.references["fid"][0].features, np.memmap)
+    evaluator = SampleEvaluator(protocol(fid=fid()), found, CPU)
+    assert isinstance(evaluator.references["fid"][0].features, np.memmap)
 
 
 @pytest.mark.parametrize("metric", ["kid", "prc"])
-def test_a_measurement_copies_no_real_features(tmp_path, metric):
+def test_an_evaluation_does_not_copy_real_features(tmp_path, metric):
     options = {"subsets": 2, "subset_size": 10} if metric == "kid" else {}
-    gauge = gauge_of(protocol(**{metric: fid(metric=metric, **options)}), tmp_path)
-    ((real, _),) = gauge.references.values()
-    opened = gauge.open_metric(gauge.metrics[0])
+    evaluator = evaluator_of(protocol(**{metric: fid(metric=metric, **options)}), tmp_path)
+    ((real, _),) = evaluator.references.values()
+    opened = evaluator.open_metric(evaluator.metrics[0])
     assert opened.real.data_ptr() == real.features.ctypes.data
 
 
-def test_logits_are_kept_beside_the_features_and_what_has_none_keeps_none(tmp_path):
+def test_logits_are_stored_beside_the_features_if_there_are_any(tmp_path):
     data, cache = prepared(tmp_path), tmp_path / "cache"
     of = protocol(fid=fid(), fid_pixels=fid(extractor="pixels"))
-    with_logits, without = (open_reference_features(folder) for folder, _ in kept(of, cache, data).references.values())
+    with_logits, without = (
+        open_reference_features(folder) for folder, _ in prepare(of, cache, data).references.values()
+    )
     expected = RandomConv(tmp_path, CPU)(torch.from_numpy(data.train.images)).logits
     np.testing.assert_allclose(with_logits.logits, expected, rtol=1e-5, atol=1e-6)
     assert without.logits.shape == (N, 0)
 
 
-def test_what_looks_at_the_discriminator_is_no_gauges_business(tmp_path):
+def test_discriminator_metrics_are_ignored(tmp_path):
     of = protocol(fid=fid(), rotation_accuracy={"options": {"n_test": 5}})
-    gauge = gauge_of(of, tmp_path)
-    assert [one.label for one in gauge.metrics] == ["fid"]
-    assert list(gauge.evaluate(batches()).values) == [key for key in metric_outputs(of) if key != "rotation_accuracy"]
+    evaluator = evaluator_of(of, tmp_path)
+    assert [one.label for one in evaluator.metrics] == ["fid"]
+    assert list(evaluator.evaluate(batches()).values) == [
+        key for key in metric_outputs(of) if key != "rotation_accuracy"
+    ]
 
 
-def test_facts_and_identities_are_those_of_the_extractors_in_use(tmp_path):
-    gauge = gauge_of(protocol(fid=fid(), fid_second=fid(extractor="second")), tmp_path)
-    assert gauge.identities == {"watched": Watched(tmp_path, CPU).identity, "second": "another one"}
-    assert gauge.metadata == {}
+def test_metadata_and_identities_are_those_of_the_extractors_in_use(tmp_path):
+    evaluator = evaluator_of(protocol(fid=fid(), fid_second=fid(extractor="second")), tmp_path)
+    assert evaluator.identities == {"watched": Watched(tmp_path, CPU).identity, "second": "another one"}
+    assert evaluator.metadata == {}

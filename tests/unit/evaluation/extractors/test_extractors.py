@@ -58,7 +58,7 @@ def test_detail_below_an_area_is_not_seen():
 
 
 @pytest.mark.parametrize("extractor", [Pixels, RandomConv])
-def test_images_of_8_pixels_and_more_fit(extractor):
+def test_images_of_at_least_8_pixels_are_supported(extractor):
     assert extractor.supports(Shape(3, 32, 32))
     assert extractor.supports(Shape(1, 8, 8))
     assert not extractor.supports(Shape(3, 7, 8))
@@ -75,7 +75,7 @@ def test_the_random_network_takes_images_of_any_shape(shape):
     assert found.features.std(0).min() > 0, "every feature says something"
 
 
-def test_the_random_network_is_the_same_every_time_and_draws_from_no_stream():
+def test_the_random_network_is_deterministic_and_draws_no_global_random_numbers():
     images, stream = uint8(20), torch.get_rng_state()
     first = RandomConv(None, CPU)(images)
     torch.manual_seed(5)
@@ -132,13 +132,13 @@ class EarlyInception(Inception):
 
 
 @pytest.mark.usefixtures("inception")
-def test_fid_through_inception_is_what_torch_fidelity_says(data_dir, monkeypatch):
+def test_fid_through_inception_equals_torch_fidelitys(data_dir, monkeypatch):
     """Of the network's first 64 features: of its last 2,048 torch-fidelity's eigenvalues alone take half a minute."""
     path = data_dir / "inception" / Inception.weights.files[0]
     monkeypatch.setattr(EarlyInception, "weights", pinned_to(Inception.weights, path))
     early = EarlyInception(path, CPU)
     fake, real = uint8(24, 3, (3, 32, 32)), uint8(20, 4, (3, 32, 32))
-    said = torch_fidelity(
+    expected = torch_fidelity(
         fake,
         real,
         feature_extractor="inception-v3-compat",
@@ -147,13 +147,13 @@ def test_fid_through_inception_is_what_torch_fidelity_says(data_dir, monkeypatch
         fid=True,
     )
     fid = measured(FID, early(fake).features, early(real).features, extractor="inception")
-    assert fid == {"fid": pytest.approx(said["frechet_inception_distance"], rel=1e-4)}
+    assert fid == {"fid": pytest.approx(expected["frechet_inception_distance"], rel=1e-4)}
 
 
-def test_metrics_through_inception_are_what_torch_fidelity_says(seen, data_dir):
+def test_metrics_through_inception_equal_torch_fidelitys(seen, data_dir):
     fake, real = seen
     assert (fake.features.shape, fake.logits.shape) == ((4, 2048), (4, 1008))
-    said = torch_fidelity(
+    expected = torch_fidelity(
         FAKE,
         REAL,
         feature_extractor="inception-v3-compat",
@@ -166,11 +166,11 @@ def test_metrics_through_inception_are_what_torch_fidelity_says(seen, data_dir):
         kid_subset_size=3,
     )
     kid = measured(KID, fake.features, real.features, subsets=5, subset_size=3, extractor="inception")
-    assert kid == {"kid": pytest.approx(said["kernel_inception_distance_mean"], abs=1e-6, rel=1e-4)}
+    assert kid == {"kid": pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6, rel=1e-4)}
     mean, std = score_over_splits(fake.logits, splits=2)
     assert measured(InceptionScore, fake.features, logits=fake.logits, splits=2, extractor="inception") == {"isc": mean}
-    assert mean == pytest.approx(said["inception_score_mean"], rel=1e-4)
-    assert std == pytest.approx(said["inception_score_std"], rel=1e-4)
+    assert mean == pytest.approx(expected["inception_score_mean"], rel=1e-4)
+    assert std == pytest.approx(expected["inception_score_std"], rel=1e-4)
 
 
 def test_features_do_not_depend_on_the_size_of_the_batch_by_one_bit(inception, seen):
@@ -185,13 +185,13 @@ def test_no_images_have_no_features(inception):
     assert inception(FAKE[:0]).features.shape == (0, 2048)
 
 
-def test_its_identity_is_the_sum_of_its_weights_and_it_keeps_no_gradients(inception):
+def test_its_identity_is_the_checksum_and_it_keeps_no_gradients(inception):
     assert inception.identity == inception.weights.sha256
     assert not inception.model.training
     assert not any(parameter.requires_grad for parameter in inception.model.parameters())
 
 
-def test_weights_that_are_more_than_tensors_are_not_unpickled(tmp_path, monkeypatch):
+def test_only_tensors_are_unpickled(tmp_path, monkeypatch):
     """Even with the right sum."""
     (tmp_path / "inception").mkdir()
     path = tmp_path / "inception" / Inception.weights.files[0]
@@ -201,7 +201,7 @@ def test_weights_that_are_more_than_tensors_are_not_unpickled(tmp_path, monkeypa
         Inception(path, CPU)
 
 
-def test_wrong_weights_are_refused_when_it_is_prepared_and_when_it_is_opened(tmp_path):
+def test_wrong_weights_are_refused_by_prepare_and_by_the_constructor(tmp_path):
     (tmp_path / "inception").mkdir()
     path = tmp_path / "inception" / Inception.weights.files[0]
     torch.save({}, path)
@@ -293,7 +293,7 @@ def test_torchvisions_inception_is_biggans_wrapping_of_it(torchvision_net, tmp_p
 
 
 @pytest.mark.parametrize("change", [lambda s: s.pop("AuxLogits.fc.bias"), lambda s: s.update(more=torch.zeros(1))])
-def test_torchvisions_weights_are_used_all_and_none_is_missing(torchvision_net, change):
+def test_torchvisions_weights_must_be_complete_and_without_extras(torchvision_net, change):
     state = dict(torchvision_net[1])
     change(state)
     with pytest.raises(RuntimeError, match=r"AuxLogits.fc.bias|more"):
@@ -301,7 +301,7 @@ def test_torchvisions_weights_are_used_all_and_none_is_missing(torchvision_net, 
 
 
 @pytest.mark.parametrize("extractor", [Inception, InceptionTorchvision, VGG16])
-def test_published_networks_look_at_colour_images_that_are_no_stacks(extractor):
+def test_published_networks_take_colour_images_except_stacks(extractor):
     assert extractor.supports(NoFiles32)
     assert extractor.supports(Shape(3, 64, 64))
     assert not extractor.supports(Shape(1, 28, 28))
@@ -309,7 +309,7 @@ def test_published_networks_look_at_colour_images_that_are_no_stacks(extractor):
 
 
 @pytest.mark.parametrize("name", list(registry.extractors))
-def test_every_extractor_says_what_it_is(name):
+def test_every_extractor_is_described(name):
     extractor = registry.extractors[name]
     assert extractor.name == name
     assert extractor.about.strip()

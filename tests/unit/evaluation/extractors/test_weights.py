@@ -84,7 +84,7 @@ def test_another_file_is_refused_by_name(small, tmp_path):
 
 @pytest.mark.parametrize("name", INCEPTION.files)
 @pytest.mark.parametrize("place", ["data/inception", "data", "hub/checkpoints"])
-def test_it_is_found_in_each_place_by_each_name(name, place, small, tmp_path):
+def test_the_file_is_found_in_each_folder_by_each_name(name, place, small, tmp_path):
     assert small.find(tmp_path / "data") is None
     path = put(tmp_path / place, name)
     assert small.find(tmp_path / "data") == small.prepare(tmp_path / "data") == path
@@ -100,8 +100,8 @@ def test_its_own_folder_comes_first_and_the_cache_of_torch_last(small, tmp_path,
     assert put(tmp_path / "inception", INCEPTION.files[1]) == small.find(tmp_path)
 
 
-def test_what_is_missing_says_in_one_screen_what_to_do(tmp_path):
-    said = INCEPTION.missing_message(tmp_path)
+def test_the_message_about_missing_weights_fits_a_screen(tmp_path):
+    message = INCEPTION.missing_message(tmp_path)
     for expected in (
         f"python -m benchmark datasets fetch inception --data-dir {tmp_path}",
         "datasets import inception PATH",
@@ -109,8 +109,8 @@ def test_what_is_missing_says_in_one_screen_what_to_do(tmp_path):
         str(tmp_path / "inception"),
         "96 MB",
     ):
-        assert expected in said
-    assert len(said.splitlines()) <= 10
+        assert expected in message
+    assert len(message.splitlines()) <= 10
     with pytest.raises(UserError, match="datasets fetch vgg16"):
         VGG16.prepare(tmp_path)
 
@@ -119,8 +119,8 @@ def test_what_is_missing_says_in_one_screen_what_to_do(tmp_path):
 
 
 def test_fetch_downloads_checks_and_does_nothing_again(datasets, offered, tmp_path):
-    code, said = datasets("fetch", "inception")
-    assert code == 0, said
+    code, output = datasets("fetch", "inception")
+    assert code == 0, output
     path = tmp_path / "data" / "inception" / INCEPTION.files[0]
     assert path.read_bytes() == CONTENT
     assert "nothing to download" in datasets("fetch", "inception")[1]
@@ -128,11 +128,11 @@ def test_fetch_downloads_checks_and_does_nothing_again(datasets, offered, tmp_pa
     assert not (tmp_path / "ws").exists()
 
 
-def test_fetch_goes_on_where_it_was_cut_off(datasets, offered, tmp_path, monkeypatch):
+def test_fetch_resumes_a_broken_download(datasets, offered, tmp_path, monkeypatch):
     monkeypatch.setattr(Server, "cut", 1000)
-    code, said = datasets("fetch", "inception")
+    code, output = datasets("fetch", "inception")
     assert code == 2
-    assert "1,000 of 512,000 bytes" in said
+    assert "1,000 of 512,000 bytes" in output
     monkeypatch.setattr(Server, "cut", None)
     assert datasets("fetch", "inception")[0] == 0
     assert offered.requested_ranges == [None, "bytes=1000-"]
@@ -140,43 +140,43 @@ def test_fetch_goes_on_where_it_was_cut_off(datasets, offered, tmp_path, monkeyp
 
 def test_fetch_refuses_another_file(datasets, offered, tmp_path, monkeypatch):
     monkeypatch.setattr(Server, "content", b"<html>Please sign in</html>")
-    code, said = datasets("fetch", "inception")
+    code, output = datasets("fetch", "inception")
     assert code == 2
-    assert "its SHA256 is" in said
+    assert "its SHA256 is" in output
     assert list((tmp_path / "data" / "inception").iterdir()) == []
 
 
-def test_fetch_finds_what_torch_has_already(datasets, small, hub):
+def test_fetch_finds_the_file_in_the_cache_of_torch(datasets, small, hub):
     path = put(hub)
-    code, said = datasets("fetch", "inception")
+    code, output = datasets("fetch", "inception")
     assert code == 0
-    assert str(path) in said
+    assert str(path) in output
 
 
 @pytest.mark.parametrize("name", INCEPTION.files)
 @pytest.mark.parametrize("link", [False, True])
 def test_import_takes_it_from_any_folder_by_any_of_its_names(name, link, datasets, small, tmp_path):
     mine = put(tmp_path / "disk" / "old", name)
-    code, said = datasets("import", "inception", tmp_path / "disk", *(["--link"] if link else []))
-    assert code == 0, said
+    code, output = datasets("import", "inception", tmp_path / "disk", *(["--link"] if link else []))
+    assert code == 0, output
     path = tmp_path / "data" / "inception" / INCEPTION.files[0]
     assert path.read_bytes() == CONTENT
     assert path.samefile(mine) is link
     assert "all files were already there" in datasets("import", "inception", mine)[1]
 
 
-@pytest.mark.parametrize("content, said", [(b"other", "is not the published"), (None, "nothing was changed")])
-def test_import_of_another_file_or_of_none_leaves_nothing(content, said, datasets, small, tmp_path):
+@pytest.mark.parametrize("content, expected", [(b"other", "is not the published"), (None, "nothing was changed")])
+def test_import_of_another_file_or_of_none_leaves_nothing(content, expected, datasets, small, tmp_path):
     (tmp_path / "disk").mkdir()
     if content:
         put(tmp_path / "disk", content=content)
-    code, told = datasets("import", "inception", tmp_path / "disk")
+    code, output = datasets("import", "inception", tmp_path / "disk")
     assert code == 2
-    assert said in told
+    assert expected in output
     assert not (tmp_path / "data").exists()
 
 
-def test_the_list_tells_the_state_of_weights(datasets, small, tmp_path):
+def test_the_list_shows_the_state_of_weights(datasets, small, tmp_path):
     state = lambda: json.loads(datasets("--json")[1])["inception"]  # noqa: E731
     assert state()["state"] == "missing"
     assert "datasets fetch inception" in state()["how_to_get"]
@@ -184,22 +184,22 @@ def test_the_list_tells_the_state_of_weights(datasets, small, tmp_path):
     assert state()["state"] == "found"
     put(tmp_path / "data", content=CONTENT[:9])
     assert state()["state"] == "corrupt"
-    code, said = datasets()
+    code, output = datasets()
     assert code == 0
-    assert "vgg16" in said
-    assert "corrupt" in said
+    assert "vgg16" in output
+    assert "corrupt" in output
 
 
 @pytest.mark.parametrize("command", [("prepare",), ("verify",)])
-def test_weights_are_no_dataset(command, datasets, tmp_path):
-    code, said = datasets(*command, "inception")
+def test_weights_are_not_a_dataset(command, datasets, tmp_path):
+    code, output = datasets(*command, "inception")
     assert code == 2
-    assert "weights and not a dataset" in said
+    assert "weights and not a dataset" in output
 
 
 @pytest.mark.parametrize("typed, meant", [("incepton", "inception"), ("vgg_16", "vgg16"), ("cifar01", "cifar10")])
 def test_an_unknown_name_gets_the_nearest_spelling(typed, meant, datasets, tmp_path):
-    code, said = datasets("fetch", typed)
+    code, output = datasets("fetch", typed)
     assert code == 2
-    assert f"did you mean '{meant}'?" in said
+    assert f"did you mean '{meant}'?" in output
     assert not (tmp_path / "data").exists()

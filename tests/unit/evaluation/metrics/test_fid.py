@@ -14,7 +14,7 @@ from benchmark.evaluation.metrics import moments
 from benchmark.evaluation.metrics.fid import FID, covariance_factor, fit_gaussian, frechet_distance
 from benchmark.evaluation.metrics.moments import Gaussian, Moments
 from tests.support.examples import NoFiles32
-from tests.support.measures import CPU, measured, normal, opened_with, torch_fidelity, uint8
+from tests.support.measures import CPU, measured, normal, open_metric, torch_fidelity, uint8
 
 KEY = "fd_random_conv"
 
@@ -23,7 +23,7 @@ KEY = "fd_random_conv"
 
 
 @pytest.mark.parametrize("n", [2, 3, 300, 1024, 2500])
-def test_the_gaussian_is_numpys(n):
+def test_the_gaussian_equals_numpys(n):
     rows = normal(n, 5).numpy() + np.arange(5)
     found = fit_gaussian(rows.astype(np.float32))
     exact = rows.astype(np.float32).astype(np.float64)
@@ -34,7 +34,7 @@ def test_the_gaussian_is_numpys(n):
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=6), chunk=st.sampled_from([7, 20, 1024]))
 @settings(max_examples=40, deadline=None)
-def test_it_counts_every_row_once_and_gives_the_same_bits_however_they_come(cuts, chunk):
+def test_moments_are_bit_identical_for_any_batches(cuts, chunk):
     rows = normal(60, 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moments, "CHUNK", chunk)
@@ -49,7 +49,7 @@ def test_it_counts_every_row_once_and_gives_the_same_bits_however_they_come(cuts
     np.testing.assert_allclose(one.covariance, np.cov(rows.double().numpy(), rowvar=False), atol=1e-13)
 
 
-def test_little_is_lost_when_the_mean_is_large():
+def test_a_large_mean_costs_little_precision():
     rows = (normal(500, 3) * 0.01).double().numpy() + 1000
     fitted = fit_gaussian(rows.astype(np.float32))
     np.testing.assert_allclose(
@@ -57,7 +57,7 @@ def test_little_is_lost_when_the_mean_is_large():
     )
 
 
-def test_asking_twice_and_going_on_change_nothing():
+def test_moments_can_be_read_twice_and_updated_further():
     rows, sums = normal(50, 3), Moments(np.zeros(3))
     sums.update(rows[:20])
     assert sums.gaussian().count == 20
@@ -104,7 +104,7 @@ sizes = {"seed": st.integers(0, 10**6), "size": st.integers(1, 12)}
 
 @given(**sizes)
 @settings(max_examples=50, deadline=None)
-def test_it_is_the_textbooks_formula(seed, size):
+def test_the_distance_is_the_textbook_formula(seed, size):
     rng = np.random.default_rng(seed)
     one, other = (random_gaussian(rng, size, size + 4) for _ in range(2))
     apart = ((one.mean - other.mean) ** 2).sum()
@@ -114,7 +114,7 @@ def test_it_is_the_textbooks_formula(seed, size):
 
 @given(**sizes, lost=st.integers(0, 11))
 @settings(max_examples=50, deadline=None)
-def test_it_is_symmetric_and_0_to_itself_and_never_below_whatever_the_rank(seed, size, lost):
+def test_the_distance_is_a_symmetric_non_negative_distance_for_any_rank(seed, size, lost):
     rng = np.random.default_rng(seed)
     one, other = (random_gaussian(rng, size, max(size - lost, 1)) for _ in range(2))
     scale = np.trace(one.covariance + other.covariance)
@@ -125,7 +125,7 @@ def test_it_is_symmetric_and_0_to_itself_and_never_below_whatever_the_rank(seed,
 
 @given(**sizes, factor=st.floats(0.01, 100))
 @settings(max_examples=30, deadline=None)
-def test_a_shift_changes_nothing_and_a_scale_its_square_and_a_rotation_nothing(seed, size, factor):
+def test_the_distance_is_invariant_to_shifts_and_rotations_and_quadratic_in_scale(seed, size, factor):
     rng = np.random.default_rng(seed)
     one, other = (random_gaussian(rng, size, size) for _ in range(2))
     turn = np.linalg.qr(rng.normal(size=(size, size)))[0]
@@ -149,13 +149,13 @@ def test_diagonal_and_rotated_gaussians_in_many_dimensions(turned):
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])
-def test_fewer_samples_than_dimensions_are_at_0_from_themselves(n):
+def test_fewer_samples_than_dimensions_have_distance_0_from_themselves(n):
     rows = normal(n, 64)
     scale = float(rows.var(0).sum())
     assert measured(FID, rows, rows)[KEY] == pytest.approx(0, abs=1e-6 * scale)
 
 
-def test_what_is_beyond_the_rank_of_a_covariance_adds_no_rounding():
+def test_eigenvalues_beyond_the_rank_of_a_covariance_add_no_rounding():
     """Against singular values, which have no root of a rounding error in them: 195 of 200 are 0."""
     real, fake = fit_gaussian(normal(1000, 200).numpy()), fit_gaussian(normal(6, 200, 1).numpy())
     shared = np.linalg.svd(covariance_factor(real).T @ covariance_factor(fake), compute_uv=False).sum()
@@ -168,7 +168,7 @@ def test_what_is_beyond_the_rank_of_a_covariance_adds_no_rounding():
 
 
 @pytest.mark.parametrize("n, m", [(200, 150), (40, 50)], ids=["full rank", "too few for full rank"])
-def test_it_is_what_torch_fidelity_says(n, m):
+def test_the_value_equals_torch_fidelitys(n, m):
     extractor = RandomConv(None, CPU)
     fake, real = uint8(n, 1), uint8(m, 2)
     expected = torch_fidelity(fake, real, fid=True)["frechet_inception_distance"]
@@ -178,7 +178,7 @@ def test_it_is_what_torch_fidelity_says(n, m):
 
 @given(cuts=st.lists(st.integers(0, 90), max_size=5), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_neither_the_cuts_nor_the_order_matter(cuts, seed):
+def test_neither_batches_nor_order_matter(cuts, seed):
     fake, real = normal(90, 6, 1), normal(70, 6, 2)
     whole = measured(FID, fake, real)
     assert measured(FID, fake, real, cuts=cuts) == whole
@@ -186,7 +186,7 @@ def test_neither_the_cuts_nor_the_order_matter(cuts, seed):
     assert measured(FID, fake[order], real)[KEY] == pytest.approx(whole[KEY], rel=1e-9)
 
 
-def test_real_images_are_at_0_in_any_number_and_also_when_features_are_of_double_precision():
+def test_real_images_have_distance_0_also_with_float64_features():
     images = uint8(400)
     features = Pixels(None, CPU)(images).features
     assert features.dtype == torch.float64
@@ -196,55 +196,55 @@ def test_real_images_are_at_0_in_any_number_and_also_when_features_are_of_double
     )  # n - 1 against 3 n - 1
 
 
-def test_an_offset_is_its_square_for_every_number():
+def test_an_offset_costs_its_square_per_feature():
     dark = uint8(300, shape=(3, 8, 8)) // 2
     pixels = Pixels(None, CPU)
     found = measured(FID, pixels(dark + 51).features, pixels(dark).features, extractor="pixels")
     assert found == {"fd_pixels": pytest.approx(192 * 0.2**2, rel=1e-5)}
 
 
-def test_one_image_for_all_costs_the_whole_variance():
+def test_a_collapsed_generator_costs_the_whole_variance():
     """A collapsed generator whose only image is the mean."""
     real = normal(500, 8)
     found = measured(FID, real.double().mean(0).expand(50, 8), real)
     assert found[KEY] == pytest.approx(float(real.double().var(0).sum()), rel=1e-6)
 
 
-def test_a_map_is_read(tmp_path):
+def test_memory_mapped_features_are_read(tmp_path):
     np.save(tmp_path / "real.npy", normal(1500, 3).numpy())
     mapped = np.load(tmp_path / "real.npy", mmap_mode="c")
     np.testing.assert_array_equal(fit_gaussian(mapped).covariance, fit_gaussian(normal(1500, 3).numpy()).covariance)
 
 
-@pytest.mark.parametrize("n, said", [(0, "no samples"), (1, "too few samples.*: 1")])
-def test_fewer_than_two_are_refused(n, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize("n, expected", [(0, "no samples"), (1, "too few samples.*: 1")])
+def test_fewer_than_two_images_are_refused(n, expected):
+    with pytest.raises(ValueError, match=expected):
         measured(FID, normal(n, 3), normal(9, 3))
-    with pytest.raises(ValueError, match=said):
-        opened_with(FID, normal(n, 3))
+    with pytest.raises(ValueError, match=expected):
+        open_metric(FID, normal(n, 3))
 
 
 @pytest.mark.parametrize("n_fake, n_real", [(1, None), (9, 1)])
-def test_they_are_refused_before_anything_runs(n_fake, n_real):
+def test_too_few_images_are_refused_before_a_run(n_fake, n_real):
     assert "at least 2" in FID.check_config(FID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
     assert FID.check_config(FID.Options(extractor="random_conv"), NoFiles32, 2) is None
 
 
-def test_datasets_that_the_extractor_does_not_fit_are_refused():
+def test_datasets_that_the_extractor_does_not_support_are_refused():
     assert "does not take images" in FID.check_config(FID.Options(), registry.datasets["stacked_digits"], 100)
 
 
-# --- what it is called and said to be ------------------------------------------------------------------
+# --- names and notes -----------------------------------------------------------------------------------
 
 
-def test_only_with_inception_is_it_called_fid():
+def test_only_through_inception_is_it_called_fid():
     (output,) = FID.outputs(FID.Options())
     assert (output.key, output.title) == ("fid", "FID")
     (output,) = FID.outputs(FID.Options(extractor="pixels"))
     assert (output.key, output.title) == ("fd_pixels", "Fréchet distance (8x8 pixels)")
 
 
-def test_the_notes_say_over_how_many_samples_and_what_it_compares_with():
+def test_the_notes_state_the_number_of_samples_and_what_the_value_compares_with():
     (plain,) = FID.notes(FID.Options(n_real=5000), 12_345).values()
     assert "12,345 generated and 5,000 train" in plain
     assert "nothing published" not in plain
@@ -256,6 +256,6 @@ def test_the_notes_say_over_how_many_samples_and_what_it_compares_with():
 
 
 @pytest.mark.parametrize("n, told", [(2048, True), (2049, False)])
-def test_too_few_samples_for_the_rank_of_a_covariance_are_told(n, told):
+def test_the_notes_state_too_few_samples_for_a_full_rank(n, told):
     (note,) = FID.notes(FID.Options(), n).values()
     assert (f"{n:,} samples in 2,048 dimensions" in note) is told

@@ -19,18 +19,18 @@ def scored(logits, **options):
 
 
 @pytest.mark.parametrize("splits", [1, 10])
-def test_images_that_look_alike_score_1(splits):
+def test_identical_images_score_1(splits):
     assert scored(torch.zeros(50, 7), splits=splits) == pytest.approx(1, abs=1e-12)
     assert scored(normal(1, 7).expand(50, 7), splits=splits) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("sure", [50.0, 1e4])  # the second is so sure that the other classes have probability 0
 @pytest.mark.parametrize("classes", [2, 10])
-def test_balanced_and_sure_images_score_the_number_of_classes(classes, sure):
+def test_balanced_and_certain_images_score_the_number_of_classes(classes, sure):
     assert scored(sure * torch.eye(classes).repeat(6, 1), splits=1) == pytest.approx(classes, rel=1e-9)
 
 
-def test_classes_that_nobody_names_do_not_count():
+def test_classes_of_probability_0_do_not_count():
     logits = torch.full((40, 9), -1e4)
     logits[:, :4] = 1e4 * torch.eye(4).repeat(10, 1) - 1e4
     assert scored(logits, splits=1) == pytest.approx(4, rel=1e-9)
@@ -45,25 +45,25 @@ def test_it_lies_between_1_and_the_number_of_classes(seed, scale):
 
 
 @pytest.mark.parametrize("n, splits", [(100, 10), (57, 10), (33, 1)])
-def test_it_is_what_torch_fidelity_says(n, splits):
+def test_the_value_equals_torch_fidelitys(n, splits):
     images = uint8(n, 3)
-    said = torch_fidelity(images, images, isc=True, isc_splits=splits)
+    expected = torch_fidelity(images, images, isc=True, isc_splits=splits)
     logits = RandomConv(None, CPU)(images).logits
     mean, std = score_over_splits(logits, splits)
     assert scored(logits, splits=splits) == mean, "the metric gives the mean"
-    assert mean == pytest.approx(said["inception_score_mean"], rel=1e-9)
-    assert std == pytest.approx(said["inception_score_std"], rel=1e-6, abs=1e-12)
+    assert mean == pytest.approx(expected["inception_score_mean"], rel=1e-9)
+    assert std == pytest.approx(expected["inception_score_std"], rel=1e-6, abs=1e-12)
     assert mean > 1.001, "otherwise the comparison says nothing"
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_cuts_do_not_matter(cuts):
+def test_the_batches_do_not_matter(cuts):
     logits = normal(60, 5)
     assert scored(logits, cuts=cuts) == scored(logits)
 
 
-def test_splits_are_of_shuffled_images():
+def test_images_are_shuffled_before_they_are_split():
     """Sorted by class, every split would hold one class only and score 1."""
     logits = 50 * torch.eye(10).repeat_interleave(100, 0)
     assert scored(logits) > 9
@@ -76,25 +76,25 @@ def test_every_image_counts_once():
     assert scored(logits, splits=1) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("n, said", [(0, "no samples"), (9, "too few samples, 9, for 10 splits")])
-def test_fewer_images_than_splits_are_refused(n, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize("n, expected", [(0, "no samples"), (9, "too few samples, 9, for 10 splits")])
+def test_fewer_images_than_splits_are_refused(n, expected):
+    with pytest.raises(ValueError, match=expected):
         scored(normal(n, 5))
 
 
-def test_they_are_refused_before_anything_runs():
+def test_too_few_images_are_refused_before_a_run():
     options = InceptionScore.Options(extractor="random_conv")
     assert "fewer splits" in InceptionScore.check_config(options, NoFiles32, 9)
     assert InceptionScore.check_config(options, NoFiles32, 10) is None
 
 
-def test_an_extractor_without_classes_is_refused_with_those_that_have_some():
-    said = InceptionScore.check_config(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
-    assert "has no class logits" in said
-    assert "inception" in said
+def test_an_extractor_without_logits_is_refused_naming_those_that_have_some():
+    problem = InceptionScore.check_config(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
+    assert "has no class logits" in problem
+    assert "inception" in problem
 
 
-def test_only_with_inception_is_it_called_inception_score():
+def test_only_through_inception_is_it_called_inception_score():
     assert [o.key for o in InceptionScore.outputs(InceptionScore.Options())] == ["isc"], (
         "the deviation over splits is no result to rank"
     )

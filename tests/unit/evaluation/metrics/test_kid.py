@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmark.evaluation.extractors.random_conv import RandomConv
 from benchmark.evaluation.metrics.kid import KID, mmd
 from tests.support.examples import NoFiles32
-from tests.support.measures import CPU, measured, normal, opened_with, torch_fidelity, uint8
+from tests.support.measures import CPU, measured, normal, open_metric, torch_fidelity, uint8
 
 KEY = "kd_random_conv"
 
@@ -24,7 +24,7 @@ def by_loops(x, y):
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 7), d=st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_it_is_the_definition_pair_by_pair(seed, n, d):
+def test_mmd_is_the_definition_pair_by_pair(seed, n, d):
     x, y = np.random.default_rng(seed).normal(size=(2, n, d))
     assert float(mmd(torch.from_numpy(x), torch.from_numpy(y))) == pytest.approx(by_loops(x, y), abs=1e-9)
 
@@ -34,24 +34,24 @@ def test_two_points_by_hand():
     assert float(mmd(torch.zeros(5, 3).double(), torch.ones(5, 3).double())) == pytest.approx(7, rel=1e-12)
 
 
-def test_it_is_what_torch_fidelity_says():
+def test_the_value_equals_torch_fidelitys():
     extractor = RandomConv(None, CPU)
     fake, real = uint8(90, 1), uint8(70, 2)
-    said = torch_fidelity(fake, real, kid=True, kid_subset_size=50, kid_subsets=20)
+    expected = torch_fidelity(fake, real, kid=True, kid_subset_size=50, kid_subsets=20)
     found = measured(KID, extractor(fake).features, extractor(real).features, subset_size=50, subsets=20)
-    assert found == {KEY: pytest.approx(said["kernel_inception_distance_mean"], abs=1e-6)}
+    assert found == {KEY: pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6)}
     assert abs(found[KEY]) > 1e-5, "otherwise the comparison says nothing"
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_cuts_do_not_matter(cuts):
+def test_the_batches_do_not_matter(cuts):
     fake, real = normal(60, 6, 1), normal(50, 6, 2)
     options = {"subset_size": 30, "subsets": 5}
     assert measured(KID, fake, real, cuts=cuts, **options) == measured(KID, fake, real, **options)
 
 
-def test_of_one_distribution_it_is_0_in_the_mean_and_often_below():
+def test_kid_of_one_distribution_is_unbiased():
     values = [
         measured(KID, normal(60, 4, 2 * seed), normal(60, 4, 2 * seed + 1), subset_size=60, subsets=1)[KEY]
         for seed in range(60)
@@ -62,8 +62,8 @@ def test_of_one_distribution_it_is_0_in_the_mean_and_often_below():
     assert measured(KID, normal(60, 4) + 1, normal(60, 4, 1), subset_size=60, subsets=1)[KEY] > 10 * np.std(values)
 
 
-def test_asking_twice_draws_the_same_subsets_and_touches_no_stream():
-    opened = opened_with(KID, normal(40, 3), subset_size=20, subsets=3)
+def test_computing_twice_draws_the_same_subsets_and_no_global_random_numbers():
+    opened = open_metric(KID, normal(40, 3), subset_size=20, subsets=3)
     opened.update(type("F", (), {"features": normal(40, 3, 1)}))
     torch_stream, numpy_stream = torch.get_rng_state(), np.random.get_state()[1].copy()
     assert opened.compute() == opened.compute()
@@ -71,9 +71,9 @@ def test_asking_twice_draws_the_same_subsets_and_touches_no_stream():
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_stream)
 
 
-@pytest.mark.parametrize("n, said", [(0, "no samples"), (29, "too few generated images, 29, for subsets of 30")])
-def test_too_few_generated_images_are_refused(n, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize("n, expected", [(0, "no samples"), (29, "too few generated images, 29, for subsets of 30")])
+def test_too_few_generated_images_are_refused(n, expected):
+    with pytest.raises(ValueError, match=expected):
         measured(KID, normal(n, 3), normal(40, 3), subset_size=30)
 
 
@@ -83,10 +83,10 @@ def test_too_few_real_images_are_refused():
 
 
 @pytest.mark.parametrize("n_fake, n_real, kind", [(999, None, "999 generated"), (1000, 999, "999 real")])
-def test_they_are_refused_before_anything_runs(n_fake, n_real, kind):
-    said = KID.check_config(KID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
-    assert kind in said
-    assert "subset_size" in said
+def test_too_few_images_are_refused_before_a_run(n_fake, n_real, kind):
+    problem = KID.check_config(KID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
+    assert kind in problem
+    assert "subset_size" in problem
     assert KID.check_config(KID.Options(extractor="random_conv", n_real=1000), NoFiles32, 1000) is None
 
 
@@ -95,7 +95,7 @@ def test_a_subset_of_one_has_no_pairs_and_is_refused():
         KID.Options(subset_size=1)
 
 
-def test_only_with_inception_is_it_called_kid():
+def test_only_through_inception_is_it_called_kid():
     assert [(o.key, o.title) for o in KID.outputs(KID.Options())] == [("kid", "KID")]
     (other,) = KID.outputs(KID.Options(extractor="pixels"))
     assert (other.key, other.title) == ("kd_pixels", "Kernel distance (8x8 pixels)")

@@ -64,25 +64,25 @@ def mixed(images):
     return (one_hot(images) @ torch.linspace(-1, 1, CLASSES * 32).view(CLASSES, 32).sin()) + noise(images) / 128
 
 
-def test_features_that_are_the_class_are_read_without_error():
+def test_one_hot_features_give_100_per_cent():
     assert accuracy(one_hot) == 100.0
 
 
 @pytest.mark.parametrize("kind", ["primal", "dual"])
-def test_features_that_know_nothing_of_the_class_give_chance(kind):
+def test_features_independent_of_the_class_give_chance(kind):
     """1,500 images of 5 classes: a binomial deviation of 1 %."""
     features = noise if kind == "primal" else lambda images: torch.cat([noise(images) ** k for k in (1, 2, 3, 4)], 1)
     assert accuracy(features, n_train=100, data=prepared(100, 1500)) == pytest.approx(100 / CLASSES, abs=4)
 
 
-def test_constant_features_name_the_most_frequent_class():
+def test_constant_features_predict_the_most_frequent_class():
     data = prepared()
     most = np.bincount(data.train.labels).argmax()
     found = accuracy(lambda images: torch.full((len(images), 3), 0.1), data=data)
     assert found == pytest.approx(100 * (data.test.labels == most).mean())
 
 
-def test_it_counts_what_another_solution_of_the_normal_equations_names():
+def test_the_accuracy_equals_that_of_another_solution_of_the_normal_equations():
     """NumPy, with an intercept that is not penalised in the place of centring."""
     data = prepared(150, 300)
     metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
@@ -126,7 +126,7 @@ def test_both_forms_of_the_solution_agree_and_make_the_loss_flat(n, d, penalty):
     assert Ridge(x, y).dual == (d > n)
 
 
-def test_of_equally_good_penalties_the_strongest_is_taken_and_else_the_best():
+def test_the_best_penalty_is_selected_and_the_strongest_of_equals():
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(2, (100,), generator=rng)
     y = torch.nn.functional.one_hot(labels).double() - 0.5
@@ -142,25 +142,25 @@ def test_size_and_offset_of_the_features_do_not_matter(scale):
 
 
 @pytest.mark.parametrize("chunk", [7, 133])
-def test_how_many_images_are_looked_at_together_does_not_matter(monkeypatch, chunk):
+def test_the_chunk_size_does_not_matter(monkeypatch, chunk):
     whole = accuracy(mixed)
     monkeypatch.setattr("benchmark.evaluation.metrics.linear_probe.CHUNK", chunk)
     assert accuracy(mixed) == pytest.approx(whole, abs=0.4)
 
 
-def test_it_is_deterministic_and_leaves_streams_alone():
+def test_the_probe_is_deterministic_and_draws_no_global_random_numbers():
     stream = torch.get_rng_state()
     assert accuracy(mixed) == accuracy(mixed)
     assert torch.equal(torch.get_rng_state(), stream)
 
 
-def test_features_may_be_maps():
+def test_features_may_be_feature_maps():
     assert accuracy(lambda images: one_hot(images).view(-1, CLASSES, 1, 1)) == 100.0
 
 
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 @pytest.mark.parametrize("only_held_out", [False, True])
-def test_features_that_are_not_finite_give_no_number(value, only_held_out):
+def test_non_finite_features_give_nan(value, only_held_out):
     def features(images):
         broken = images[:, 0, 0, 1] == 255 if only_held_out else torch.ones(len(images), dtype=torch.bool)
         return one_hot(images).masked_fill(broken[:, None], value)
@@ -170,7 +170,7 @@ def test_features_that_are_not_finite_give_no_number(value, only_held_out):
     assert np.isnan(accuracy(features, data=data))
 
 
-def test_images_without_a_label_are_passed_over():
+def test_images_without_a_label_are_skipped():
     data = prepared(400, 300)
     data.train.labels[:200], data.test.labels[::2] = -1, -1
     metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
@@ -181,7 +181,7 @@ def test_images_without_a_label_are_passed_over():
     assert metric.compute() == {"probe_accuracy": 100.0}
 
 
-def test_the_training_images_come_in_a_random_order():
+def test_the_training_images_are_shuffled():
     """So that the fifth that chooses the penalty is of all classes, whatever the order of the files."""
     train = split(400)
     data = PreparedData(Path(), ArraySplit(train.images, np.sort(train.labels)), split(10), {})
@@ -198,12 +198,12 @@ def test_the_training_images_come_in_a_random_order():
         ({"n_train": 400}, None),
     ],
 )
-def test_too_few_images_are_told_before_training(options, words):
+def test_too_few_images_are_refused_before_training(options, words):
     found = LinearProbe.check_data(ProbeOptions(**options), Synthetic32, prepared())
     assert found is None if words is None else words in found
 
 
-def test_held_out_images_without_labels_are_told_before_training():
+def test_held_out_images_without_labels_are_refused_before_training():
     data = prepared()
     data.test.labels[:] = -1
     assert "of the 300 of synthetic_32 0 have a label" in LinearProbe.check_data(
@@ -220,7 +220,7 @@ def test_only_datasets_with_a_few_classes_are_probed():
     assert "stl10_labelled" in problem["celeba"]
 
 
-def test_a_reduced_scale_shows_fewer_images():
+def test_a_sample_cap_limits_the_images():
     assert LinearProbe.with_sample_cap(ProbeOptions(), 64) == ProbeOptions(n_train=64, n_test=64)
     assert LinearProbe.with_sample_cap(ProbeOptions(n_train=10, n_test=20), 64) == ProbeOptions(n_train=10, n_test=20)
     assert LinearProbe.with_sample_cap(ProbeOptions(), 1).n_train == 2

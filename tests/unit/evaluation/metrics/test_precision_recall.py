@@ -28,7 +28,7 @@ def by_definition(fake, real, k):
 
 @given(seed=st.integers(0, 10**6), n=st.integers(5, 30), m=st.integers(5, 30), k=st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_it_is_the_definition_and_chunks_do_not_matter(seed, n, m, k):
+def test_the_shares_follow_the_definition_for_any_chunks(seed, n, m, k):
     fake, real = normal(n, 3, seed), normal(m, 3, seed + 1) + 0.5
     expected = by_definition(fake.double().numpy(), real.double().numpy(), k)
     assert both(fake, real, neighbourhood=k) == pytest.approx(expected, abs=1e-12)
@@ -38,12 +38,12 @@ def test_it_is_the_definition_and_chunks_do_not_matter(seed, n, m, k):
 
 
 @pytest.mark.parametrize("neighbourhood", [3, 5])
-def test_it_is_what_torch_fidelity_says(neighbourhood):
+def test_the_value_equals_torch_fidelitys(neighbourhood):
     extractor = RandomConv(None, CPU)
     fake, real = uint8(90, 1) // 2 + 60, uint8(70, 2)
-    said = torch_fidelity(fake, real, prc=True, prc_neighborhood=neighbourhood)
+    expected = torch_fidelity(fake, real, prc=True, prc_neighborhood=neighbourhood)
     found = both(extractor(fake).features, extractor(real).features, neighbourhood=neighbourhood)
-    assert found == pytest.approx((said["precision"], said["recall"]), abs=1e-6)  # its mean is of float32
+    assert found == pytest.approx((expected["precision"], expected["recall"]), abs=1e-6)  # its mean is of float32
     assert all(0.05 < share < 0.999 for share in found), "otherwise the comparison says nothing"
     assert found[0] != found[1]
 
@@ -53,7 +53,7 @@ def test_a_collapsed_generator_is_precise_and_recalls_nothing():
     assert both(real[:1].expand(100, 8), real) == (1.0, 1 / 200)
 
 
-def test_fakes_far_spread_about_collapsed_real_images_are_the_opposite():
+def test_spread_fakes_about_collapsed_real_images_are_recalled_and_not_precise():
     fake = normal(200, 8)
     assert both(fake, fake[:1].expand(100, 8)) == (1 / 200, 1.0)
 
@@ -67,7 +67,7 @@ def test_a_set_covers_itself_and_nothing_far_away(scale):
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_cuts_do_not_matter(cuts):
+def test_the_batches_do_not_matter(cuts):
     fake, real = normal(60, 6, 1), normal(50, 6, 2)
     assert both(fake, real, cuts=cuts) == both(fake, real)
 
@@ -79,33 +79,33 @@ def test_a_point_is_not_its_own_neighbour_but_a_copy_of_it_is():
     assert squared_radii(torch.cat([line, line]), 1).tolist() == [0] * 8
 
 
-def test_copies_are_at_distance_0_and_all_else_is_not():
+def test_only_copies_have_distance_0():
     rows = normal(50, 300) * 100
     distances = squared_distances(rows, torch.cat([rows, rows * (1 + 1e-4)]))
     assert (distances[:, :50].diagonal() == 0).all()
     assert (distances > 0).sum() == 50 * 100 - 50
 
 
-@pytest.mark.parametrize("n, said", [(0, "no samples"), (3, "too few samples, 3, to have 3 neighbours")])
-def test_too_few_images_are_refused(n, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize("n, expected", [(0, "no samples"), (3, "too few samples, 3, to have 3 neighbours")])
+def test_too_few_images_are_refused(n, expected):
+    with pytest.raises(ValueError, match=expected):
         both(normal(n, 3), normal(9, 3))
     with pytest.raises(ValueError, match="too few samples"):
         both(normal(9, 3), normal(n, 3))
 
 
 @pytest.mark.parametrize("n_fake, n_real, kind", [(3, None, "3 generated"), (9, 3, "3 real")])
-def test_they_are_refused_before_anything_runs(n_fake, n_real, kind):
-    said = PrecisionRecall.check_config(
+def test_too_few_images_are_refused_before_a_run(n_fake, n_real, kind):
+    problem = PrecisionRecall.check_config(
         PrecisionRecall.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake
     )
-    assert kind in said
+    assert kind in problem
     assert (
         PrecisionRecall.check_config(PrecisionRecall.Options(extractor="random_conv", n_real=4), NoFiles32, 4) is None
     )
 
 
-def test_they_carry_the_name_of_another_network_than_vgg_16():
+def test_their_names_carry_any_extractor_but_vgg_16():
     assert [(o.key, o.title) for o in PrecisionRecall.outputs(PrecisionRecall.Options())] == [
         ("precision", "Precision"),
         ("recall", "Recall"),
