@@ -8,13 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Increase it whenever a change of the code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 6
+
+TRIAL_ID_KEY = "__trial_id"  # under which a spec caches its identity, beside its fields
 
 Precision = Literal["float32", "tf32", "bfloat16"]  # of the training; see benchmark/core/precision.py
 REFERENCE_PRECISION: Precision = "float32"
@@ -150,15 +151,18 @@ class TrialSpec(FrozenModel):
     seed: Seed
     version: int = RECIPE_VERSION
 
-    @cached_property
+    @property
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits that identify this training and its evaluation everywhere."""
-        return content_hash(self.model_dump(mode="json"))
+        if TRIAL_ID_KEY not in self.__dict__:  # a cached_property of a frozen model could be assigned to
+            self.__dict__[TRIAL_ID_KEY] = content_hash(self.model_dump(mode="json"))
+        trial_id: str = self.__dict__[TRIAL_ID_KEY]
+        return trial_id
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with changed values and its own identity."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("trial_id", None)  # cached
+        copied.__dict__.pop(TRIAL_ID_KEY, None)
         return copied
 
     @property
