@@ -57,5 +57,5 @@ def _explanation(bins: "HistogramSpec") -> str:
     uniform = " or ".join(f"{100 / size:g} %" for size in dict.fromkeys(bins.shape))
     return (
         f"The shares of the rarest and the most frequent {bins.position} among all images of a row's finished seeds."
-        f" {uniform} each would be uniform; 0 % are never generated."
+        f" {uniform} each would be uniform; a {bins.position} with 0 % is never generated."
     )

@@ -72,7 +72,7 @@ def test_a_constant_names_who_sets_it():
     assert "139-163" in recipe.constants["options.weight_d"].source
 
 
-def test_the_same_recipe_in_two_suites_is_told_once():
+def test_a_recipe_of_two_suites_is_listed_once():
     k4, k2, *switched = recipes_of("dist_gan_ms", "stacked_mnist", SUITES)
     assert [(use.suite, use.table, use.row, use.scale) for use in k4.uses] == [
         ("neurips2019", "Stacked-MNIST, K/4", "Dist-GAN + MS", "paper"),
@@ -101,7 +101,7 @@ def test_paper_is_preferred_among_scales(tmp_path, small_suite):
     assert (recipe.uses[0].scale, recipe.constants["steps"].value) == ("paper", 6)
 
 
-def test_without_suites_it_says_where_to_run(tmp_path):
+def test_without_suites_the_message_says_where_to_run(tmp_path):
     with pytest.raises(UserError, match="run this in the repository"):
         recipes_of("gan", None, tmp_path / "none")
     with pytest.raises(UserError, match=r"no suite in .* trains method 'gan'; name it in a row"):
@@ -111,7 +111,7 @@ def test_without_suites_it_says_where_to_run(tmp_path):
 # --- the command ---------------------------------------------------------------------------------------
 
 
-def test_the_list_for_scripts_says_what_each_method_follows(monkeypatch, capsys):
+def test_the_json_list_has_the_basis_of_each_method(monkeypatch, capsys):
     code, said, _ = command(monkeypatch, capsys, "--json")
     found = json.loads(said)
     assert code == 0
@@ -145,7 +145,7 @@ def test_an_abstract_is_named_as_the_basis(monkeypatch, capsys):
     assert "the paper's abstract; neither code nor full text was available" in said
 
 
-def test_a_recipe_for_scripts_is_the_same(monkeypatch, capsys):
+def test_a_recipe_as_json_is_the_same(monkeypatch, capsys):
     code, said, _ = command(monkeypatch, capsys, "msgan", "--json")
     found = json.loads(said)
     assert code == 0

@@ -15,18 +15,18 @@ from benchmark.report.markdown import leaderboard
 from benchmark.store.workspace import Workspace
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
-DRAWN = "methods"  # the one whose pictures are drawn too, which takes longer than its trials
+DRAWN = "methods"  # the suite whose figures are drawn too, which takes longer than its trials
 
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory):
-    """One for all suites."""
+    """One workspace for all suites."""
     return Workspace.at(tmp_path_factory.mktemp("smoke"))
 
 
 @pytest.fixture(autouse=True)
 def _quick_classifier(monkeypatch):
-    """It says nothing here how good the digit classifier is."""
+    """The accuracy of the digit classifier does not matter here."""
     monkeypatch.setattr("benchmark.evaluation.extractors.digits.EPOCHS", {8: 1, 28: 1})
 
 
@@ -36,25 +36,25 @@ def no_data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
-def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_path):
+def test_a_suite_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_path):
     suite = load_suite(path, "smoke")
-    session = SuiteRun(
+    suite_run = SuiteRun(
         suite=suite,
         workspace=workspace,
         data_dir=no_data,
         report_dir=tmp_path / "report",
         console=Console(file=io.StringIO()),
     )
-    plan = session.plan()
+    plan = suite_run.plan()
     assert not plan.missing.message
-    records = session.run("inprocess", plan)
+    records = suite_run.run("inprocess", plan)
     assert {record.spec.name: record.error for record in records.values() if record.status != "finished"} == {}
     assert set(records) == set(suite.specs)
     assert list(no_data.iterdir()) == [], "nothing was downloaded"
     table_rows = leaderboard_rows(suite, records)
     if path.stem == DRAWN:
-        page = session.render(session.report_records()).read_text()
-        assert {picture.stem for picture in (tmp_path / "report/figures").iterdir()} >= {"leaderboard", "samples"}
+        page = suite_run.render(suite_run.report_records()).read_text()
+        assert {figure.stem for figure in (tmp_path / "report/figures").iterdir()} >= {"leaderboard", "samples"}
     else:
         page = leaderboard(suite, table_rows, ())
     assert f"- **Trials** {len(records)} of {len(records)} finished" in page
@@ -65,7 +65,7 @@ def test_it_runs_and_is_reported_without_any_file(path, workspace, no_data, tmp_
 
 
 def assert_nothing_is_claimed(path, suite, rows, page):
-    """What was trained on synthetic images says so, and none of it stands beside a published value."""
+    """The page says that images are synthetic, and no value is compared with a published one."""
     assert all(result.published is None for row in rows for result in row.results.values())
     assert all(result.difference is None for row in rows for result in row.results.values())
     assert {verdict.value for row in rows for verdict in row.verdicts.values()} == {"no matched reference"}
@@ -79,8 +79,8 @@ def assert_nothing_is_claimed(path, suite, rows, page):
         assert {spec.dataset for spec in suite.specs.values()} == {"stacked_digits"}
 
 
-def test_every_method_is_among_them():
-    """Those that an abstract alone describes carry their mark."""
+def test_the_suite_of_methods_has_every_method():
+    """Methods that only an abstract describes carry their mark."""
     suite = load_suite(Path(f"suites/{DRAWN}.yaml"), "smoke")
     assert {spec.method for spec in suite.specs.values()} == set(registry.methods)
     assert "Self-labelling GAN‡" in leaderboard(suite, leaderboard_rows(suite, {}), ())

@@ -11,11 +11,11 @@ from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import load_suite
 from benchmark.report.markdown import leaderboard
 
-PICTURES = ("leaderboard.png", "curves.png", "samples.png")
+FIGURES = ("leaderboard.png", "curves.png", "samples.png")
 
 
-def written(suite, records, pictures=PICTURES):
-    return leaderboard(suite, leaderboard_rows(suite, records), pictures)
+def written(suite, records, figures=FIGURES):
+    return leaderboard(suite, leaderboard_rows(suite, records), figures)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def line_of(document, start):
     return next(line for line in document.splitlines() if line.startswith(start))
 
 
-def test_the_story_is_told_in_order(document):
+def test_sections_have_their_order(document):
     headings = re.findall(r"^#+ (.*)$", document, re.M)
     assert headings == [
         "A suite",
@@ -59,7 +59,7 @@ def test_the_setting_names_scale_seeds_data_and_protocol(document, quick, all_fi
     assert "a tenth" in reduced
 
 
-def test_tables_lay_measured_beside_published(document, suite, mixed):
+def test_tables_show_published_and_measured_values_side_by_side(document, suite, mixed):
     checked = document[document.index("## Checked") : document.index("## Remembered")]
     modes, kl = checked.split("**KL")
     assert "| Method | Published | Measured | 95 % interval | Difference | Seeds | Verdict |" in modes
@@ -84,19 +84,19 @@ def test_the_best_of_what_has_no_published_value_is_bold(suite, all_finished):
     assert len(re.findall(r"\| \*\*[0-9.]+ ± [0-9.]+\*\*", own)) == 2
 
 
-def test_what_the_published_table_has_besides_is_quoted(small_suite, suite, mixed):
+def test_rows_that_are_only_published_are_quoted(small_suite, suite, mixed):
     cells = tuple(cell for cell in suite.cells if (cell.table, cell.row) != ("Checked", "SSGAN"))
     document = written(replace(suite, cells=cells), mixed)
     assert "Also published there, not trained here: SSGAN 906.75 ± 26.15." in document
 
 
-def test_the_published_order_is_judged_and_told(suite, all_finished):
-    """Three seeds against three can decide nothing; the sentence says so."""
+def test_the_published_order_is_judged(suite, all_finished):
+    """Three seeds against three cannot decide an order."""
     document = written(suite, all_finished(suite))
     assert "- **Order**: 0 of 3 published orderings reproduced, 3 undecided; Kendall's τ" in document
 
 
-def test_where_no_order_may_be_judged_its_probability_is_told(suite_file, all_finished):
+def test_an_order_that_must_not_be_judged_has_its_probability(suite_file, all_finished):
     quick = load_suite(suite_file, "quick")
     document = written(quick, all_finished(quick))
     sure = "1.00 [1.00, 1.00], p = 0.100"
@@ -105,13 +105,13 @@ def test_where_no_order_may_be_judged_its_probability_is_told(suite_file, all_fi
     assert "orderings reproduced" not in document
 
 
-def test_every_row_costs_something(document, suite, mixed):
+def test_every_row_has_its_cost(document, suite, mixed):
     section = document[document.index("## Cost") : document.index("## What was trained")]
     assert "| Checked | GAN | 30 core-s | 6,700 img/s | 512 MiB |" in section
     assert "core-s in total" in section or "core-min in total" in section
 
 
-def test_footnotes_tell_source_mismatch_and_doubt(document):
+def test_footnotes_state_source_mismatch_and_status(document):
     assert "99†" in document
     assert "† unverified: not read in a named source" in document
     assert "protocol of the published value: n\\_fake: published 26000, here 25600" in document
@@ -136,7 +136,7 @@ def test_only_verdicts_that_occur_are_explained(document, suite, mixed):
         assert (f"- **{verdict.value}**:" in document) == (verdict in used)
 
 
-def test_the_instrument_and_the_floor_are_told(document):
+def test_classifier_accuracy_and_the_floor_of_the_kl_are_stated(document):
     assert "digit classifier's accuracy on held-out digits 98.2 %" in document
     assert "999/(2 × 25,600) = 0.0195 nats" in document
     assert "modes ± 5 %" in document
@@ -149,19 +149,18 @@ def test_every_trial_without_a_result_has_one_line(document, suite, mixed):
     assert "ValueError: a \\| b # c \\`d\\` &lt;script&gt;" in lines[0]
 
 
-def test_captions_tell_of_published_values_only_where_there_are_some(suite, mixed):
-    """Of the tables alone in which something, or nothing, was published."""
-    pictures = ["leaderboard.png", "besides.png", "curves.png"]
+def test_captions_mention_published_values_only_if_there_are_some(suite, mixed):
+    figures = ["leaderboard.png", "besides.png", "curves.png"]
     found = leaderboard_rows(suite, mixed)
     with_some, without = ([row for row in found if (row.table == "Own") is own] for own in (False, True))
-    some, none = (leaderboard(suite, members, pictures) for members in (with_some, without))
+    some, none = (leaderboard(suite, members, figures) for members in (with_some, without))
     assert "## Other metrics\n\n![The other metrics](figures/besides.png)" in some
     assert "Dashed lines with a diamond are published values" in some
     assert "iamond" not in none
 
 
-def test_pictures_that_were_not_drawn_are_not_shown(suite):
-    document = written(suite, {}, pictures=("leaderboard.png",))
+def test_figures_that_were_not_drawn_are_not_shown(suite):
+    document = written(suite, {}, figures=("leaderboard.png",))
     assert "curves.png" not in document
     assert "## Samples" not in document
     assert "No trial has been run yet." in document
@@ -181,9 +180,7 @@ def test_no_label_breaks_a_table(small_suite, title, all_finished):
     assert sum(token.type == "heading_open" for token in tokens) == 9
 
 
-def test_two_tables_with_two_protocols_are_told_apart(suite_file, tmp_path, all_finished):
-    from benchmark.config.suite import load_suite
-
+def test_tables_with_different_protocols_have_a_line_each(suite_file, tmp_path, all_finished):
     changed = suite_file.read_text().replace("{steps: 200}", "{steps: 200, protocol: {batch_norm: batch}}")
     path = tmp_path / "other.yaml"
     path.write_text(changed)

@@ -8,7 +8,7 @@ from benchmark.report import provenance
 from benchmark.store.records import Event
 
 
-def test_what_all_rows_share_is_told_once(suite):
+def test_what_all_rows_share_is_stated_once(suite):
     shared, table = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))
     assert "network mlp (generator\\_width=256, discriminator\\_width=256, encoder\\_width=256, spectral" in shared
     assert "samples from the generator" in shared
@@ -19,7 +19,7 @@ def test_what_all_rows_share_is_told_once(suite):
     assert len(lines) == len(suite.cells)
 
 
-def test_schedule_and_average_are_told(suite):
+def test_schedule_and_average_are_stated(suite):
     (first, *_) = leaderboard_rows(suite, {})
     spec = first.spec
     changed = spec.model_copy(
@@ -28,12 +28,12 @@ def test_schedule_and_average_are_told(suite):
             "average": EMAConfig(decay=0.9999, start=10_000),
         }
     )
-    told = provenance._recipe(changed)
-    assert told["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
-    assert told["Samples from"] == "its moving average, decay 0.9999 from step 10,000"
+    recipe = provenance._recipe(changed)
+    assert recipe["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
+    assert recipe["Samples from"] == "its moving average, decay 0.9999 from step 10,000"
 
 
-def test_a_single_row_tells_everything(small_suite):
+def test_a_single_row_states_its_whole_recipe(small_suite):
     suite = small_suite("GAN")
     (table,) = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))
     assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
@@ -68,7 +68,7 @@ def test_the_commands_are_safe_to_paste(suite):
     assert end == "````"
 
 
-def test_what_happened_on_the_way_is_told_where_something_did(suite, make_record, specs_of):
+def test_events_are_listed_with_their_trials(suite, make_record, specs_of):
     specs = specs_of(suite, "Own", "GAN")
     quiet = {spec.trial_id: make_record(spec) for spec in specs}
     assert provenance.events(leaderboard_rows(suite, quiet)) == []

@@ -38,7 +38,7 @@ def finished(suite, make_record):
     return draw
 
 
-def test_they_need_a_measurement(suite, mixed):
+def test_without_a_measurement_there_is_no_figure(suite, mixed):
     assert curves.draw_curves(tables_of(suite, {})) is None
     assert len(curves.draw_curves(tables_of(suite, mixed)).axes) == 6
 
@@ -79,7 +79,7 @@ def test_a_trial_that_stopped_is_drawn_apart(suite, specs_of, make_record):
     assert axes.lines[1].get_marker() == "x"
 
 
-def test_values_that_are_not_numbers_are_left_out(finished):
+def test_values_that_are_not_finite_are_left_out(finished):
     axes = finished(modes=500.0, kl=math.inf)["Own", "kl"]
     assert all(map(math.isfinite, axes.lines[0].get_ydata()))
 
@@ -122,7 +122,7 @@ def test_those_far_from_the_curves_are_numbers_at_the_edge_and_leave_the_axis_al
 
 
 def test_the_published_value_never_takes_more_than_a_part_of_the_panel():
-    """Whatever it is: either it is near and its line is drawn, or it is told at the edge."""
+    """A value is either near, and its line is drawn, or it is a number at the edge."""
     style = Style("#000000", "o", None)
     for log in (False, True):
         for value in (-1e6, 1e-9, 5.0, 20.0, 1e9):

@@ -18,7 +18,7 @@ def drawn(suite, mixed, real):
     return draw.draw(suite, leaderboard_rows(suite, mixed)[:3], real)
 
 
-def test_three_pictures_of_one_width_without_metadata(drawn):
+def test_three_figures_of_one_width_without_metadata(drawn):
     assert list(drawn) == ["leaderboard.png", "curves.png", "samples.png"]
     for content in drawn.values():
         with Image.open(io.BytesIO(content)) as picture:
@@ -26,7 +26,7 @@ def test_three_pictures_of_one_width_without_metadata(drawn):
             assert picture.info == {}
 
 
-def test_nothing_touches_the_edge_of_a_picture(drawn):
+def test_nothing_touches_the_edge_of_a_figure(drawn):
     for content in drawn.values():
         with Image.open(io.BytesIO(content)) as picture:
             width, height = picture.size
@@ -76,7 +76,7 @@ def test_the_same_store_gives_the_same_bytes(suite, mixed, real, drawn):
     assert again == drawn
 
 
-def test_a_picture_that_leaves_rows_out_says_so(suite, mixed, real, monkeypatch):
+def test_a_figure_that_omits_rows_says_so(suite, mixed, real, monkeypatch):
     monkeypatch.setattr(draw, "MOST_ROWS", 2)
     heard = []
     monkeypatch.setattr(draw, "to_png", lambda figure: heard.append(texts(figure)[0]))
@@ -90,7 +90,7 @@ def test_any_label_can_be_drawn(small_suite, all_finished, recwarn):
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
-def test_landmarks_are_of_the_metric_that_counts_modes(suite):
+def test_reference_lines_belong_to_the_metric_that_counts_modes(suite):
     found = leaderboard_rows(suite, {})
     assert [mark.value for mark in reference_lines("modes", found)] == [1000]
     assert [mark.value for mark in reference_lines("kl", found)] == [pytest.approx(999 / 51200)]

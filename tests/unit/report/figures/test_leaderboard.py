@@ -59,7 +59,7 @@ def test_no_word_is_clipped_or_covers_another(suite, mixed, records):
     assert not overlapping(figure)
 
 
-def test_nor_does_a_long_name_or_a_large_number(small_suite, make_record):
+def test_long_names_and_large_numbers_are_not_clipped(small_suite, make_record):
     suite = small_suite(LONG, "W" * 40, "x", title=LONG * 3)
     metrics = {"modes": 123456789.25, "kl": 1e9}
     figure = drawn(tables_of(suite, {key: make_record(spec, metrics=metrics) for key, spec in suite.specs.items()}))
@@ -68,7 +68,7 @@ def test_nor_does_a_long_name_or_a_large_number(small_suite, make_record):
 
 
 @pytest.mark.parametrize("name", ["mimicry2020", "neurips2019", "cvpr2019", "neurips2021", "icml2021", "stacked_mnist"])
-def test_nor_anything_in_the_shipped_suites(shipped, name):
+def test_nothing_is_clipped_in_the_shipped_suites(shipped, name):
     tables = shipped(name)
     for keys in filter(None, leaderboard.split(tables)):
         figure = leaderboard.draw_leaderboard(tables, keys)
@@ -78,7 +78,7 @@ def test_nor_anything_in_the_shipped_suites(shipped, name):
         assert len(lefts) <= COLUMNS
 
 
-def test_published_metrics_are_in_the_main_figure_and_what_has_no_room_besides(shipped):
+def test_published_metrics_are_in_the_main_figure_and_the_rest_in_another(shipped):
     assert leaderboard.split(shipped("mimicry2020")) == ({"fid", "kid", "isc"}, set())
     assert leaderboard.split(shipped("stacked_mnist")) == (
         {"modes", "kl"},
@@ -124,7 +124,7 @@ def test_published_values_are_diamonds_full_only_when_they_may_be_compared(suite
     assert {"published", "published, unverified or other protocol"} <= set(texts(figure))
 
 
-def test_values_that_are_not_numbers_are_left_out(suite, specs_of, make_record):
+def test_values_that_are_not_finite_are_left_out(suite, specs_of, make_record):
     specs = specs_of(suite, "Own", "GAN")
     records = {s.trial_id: make_record(s, metrics={"modes": 500.0, "kl": math.inf}) for s in specs}
     modes, kl = drawn(tables_of(suite, records)).axes[-2:]

@@ -9,7 +9,7 @@ from benchmark.report.figures import samples
 from tests.support.figure_contents import clipped, overlapping, texts
 
 
-def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, real):
+def test_real_images_are_beside_every_method_with_samples(suite, mixed, real):
     figure = samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, mixed)), real)
     assert texts(figure) == [
         *("Checked", "Real images", "GAN", "SSGAN", "MSGAN"),
@@ -20,7 +20,7 @@ def test_real_images_stand_beside_every_method_that_has_samples(suite, mixed, re
     assert not overlapping(figure)
 
 
-def test_without_samples_there_is_no_picture(suite, real):
+def test_without_samples_there_is_no_figure(suite, real):
     assert samples.draw_samples(rows_by_table(suite, leaderboard_rows(suite, {})), real) is None
 
 
@@ -40,7 +40,7 @@ def sheet_of(mode, side):
 
 @pytest.mark.parametrize("grid", samples.SIZES)
 @pytest.mark.parametrize("mode, side", [("RGB", 8), ("L", 28), ("RGB", 64)])
-def test_the_sheet_is_cut_and_resized_without_mixing_its_images(mode, side, grid):
+def test_a_sample_grid_is_resized_without_mixing_its_images(mode, side, grid):
     tile = samples.resized(sheet_of(mode, side), grid)
     assert tile.size == (grid.pixels, grid.pixels)
     assert tile.getpixel((0, 0)) == (255, 0, 0), "the frame"
@@ -59,7 +59,7 @@ def test_small_images_are_enlarged_into_squares_of_whole_pixels():
 
 
 @pytest.mark.parametrize("tables, rows_each", [(1, 1), (5, 3), (14, 3), (10, 4), (4, 8), (1, 60), (6, 12)])
-def test_the_more_sheets_the_smaller_and_none_too_high(tables, rows_each):
+def test_more_sample_grids_are_smaller_and_no_figure_is_too_high(tables, rows_each):
     found = {f"Table {n}": [sheet_of("L", 2)] * (rows_each + 1) for n in range(tables)}
     grid = samples.choose_size(found, 0.0, True)
     assert samples.shelves_height(samples.shelves(found, grid.columns), grid, True) <= samples.HIGHEST
@@ -67,7 +67,7 @@ def test_the_more_sheets_the_smaller_and_none_too_high(tables, rows_each):
         assert grid == samples.SIZES[0]
 
 
-def test_tables_that_are_short_stand_beside_each_other_and_none_is_lost():
+def test_short_tables_share_a_shelf_and_none_is_lost():
     found = {"A": ["a"] * 4, "B": ["b"] * 4, "C": ["c"] * 10, "D": ["d"] * 2}
     shelves = samples.shelves(found, 8)
     assert [[band.title for band in shelf] for shelf in shelves] == [["A", "B"], ["C"], ["D"]]
