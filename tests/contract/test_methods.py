@@ -1,4 +1,4 @@
-"""What every registered method must do on every registered network that has its roles."""
+"""The contract of every registered method on every registered network that offers its roles."""
 
 import json
 import math
@@ -42,18 +42,18 @@ def spec(request, monkeypatch):
 
 
 def only(trainer, name):
-    """A trainer in which one player plays alone."""
+    """The trainer, with one player left."""
     trainer.players = [player for player in trainer.players if player.name == name]
     return trainer
 
 
-def turn_of(trainer):
-    drawn = trainer.images.draw(BATCH, trainer.rng)
-    return EagerStepInputs(to_range(drawn.images, trainer.image_range), 0.5, trainer.rng, drawn.labels)
+def inputs_of(trainer):
+    batch = trainer.images.draw(BATCH, trainer.rng)
+    return EagerStepInputs(to_range(batch.images, trainer.image_range), 0.5, trainer.rng, batch.labels)
 
 
 def averages_in(method):
-    """Parameters that follow others and that no player trains."""
+    """Ids of the parameters of moving averages, which no player trains."""
     return {id(p) for m in method.modules() if isinstance(m, EMA) for p in m.parameters()}
 
 
@@ -72,7 +72,7 @@ def test_every_method_and_every_network_is_tried():
 # --- metadata and options ------------------------------------------------------------------------------
 
 
-def test_a_method_says_what_it_is(method_name):
+def test_method_metadata(method_name):
     method = registry.methods[method_name]
     assert re.fullmatch(r"[a-z][a-z0-9_]*", method_name)
     assert method.title.strip()
@@ -107,7 +107,7 @@ def test_options_are_frozen_and_unknown_ones_are_refused(method_name):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, "much", True])
-def test_numeric_options_refuse_what_is_no_weight(method_name, value):
+def test_numeric_options_refuse_invalid_weights(method_name, value):
     model = registry.methods[method_name].Options
     for name, field in model.model_fields.items():
         if field.annotation is float:
@@ -116,7 +116,7 @@ def test_numeric_options_refuse_what_is_no_weight(method_name, value):
 
 
 @pytest.mark.parametrize("network_name", list(registry.networks))
-def test_a_network_says_what_it_is(network_name):
+def test_network_metadata(network_name):
     network = registry.networks[network_name]
     assert network.about.strip()
     assert network.shapes
@@ -131,7 +131,7 @@ def test_a_network_says_what_it_is(network_name):
         model.model_validate(smallest_options(model) | {"no_such_option": 1})
 
 
-def test_a_network_without_encoder_says_so():
+def test_a_network_without_encoder_refuses_to_build_one():
     lacking = [n for n in registry.networks if "encoder" not in registry.networks[n].roles]
     for name in lacking:
         network = registry.networks[name]
@@ -140,11 +140,11 @@ def test_a_network_without_encoder_says_so():
             network(next(iter(network.shapes)), 12, options).encoder()
 
 
-def test_a_method_that_names_rotations_gives_four_finite_logits_for_each_image_by_itself(method_name):
+def test_a_rotation_head_gives_four_finite_logits_per_image(method_name):
     trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
-    real = turn_of(trainer).real
+    real = inputs_of(trainer).real
     if not trainer.method.has_rotation_head:
-        with pytest.raises(NotImplementedError, match="names no rotations"):
+        with pytest.raises(NotImplementedError, match="no rotation head"):
             trainer.method.rotation_logits(real)
         return
     trainer.method.eval()
@@ -155,36 +155,34 @@ def test_a_method_that_names_rotations_gives_four_finite_logits_for_each_image_b
     assert torch.isfinite(logits).all()
 
 
-def test_a_discriminator_that_judges_alone_judges_single_images(method_name):
+def test_a_discriminator_takes_single_images_if_it_is_per_image(method_name):
     trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
+    image = inputs_of(trainer).real[:1]
     if trainer.method.is_per_image:
-        assert len(trainer.method.discriminate(turn_of(trainer).real[:1]).features) == 1
+        assert len(trainer.method.discriminate(image).features) == 1
+    else:
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            trainer.method.discriminate(image)
 
 
-# --- playing -------------------------------------------------------------------------------------------
-
-
-def test_every_player_steps_with_finite_losses(spec):
-    trainer = advance(trainer_of(spec), 2)
-    losses = trainer.mean_losses()
-    assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
-    assert all(math.isfinite(value) for value in losses.values())
+# --- training -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("names", all_combinations(), ids="-".join)
-def test_every_method_plays_on_every_network_and_size_that_fit(names, monkeypatch):
+def test_every_player_trains_on_every_network_and_size_that_fit(names, monkeypatch):
     register_stand_ins(monkeypatch)
     trainer = trainer_of(spec_of(*names, seed=4))  # with this one no net is so narrow that it starts with dead ReLUs
     before = weights(trainer.method)
     losses = advance(trainer, 1).mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
+    assert all(math.isfinite(value) for value in losses.values())
     moved = differs(before, weights(trainer.method))
     for name in trainer.method.players:
         own = {id(p) for module in trainer.method.player_modules(name) for p in module.parameters()}
         assert any(id(p) in own and n in moved for n, p in trainer.method.named_parameters()), name
 
 
-def plays(spec):
+def train_and_sample(spec):
     losses = advance(trainer_of(spec), 2).mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(registry.methods[spec.method].players)
     sampled(trainer_of(spec), 4)
@@ -203,20 +201,20 @@ def test_every_switch_of_a_method_trains(name, key, value):
     problem = method.check_config(options, BATCH, 1000)
     if problem:
         pytest.skip(problem)
-    plays(spec_of(name, "mlp", "stacked_digits", options=options))
+    train_and_sample(spec_of(name, "mlp", "stacked_digits", options=options))
 
 
 @pytest.mark.parametrize(("name", "key", "value"), NETWORK_SWITCHES)
 def test_every_switch_of_a_network_trains(name, key, value, monkeypatch):
     register_stand_ins(monkeypatch)
     dataset = next(dataset for _, network, dataset in all_combinations() if network == name)
-    plays(spec_of("ssgan", name, dataset, network_options=small_options(name) | {key: value}))
+    train_and_sample(spec_of("ssgan", name, dataset, network_options=small_options(name) | {key: value}))
 
 
 def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
     trainer = trainer_of(spec)
     for player in trainer.players:
-        terms = trainer.method.loss(player.name, turn_of(trainer))
+        terms = trainer.method.loss(player.name, inputs_of(trainer))
         assert terms
         assert all(term.shape == () and torch.isfinite(term) for term in terms.values())
         gradients = torch.autograd.grad(sum(terms.values()), player.parameters, allow_unused=True)
@@ -246,7 +244,7 @@ def test_every_parameter_of_a_player_gets_a_gradient(spec):
     spec = spec.model_copy(update={"options": options})
     for name in registry.methods[spec.method].players:
         trainer = only(trainer_of(spec), name)
-        exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, turn_of(trainer).real)
+        exempt = biases_before_batch_norm(trainer.method) | biases_of_scores(trainer.method, inputs_of(trainer).real)
         advance(trainer, 1)
         for module in trainer.method.player_modules(name):
             for parameter_name, parameter in module.named_parameters():
@@ -309,16 +307,10 @@ def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
     assert images.max() <= high
 
 
-# --- to the bit ----------------------------------------------------------------------------------------
+# --- reproducibility ----------------------------------------------------------------------------------------
 
 
-def test_same_seed_same_bits(spec):
-    one, other = (advance(trainer_of(spec), 2) for _ in range(2))
-    assert_equal(one.state(), other.state())
-    assert_equal(one.mean_losses(), other.mean_losses())
-
-
-def test_another_seed_other_weights_and_other_draws(spec):
+def test_another_seed_gives_other_weights_and_other_random_numbers(spec):
     other_spec = spec.model_copy(update={"seed": spec.seed + 1})
     one, other = trainer_of(spec), trainer_of(other_spec)
     assert differs(weights(one.method.generator), weights(other.method.generator))
@@ -329,13 +321,8 @@ def test_another_seed_other_weights_and_other_draws(spec):
     assert differs(weights(one.method), weights(other.method))
 
 
-def test_building_and_training_leave_the_global_stream_alone(spec):
-    before = torch.get_rng_state()
-    advance(trainer_of(spec), 1)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_saved_training_continues_as_if_never_interrupted(spec, tmp_path):
+def test_a_resumed_training_is_bit_identical_and_leaves_the_global_stream_alone(spec, tmp_path):
+    global_stream = torch.get_rng_state()
     whole = advance(trainer_of(spec), 2)
     path = tmp_path / "state.pt"
     checkpoint.save(path, advance(trainer_of(spec), 1).state())
@@ -348,13 +335,14 @@ def test_a_saved_training_continues_as_if_never_interrupted(spec, tmp_path):
     advance(resumed, 1)
     assert_equal(resumed.state(), whole.state())
     assert_equal(resumed.mean_losses(), whole.mean_losses())
+    assert torch.equal(torch.get_rng_state(), global_stream)
 
 
 # --- sampling ------------------------------------------------------------------------------------------
 
 
 def ways_to_sample():
-    """Every method on small nets, and every other network and size with each way to draw what a generator is given."""
+    """Every method on small networks, and every other network and size with each kind of generator input."""
     chosen = {}
     for method, network, dataset in COMBINATIONS:
         way = method if network == "mlp" else registry.methods[method].generator_input
@@ -378,7 +366,7 @@ def sampled(trainer, n):
     return torch.cat(list(trainer.samples(n)))
 
 
-def test_samples_are_n_byte_images_and_the_first_are_the_same_however_many_are_made(sampling_spec):
+def test_samples_are_n_byte_images_and_do_not_depend_on_n(sampling_spec):
     trainer = advance(trainer_of(sampling_spec), 1)
     many = sampled(trainer, 9)
     for n in (1, 3, 4, 6):
@@ -388,8 +376,8 @@ def test_samples_are_n_byte_images_and_the_first_are_the_same_however_many_are_m
         assert torch.equal(images, many[:n])
 
 
-def test_other_latents_give_other_samples(sampling_spec):
-    trainer = advance(trainer_of(sampling_spec), 1)
+def test_other_latents_give_other_samples(sampled_spec):
+    trainer = advance(trainer_of(sampled_spec), 1)
     with torch.no_grad():
         for weight in trainer.method.generator.parameters():
             weight.mul_(8)  # weights that start small make images that are alike after rounding
@@ -400,14 +388,14 @@ def test_sampling_does_not_disturb_training(sampling_spec):
     undisturbed = advance(trainer_of(sampling_spec), 2)
     trainer = advance(trainer_of(sampling_spec), 1)
     sampled(trainer, 6)
-    next(trainer.samples(20))  # left in the middle
+    next(trainer.samples(20))  # not exhausted
     assert all(module.training for module in trainer.method.modules())
     advance(trainer, 1)
     assert_equal(trainer.state(), undisturbed.state())
 
 
-def test_samples_follow_the_training(sampling_spec):
-    trainer = trainer_of(sampling_spec)
+def test_samples_change_with_training(sampled_spec):
+    trainer = trainer_of(sampled_spec)
     before = sampled(trainer, 4)
     advance(trainer, 2)
     assert not torch.equal(before, sampled(trainer, 4))
