@@ -217,8 +217,8 @@ def test_a_failed_reproduction_shows_its_error(again, trained, monkeypatch):
 
 
 def test_a_stopped_reproduction_resumes_to_the_same_end(again, trained, monkeypatch):
-    monkeypatch.setattr("benchmark.trials.stopwatch.SECONDS", 0.0)
-    monkeypatch.setattr("benchmark.trials.stopwatch.SHARE", math.inf)
+    monkeypatch.setattr("benchmark.trials.stopwatch.MIN_INTERVAL", 0.0)
+    monkeypatch.setattr("benchmark.trials.stopwatch.MAX_SHARE", math.inf)
     real_loss, calls = GAN.loss, []
 
     def killed(self, player, turn):
