@@ -170,13 +170,10 @@ class PublishedReference(FrozenModel):
             value=number,
             spread=spread,
             spread_kind="none" if spread is None else self._stated("spread_kind"),
-            n_seeds=self._stated("n_seeds"),
-            status=self._stated("status"),
-            source=self._stated("source"),
-            dataset=self.dataset,
             protocol=self.protocol,
             note="; ".join(note for note in (self._own.note, self.table.note) if note),
             discrepancies=tuple(dict.fromkeys((*self._own.discrepancies, *self.table.discrepancies))),
+            **{name: self._stated(name) for name in ("n_seeds", "status", "source", "dataset")},
         )
 
     @property

@@ -33,29 +33,20 @@ class Hardware:
         if gpus:
             slots = min(slots, int(gpus / resources.gpus))
         memory = sum(torch.cuda.get_device_properties(i).total_memory for i in range(gpus)) if gpus else _main_memory()
-        described = {
+        fingerprint = {
             "cpu": environment.cpu_name(),
             "cores": cores,
             "threads": resources.cpus,
             "device": device,
             "gpu": environment.gpu_name() if gpus else "",
-            "packages": {"torch": environment.package_version("torch")},
+            "torch": environment.package_version("torch"),
         }
-        return cls(
-            device=device,
-            slots=max(slots, 1),
-            memory_mib=memory / 2**20,
-            fingerprint=hardware_fingerprint(described),
-        )
+        return cls(device=device, slots=max(slots, 1), memory_mib=memory / 2**20, fingerprint=fingerprint)
 
     def as_json(self) -> dict[str, Any]:
         """The `machine` of `plan --json`."""
-        return {
-            "device": self.device,
-            "slots": self.slots,
-            "memory_mib": self.memory_mib,
-            "hardware": self.fingerprint,
-        }
+        known = {"device": self.device, "slots": self.slots, "memory_mib": self.memory_mib}
+        return known | {"hardware": self.fingerprint}
 
 
 def hardware_fingerprint(described: dict[str, Any]) -> dict[str, Any]:

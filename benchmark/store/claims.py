@@ -114,7 +114,9 @@ class Claims:
         """Whether a run is alive, as far as is known here."""
         if run.place and run.place == self.run.place:
             return bool(run.born) and _born(run.pid) == run.born
-        pulse, now = _read_bytes(self._pulse_path(run)), monotonic()
+        pulse, now = b"", monotonic()
+        with suppress(OSError):
+            pulse = self._pulse_path(run).read_bytes()
         last_pulse, since = self._pulses.setdefault(run.name, (pulse, now))
         if pulse != last_pulse:
             self._pulses[run.name] = pulse, now
@@ -188,13 +190,6 @@ def _read_identity(path: Path) -> RunIdentity | None:
         return None
     except (ValueError, TypeError):
         return UNKNOWN
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def _place() -> str:

@@ -37,7 +37,7 @@ from benchmark.store.workspace import Workspace
 from benchmark.training import checkpoint
 from benchmark.trials import runner, stopwatch
 from tests import conftest
-from tests.support.mutations import LONG, NASTY, as_yaml, harmed_bytes, mutants
+from tests.support.mutations import LONG, NASTY, as_yaml, damaged_bytes, mutants
 from tests.support.oracle import TRAP, Room, storm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -332,7 +332,7 @@ def arrays(rng: random.Random, content: bytes) -> bytes:
     made = io.BytesIO()
     kind = rng.randrange(8)
     if kind < 3:
-        return harmed_bytes(rng, content)
+        return damaged_bytes(rng, content)
     if kind == 3:
         np.save(made, np.array([Trap()] * shape[0], dtype=object), allow_pickle=True)
     elif kind == 4:
@@ -359,7 +359,7 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
     folder = registry.datasets["stacked_digits"].prepared_dir(place.data)
     manifest = folder / "manifest.json"
     tree = json.loads(manifest.read_bytes())
-    harmed_manifests = mutants(rng.random(), manifest.read_bytes(), tree, as_json)
+    damaged_manifests = mutants(rng.random(), manifest.read_bytes(), tree, as_json)
     files = sorted(path for path in folder.iterdir() if path.suffix == ".npy")
     at = "suites/small.yaml"
     commands = (
@@ -373,7 +373,7 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
     )
     while True:
         target = rng.choice((manifest, rng.choice(files)))
-        content = next(harmed_manifests) if target == manifest else arrays(rng, target.read_bytes())
+        content = next(damaged_manifests) if target == manifest else arrays(rng, target.read_bytes())
         command = rng.choice(commands)
         names = [folder.name, target.name]
 
@@ -390,10 +390,10 @@ def prepared(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Itera
 
 
 def torch_file(rng: random.Random, content: bytes) -> bytes:
-    """A file of torch's that is none, or another one, or a program."""
+    """A torch file that is damaged, holds other values, or holds a program."""
     kind = rng.randrange(6)
     if kind < 3:
-        return harmed_bytes(rng, content)
+        return damaged_bytes(rng, content)
     made = io.BytesIO()
     if kind == 3:
         return pickle.dumps(Trap())
@@ -405,7 +405,7 @@ def torch_file(rng: random.Random, content: bytes) -> bytes:
 
 
 def instruments(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed digit classifier: made again, or refused."""
+    """A damaged digit classifier: it is trained again or refused."""
     expected = reference(room)
     (target,) = Workspace.at(room.root / "workspace").instruments.glob("*.pt")
     whole = target.read_bytes()
@@ -415,7 +415,7 @@ def instruments(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
 
 
 def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """A harmed checkpoint: training goes on from another one, or from the beginning, to the same numbers."""
+    """A damaged checkpoint: training resumes from another one or restarts, and ends with the same numbers."""
     expected = reference(room)
     kept: dict[Path, bytes] = {}
     real = checkpoint.save
@@ -445,10 +445,10 @@ def checkpoints(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> It
 
 
 def checkpoint_file(rng: random.Random, whole: bytes, scratch: Path) -> bytes:
-    """A damaged checkpoint, or a whole one that holds a program or something else than a state."""
+    """A damaged checkpoint, or a valid one that holds a program or no training state."""
     kind = rng.randrange(5)
     if kind < 3:
-        return harmed_bytes(rng, whole)
+        return damaged_bytes(rng, whole)
     if kind == 3:
         return pickle.dumps(Trap())
     checkpoint.save(
@@ -488,7 +488,7 @@ PLACES = (
 
 
 def commands_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command that there is."""
+    """All commands, with their paths."""
     if path:
         yield path, command
     for name, inner in getattr(command, "commands", {}).items():
@@ -496,7 +496,7 @@ def commands_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 
 def value_of(rng: random.Random, parameter: Any) -> str:
-    """A value for an option: more often than not of its kind."""
+    """A value for an option, mostly of the right kind."""
     if parameter.name in ("suite", "workspace", "data_dir", "report_dir", "paths", "compare") or rng.random() < 0.1:
         written = parameter.name in ("workspace", "data_dir", "report_dir")
         return rng.choice([place for place in PLACES if not (written and place in ("suites", "suites/none.yaml"))])
@@ -520,7 +520,7 @@ def value_of(rng: random.Random, parameter: Any) -> str:
 
 
 def line(rng: random.Random, path: tuple[str, ...], command: Any) -> list[str]:
-    """Arguments and options of a command, some of which may be wrong, missing, or too many."""
+    """Arguments and options of a command; some may be wrong, missing or superfluous."""
     words: list[str] = []
     for parameter in command.params:
         if parameter.param_type_name == "argument":
@@ -543,13 +543,13 @@ def line(rng: random.Random, path: tuple[str, ...], command: Any) -> list[str]:
 
 
 def top(words: list[str]) -> list[str]:
-    """What a command line may make in the room: what it names."""
+    """The folders that a command line may create: those that it names."""
     values = (word.rpartition("=")[2] if word.startswith("--") else word for word in words)
     return [value.split("/")[0] for value in values if value.split("/")[0] not in ("", ".", "..", "suites")]
 
 
 def lines(room: Room, rng: random.Random, patch: pytest.MonkeyPatch) -> Iterator[Case]:
-    """Command lines of every command, with values of every kind. Trials take no time, and there is no network."""
+    """Command lines of every command, with values of every kind, without training and network."""
     patch.setattr(runner, "run_trial", instant)
     patch.setattr(download, "urlopen", urllib.request.urlopen)
     known = dict(commands_of(typer.main.get_command(app.app)))

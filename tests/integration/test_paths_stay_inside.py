@@ -18,7 +18,7 @@ from benchmark.store.workspace import sample_grid_path
 from benchmark.tracking.fields import MAX_KEY, safe_key
 from benchmark.trials import runner
 from tests.integration.test_bad_input import SMALL, _imported, instant  # noqa: F401
-from tests.support.mutations import as_yaml, copied
+from tests.support.mutations import as_yaml, deep_copy
 from tests.support.oracle import Room
 
 EVIL = (
@@ -60,7 +60,7 @@ def test_titles_and_rows_are_not_file_names(
 ) -> None:
     monkeypatch.setattr(runner, "run_trial", instant)
     monkeypatch.setattr(digits, "EPOCHS", {8: 1})
-    tree = {**copied(SMALL), "title": suite}
+    tree = {**deep_copy(SMALL), "title": suite}
     tree["tables"] = [
         {"title": title, "rows": {label: {"method": m} for label, m in zip(rows, ("gan", "ssgan"), strict=True)}}
     ]

@@ -47,11 +47,11 @@ def at(tree: Any, path: KeyPath) -> Any:
     return tree
 
 
-def copied(tree: Any) -> Any:
+def deep_copy(tree: Any) -> Any:
     """A deep copy."""
     if isinstance(tree, dict):
-        return {key: copied(value) for key, value in tree.items()}
-    return [copied(value) for value in tree] if isinstance(tree, list) else tree
+        return {key: deep_copy(value) for key, value in tree.items()}
+    return [deep_copy(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def put(tree: Any, path: KeyPath, value: Any) -> Any:
@@ -66,15 +66,15 @@ def value_for(rng: random.Random, tree: Any) -> Any:
     """A value that does not belong there: nasty, deeply nested, or from elsewhere in the tree."""
     kind = rng.random()
     if kind < 0.8:
-        return copied(rng.choice(NASTY))
+        return deep_copy(rng.choice(NASTY))
     if kind < 0.88:
         return deep(rng.choice((3, 30, 300)), rng.randrange(2))
-    return copied(at(tree, rng.choice(list(paths_of(tree)))))
+    return deep_copy(at(tree, rng.choice(list(paths_of(tree)))))
 
 
-def harmed(rng: random.Random, tree: Any) -> Any:
+def damaged(rng: random.Random, tree: Any) -> Any:
     """A copy of the tree with one to three pieces of damage."""
-    tree = copied(tree)
+    tree = deep_copy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         paths = list(paths_of(tree))
         path = rng.choice(paths[1:] or paths)
@@ -89,7 +89,7 @@ def harmed(rng: random.Random, tree: Any) -> Any:
             name = rng.choice([value for value in NASTY if isinstance(value, str)])
             parent[name] = parent.pop(key) if rng.random() < 0.5 else value_for(rng, tree)
         elif isinstance(parent, list):
-            parent.insert(0, copied(parent[key]))
+            parent.insert(0, deep_copy(parent[key]))
         else:
             parent[key] = [parent[key]]
     return tree
@@ -120,7 +120,7 @@ SNIPPETS = (
 )  # fmt: skip
 
 
-def harmed_bytes(rng: random.Random, content: bytes) -> bytes:
+def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
     """A copy of a file with damaged bytes."""
     place = rng.randrange(len(content) + 1)
     kind = rng.randrange(11)
@@ -155,8 +155,8 @@ def mutants(seed: float, content: bytes, tree: Any, dump: Callable[[Any], bytes]
     while True:
         if rng.random() < 0.6:
             try:
-                yield dump(harmed(rng, tree))
+                yield dump(damaged(rng, tree))
             except (RecursionError, UnicodeError, ValueError):
                 continue
         else:
-            yield harmed_bytes(rng, content)
+            yield damaged_bytes(rng, content)
