@@ -81,7 +81,7 @@ class SampleEvaluator:
         return EvaluationResult(values, {label: counts.tolist() for label, counts in histograms if counts is not None})
 
     def open_metric(self, bound: BoundMetric) -> SampleMetric:
-        """A metric for one measurement."""
+        """An instance of a metric, for one evaluation."""
         assert issubclass(bound.metric, SampleMetric)
         return bound.metric(bound.options, *self.references.get(bound.label, (None, {})))
 

@@ -114,7 +114,7 @@ def assert_described(metric_class, options):
 def test_the_key_of_every_output_implies_the_extractor(metric_class):
     """So that what is measured through another network is never taken for a published number.
 
-    The same network trained again is no other one: the suffix of its measure tells the two apart.
+    A network trained from another seed counts as the same one: the suffix of its measure distinguishes the two.
     """
     default = metric_class.Options().extractor
     plain = {output.key for output in metric_class.outputs(metric_class.Options())}
@@ -144,7 +144,7 @@ def test_it_gives_its_outputs_and_nothing_else(metric_class, options, evaluator,
         assert output.minimum <= found[output.key] <= output.maximum
 
 
-def test_its_landmarks_and_notes_are_of_its_own_outputs(metric_class, options):
+def test_its_reference_lines_and_notes_belong_to_its_outputs(metric_class, options):
     lines = metric_class.reference_lines(options, 25_600)
     assert set(lines) <= {output.key for output in metric_class.outputs(options)}
     for line in lines.values():
@@ -210,7 +210,7 @@ def test_a_sample_cap_limits_the_real_images(metric_class):
 
 
 class Pooled:
-    """A discriminator that looks at coarse pixels: an answer for each image by itself, and no random numbers."""
+    """A discriminator of downscaled images, which takes each image alone and draws no random numbers."""
 
     def __init__(self, spoilt=False):
         self.spoilt = spoilt
@@ -319,7 +319,7 @@ def test_it_refuses_to_compute_without_a_discriminator(discriminator_metric, few
         discriminator_metric(few, *synthetic).compute()
 
 
-def test_preparing_it_needs_no_instrument(discriminator_metric, few, synthetic, tmp_path):
+def test_a_discriminator_metric_needs_no_assets(discriminator_metric, few, synthetic, tmp_path):
     options = few.model_dump(mode="json")
     protocol = Protocol.model_validate({"measures": {discriminator_metric.name: {"options": options}}})
     assert [one.n_fake for one in bind_metrics(protocol)] == [0]

@@ -8,7 +8,6 @@ to know about a metric is in its class attributes and class methods, which load 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -78,6 +77,9 @@ class HistogramSpec:
     def num_bins(self) -> int:
         """The number of cells."""
         return math.prod(self.shape)
+
+
+Statistics = dict[str, np.ndarray]  # of the real images, by name; see `SampleMetric.reference_statistics`
 
 
 class MetricOptions(FrozenModel):
@@ -211,9 +213,7 @@ class SampleMetric(Metric):
     Options: ClassVar[type[MetricOptions]] = SampleOptions
 
     @abstractmethod
-    def __init__(
-        self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]
-    ) -> None: ...
+    def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Statistics) -> None: ...
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:
@@ -255,9 +255,7 @@ class SampleMetric(Metric):
         return None
 
     @classmethod
-    def reference_statistics(
-        cls, options: Any, reference: ReferenceFeatures, device: torch.device
-    ) -> dict[str, np.ndarray]:
+    def reference_statistics(cls, options: Any, reference: ReferenceFeatures, device: torch.device) -> Statistics:
         """Statistics of the real images, computed once on `device` and cached: for FID, their mean and covariance.
 
         Args:

@@ -22,6 +22,7 @@ from benchmark.evaluation.metrics.base import (
     ReferenceFeatures,
     ReferenceOptions,
     SampleMetric,
+    Statistics,
     comparability_note,
     image_count,
     output_name,
@@ -69,9 +70,7 @@ class FID(SampleMetric):
         return super().check_config(options, dataset, n_fake)
 
     @classmethod
-    def reference_statistics(
-        cls, options: Any, reference: ReferenceFeatures, device: torch.device
-    ) -> dict[str, np.ndarray]:
+    def reference_statistics(cls, options: Any, reference: ReferenceFeatures, device: torch.device) -> Statistics:
         """`mean` (D,), `factor` (D, rank) with covariance = factor factor^T, `trace` and `count`."""
         del options
         real = fit_gaussian(reference.features, device)

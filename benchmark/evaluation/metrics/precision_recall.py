@@ -24,6 +24,7 @@ from benchmark.evaluation.metrics.base import (
     ReferenceFeatures,
     ReferenceOptions,
     SampleMetric,
+    Statistics,
     image_count,
 )
 from benchmark.evaluation.metrics.feature_buffer import FeatureBuffer, reference_features
@@ -82,9 +83,7 @@ class PrecisionRecall(SampleMetric):
         return super().check_config(options, dataset, n_fake)
 
     @classmethod
-    def reference_statistics(
-        cls, options: Any, reference: ReferenceFeatures, device: torch.device
-    ) -> dict[str, np.ndarray]:
+    def reference_statistics(cls, options: Any, reference: ReferenceFeatures, device: torch.device) -> Statistics:
         """`radii`, (n,): the squared distance of every real image to its k-th neighbour."""
         return {"radii": squared_radii(reference_features(reference).to(device), options.neighbourhood).cpu().numpy()}
 

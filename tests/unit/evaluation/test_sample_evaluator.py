@@ -194,7 +194,7 @@ def test_an_evaluator_can_be_used_again(tmp_path):
 
 
 def shown_for(of, tmp_path, data, dataset=Noise):
-    """The real images that were looked at, and the folder of their features."""
+    """The real images whose features were extracted, and the folder of these."""
     cache = tmp_path / "cache"
     PASSES.clear()
     found = prepare(of, cache, data, dataset)
@@ -263,7 +263,7 @@ def test_measures_that_compare_with_the_same_images_share_their_features(tmp_pat
     assert len({folder for folder, _ in found.references.values()}) == len(folders(cache)) == 1
     assert len(PASSES["watched"]) == 1
     assert found.references["fid"] == found.references["fid_few"]
-    assert found.references["fid"][1] != found.references["kid"][1], "each metric has its own summary"
+    assert found.references["fid"][1] != found.references["kid"][1], "each metric has its own statistics"
     assert all(summary.is_file() for _, summary in found.references.values())
 
 
@@ -325,7 +325,7 @@ def test_an_interruption_before_the_statistics_keeps_the_features(tmp_path, monk
 
 
 def test_another_run_that_was_faster_is_no_error(tmp_path, monkeypatch):
-    """It finished the same folder while this one was looking."""
+    """It finishes the same folder while this one extracts features."""
     data, cache = prepared(tmp_path), tmp_path / "cache"
     whole = write_features
 

@@ -1,4 +1,4 @@
-"""What metrics look through. Published networks are tried with random weights: of theirs only the sum is pinned."""
+"""Feature extractors. Published networks are tested with random weights; only the checksum of theirs is pinned."""
 
 from typing import ClassVar
 
@@ -41,7 +41,7 @@ def test_a_pixel_feature_is_the_mean_of_its_area_in_0_to_1(side):
 
 @pytest.mark.parametrize("side", [8, 9, 28, 31, 48])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_black_is_0_and_white_1_whatever_the_side(side, channels):
+def test_black_is_0_and_white_1_for_any_size(side, channels):
     white = torch.full((2, channels, side, side), 255, dtype=torch.uint8)
     pixels = Pixels(None, CPU)
     assert pixels(white).features.shape == (2, channels * 64)
@@ -102,7 +102,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inception(data_dir):
-    """Looks at two images at a time: a chunk of 64 would take long."""
+    """Takes two images per forward pass: 16 would take long."""
     path = data_dir / "inception" / Inception.weights.files[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Inception, "weights", pinned_to(Inception.weights, path))
@@ -112,7 +112,7 @@ def inception(data_dir):
         opened(FAKE[:1])
         convolution = opened.model.Mixed_7c.branch1x1.conv.weight
         assert convolution.is_contiguous(memory_format=torch.channels_last), "else every activation is laid out anew"
-        assert torch.equal(torch.get_rng_state(), stream), "neither opening it nor looking draws from a stream"
+        assert torch.equal(torch.get_rng_state(), stream), "neither opening nor calling it draws global random numbers"
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""Published weights: found, pinned, fetched, imported, listed."""
+"""Published weights: how they are found, pinned, fetched, imported and listed."""
 
 import hashlib
 import json

@@ -128,23 +128,23 @@ def test_the_distance_is_a_symmetric_non_negative_distance_for_any_rank(seed, si
 def test_the_distance_is_invariant_to_shifts_and_rotations_and_quadratic_in_scale(seed, size, factor):
     rng = np.random.default_rng(seed)
     one, other = (random_gaussian(rng, size, size) for _ in range(2))
-    turn = np.linalg.qr(rng.normal(size=(size, size)))[0]
+    rotation = np.linalg.qr(rng.normal(size=(size, size)))[0]
     here = between(one, other)
     shifted = (fitted(g.mean + 7, g.covariance) for g in (one, other))
     scaled = (fitted(factor * g.mean, factor**2 * g.covariance) for g in (one, other))
-    turned = (fitted(turn @ g.mean, turn @ g.covariance @ turn.T) for g in (one, other))
+    rotated = (fitted(rotation @ g.mean, rotation @ g.covariance @ rotation.T) for g in (one, other))
     assert between(*shifted) == pytest.approx(here, rel=1e-6, abs=1e-8)
     assert between(*scaled) == pytest.approx(factor**2 * here, rel=1e-6, abs=1e-7 * factor**2)
-    assert between(*turned) == pytest.approx(here, rel=1e-6, abs=1e-7)
+    assert between(*rotated) == pytest.approx(here, rel=1e-6, abs=1e-7)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_diagonal_and_rotated_gaussians_in_many_dimensions(turned):
+@pytest.mark.parametrize("rotated", [False, True])
+def test_diagonal_and_rotated_gaussians_in_many_dimensions(rotated):
     """They commute: the distance is that of the standard deviations."""
     rng = np.random.default_rng(0)
     ones, others = rng.uniform(0, 3, (2, 40))
-    turn = np.linalg.qr(rng.normal(size=(40, 40)))[0] if turned else np.eye(40)
-    one, other = (fitted(np.zeros(40), turn @ np.diag(std**2) @ turn.T) for std in (ones, others))
+    rotation = np.linalg.qr(rng.normal(size=(40, 40)))[0] if rotated else np.eye(40)
+    one, other = (fitted(np.zeros(40), rotation @ np.diag(std**2) @ rotation.T) for std in (ones, others))
     assert between(one, other) == pytest.approx(np.square(ones - others).sum(), rel=1e-9)
 
 
@@ -255,7 +255,7 @@ def test_the_notes_state_the_number_of_samples_and_what_the_value_compares_with(
     assert "compares with values of SSGAN-LA" in FID.notes(FID.Options(extractor="inception_torchvision"), 9)[title]
 
 
-@pytest.mark.parametrize("n, told", [(2048, True), (2049, False)])
-def test_the_notes_state_too_few_samples_for_a_full_rank(n, told):
+@pytest.mark.parametrize("n, is_noted", [(2048, True), (2049, False)])
+def test_the_notes_state_too_few_samples_for_a_full_rank(n, is_noted):
     (note,) = FID.notes(FID.Options(), n).values()
-    assert (f"{n:,} samples in 2,048 dimensions" in note) is told
+    assert (f"{n:,} samples in 2,048 dimensions" in note) is is_noted

@@ -182,7 +182,7 @@ def test_images_without_a_label_are_skipped():
 
 
 def test_the_training_images_are_shuffled():
-    """So that the fifth that chooses the penalty is of all classes, whatever the order of the files."""
+    """The fifth that selects the penalty then has all classes, even if the files are sorted by class."""
     train = split(400)
     data = PreparedData(Path(), ArraySplit(train.images, np.sort(train.labels)), split(10), {})
     places = LinearProbe(ProbeOptions(n_train=400), Synthetic32, data).train_indices

@@ -84,9 +84,9 @@ def test_the_bins_are_the_digits_of_the_channels():
 
 
 def test_reference_lines_are_all_modes_and_the_floor_of_the_kl():
-    landmarks = Modes.reference_lines(Modes.Options(), 25_600)
-    assert landmarks["modes"].value == 1000
-    assert landmarks["kl"].value == kl_floor(25_600)
+    lines = Modes.reference_lines(Modes.Options(), 25_600)
+    assert lines["modes"].value == 1000
+    assert lines["kl"].value == kl_floor(25_600)
     assert "0.0195" in " ".join(Modes.notes(Modes.Options(), 25_600).values())
 
 

@@ -18,18 +18,18 @@ HAVE_A_HEAD = {"ssgan", "msgan", "ssgan_la", "ssgan_la_plus", "dist_gan_ss", "di
 # --- known answers -------------------------------------------------------------------------------------
 
 
-class Names:
-    """A discriminator that answers by a function of the images: (N,) turns."""
+class Answers:
+    """A discriminator whose answer, (N,) rotations, is a function of the images."""
 
-    def __init__(self, turns):
-        self.turns = turns
+    def __init__(self, answer):
+        self.answer = answer
 
     def rotation_logits(self, images):
-        return torch.nn.functional.one_hot(self.turns(images), 4).float()
+        return torch.nn.functional.one_hot(self.answer(images), 4).float()
 
 
 def prepared(n=150):
-    """Noise, with a light in the corner that a quarter turn takes to the next."""
+    """Noise with a bright corner, which a rotation by 90 degrees moves to the next corner."""
     images = np.random.default_rng(0).integers(0, 200, (n, 3, 4, 4), dtype=np.uint8)
     images[:, :, 0, 0] = 255
     arrays = ArraySplit(images, np.arange(n) % 10)
@@ -49,7 +49,7 @@ def accuracy(discriminator, n_test=None, data=None):
 
 
 @pytest.mark.parametrize(
-    ("turns", "expected"),
+    ("answer", "expected"),
     [
         (light, 100.0),
         (lambda images: (light(images) + 1) % 4, 0.0),
@@ -59,23 +59,23 @@ def accuracy(discriminator, n_test=None, data=None):
     ids=["right", "wrong", "constant", "half"],
 )
 @pytest.mark.parametrize("n_test", [None, 60, 1])
-def test_it_is_the_share_of_correct_answers_over_all_rotations(monkeypatch, turns, expected, n_test):
+def test_it_is_the_share_of_correct_answers_over_all_rotations(monkeypatch, answer, expected, n_test):
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 33)
     data = prepared()
     data = PreparedData(Path(), data.train, data.test, {})
     monkeypatch.setattr(Synthetic32, "shape", (3, 4, 4))
-    assert accuracy(Names(turns), n_test, data) == expected
+    assert accuracy(Answers(answer), n_test, data) == expected
 
 
 def test_equal_logits_give_chance_and_non_finite_logits_nan(monkeypatch):
     monkeypatch.setattr(Synthetic32, "shape", (3, 4, 4))
 
-    class Says(Names):
+    class Constant(Answers):
         def rotation_logits(self, images):
-            return torch.full((len(images), 4), self.turns)
+            return torch.full((len(images), 4), self.answer)
 
-    assert accuracy(Says(0.0)) == 25.0
-    assert np.isnan(accuracy(Says(torch.nan)))
+    assert accuracy(Constant(0.0)) == 25.0
+    assert np.isnan(accuracy(Constant(torch.nan)))
 
 
 def test_too_few_images_and_images_that_are_not_square_are_refused(monkeypatch):
@@ -99,7 +99,7 @@ def test_a_sample_cap_limits_the_images():
 def test_heads_are_read_given_that_the_image_is_real():
     five = torch.tensor([[0.0, 1.0, 3.0, 2.0, 9.0]])  # "fake" is most likely
     assert rotations.real_rotation_logits(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
-    eight = torch.tensor([[0.0, 9.0, 4.0, 0.0, 1.0, 9.0, 2.0, 9.0]])  # real and fake by turns
+    eight = torch.tensor([[0.0, 9.0, 4.0, 0.0, 1.0, 9.0, 2.0, 9.0]])  # real and fake alternate
     assert rotations.joint_rotation_logits(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
 
 
