@@ -122,15 +122,13 @@ def closed_form_checks() -> list[Check]:
     expected = float(np.square(shift).sum() + np.square(stds - other_stds).sum())
     one, other = torch.from_numpy((white * stds + shift) @ rotation), torch.from_numpy(white * other_stds @ rotation)
     flat, other_flat = (torch.from_numpy(white * np.eye(8)[axis]) for axis in (0, 1))
-    rows, logits = torch.from_numpy(rng.normal(size=(100, 8))), torch.eye(10).repeat(20, 1)
+    rows, logits = torch.from_numpy(rng.normal(size=(100, 8))), 100 * torch.eye(10).repeat(20, 1)
     return [
         _close("FID, rotated Gaussians", _value(FID, one, other), expected),
         _close("FID, singular Gaussians", _value(FID, flat, other_flat), 2.0),
         _close("KID, zeros and ones", _value(KID, torch.ones(9, 8), torch.zeros(9, 8), subset_size=9), 7.0),
         _close("Inception Score, identical predictions", _value(InceptionScore, torch.zeros(200, 10)), 1.0),
-        _close(
-            "Inception Score, ten classes, balanced and certain", _value(InceptionScore, 100 * classes, splits=1), 10
-        ),
+        _close("Inception Score, ten balanced and certain classes", _value(InceptionScore, logits, splits=1), 10.0),
         *_equal("one image for all", measure(PrecisionRecall, rows[:1].expand(100, 8), rows), (1.0, 0.01)),
         *_equal("the same set twice", measure(PrecisionRecall, rows, rows), (1.0, 1.0)),
     ]
