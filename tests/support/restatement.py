@@ -63,7 +63,7 @@ def cross_entropy(logits, labels):
     return -np.mean(np.log(softmax[np.arange(len(labels)), labels]))
 
 
-def turn(images, r):
+def rotate(images, r):
     """r times: transpose, then flip up-down; 90 degrees counter-clockwise (2.2)."""
     for _ in range(r):
         images = images.swapaxes(2, 3)[:, :, ::-1]
@@ -72,29 +72,29 @@ def turn(images, r):
 
 def all_turns(images):
     labels = [r for r in range(4) for _ in images]
-    return np.concatenate([turn(images, r) for r in range(4)]), np.array(labels)
+    return np.concatenate([rotate(images, r) for r in range(4)]), np.array(labels)
 
 
 def subset(images):
-    """The last R/4 of R images, upright and in the three other turns (2.2)."""
+    """The last R/4 of R images, upright and in the three other rotations (2.2)."""
     return all_turns(images[len(images) - len(images) // 4 :])
 
 
 def quarters(images):
-    """Image i of N in turn floor(4 i / N) (2.3, 2.4)."""
+    """Image i of N in rotation floor(4 i / N) (2.3, 2.4)."""
     labels = [4 * i // len(images) for i in range(len(images))]
-    return np.stack([turn(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
+    return np.stack([rotate(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
 
 
 BATCHES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
 
 
 def batch(images, o, order=None):
-    """By the recipe's name; `random` is the given N of the 4N turned images (2.1)."""
+    """By the recipe's name; `random` is the given N of the 4N rotated images (2.1)."""
     if o["batches"] != "random":
         return BATCHES[o["batches"]](images)
-    turned, labels = all_turns(images)
-    return turned[order], labels[order]
+    rotated, labels = all_turns(images)
+    return rotated[order], labels[order]
 
 
 # --- GAN, SSGAN, MSGAN on the standard base -----------------------------------------------------------
@@ -128,15 +128,15 @@ def wgan_gp(player, nets, x, d, t, o):
 def ssgan(player, nets, x, d, t, o):
     """L_D = game + w_d CE(rotation | real); L_G = game + w_g CE(rotation | fake)."""
     images, weight = (x, "weight_d") if player == "discriminator" else (nets.generate(d["z"]), "weight_g")
-    turned_images, labels = batch(images, o, d.get("order"))
-    rotation = o[weight] * cross_entropy(nets.classes(turned_images), labels)
+    rotated_images, labels = batch(images, o, d.get("order"))
+    rotation = o[weight] * cross_entropy(nets.classes(rotated_images), labels)
     return gan(player, nets, x, d, t, o) | {"rotation": rotation}
 
 
 def msgan(player, nets, x, d, t, o):
-    """w_d (CE(turned real, r) + CE(turned fake, 4)); w_g (CE(turned fake, r) - CE(turned fake, 4)) (2.4).
+    """w_d (CE(rotated real, r) + CE(rotated fake, 4)); w_g (CE(rotated fake, r) - CE(rotated fake, 4)) (2.4).
 
-    Released: the task of Dist-GAN + MS (2.1) on the plain game.
+    Released: the task of Dist-GAN + MS (2.1) on the plain GAN.
     """
     if o["variant"] == "released":
         terms = gan(player, nets, x, d, t, o)
@@ -245,12 +245,12 @@ def self_labels(nets, x, d, o):
 
 
 def dagan(player, nets, x, d, t, o):
-    """The game on turned images, by one real/fake logit."""
+    """The game on rotated images, by one real/fake logit."""
     return turned_game(player, lambda images, labels: nets.logit(images), nets, x, d, o)
 
 
 def dagan_md(player, nets, x, d, t, o):
-    """The game on turned images, by logit r of an image turned r times."""
+    """The game on rotated images, by logit r of an image rotated r times."""
     return turned_game(player, lambda images, labels: nets.classes(images)[range(len(labels)), labels], nets, x, d, o)
 
 
@@ -358,7 +358,7 @@ def gradient_penalty(nets, x, fake, share, o):
 
 
 def dist_gan_ss(player, nets, x, d, t, o):
-    """N of the 4N turned images; G matches the errors of fake and real, at the same N of 4N."""
+    """N of the 4N rotated images; G matches the errors of fake and real, at the same N of 4N."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
         terms["task"] = o["weight_d"] * chosen_error(nets, *all_turns(x), d["order"])
@@ -366,7 +366,7 @@ def dist_gan_ss(player, nets, x, d, t, o):
 
 
 def dist_gan_ms(player, nets, x, d, t, o):
-    """D's N of 5N candidates: 4N turned real images, N upright fake ones with class 4."""
+    """D's N of 5N candidates: 4N rotated real images, N upright fake ones with class 4."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
         terms |= mixture(nets, x, d, o)

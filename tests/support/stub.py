@@ -149,8 +149,8 @@ class Bench:
         return manual_labels(self.method.label_fraction(dict(self.method.options)))
 
     def terms(self) -> dict[str, Tensor]:
-        turn = EagerStepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
-        return self.method.loss(self.player, turn)
+        inputs = EagerStepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
+        return self.method.loss(self.player, inputs)
 
     @cached_property
     def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:

@@ -178,9 +178,9 @@ def test_no_label_is_judged_on_more_fakes_than_real_images():
 def test_fakes_can_be_told_always():
     always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
     fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
-    turn = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
+    inputs = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
     expected = -always.method.discriminate(fake).logit_given(y).mean().item()
-    assert always.method.loss("generator", turn)["game"].item() == pytest.approx(expected, rel=1e-13)
+    assert always.method.loss("generator", inputs)["game"].item() == pytest.approx(expected, rel=1e-13)
 
 
 def test_at_threshold_zero_every_image_counts_with_its_label():
@@ -232,7 +232,7 @@ def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_about_it():
 # --- label augmentation --------------------------------------------------------------------------------
 
 
-def one_turn_scores():
+def one_rotation_scores():
     """(7, 2) scores of real and of fake images, and what they mean for two classes: s_0 - s_1."""
     scores = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(2)).mul(2).requires_grad_()
     upright = torch.zeros(7, dtype=torch.long)
@@ -242,7 +242,7 @@ def one_turn_scores():
 @pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])
 def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
     """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
-    scores, rotated, (real, fake) = one_turn_scores()
+    scores, rotated, (real, fake) = one_rotation_scores()
     task = ssgan_la.discriminator_task(form, 1.0, *rotated)
     assert_same_value_and_gradient(
         sum(task.loss(*scores).values()), losses.discriminator_loss(game, real, fake), scores
@@ -459,8 +459,8 @@ def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
     assert terms["distance"].item() > 1e-6
 
 
-def test_every_random_number_of_a_loss_comes_from_the_turns_stream():
-    """The turn's stream alone: from the same state the same loss, and the global stream stays unused."""
+def test_every_random_number_of_a_loss_comes_from_the_stream_of_its_inputs():
+    """The stream of the inputs alone: from the same state the same loss, and the global stream stays unused."""
     fields = {name: registry.methods[name].Options.model_fields for name in registry.methods}
     cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
     for name, options in [*cases, *RANDOM_TASKS]:

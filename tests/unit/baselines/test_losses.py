@@ -102,8 +102,8 @@ def test_the_joint_scores_reach_both_sides_of_the_multi_hinge_and_stay_off_its_k
     nets = restatement.Nets(bench.arrays, SHAPE)
     fake = nets.generate(draws(name, "discriminator", bench.method.options, "uniform")["z"])
     for images, origin in ((real_images().numpy(), 0), (fake, 1)):
-        turned, turns = restatement.all_turns(images)
-        scores, own = nets.classes(turned), 2 * turns + origin
+        rotated, turns = restatement.all_turns(images)
+        scores, own = nets.classes(rotated), 2 * turns + origin
         others = np.arange(8) != own[:, None]
         margins = (1 - scores[range(len(own)), own][:, None] + scores)[others]
         assert (margins > 0).any()

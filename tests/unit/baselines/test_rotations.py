@@ -23,41 +23,41 @@ def marked(n, first=0, size=2):
 
 
 @pytest.mark.parametrize(
-    ("turns", "expected"),
+    ("rotation", "expected"),
     [(0, [[1, 2], [3, 4]]), (1, [[2, 4], [1, 3]]), (2, [[4, 3], [2, 1]]), (3, [[3, 1], [4, 2]])],
 )
-def test_turns_of_two_by_two_pixels_by_hand(turns, expected):
+def test_rotations_of_two_by_two_pixels_by_hand(rotation, expected):
     """Counter-clockwise: the right column becomes the top row."""
     image = torch.tensor([[[[1, 2], [3, 4]]]])
-    assert rotations.rotate(image, turns).tolist() == [[expected]]
+    assert rotations.rotate(image, rotation).tolist() == [[expected]]
 
 
 @given(
     n=st.integers(1, 5),
     channels=st.integers(1, 3),
     size=st.integers(1, 6),
-    turns=st.integers(0, 3),
+    rotation=st.integers(0, 3),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)
-def test_turns_equal_numpys(n, channels, size, turns, seed):
+def test_rotations_equal_numpys(n, channels, size, rotation, seed):
     images = np.random.default_rng(seed).random((n, channels, size, size))
-    found = rotations.rotate(torch.from_numpy(images), turns).numpy()
-    np.testing.assert_array_equal(found, np.rot90(images, turns, axes=(2, 3)))
+    found = rotations.rotate(torch.from_numpy(images), rotation).numpy()
+    np.testing.assert_array_equal(found, np.rot90(images, rotation, axes=(2, 3)))
 
 
-@given(turns=st.lists(st.integers(0, 3), max_size=4))
+@given(rotation=st.lists(st.integers(0, 3), max_size=4))
 @settings(max_examples=30, deadline=None)
-def test_turns_add_up_modulo_four(turns):
+def test_rotations_add_up_modulo_four(rotation):
     image = marked(2, size=3)
     found = image
-    for r in turns:
+    for r in rotation:
         found = rotations.rotate(found, r)
-    assert torch.equal(found, rotations.rotate(image, sum(turns) % 4))
+    assert torch.equal(found, rotations.rotate(image, sum(rotation) % 4))
 
 
 def upright(batch):
-    """Every image of a batch turned back by its label."""
+    """Every image of a batch rotated back by its label."""
     return torch.stack([torch.rot90(i, -int(r), dims=(1, 2)) for i, r in zip(*batch, strict=True)])
 
 
@@ -70,7 +70,7 @@ def test_all_turns_are_every_image_in_every_turn_with_its_label():
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_subset_is_the_last_quarter_in_all_four_turns(n):
+def test_subset_is_the_last_quarter_in_all_four_rotations(n):
     images = marked(n)
     batch = rotations.subset(images)
     assert len(batch.images) == len(batch.labels) == n
@@ -79,7 +79,7 @@ def test_subset_is_the_last_quarter_in_all_four_turns(n):
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_quarters_are_each_image_once_image_i_in_turn_floor_of_4i_over_n(n):
+def test_quarters_are_each_image_once_image_i_in_rotation_floor_of_4i_over_n(n):
     images = marked(n)
     batch = rotations.quarter_batch(images)
     assert batch.labels.tolist() == [4 * i // n for i in range(n)]
@@ -94,13 +94,13 @@ def test_every_recipe_name_has_its_function():
         assert torch.equal(found.labels, expected.labels)
 
 
-def test_a_random_batch_is_n_of_the_4n_turned_images_and_another_each_time():
+def test_a_random_batch_is_n_of_the_4n_rotated_images_and_another_each_time():
     images, rng = marked(8), torch.Generator().manual_seed(0)
     batches = [rotations.rotated_batch("random", images, rng) for _ in range(20)]
     for batch in batches:
         sources = [source_of(image, images) for image in batch.images]
         assert len(set(sources)) == len(batch.labels) == 8
-        assert [turns for _, turns in sources] == batch.labels.tolist()
+        assert [rotation for _, rotation in sources] == batch.labels.tolist()
     assert len({str(batch.labels.tolist()) for batch in batches}) > 15
 
 
@@ -136,8 +136,8 @@ def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side,
     slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.images, images[index])]
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other)
-    turned = index[index < 4 * n]
-    assert torch.equal(rotations.select_candidates(real, n, turned).images, every.images[turned])
+    rotated = index[index < 4 * n]
+    assert torch.equal(rotations.select_candidates(real, n, rotated).images, every.images[rotated])
 
 
 ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
@@ -181,7 +181,7 @@ class Always(nn.Module):
 
 
 def pictures(n, first):
-    """n images in the stub's shape, each and each turn of it unlike all others."""
+    """n images in the stub's shape, each and each rotation of it unlike all others."""
     return torch.arange(n * 18, dtype=torch.float32).add(first).view(n, 2, 3, 3)
 
 
@@ -212,26 +212,26 @@ def same(images, expected):
 
 
 def source_of(image, originals):
-    """(index, turn) of a turned image among the originals, None when it is none of them."""
+    """(index, rotation) of a rotated image among the originals, None when it is none of them."""
     for index, original in enumerate(originals):
-        for turns in range(4):
-            if torch.equal(torch.rot90(original, turns, dims=(1, 2)), image):
-                return index, turns
+        for rotation in range(4):
+            if torch.equal(torch.rot90(original, rotation, dims=(1, 2)), image):
+                return index, rotation
     return None
 
 
 @pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
-def test_ssgan_shows_turned_real_images_in_d_s_turn_and_turned_fakes_in_g_s(batches):
+def test_ssgan_shows_rotated_real_images_in_d_s_loss_and_rotated_fakes_in_g_s(batches):
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
     in_d = shown("ssgan", options, "discriminator")
-    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no turned fakes"
+    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no rotated fakes"
     in_g = shown("ssgan", options, "generator")
     assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
 @pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
-def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
-    """MS-05: SSGAN-LA's form of the task turns the fakes of the fifth class."""
+def test_msgan_shows_rotated_fakes_in_d_s_loss_too(batches):
+    """MS-05: SSGAN-LA's form of the task rotates the fakes of the fifth class."""
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
     in_d = shown("msgan", options, "discriminator")
     assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
@@ -241,12 +241,12 @@ def test_msgan_shows_turned_fakes_in_d_s_turn_too(batches):
 
 @pytest.mark.parametrize("batches", ["quarters", "all_turns"])
 @pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
-def test_label_augmentation_and_its_rivals_turn_reals_and_fakes_alike(name, batches):
-    """Only SSGAN-LA+, which keeps the plain game, shows upright images beside them."""
+def test_label_augmentation_and_its_rivals_rotate_reals_and_fakes_alike(name, batches):
+    """Only SSGAN-LA+, which keeps the plain GAN, shows upright images beside them."""
     recipe, upright = rotations.RECIPES[batches], name == "ssgan_la_plus"
     in_d = shown(name, {"batches": batches}, "discriminator")
-    turned = torch.cat([recipe(REAL).images, recipe(FAKE).images])
-    assert same(in_d, torch.cat([REAL, FAKE, turned]) if upright else turned)
+    rotated = torch.cat([recipe(REAL).images, recipe(FAKE).images])
+    assert same(in_d, torch.cat([REAL, FAKE, rotated]) if upright else rotated)
     in_g = shown(name, {"batches": batches}, "generator")
     assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
     if batches == "all_turns" and not upright:
@@ -255,7 +255,7 @@ def test_label_augmentation_and_its_rivals_turn_reals_and_fakes_alike(name, batc
 
 
 def test_default_batches_are_those_of_each_methods_source():
-    """compare_gan turns the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
+    """compare_gan rotates the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
     defaults = {name: build(name, {}).options.batches for name in ON_BATCHES}
     assert defaults == {
         "ssgan": "subset",
@@ -270,7 +270,7 @@ def test_default_batches_are_those_of_each_methods_source():
 TASK = {"weight_d": 1.0, "weight_g": 1.0, "penalty": "off"}
 
 
-def test_ss_shows_d_n_of_the_4n_turned_real_images_and_no_turned_fakes():
+def test_ss_shows_d_n_of_the_4n_rotated_real_images_and_no_rotated_fakes():
     batch = beyond(shown("dist_gan_ss", TASK, "discriminator"), REAL, FAKE, FAKE)  # x, G(z), G(E(x))
     sources = [source_of(image, REAL) for image in batch]
     assert len(batch) == 8
@@ -285,7 +285,7 @@ RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
     ("name", "options", "upright"),
     [("dist_gan_ss", TASK, [REAL, FAKE]), ("dist_gan_ms", TASK, [REAL, FAKE]), ("msgan", RELEASED, [FAKE])],
 )
-def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, upright):
+def test_g_compares_the_same_n_of_4n_rotated_images_real_and_fake(name, options, upright):
     images = shown(name, options, "generator")
     images = beyond(images, *upright)
     of_real = {source_of(image, REAL) for image in images} - {None}
@@ -296,7 +296,7 @@ def test_g_compares_the_same_n_of_4n_turned_images_real_and_fake(name, options, 
 
 
 @pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
-def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
+def test_ms_candidates_are_four_rotations_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
     found, random_indices = [], rotations.random_indices
 
     def all_of_them(rng, of, n):
@@ -309,12 +309,12 @@ def test_ms_candidates_are_four_turns_of_every_real_image_and_upright_fakes(name
     assert found == [(40, 8)]
     assert len(drawn) == 40
     sources = Counter(source_of(image, REAL) for image in drawn)
-    assert sources == {None: 8} | {(index, turns): 1 for index in range(8) for turns in range(4)}
+    assert sources == {None: 8} | {(index, rotation): 1 for index in range(8) for rotation in range(4)}
     assert same([image for image in drawn if source_of(image, REAL) is None], FAKE), "the fakes are upright"
 
 
-def test_ms_batches_of_64_hold_51_turned_real_and_13_fake_images_on_average(monkeypatch):
-    """51.2 and 12.8 (2.1), 12.8 of each turn; over 200 draws a mean has a standard error of 0.2."""
+def test_ms_batches_of_64_hold_51_rotated_real_and_13_fake_images_on_average(monkeypatch):
+    """51.2 and 12.8 (2.1), 12.8 of each rotation; over 200 draws a mean has a standard error of 0.2."""
     labels, candidates = [], rotations.select_candidates
 
     def spy(images, n, index):
