@@ -46,20 +46,7 @@ def make_jobs(
     vmap_seeds = seeds_per_process(resources, gpus)
     specs = group_seeds(specs, vmap_seeds)
 
-    datasets: dict[str, PreparedData] = {}
-    for name in dict.fromkeys(spec.dataset for spec in specs):
-        dataset = registry.datasets[name]
-        if dataset.is_bundled:  # a command prepares all other datasets before a run
-            dataset.prepare(data_dir, workspace.data)
-        datasets[name] = open_prepared(dataset.prepared_dir(workspace.data))
-    labels_checked = set()
-    for spec in specs:
-        if (
-            trained := (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)
-        ) not in labels_checked:
-            check_labels(spec, datasets[spec.dataset])
-            labels_checked.add(trained)
-
+    datasets = _open_datasets(specs, workspace, data_dir)
     keys = [(spec.dataset, canonical_json(spec.protocol.model_dump(mode="json")["measures"])) for spec in specs]
     assets: dict[tuple[str, str], EvaluationAssets] = {}
     for key, spec in zip(keys, specs, strict=True):
@@ -84,6 +71,23 @@ def make_jobs(
         )
         for key, spec in zip(keys, specs, strict=True)
     ]
+
+
+def _open_datasets(specs: list[TrialSpec], workspace: Workspace, data_dir: Path) -> dict[str, PreparedData]:
+    """The prepared data of every dataset, after checking that trials find the labels that they need."""
+    datasets: dict[str, PreparedData] = {}
+    for name in dict.fromkeys(spec.dataset for spec in specs):
+        dataset = registry.datasets[name]
+        if dataset.is_bundled:  # a command prepares all other datasets before a run
+            dataset.prepare(data_dir, workspace.data)
+        datasets[name] = open_prepared(dataset.prepared_dir(workspace.data))
+    checked = set()
+    for spec in specs:
+        use = (spec.method, canonical_json(spec.options), spec.batch_size, spec.dataset)
+        if use not in checked:
+            check_labels(spec, datasets[spec.dataset])
+            checked.add(use)
+    return datasets
 
 
 def seeds_per_process(resources: Resources, gpus: float) -> int:
