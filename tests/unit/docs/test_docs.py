@@ -51,8 +51,8 @@ def test_every_link_leads_somewhere(path):
 
 
 @pytest.mark.parametrize("path", sorted(Path("suites").glob("*.yaml")), ids=str)
-def test_every_suite_fits_on_a_screen(path):
-    assert len(path.read_text().splitlines()) <= 60
+def test_a_suite_is_about_as_long_as_its_table(path):
+    assert len(path.read_text().splitlines()) <= 110
 
 
 def test_every_discrepancy_id_in_use_is_explained():
