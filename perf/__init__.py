@@ -1,1 +1,1 @@
-"""Measurements, and a storm. Each is a module that is run by hand: `python -m perf.images`."""
+"""Measurements of speed and the chaos test. Each is run by hand, for example `python -m perf.images`."""

@@ -1,21 +1,20 @@
-"""How long a measurement through Inception takes, beside torch-fidelity's on the same images.
+"""How long an evaluation with Inception takes, compared with torch-fidelity on the same images.
 
     python -m perf.evaluation --images 256 --metrics fid isc kid --json evaluation.json
 
-Both sides look at the same 8-bit images of 32x32 through the same network, with weights drawn from a seed, and must
-agree on every number. `cold`: what is known of the real images is worked out, too. `cached`: it was kept, by ours under
-a hash of data, preprocessing and extractor, by theirs under a name. Each time both open the network anew, as the first
-measurement of a trial does; later ones of ours need not. `look`: the network alone, a batch of 64.
+Both sides evaluate the same uint8 images of 32x32 with the same network, whose weights are drawn from a seed, and must
+agree on every value. `cold`: reference features are computed, too. `cached`: they were stored, by ours under a hash of
+data, preprocessing and extractor, by torch-fidelity under a name. Both load the network anew each time, as the first
+evaluation of a trial does; our later ones do not. `feature pass`: the network alone, on a batch of 64.
 
-With a few hundred images a covariance does not have full rank, and ours is done with it in no time. With 50,000 the
-network takes nearly all time, and the end of a FID as much as is measured here by itself, on features of full rank:
-from the kept factor, beside the eigenvalues that torch-fidelity takes and the matrix root that pytorch-fid takes.
+A few hundred images have a covariance of low rank, of which ours takes advantage. With 50,000 images the network takes
+nearly all of the time. `end of a FID` is therefore timed separately, with covariances of full rank: ours uses the
+stored factor of the real covariance, torch-fidelity eigenvalues, and pytorch-fid a matrix root.
 """
 
 import argparse
 import math
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,30 +38,31 @@ from benchmark.evaluation.extractors.inception import Inception
 from benchmark.evaluation.metrics.fid import covariance_factor, fit_gaussian, frechet_distance
 from benchmark.evaluation.references import EvaluationAssets, prepare_references
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
-from perf.images import Synthetic, threads
-from perf.result import kept
+from perf.images import Synthetic, torch_threads
+from perf.result import add_json_option, format_range, format_speed_up, spread, write_result
 from perf.seeded import seeded_inception
 
 CPU = torch.device("cpu")
-BATCH = 64  # torch-fidelity's default, and that of our protocols
+BATCH = 64  # the default of torch-fidelity and of our protocols
 OURS, THEIRS, PYTORCH_FID = "ours", "torch-fidelity", "pytorch-fid"
-# metric -> our key of each number -> theirs
+# metric -> our key of each value -> torch-fidelity's
 KEYS = {
     "fid": {"fid": "frechet_inception_distance"},
     "isc": {"isc": "inception_score_mean"},
     "kid": {"kid": "kernel_inception_distance_mean"},
     "prc": {"precision_inception": "precision", "recall_inception": "recall"},
 }
-# More than that, and the two do not measure the same. A KID is near 0, and theirs is worked out in float32.
+# Tolerances of the comparison. A KID is near 0, and torch-fidelity computes it in float32.
 RELATIVE, ABSOLUTE = 1e-3, 1e-6
 
-Numbers = dict[str, float]
-Ways = dict[str, Callable[[], Any]]  # side -> what it does
-Seconds = dict[str, list[float]]  # side -> a number for each repeat
+Values = dict[str, float]
+Sides = dict[str, Callable[[], Any]]
+Seconds = dict[str, list[float]]  # by side, one number per repeat
+Summary = dict[str, dict[str, dict[str, list[float]]]]  # by part and side
 
 
-class Pictures(TorchDataset[Tensor]):
-    """What torch-fidelity takes."""
+class ImageDataset(TorchDataset[Tensor]):
+    """The input format of torch-fidelity."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = torch.from_numpy(images)
@@ -75,121 +75,119 @@ class Pictures(TorchDataset[Tensor]):
         return self.images[index]
 
 
-def pictures(n: int, seed: int) -> np.ndarray:
-    """uint8 (n, 3, 32, 32): patches of a size that depends on the seed, in colours of their own."""
+def synthetic_images(n: int, seed: int) -> np.ndarray:
+    """uint8 (n, 3, 32, 32): square patches with sides of 2 ** seed pixels, in random colours."""
     rng = np.random.default_rng(seed)
     patch = 2**seed
     colours = rng.integers(0, 256, (n, 3, 32 // patch, 32 // patch), dtype=np.uint8)
     return colours.repeat(patch, 2).repeat(patch, 3)
 
 
-class Ours:
-    """A protocol's measurement, as a trial takes it."""
+class OurEvaluation:
+    """The evaluation by a protocol, as a trial does it."""
 
     def __init__(self, metrics: list[str], fake: np.ndarray, real: np.ndarray, data_dir: Path) -> None:
-        own = {"kid": {"subset_size": subset(len(fake))}, "prc": {"extractor": Inception.name}}
-        measures = {name: {"n_fake": len(fake), "options": own.get(name, {})} for name in metrics}
+        options = {"kid": {"subset_size": kid_subset_size(len(fake))}, "prc": {"extractor": Inception.name}}
+        measures = {name: {"n_fake": len(fake), "options": options.get(name, {})} for name in metrics}
         self.protocol = Protocol.model_validate({"measures": measures})
         arrays = ArraySplit(real, np.zeros(len(real), np.int64))
-        self.prepared = PreparedData(data_dir, arrays, arrays, {"dataset": "made up"})
+        self.prepared = PreparedData(data_dir, arrays, arrays, {"dataset": "synthetic"})
         self.fake, self.data_dir = torch.from_numpy(fake), data_dir
 
-    def instruments(self, cache: Path) -> EvaluationAssets:
-        """What is known of the real images, from the cache where it lies there."""
+    def assets(self, cache: Path) -> EvaluationAssets:
+        """The evaluation networks and reference features, which are read from the cache if it has them."""
         return prepare_references(self.protocol, Synthetic, self.prepared, cache, self.data_dir)
 
-    def cold(self) -> Numbers:
-        """With nothing in the cache."""
+    def evaluate_cold(self) -> Values:
+        """Evaluate with an empty cache."""
         with tempfile.TemporaryDirectory() as cache:
-            return self.measured(self.instruments(Path(cache)))
+            return self.evaluate(self.assets(Path(cache)))
 
-    def measured(self, instruments: EvaluationAssets) -> Numbers:
-        """All numbers of the generated images."""
-        return SampleEvaluator(self.protocol, instruments, CPU).evaluate(torch.split(self.fake, BATCH)).values
+    def evaluate(self, assets: EvaluationAssets) -> Values:
+        """All metric values of the generated images."""
+        return SampleEvaluator(self.protocol, assets, CPU).evaluate(torch.split(self.fake, BATCH)).values
 
 
-class Theirs:
-    """torch-fidelity's measurement of the same."""
+class TorchFidelity:
+    """The same evaluation by torch-fidelity."""
 
     def __init__(self, metrics: list[str], fake: np.ndarray, real: np.ndarray, weights: Path) -> None:
         self.metrics = metrics
         self.options: dict[str, Any] = {
-            "input1": Pictures(fake),
-            "input2": Pictures(real),
+            "input1": ImageDataset(fake),
+            "input2": ImageDataset(real),
             "batch_size": BATCH,
             "feature_extractor": "inception-v3-compat",
             "feature_extractor_weights_path": str(weights),
             "feature_layer_prc": "2048",
-            "kid_subset_size": subset(len(fake)),
+            "kid_subset_size": kid_subset_size(len(fake)),
             "cuda": False,
-            "save_cpu_ram": True,  # no workers: images lie in memory
+            "save_cpu_ram": True,  # no workers: the images are in memory
             "verbose": False,
         } | dict.fromkeys(metrics, True)
 
-    def measured(self, cache: Path | None) -> Numbers:
-        """With what it keeps of the real images under `cache`, or nothing kept."""
+    def evaluate(self, cache: Path | None) -> Values:
+        """Evaluate with reference features cached in a folder, or without a cache."""
         from torch_fidelity import calculate_metrics
 
-        kept = {"cache": True, "cache_root": str(cache), "input2_cache_name": "real"} if cache else {"cache": False}
-        said = calculate_metrics(**self.options, **kept)
-        return {key: float(said[name]) for metric in self.metrics for key, name in KEYS[metric].items()}
+        caching = {"cache": True, "cache_root": str(cache), "input2_cache_name": "real"} if cache else {"cache": False}
+        values = calculate_metrics(**self.options, **caching)
+        return {key: float(values[name]) for metric in self.metrics for key, name in KEYS[metric].items()}
 
 
-def subset(n: int) -> int:
-    """Images in a subset of KID: a thousand, where there are as many."""
+def kid_subset_size(n: int) -> int:
+    """The usual subset size of KID, or `n` if there are fewer images."""
     return min(1000, n)
 
 
-def whole_measurements(
+def time_evaluations(
     metrics: list[str], images: int, repeats: int, scratch: Path
-) -> tuple[dict[str, Seconds], dict[str, Numbers]]:
-    """Seconds of cold and cached measurements and of a look, and what each side measured.
+) -> tuple[dict[str, Seconds], dict[str, Values]]:
+    """Seconds of feature passes and of cold and cached evaluations, and the values of each side.
 
-    Raises AssertionError when the two do not agree.
+    Raises:
+        AssertionError: if the two sides do not agree.
     """
-    fake, real = pictures(images, 1), pictures(images, 2)
+    fake, real = synthetic_images(images, 1), synthetic_images(images, 2)
     with seeded_inception(scratch) as weights:
-        ours, theirs = Ours(metrics, fake, real, scratch), Theirs(metrics, fake, real, weights)
+        ours, theirs = OurEvaluation(metrics, fake, real, scratch), TorchFidelity(metrics, fake, real, weights)
         (scratch / "cache").mkdir()
-        instruments = ours.instruments(scratch / "cache")
-        numbers = {OURS: ours.measured(instruments), THEIRS: theirs.measured(scratch / "theirs")}  # fills both caches
-        must_agree(numbers[OURS], numbers[THEIRS])
-        cached: Ways = {
-            OURS: lambda: ours.measured(instruments),
-            THEIRS: lambda: theirs.measured(scratch / "theirs"),
+        assets = ours.assets(scratch / "cache")
+        cached: Sides = {OURS: lambda: ours.evaluate(assets), THEIRS: lambda: theirs.evaluate(scratch / "theirs")}
+        values = {side: evaluate() for side, evaluate in cached.items()}  # fills torch-fidelity's cache, too
+        check_agreement(values[OURS], values[THEIRS])
+        seconds = {
+            "feature pass": time_alternating(feature_passes(weights), 3 * repeats),
+            "cold": time_alternating({OURS: ours.evaluate_cold, THEIRS: lambda: theirs.evaluate(None)}, repeats),
+            "cached": time_alternating(cached, repeats),
         }
-        found = {
-            "look": in_turn(looks(weights), 3 * repeats),
-            "cold": in_turn({OURS: ours.cold, THEIRS: lambda: theirs.measured(None)}, repeats),
-            "cached": in_turn(cached, repeats),
-        }
-    return found, numbers
+    return seconds, values
 
 
-def looks(weights: Path) -> Ways:
-    """The network of either side on one batch."""
+def feature_passes(weights: Path) -> Sides:
+    """The network of each side on one batch."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    images = torch.from_numpy(pictures(BATCH, 3))
+    images = torch.from_numpy(synthetic_images(BATCH, 3))
     ours = Inception(weights, CPU)
     theirs = FeatureExtractorInceptionV3("theirs", list(Inception.layers), feature_extractor_weights_path=weights)
 
-    def look() -> None:
+    def torch_fidelity_pass() -> None:
         with torch.no_grad():
             theirs(images)
 
-    return {OURS: lambda: ours(images), THEIRS: look}
+    return {OURS: lambda: ours(images), THEIRS: torch_fidelity_pass}
 
 
-def must_agree(ours: Numbers, theirs: Numbers) -> None:
-    """Raises AssertionError when a difference is no rounding."""
-    agree = (math.isclose(ours.get(key, math.nan), theirs[key], rel_tol=RELATIVE, abs_tol=ABSOLUTE) for key in theirs)
-    if not all(agree):
-        raise AssertionError(f"the two sides do not measure the same: {ours} and {theirs}")
+def check_agreement(ours: Values, theirs: Values) -> None:
+    """Raise AssertionError if two values differ by more than rounding."""
+    for key, value in theirs.items():
+        if not math.isclose(ours.get(key, math.nan), value, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+            raise AssertionError(f"the two sides measure different values: {ours} and {theirs}")
 
 
-def ends(width: int, repeats: int) -> Seconds:
-    """Seconds of the end of a FID in so many dimensions, from Gaussians of full rank. They must agree."""
+def time_frechet_distances(width: int, repeats: int) -> Seconds:
+    """Seconds of the Fréchet distance of two Gaussians of full rank in `width` dimensions. All sides must agree."""
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 
     rng = np.random.default_rng(0)
@@ -198,46 +196,46 @@ def ends(width: int, repeats: int) -> Seconds:
         fit_gaussian((rng.normal(size=(width * 3 // 2, width)) * scales + shift).astype(np.float32))
         for shift in (0, 0.1)
     )
-    kept, trace = covariance_factor(real), float(np.trace(real.covariance))
+    factor, trace = covariance_factor(real), float(np.trace(real.covariance))
     stats = [{"mu": fitted.mean, "sigma": fitted.covariance} for fitted in (fake, real)]
 
-    def root() -> float:
-        apart = np.square(real.mean - fake.mean).sum()
-        shared = np.trace(sqrtm(fake.covariance @ real.covariance).real)
-        return float(apart + trace + np.trace(fake.covariance) - 2 * shared)
+    def with_matrix_root() -> float:
+        squared_distance = np.square(real.mean - fake.mean).sum()
+        root_trace = np.trace(sqrtm(fake.covariance @ real.covariance).real)
+        return float(squared_distance + trace + np.trace(fake.covariance) - 2 * root_trace)
 
-    ways: Ways = {
-        OURS: lambda: {"fid": frechet_distance(real.mean, kept, trace, fake)},
+    sides: Sides = {
+        OURS: lambda: {"fid": frechet_distance(real.mean, factor, trace, fake)},
         THEIRS: lambda: {"fid": fid_statistics_to_metric(*stats, False)["frechet_inception_distance"]},
-        PYTORCH_FID: lambda: {"fid": root()},
+        PYTORCH_FID: lambda: {"fid": with_matrix_root()},
     }
     for side in (THEIRS, PYTORCH_FID):
-        must_agree(ways[OURS](), ways[side]())
-    return in_turn(ways, repeats)
+        check_agreement(sides[OURS](), sides[side]())
+    return time_alternating(sides, repeats)
 
 
-def in_turn(ways: Ways, repeats: int) -> Seconds:
-    """Seconds of every way, once for each repeat. They take turns, so that what else the machine does hits all.
+def time_alternating(sides: Sides, repeats: int) -> Seconds:
+    """Seconds of every side, once per repeat, in alternation, so that other load on the machine affects all of them.
 
-    Ours keeps freed memory, as a trial does. Theirs gains from what then lies in the heap, though less than by keeping.
+    Ours keeps freed memory, as a trial does. The others benefit from the memory that this leaves in the heap.
     """
-    found: Seconds = {side: [] for side in ways}
+    seconds: Seconds = {side: [] for side in sides}
     for _ in range(repeats):
-        for side, way in ways.items():
+        for side, call in sides.items():
             with memory.keep_freed_memory() if side == OURS else nullcontext():
                 start = time.perf_counter()
-                way()
-                found[side].append(time.perf_counter() - start)
-    return found
+                call()
+                seconds[side].append(time.perf_counter() - start)
+    return seconds
 
 
-def summary(seconds: dict[str, Seconds]) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Lowest, median and highest seconds, and how many times as long as ours a side took in the same repeat."""
+def summarise(seconds: dict[str, Seconds]) -> Summary:
+    """Minimum, median and maximum of each side's seconds, and of our speed-up over it within a repeat."""
     return {
         part: {
             side: {
-                "seconds": _spread(values),
-                "times": _spread([other / one for one, other in zip(sides[OURS], values, strict=True)]),
+                "seconds": spread(values),
+                "speed_up": spread(other / ours for ours, other in zip(sides[OURS], values, strict=True)),
             }
             for side, values in sides.items()
         }
@@ -245,46 +243,44 @@ def summary(seconds: dict[str, Seconds]) -> dict[str, dict[str, dict[str, list[f
     }
 
 
-def _spread(values: list[float]) -> list[float]:
-    return [min(values), statistics.median(values), max(values)]
-
-
-def table(found: dict[str, dict[str, dict[str, list[float]]]]) -> Table:
-    """The summary for people."""
-    shown = Table("part", "side", "seconds, median", "lowest to highest", "ours is faster by", box=None, pad_edge=False)
-    for part, sides in found.items():
+def make_table(summary: Summary) -> Table:
+    """The summary as a table."""
+    table = Table("part", "implementation", "seconds, median", "range", "speed-up", box=None, pad_edge=False)
+    for part, sides in summary.items():
         for side, numbers in sides.items():
-            low, median, high = numbers["seconds"]
-            least, times, most = numbers["times"]
-            faster = "" if side == OURS else f"{times:.2f} times ({least:.2f} to {most:.2f})"
-            shown.add_row(part, side, f"{median:.2f}", f"{low:.2f} to {high:.2f}", faster)
-    return shown
+            seconds = numbers["seconds"]
+            speed_up = "" if side == OURS else format_speed_up(numbers["speed_up"])
+            table.add_row(part, side, f"{seconds[1]:.2f}", format_range(seconds, 2), speed_up)
+    return table
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Time an evaluation, compared with torch-fidelity.")
+    parser.add_argument("--images", type=int, default=256, help="number of generated and of real images")
+    parser.add_argument("--metrics", nargs="+", choices=list(KEYS), default=["fid", "isc", "kid"])
+    parser.add_argument("--width", type=int, default=Inception.width, help="dimensions of the Fréchet distance")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    return add_json_option(parser)
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print the table, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description="Seconds of a measurement, ours and torch-fidelity's.")
-    parser.add_argument("--images", type=int, default=256, help="of each kind")
-    parser.add_argument("--metrics", nargs="+", choices=list(KEYS), default=["fid", "isc", "kid"])
-    parser.add_argument("--width", type=int, default=Inception.width, help="dimensions of the end of a FID")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write all numbers there")
-    options = parser.parse_args(arguments)
-    load = os.getloadavg()
-    count = options.threads
-    with threads(count), threadpool_limits(count), tempfile.TemporaryDirectory() as scratch:
-        seconds, numbers = whole_measurements(options.metrics, options.images, options.repeats, Path(scratch))
-        seconds["end of a FID"] = ends(options.width, options.repeats)
-    found = summary(seconds)
+    """Measure, print the table, and write JSON if asked to."""
+    options = argument_parser().parse_args(arguments)
+    load, threads = os.getloadavg(), options.threads
+    with torch_threads(threads), threadpool_limits(threads), tempfile.TemporaryDirectory() as scratch:
+        seconds, values = time_evaluations(options.metrics, options.images, options.repeats, Path(scratch))
+        seconds["end of a FID"] = time_frechet_distances(options.width, options.repeats)
+    summary = summarise(seconds)
     packages = ("scipy", "torch-fidelity")
-    result = kept(options, options.threads, packages, load=load, numbers=numbers, summary=found, seconds=seconds)
+    result = write_result(options, threads, packages, load=load, values=values, summary=summary, seconds=seconds)
     machine = result["environment"]
     console = Console(width=110)
-    console.print(f"{machine['cpu']}, {machine['cores']} cores; {options.threads} threads", highlight=False)
-    for key, value in numbers[OURS].items():
-        console.print(f"{key}: {value:.8g}, by torch-fidelity {numbers[THEIRS][key]:.8g}", highlight=False)
-    console.print(table(found))
+    console.print(f"{machine['cpu']}, {machine['cores']} cores; {threads} threads", highlight=False)
+    for key, value in values[OURS].items():
+        console.print(f"{key}: {value:.8g}, torch-fidelity {values[THEIRS][key]:.8g}", highlight=False)
+    console.print(make_table(summary))
     return result
 
 

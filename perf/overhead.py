@@ -2,19 +2,18 @@
 
     python -m perf.overhead --steps 1000 --seeds 3 --json overhead.json
 
-The quickstart suite with so many steps, run by both runners, each in a process of its own with all imports, as a user
-runs it. A trial gets all processors, so that one follows the other with Ray, too, and what is beyond their own seconds
-is the harness. Its parts come from the moments at which records arrive: before the first one lies the start of the
-runner and of its workers, between two of them all that a trial does beside training and evaluation.
+Each runner runs the quickstart suite in a process of its own with all imports, as a user does. A trial gets all
+processors, so that with Ray, too, one trial follows the other and all time beyond their own seconds is overhead. It is
+split by the times at which records arrive: the time before the first record includes the start of the runner and its
+workers, the time between two records includes everything that a trial does besides training and evaluation.
 
-Then, in this process: a step of the training loop beside a bare loop of the same losses and updates, in turn; and what
-single parts of a trial cost: a checkpoint, the contact sheets of a measurement, a word about progress.
+Then, in this process, the script compares a step of the training loop with a bare loop of the same losses and updates,
+in alternation, and times single parts of a trial: a checkpoint, the sample grids of a measurement, a progress report.
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -53,22 +52,22 @@ from benchmark.trials.build import build_trainer
 from benchmark.trials.job import Job, Progress
 from benchmark.trials.process import thread_settings
 from benchmark.trials.samples import GRID_IMAGES, THUMBNAILS, sample_grid
-from perf.result import kept
+from perf.result import add_json_option, format_range, spread, write_result
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "suites" / "quickstart.yaml"
 CPU = torch.device("cpu")
 RUNNERS: tuple[RunnerName, ...] = ("inprocess", "ray")
-LIMIT = 0.05  # of the trials' own seconds, beyond Ray's start, asked of a suite of usual length
-START = "start of the runner, to the first trial's first step"
+START = "start of the runner, to the first step of the first trial"
+STOP = "stop of the runner"
 BETWEEN = "in trials and between them"
 
 Parts = dict[str, float]  # seconds
-Streams = tuple[torch.Generator, torch.Generator]  # of the losses, and of the images
+Generators = tuple[torch.Generator, torch.Generator]  # for the losses, and for the images
 
 
 def write_suite(path: Path, steps: int, seeds: int) -> None:
-    """The quickstart with so many steps and seeds, and all processors for each trial."""
+    """Write the quickstart suite with this many steps and seeds, and all processors for each trial."""
     suite = yaml.safe_load(QUICKSTART.read_text())
     suite["defaults"]["steps"] = steps
     suite["seeds"] = list(range(seeds))
@@ -80,88 +79,88 @@ def write_suite(path: Path, steps: int, seeds: int) -> None:
 
 
 @dataclass
-class Watched(RunListener):
-    """Notes when records arrived."""
+class ArrivalTimes(RunListener):
+    """Notes the time at which each record arrives."""
 
     arrived: list[tuple[float, TrialRecord]] = field(default_factory=list)
 
     def handle(self, event: Event) -> None:
-        """Note the time of a record."""
+        """Note the time of a record; ignore other events."""
         if isinstance(event, TrialFinished):
             self.arrived.append((time.perf_counter(), event.record))
 
 
 def own_seconds(record: TrialRecord) -> float:
-    """Of a trial's training and evaluation. Raises AssertionError when it did not finish."""
+    """Seconds of training and evaluation. Raises AssertionError if the trial did not finish."""
     assert record.status == "finished", f"{record.spec.name}: {record.error}"
     assert record.cost is not None
     return record.cost.train_seconds + record.cost.evaluation_seconds
 
 
-def parts_of(arrived: Sequence[tuple[float, TrialRecord]], called: float, returned: float) -> Parts:
-    """What a runner's time went into, of trials that ran one after the other."""
-    moments = [called, *(moment for moment, _ in arrived)]
-    beyond = [moments[index + 1] - moments[index] - own_seconds(record) for index, (_, record) in enumerate(arrived)]
+def split_runner_time(arrived: Sequence[tuple[float, TrialRecord]], start: float, end: float) -> Parts:
+    """Split the time of a runner, whose trials ran one after the other, into parts."""
+    moments = [start, *(moment for moment, _ in arrived)]
+    overheads = [moments[index + 1] - moments[index] - own_seconds(record) for index, (_, record) in enumerate(arrived)]
     return {
         "trials": sum(own_seconds(record) for _, record in arrived),
-        START: beyond[0],
-        BETWEEN: sum(beyond[1:]),
-        "stop of the runner": returned - moments[-1],
+        START: overheads[0],
+        BETWEEN: sum(overheads[1:]),
+        STOP: end - moments[-1],
     }
 
 
-def whole_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
-    """Seconds of the parts of a run in this process, which should be a fresh one."""
+def time_run(name: RunnerName, suite_path: Path, root: Path) -> Parts:
+    """Seconds of the parts of a run in this process, which should be a new one."""
     parts: Parts = {}
 
-    class Timed:
+    class TimedRunner:
         def __init__(self, folder: Path) -> None:
             self.inner = make_runner(name, folder, retries=0)
 
         def run(self, jobs: Iterable[Job], listeners: Sequence[RunListener], stop: StopSignal) -> None:
-            watched, called = Watched(), time.perf_counter()
-            self.inner.run(jobs, [watched, *listeners], stop)
-            parts.update(parts_of(watched.arrived, called, time.perf_counter()))
+            arrivals, start = ArrivalTimes(), time.perf_counter()
+            self.inner.run(jobs, [arrivals, *listeners], stop)
+            parts.update(split_runner_time(arrivals.arrived, start, time.perf_counter()))
 
-    with ExitStack() as stack, (root / "said.txt").open("w") as said:
-        stack.enter_context(patch.object(suite_run, "make_runner", lambda _, folder, *__: Timed(folder)))
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(suite_run, "make_runner", lambda _, folder, *__: TimedRunner(folder)))
         for part, owner, attribute in (
-            ("data and instruments", suite_run, "make_jobs"),
+            ("data and evaluation networks", suite_run, "make_jobs"),
             ("report", SuiteRun, "render"),
             ("waiting for MLflow", MLflowMirror, "close"),
         ):
             stack.enter_context(patch.object(owner, attribute, timed(getattr(owner, attribute), parts, part)))
-        with noted(parts, "all"):
-            with noted(parts, "suite and plan"):
-                made = _suite_run(load_suite(suite_path), root, said)
-                plan = made.plan()
-            made.run_and_report(name, plan)
+        with add_time(parts, "all"):
+            with add_time(parts, "suite and plan"):
+                run = _suite_run(load_suite(suite_path), root)
+                plan = run.plan()
+            run.run_and_report(name, plan)
     return parts
 
 
-def _suite_run(suite: Suite, root: Path, log: TextIO) -> SuiteRun:
+def _suite_run(suite: Suite, root: Path) -> SuiteRun:
     return SuiteRun(
         suite=suite,
         workspace=Workspace.at(root / "workspace"),
         data_dir=root,
         report_dir=root / "report",
-        console=Console(file=log),
+        console=Console(file=(root / "output.txt").open("w")),
     )
 
 
 def timed(call: Callable[..., Any], parts: Parts, part: str) -> Callable[..., Any]:
-    """The same, its seconds noted."""
+    """Wrap a function so that its seconds are added to a part."""
 
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        with noted(parts, part):
-            return call(*arguments, **named)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with add_time(parts, part):
+            return call(*args, **kwargs)
 
-    return wrapped
+    return wrapper
 
 
 @contextmanager
-def noted(parts: Parts, part: str) -> Iterator[None]:
-    """Add the seconds of what happens inside to a part."""
+def add_time(parts: Parts, part: str) -> Iterator[None]:
+    """Add the seconds of the block to a part."""
     start = time.perf_counter()
     try:
         yield
@@ -169,11 +168,11 @@ def noted(parts: Parts, part: str) -> Iterator[None]:
         parts[part] = parts.get(part, 0.0) + time.perf_counter() - start
 
 
-def run_in_child(name: RunnerName, suite_path: Path, root: Path) -> Parts:
-    """The same in a process of its own, its imports and its end counted."""
+def time_run_in_child(name: RunnerName, suite_path: Path, root: Path) -> Parts:
+    """`time_run` in a process of its own, with the time of its imports and its end."""
     root.mkdir()
     start = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "perf.overhead", "--child", name, str(suite_path), str(root)],
         stdout=subprocess.PIPE,
         text=True,
@@ -182,68 +181,66 @@ def run_in_child(name: RunnerName, suite_path: Path, root: Path) -> Parts:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     wall = time.perf_counter() - start
-    parts: Parts = json.loads(done.stdout.splitlines()[-1])
-    return accounted(parts, wall)
+    parts: Parts = json.loads(process.stdout.splitlines()[-1])
+    return complete_parts(parts, wall)
 
 
-def accounted(parts: Parts, wall: float) -> Parts:
-    """Parts that add up to the wall time of the command: what is in none is `else`."""
+def complete_parts(parts: Parts, wall: float) -> Parts:
+    """Add the parts that make the sum equal to `wall`, the wall time of the command."""
     inside = parts.pop("all")
     known = sum(parts.values())
-    return {"imports and end of the process": wall - inside, **parts, "else": inside - known, "wall": wall}
+    return {"imports and process exit": wall - inside, **parts, "everything else": inside - known, "total": wall}
 
 
-def shares(parts: Parts) -> dict[str, float]:
-    """Of the trials' own seconds: all that is beyond them, and the same without the runner's start and stop."""
-    beyond = parts["wall"] - parts["trials"]
-    runners = parts[START] + parts["stop of the runner"]
-    return {"beyond": beyond / parts["trials"], "beyond, without the runner": (beyond - runners) / parts["trials"]}
+def overhead_shares(parts: Parts) -> dict[str, float]:
+    """The overhead as a fraction of the trials' own seconds, with and without start and stop of the runner."""
+    overhead = parts["total"] - parts["trials"]
+    runner = parts[START] + parts[STOP]
+    trials = parts["trials"]
+    return {"overhead": overhead / trials, "overhead without the runner": (overhead - runner) / trials}
 
 
 # --- a step --------------------------------------------------------------------------------------------
 
 
-def bare(trainer: Trainer, streams: Streams) -> Iterator[None]:
-    """A step for each `next`: the same losses and updates, and nothing else. No schedule, no sums of losses."""
+def bare_loop(trainer: Trainer, generators: Generators) -> Iterator[None]:
+    """Yield after each step. It has the losses and updates of the trainer, but no schedule and no sums of losses."""
     method, spec = trainer.method, trainer.spec
     players = []
     for name in method.players:
-        own = [p for module in method.player_modules(name) for p in module.parameters()]
-        adam = torch.optim.Adam(own, lr=spec.optimizer.lr_at(name, 0.0), betas=spec.optimizer.betas, fused=True)
-        players.append((name, method.updates_per_step(name, spec.discriminator_steps), own, adam))
-    rng, places = streams
+        parameters = [p for module in method.player_modules(name) for p in module.parameters()]
+        adam = torch.optim.Adam(parameters, lr=spec.optimizer.lr_at(name, 0.0), betas=spec.optimizer.betas, fused=True)
+        players.append((name, method.updates_per_step(name, spec.discriminator_steps), parameters, adam))
+    rng, image_rng = generators
     while True:
-        for name, turns, own, adam in players:
-            for _ in range(turns):
-                drawn = trainer.images.draw(spec.batch_size, places)
-                turn = EagerStepInputs(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
-                total = torch.stack(list(method.loss(name, turn).values())).sum()
+        for name, updates, parameters, adam in players:
+            for _ in range(updates):
+                drawn = trainer.images.draw(spec.batch_size, image_rng)
+                inputs = EagerStepInputs(to_range(drawn.images, trainer.image_range), 0.0, rng, drawn.labels)
+                total = torch.stack(list(method.loss(name, inputs).values())).sum()
                 adam.zero_grad()
-                total.backward(inputs=own)  # type: ignore[no-untyped-call]
+                total.backward(inputs=parameters)  # type: ignore[no-untyped-call]
                 adam.step()
                 method.after_update(name)
         yield
 
 
 def step_ratios(job: Job, steps: int, repeats: int) -> list[float]:
-    """How many times as long as a bare loop's the trainer's steps take, of so many steps in turn."""
-    spec = job.spec.model_copy(update={"steps": 2**40})  # nobody trains so many
-    ways: list[Iterator[Any]] = [
-        build(job, spec).train_until(2**40),
-        bare(build(job, spec), (torch.Generator(), torch.Generator())),
-    ]
-    for way in ways:
-        run(way, steps)  # warm-up
-    return [run(ways[0], steps) / run(ways[1], steps) for _ in range(repeats)]
+    """Time of the trainer's steps divided by that of a bare loop, in alternating blocks of `steps` steps."""
+    spec = job.spec.model_copy(update={"steps": 2**40})  # more than are ever trained
+    ours = _trainer(job, spec).train_until(2**40)
+    bare = bare_loop(_trainer(job, spec), (torch.Generator(), torch.Generator()))
+    time_steps(ours, steps)  # warm-up
+    time_steps(bare, steps)
+    return [time_steps(ours, steps) / time_steps(bare, steps) for _ in range(repeats)]
 
 
-def build(job: Job, spec: TrialSpec) -> Trainer:
-    """Ready to train."""
+def _trainer(job: Job, spec: TrialSpec) -> Trainer:
     return build_trainer(spec, open_prepared(job.data), CPU)
 
 
-def run(steps: Iterator[Any], count: int) -> float:
-    """Seconds of so many steps."""
+def time_steps(steps: Iterator[Any], count: int) -> float:
+    """Seconds of `count` steps."""
     start = time.perf_counter()
     for _ in range(count):
         next(steps)
@@ -253,36 +250,37 @@ def run(steps: Iterator[Any], count: int) -> float:
 # --- single parts --------------------------------------------------------------------------------------
 
 
-def single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[str, list[float]]:
-    """Seconds of what a trial does beside training and evaluation, each time."""
-    trainer = build(job, job.spec)
+def time_single_parts(suite: Suite, job: Job, repeats: int, scratch: Path) -> dict[str, list[float]]:
+    """Seconds of what a trial does besides training and evaluation, once per repeat."""
+    trainer = _trainer(job, job.spec)
     next(trainer.train_until(1))
     images = next(iter(trainer.samples(max(GRID_IMAGES, job.spec.protocol.sample_batch))))[:GRID_IMAGES]
     view = LiveView(trial_lines(suite, [job.spec.trial_id]), Console(file=(scratch / "view.txt").open("w")))
     progress = Progress(job.spec.trial_id, 1, 1.0, {})
-    ways: dict[str, Callable[[], Any]] = {
+    parts: dict[str, Callable[[], Any]] = {
         "checkpoint, at most one a minute": lambda: checkpoint.save(scratch / "state.pt", trainer.state()),
-        "small sheet, at a measurement": lambda: sample_grid(images[:THUMBNAILS], columns=4),
-        "large sheet, at the end": lambda: sample_grid(images),
-        "progress, once a second": lambda: view.handle(progress),
+        "small sample grid, at a measurement": lambda: sample_grid(images[:THUMBNAILS], columns=4),
+        "large sample grid, at the end": lambda: sample_grid(images),
+        "progress report, once a second": lambda: view.handle(progress),
         "environment, at the end": lambda: environment.describe("cpu", 1),
     }
-    found: dict[str, list[float]] = {part: [] for part in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(repeats):
-        for part, way in ways.items():
+        for name, part in parts.items():
             start = time.perf_counter()
-            way()
-            found[part].append(time.perf_counter() - start)
-    return found
+            part()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
-# --- all of it -----------------------------------------------------------------------------------------
+# --- the command ---------------------------------------------------------------------------------------
 
 
-def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """What is measured in this process, of the first trial of every cell: step ratios by method, single parts."""
+def measure_in_process(
+    suite_path: Path, steps: int, repeats: int, root: Path
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Step ratios by method, for the first trial of every cell, and seconds of single parts."""
     suite, workspace = load_suite(suite_path, seeds=1), Workspace.at(root / "workspace")
-    made = _suite_run(suite, root, (root / "said.txt").open("w"))
     dataset = registry.datasets[next(iter(suite.specs.values())).dataset]
     data = dataset.prepare(root, workspace.data)
     jobs = [
@@ -295,48 +293,50 @@ def inside(suite_path: Path, steps: int, repeats: int, root: Path) -> tuple[dict
             cpus=1,
             gpus=0.0,
         )
-        for spec in made.suite.specs.values()
+        for spec in suite.specs.values()
     ]
     with thread_settings(1):
         ratios = {job.spec.method: step_ratios(job, steps, repeats) for job in jobs}
-        return ratios, single_parts(suite, jobs[0], repeats, root)
+        return ratios, time_single_parts(suite, jobs[0], repeats, root)
 
 
-def _spread(values: list[float]) -> list[float]:
-    return [min(values), statistics.median(values), max(values)]
-
-
-def tables(result: dict[str, Any]) -> Iterator[Table]:
-    """The result for people."""
+def make_tables(result: dict[str, Any]) -> Iterator[Table]:
+    """The result as tables."""
     runs = result["runs"]
     first = Table("seconds", *runs, box=None, pad_edge=False)
     for part in dict.fromkeys(part for parts in runs.values() for part in parts):
         first.add_row(part, *(f"{parts[part]:.2f}" if part in parts else "" for parts in runs.values()))
     for name in next(iter(result["shares"].values()), {}):
-        first.add_row(f"{name}, % of the trials", *(f"{100 * of[name]:.1f}" for of in result["shares"].values()))
-    second = Table("a step, beside a bare loop", "times as long", "lowest to highest", box=None, pad_edge=False)
-    for method, (low, median, high) in result["step_ratios"].items():
-        second.add_row(method, f"{median:.3f}", f"{low:.3f} to {high:.3f}")
-    third = Table("part of a trial", "ms", "lowest to highest", box=None, pad_edge=False)
-    for part, (low, median, high) in result["single_parts"].items():
-        third.add_row(part, f"{1e3 * median:.2f}", f"{1e3 * low:.2f} to {1e3 * high:.2f}")
+        first.add_row(
+            f"{name}, % of the trials", *(f"{100 * shares[name]:.1f}" for shares in result["shares"].values())
+        )
+    second = Table("step, compared with a bare loop", "time ratio, median", "range", box=None, pad_edge=False)
+    for method, ratios in result["step_ratios"].items():
+        second.add_row(method, f"{ratios[1]:.3f}", format_range(ratios, 3))
+    third = Table("part of a trial", "ms, median", "range", box=None, pad_edge=False)
+    for part, seconds in result["single_parts"].items():
+        third.add_row(part, f"{1e3 * seconds[1]:.2f}", format_range(seconds, 2, 1e3))
     yield from (first, second, third)
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print the tables, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description="Seconds of a run beyond its trials' training and evaluation.")
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Time what a run does besides training and evaluation.")
     parser.add_argument("--steps", type=int, default=1000, help="of each trial")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runners", nargs="*", choices=RUNNERS, default=RUNNERS)
-    parser.add_argument("--block", type=int, default=50, help="steps that are timed together, in turn")
+    parser.add_argument("--block", type=int, default=50, help="steps that are timed together")
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--child", nargs=3, metavar=("RUNNER", "SUITE", "FOLDER"), help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path, help="write all numbers there")
-    options = parser.parse_args(arguments)
+    return add_json_option(parser)
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print the tables, and write JSON if asked to."""
+    options = argument_parser().parse_args(arguments)
     if options.child:
         name, suite_path, root = options.child
-        parts = whole_run(name, Path(suite_path), Path(root))
+        parts = time_run(name, Path(suite_path), Path(root))
         print(json.dumps(parts))
         return parts
     del options.child
@@ -344,18 +344,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         suite_path = Path(scratch) / "quickstart.yaml"
         write_suite(suite_path, options.steps, options.seeds)
-        runs = {name: run_in_child(name, suite_path, Path(scratch) / name) for name in options.runners}
-        ratios, singles = inside(suite_path, options.block, options.repeats, Path(scratch))
-    result = kept(
+        runs = {name: time_run_in_child(name, suite_path, Path(scratch) / name) for name in options.runners}
+        ratios, singles = measure_in_process(suite_path, options.block, options.repeats, Path(scratch))
+    result = write_result(
         options,
         os.cpu_count() or 1,
         load=load,
         runs=runs,
-        shares={name: shares(parts) for name, parts in runs.items()},
-        step_ratios={method: _spread(values) for method, values in ratios.items()},
-        single_parts={part: _spread(values) for part, values in singles.items()},
+        shares={name: overhead_shares(parts) for name, parts in runs.items()},
+        step_ratios={method: spread(values) for method, values in ratios.items()},
+        single_parts={part: spread(values) for part, values in singles.items()},
     )
-    for table in tables(result):
+    for table in make_tables(result):
         Console(width=110).print(table)
     return result
 

@@ -1,12 +1,11 @@
-"""What the training step is measured against: the same algorithms as straightforward eager loops.
+"""The baseline of the training-step measurements: the same algorithms as straightforward eager loops.
 
-`PlainSSGAN` has the structure of mimicry's SSGAN for 32x32 (kwotsin/mimicry, torch_mimicry/nets/ssgan): the
-discriminator sees real, fake and turned images in calls of their own, images are turned one by one, maps are made
-larger and smaller by layers beside the convolutions, the generator's turn also reckons the gradients of the
-discriminator's weights. `PlainDistGANMS` has the structure of this project's own first version of Dist-GAN + MS on its
-nets for Stacked-MNIST: a call for every batch, SAME padding by copies, torch's transposed convolutions and a crop.
-Both keep torch's default layout and torch's default Adam. They compute the same losses; parameters come in the same
-order as ours, so that `same_weights` can make the two sides start alike.
+`PlainSSGAN` has the structure of mimicry's SSGAN for 32x32 (kwotsin/mimicry, torch_mimicry/nets/ssgan): separate
+discriminator calls for real, fake and rotated images, images rotated one by one, resampling layers besides the
+convolutions, and gradients of the discriminator's weights even in the generator's update. `PlainDistGANMS` has the
+structure of this project's first version of Dist-GAN + MS on the Stacked-MNIST networks: a call for every batch, SAME
+padding by copies, torch's transposed convolutions and a crop. Both use torch's default memory format and Adam. They
+compute the same losses as ours and have their parameters in the same order, as `copy_weights` needs it.
 """
 
 from abc import ABC, abstractmethod
@@ -21,29 +20,29 @@ from torch.nn.utils.parametrizations import spectral_norm
 Losses = dict[str, Tensor]
 
 
-class Plain(nn.Module, ABC):
-    """A GAN that trains itself: `loss` of a player, and `step`, one turn of each."""
+class PlainGAN(nn.Module, ABC):
+    """A GAN with its training loop."""
 
     players: tuple[str, ...]
 
     def start(self, lr: float, betas: tuple[float, float], seed: int) -> None:
-        """Optimisers and random numbers. Call it when all weights are in place, and on their device."""
+        """Create optimisers and the random generator. Call it once the weights are final and on their device."""
         self.rng = torch.Generator(next(self.parameters()).device).manual_seed(seed)
         self.optimizers = {
-            name: torch.optim.Adam([p for m in self.moved_by(name) for p in m.parameters()], lr=lr, betas=betas)
+            name: torch.optim.Adam([p for m in self.modules_of(name) for p in m.parameters()], lr=lr, betas=betas)
             for name in self.players
         }
 
     @abstractmethod
-    def moved_by(self, player: str) -> tuple[nn.Module, ...]:
-        """The modules whose parameters a player moves."""
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """The modules whose parameters a player updates."""
 
     @abstractmethod
     def loss(self, player: str, real: Tensor, rng: torch.Generator) -> Losses:
-        """The terms that a player minimises the sum of, on (N, C, H, W) real images."""
+        """The terms whose sum a player minimises, for (N, C, H, W) real images."""
 
     def step(self, real: Tensor) -> None:
-        """Every player once, on (N, C, H, W) images in the networks' range."""
+        """Update every player once, on (N, C, H, W) real images in the networks' range."""
         for name in self.players:
             self.prepare(name)
             self.optimizers[name].zero_grad()
@@ -51,28 +50,28 @@ class Plain(nn.Module, ABC):
             self.optimizers[name].step()
 
     def prepare(self, player: str) -> None:
-        """What precedes a player's turn: here nothing, so gradients of all weights are reckoned."""
+        """Called before a player's update. By default gradients of all weights are computed."""
 
 
-def same_weights(theirs: nn.Module, ours: nn.Module) -> None:
-    """Give a plain network the weights and buffers of ours."""
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Copy parameters and buffers, which are matched by their order."""
     with torch.no_grad():
-        for parameter, of in zip(theirs.parameters(), ours.parameters(), strict=True):
-            parameter.copy_(of)
-        for buffer, of_ours in zip(theirs.buffers(), ours.buffers(), strict=True):
-            buffer.copy_(of_ours)
+        for parameter, value in zip(target.parameters(), source.parameters(), strict=True):
+            parameter.copy_(value)
+        for buffer, state in zip(target.buffers(), source.buffers(), strict=True):
+            buffer.copy_(state)
 
 
 # --- SSGAN as in mimicry ---------------------------------------------------------------------------------
 
 
-def up(x: Tensor) -> Tensor:
-    """Twice the side."""
+def upsample(x: Tensor) -> Tensor:
+    """Bilinear upsampling by a factor of 2."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class BlockUp(nn.Module):
-    """norm-ReLU-up-conv3-norm-ReLU-conv3, and up-conv1."""
+    """Residual block: norm-ReLU-upsample-conv3-norm-ReLU-conv3, and upsample-conv1 as shortcut."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -82,13 +81,13 @@ class BlockUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, 2H, 2W)."""
-        body = self.conv2(F.relu(self.norm2(self.conv1(up(F.relu(self.norm1(x)))))))
-        total: Tensor = body + self.shortcut(up(x))
+        body = self.conv2(F.relu(self.norm2(self.conv1(upsample(F.relu(self.norm1(x)))))))
+        total: Tensor = body + self.shortcut(upsample(x))
         return total
 
 
 class BlockDown(nn.Module):
-    """conv3-ReLU-conv3 with spectral norm; all but the first see rectified maps, on both paths."""
+    """Residual block: conv3-ReLU-conv3 with spectral norm; all blocks but the first apply ReLU to their input."""
 
     def __init__(self, inputs: int, outputs: int, first: bool, down: bool) -> None:
         super().__init__()
@@ -103,8 +102,8 @@ class BlockDown(nn.Module):
         body = self.conv2(F.relu(self.conv1(x)))
         if self.shortcut is None:
             return body + x  # type: ignore[no-any-return]
-        beside = self.shortcut(F.avg_pool2d(x, 2)) if self.first else F.avg_pool2d(self.shortcut(x), 2)
-        total: Tensor = F.avg_pool2d(body, 2) + beside
+        shortcut = self.shortcut(F.avg_pool2d(x, 2)) if self.first else F.avg_pool2d(self.shortcut(x), 2)
+        total: Tensor = F.avg_pool2d(body, 2) + shortcut
         return total
 
 
@@ -122,13 +121,13 @@ class SSGANDiscriminator(nn.Module):
         self.logit, self.classes = spectral_norm(nn.Linear(maps, 1)), spectral_norm(nn.Linear(maps, 4))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Both heads on the sum-pooled maps."""
+        """Logits of both heads, on sum-pooled maps."""
         pooled = F.relu(self.blocks(x)).sum((2, 3))
         return self.logit(pooled).squeeze(1), self.classes(pooled)
 
 
-class PlainSSGAN(Plain):
-    """Hinge losses, rotation weights 1.0 and 0.2, each image of a batch turned once, one quarter each way."""
+class PlainSSGAN(PlainGAN):
+    """SSGAN with hinge losses and rotation weights 1.0 and 0.2; a quarter of the batch is rotated each way."""
 
     players = ("discriminator", "generator")
 
@@ -146,33 +145,33 @@ class PlainSSGAN(Plain):
         )
         self.discriminator = SSGANDiscriminator(discriminator_maps)
 
-    def moved_by(self, player: str) -> tuple[nn.Module, ...]:
-        """Each its own network."""
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """A player's own network."""
         return (self.generator if player == "generator" else self.discriminator,)
 
     def loss(self, player: str, real: Tensor, rng: torch.Generator) -> Losses:
-        """game + rotation."""
+        """Adversarial loss `game` and rotation loss."""
         fake = self.generator(torch.randn(len(real), self.latent_dim, generator=rng, device=rng.device))
         if player == "generator":
             game = -self.discriminator(fake)[0].mean()
-            return {"game": game, "rotation": 0.2 * self.rotation_error(fake)}
+            return {"game": game, "rotation": 0.2 * self.rotation_loss(fake)}
         fake = fake.detach()
-        of_real, of_fake = self.discriminator(real)[0], self.discriminator(fake)[0]
-        game = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
-        return {"game": game, "rotation": self.rotation_error(real)}
+        real_logit, fake_logit = self.discriminator(real)[0], self.discriminator(fake)[0]
+        game = F.relu(1 - real_logit).mean() + F.relu(1 + fake_logit).mean()
+        return {"game": game, "rotation": self.rotation_loss(real)}
 
-    def rotation_error(self, images: Tensor) -> Tensor:
-        """Of images turned one by one."""
+    def rotation_loss(self, images: Tensor) -> Tensor:
+        """Cross-entropy of the rotation, on images rotated one by one."""
         labels = [4 * i // len(images) for i in range(len(images))]
-        turned = torch.stack([torch.rot90(image, r, (1, 2)) for image, r in zip(images, labels, strict=True)])
-        return F.cross_entropy(self.discriminator(turned)[1], torch.tensor(labels, device=images.device))
+        rotated = torch.stack([torch.rot90(image, r, (1, 2)) for image, r in zip(images, labels, strict=True)])
+        return F.cross_entropy(self.discriminator(rotated)[1], torch.tensor(labels, device=images.device))
 
 
 # --- Dist-GAN + MS, K/4 Stacked-MNIST -------------------------------------------------------------------
 
 
 class PaddedConv(nn.Conv2d):
-    """5x5 with SAME padding by a copy."""
+    """5x5 convolution with SAME padding by a copy."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 2) -> None:
         super().__init__(inputs, outputs, 5, stride)
@@ -184,7 +183,7 @@ class PaddedConv(nn.Conv2d):
 
 
 class CroppedDeconv(nn.ConvTranspose2d):
-    """5x5 to twice the side; the row and the column too many are cut off."""
+    """5x5 transposed convolution to twice the size; one row and one column are cropped."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 5, stride=2, padding=1, bias=False)
@@ -195,15 +194,15 @@ class CroppedDeconv(nn.ConvTranspose2d):
 
 
 class Crop(nn.Module):
-    """The first seven rows and columns."""
+    """Keeps the first seven rows and columns."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, 7, 7)."""
         return x[:, :, :7, :7]
 
 
-class View(NamedTuple):
-    """Of N images: (N,) logits, (N, 5) class logits, (N, F) features."""
+class DiscriminatorOutput(NamedTuple):
+    """For N images: (N,) logits, (N, 5) class logits, (N, F) features."""
 
     logit: Tensor
     classes: Tensor
@@ -211,7 +210,7 @@ class View(NamedTuple):
 
 
 class DistGANDiscriminator(nn.Module):
-    """(N, 3, 28, 28) -> View."""
+    """(N, 3, 28, 28) -> DiscriminatorOutput."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -225,14 +224,14 @@ class DistGANDiscriminator(nn.Module):
         )
         self.logit, self.classes = nn.Linear(64 * width, 1), nn.Linear(64 * width, 5)
 
-    def forward(self, x: Tensor) -> View:
-        """All heads on the flat maps."""
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        """Both heads, on flattened maps."""
         features = self.body(x)
-        return View(self.logit(features).squeeze(1), self.classes(features), features)
+        return DiscriminatorOutput(self.logit(features).squeeze(1), self.classes(features), features)
 
 
-class PlainDistGANMS(Plain):
-    """The log loss with its penalty, the encoder's turn moving the generator too."""
+class PlainDistGANMS(PlainGAN):
+    """Dist-GAN + MS with the log loss and its gradient penalty; the encoder's update also updates the generator."""
 
     players = ("encoder", "discriminator", "generator")
     lambda_p, lambda_r, weight_d, weight_g = 0.5, 0.01, 0.5, 0.2
@@ -257,20 +256,20 @@ class PlainDistGANMS(Plain):
         )
         self.encoder = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(256, latent_dim))
 
-    def moved_by(self, player: str) -> tuple[nn.Module, ...]:
-        """The encoder's turn moves the generator too."""
+    def modules_of(self, player: str) -> tuple[nn.Module, ...]:
+        """A player's own network; for the encoder also the generator."""
         if player == "encoder":
             return self.encoder, self.generator
         return (self.generator if player == "generator" else self.discriminator,)
 
     def prepare(self, player: str) -> None:
-        """Gradients for the player's own parameters."""
-        own = {id(p) for module in self.moved_by(player) for p in module.parameters()}
+        """Enable gradients only for the parameters that the player updates."""
+        updated = {id(p) for module in self.modules_of(player) for p in module.parameters()}
         for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in own)
+            parameter.requires_grad_(id(parameter) in updated)
 
     def loss(self, player: str, real: Tensor, rng: torch.Generator) -> Losses:
-        """Of one player, every batch judged by itself."""
+        """The loss terms of one player, with a discriminator call for every batch."""
         latents = torch.rand(len(real), self.latent_dim, generator=rng, device=rng.device) * 2 - 1
         fake = self.generator(latents)
         if player == "encoder":
@@ -279,8 +278,8 @@ class PlainDistGANMS(Plain):
             return self.discriminator_loss(real, fake.detach(), rng)
         difference = self.discriminator(real).logit.sigmoid() - self.discriminator(fake).logit.sigmoid()
         index = torch.randperm(4 * len(real), generator=rng, device=rng.device)[: len(real)]
-        errors = [self.class_error(turned[index], labels[index]) for turned, labels in map(all_turns, (fake, real))]
-        return {"score": difference.mean().abs(), "task": self.weight_g * (errors[0] - errors[1]).abs()}
+        losses = [self.class_loss(images[index], labels[index]) for images, labels in map(all_rotations, (fake, real))]
+        return {"score": difference.mean().abs(), "task": self.weight_g * (losses[0] - losses[1]).abs()}
 
     def encoder_loss(self, real: Tensor, latents: Tensor, fake: Tensor) -> Losses:
         """Reconstruction of features, and the distance constraint."""
@@ -294,7 +293,7 @@ class PlainDistGANMS(Plain):
         }
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> Losses:
-        """Three batches of images, the gradient penalty and the class task."""
+        """Log losses of three batches, gradient penalty and classification loss."""
         with torch.no_grad():
             reconstructed = self.generator(self.encoder(real))
         terms = {
@@ -302,21 +301,21 @@ class PlainDistGANMS(Plain):
             "reconstructed": 0.05 * F.softplus(-self.discriminator(reconstructed).logit).mean(),
             "fake": F.softplus(self.discriminator(fake).logit).mean(),
         }
-        share = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
-        between = (real + share * (fake - real)).requires_grad_()
-        (slope,) = torch.autograd.grad(self.discriminator(between).logit.sum(), between, create_graph=True)
-        terms["penalty"] = self.lambda_p * (slope.square().flatten(1).mean(1).sqrt() - 1).square().mean()
-        turned, labels = all_turns(real)
-        images, labels = torch.cat([turned, fake]), torch.cat([labels, labels.new_full((len(fake),), 4)])
+        weight = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
+        interpolated = (real + weight * (fake - real)).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.discriminator(interpolated).logit.sum(), interpolated, create_graph=True)
+        terms["penalty"] = self.lambda_p * (gradient.square().flatten(1).mean(1).sqrt() - 1).square().mean()
+        rotated, labels = all_rotations(real)
+        images, labels = torch.cat([rotated, fake]), torch.cat([labels, labels.new_full((len(fake),), 4)])
         index = torch.randperm(len(labels), generator=rng, device=rng.device)[: len(real)]
-        return terms | {"task": self.weight_d * self.class_error(images[index], labels[index])}
+        return terms | {"task": self.weight_d * self.class_loss(images[index], labels[index])}
 
-    def class_error(self, images: Tensor, labels: Tensor) -> Tensor:
-        """CE of the class head."""
+    def class_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the class head."""
         return F.cross_entropy(self.discriminator(images).classes, labels)
 
 
-def all_turns(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Every image in four turns, and the number of its turn."""
-    turned = torch.cat([torch.rot90(images, r, (2, 3)) for r in range(4)])
-    return turned, torch.arange(4, device=images.device).repeat_interleave(len(images))
+def all_rotations(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Every image in four rotations, and the index of the rotation."""
+    rotated = torch.cat([torch.rot90(images, r, (2, 3)) for r in range(4)])
+    return rotated, torch.arange(4, device=images.device).repeat_interleave(len(images))

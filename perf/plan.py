@@ -1,11 +1,10 @@
-"""How long a plan and a report of a very large suite take.
+"""How long the plan and the report of a very large suite take.
 
     python -m perf.plan --trials 10000 --json plan.json
 
-Makes a suite of many cells and seeds, a store with a made-up record of every trial (contact sheets of noise and all,
-which are as large as a record gets), and a calibration, in a scratch folder. Then each command runs as a user would
-run it, in a process of its own, with all its imports; and the parts are timed in this process. The report is rendered
-twice: both times must give the same bytes.
+The script writes a suite of many cells and seeds, a synthetic record of every trial (with a sample grid of noise, the
+largest that a record can hold) and a calibration to a scratch folder. It times each command as a user runs it, in a
+process of its own with all imports, and the parts of the commands in this process. All reports must be byte-identical.
 """
 
 import argparse
@@ -38,19 +37,19 @@ from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Cost, Measurement, TrialRecord
 from benchmark.store.workspace import Workspace
 from benchmark.trials.samples import GRID_IMAGES, sample_grid
-from perf.result import kept
+from perf.result import add_json_option, write_result
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 100
 TABLES = 10
 METHODS = ("gan", "ssgan", "msgan", "ssgan_la", "self_labelling")
 EVALUATIONS = 10
-LIMITS = {"plan": 5.0, "report": 30.0}  # seconds, of the issue that asked for this
+LIMITS = {"plan": 5.0, "report": 30.0}  # goals, in seconds
 TERMS = ("discriminator/adversarial", "discriminator/task", "generator/adversarial", "generator/task")
 
 
 def write_suite(path: Path, trials: int) -> None:
-    """As many cells of SEEDS seeds as make so many trials, in at most TABLES tables. Every learning rate is its own."""
+    """Write a suite of `trials` trials, in cells of SEEDS seeds and at most TABLES tables. No two cells are equal."""
     cells = max(trials // SEEDS, 1)
     seeds = min(trials, SEEDS)
     tables: list[dict[str, Any]] = [{"title": f"Table {i}", "rows": {}} for i in range(min(TABLES, cells))]
@@ -61,7 +60,7 @@ def write_suite(path: Path, trials: int) -> None:
             row["options"] = {"batches": "quarters"}
         tables[cell % len(tables)]["rows"][f"{method} {cell}"] = row
     suite = {
-        "title": f"{cells * seeds} made-up trials",
+        "title": f"{cells * seeds} synthetic trials",
         "seeds": list(range(seeds)),
         "defaults": {
             "dataset": "stacked_digits",
@@ -80,22 +79,22 @@ def write_suite(path: Path, trials: int) -> None:
 
 
 def write_records(suite: Suite, store: RecordStore, share: float, hardware: dict[str, Any]) -> None:
-    """A record of this share of the trials, each made up, as if of this machine."""
+    """Write a synthetic record of a share of the trials, with `hardware` as its environment."""
     rng = np.random.default_rng(0)
-    sheets = [
+    grids = [
         base64.b64encode(sample_grid(torch.from_numpy(rng.integers(0, 256, (GRID_IMAGES, 3, 32, 32), dtype=np.uint8))))
         for _ in range(4)
     ]
     store.folder.mkdir(parents=True)
     specs = list(suite.specs.values())
     for index, spec in enumerate(specs[: round(share * len(specs))]):
-        record = made_up(spec, rng, sheets[index % len(sheets)].decode(), hardware)
-        # as `Store.put` writes it, without waiting for the disk ten thousand times
+        record = synthetic_record(spec, rng, grids[index % len(grids)].decode(), hardware)
+        # The bytes that `RecordStore.write` writes, without waiting for the disk ten thousand times.
         store.path(spec.trial_id).write_bytes(record.model_dump_json(indent=1).encode() + b"\n")
 
 
-def made_up(spec: TrialSpec, rng: np.random.Generator, sheet: str, hardware: dict[str, Any]) -> TrialRecord:
-    """A finished record with a full history."""
+def synthetic_record(spec: TrialSpec, rng: np.random.Generator, grid: str, hardware: dict[str, Any]) -> TrialRecord:
+    """A record of a finished trial with random metrics in a full history. `grid`: a PNG in base64."""
 
     def measurement(step: int) -> Measurement:
         metrics = {"modes": float(rng.integers(200, 1000)), "kl": float(rng.uniform(0.1, 3))}
@@ -123,22 +122,22 @@ def made_up(spec: TrialSpec, rng: np.random.Generator, sheet: str, hardware: dic
         started=now,
         finished=now,
         histograms={"modes": rng.multinomial(25600, [1 / 1000] * 1000).tolist()},
-        samples_png=sheet,
+        samples_png=grid,
     )
 
 
-def calibrated(suite: Suite, workspace: Workspace) -> None:
-    """A made-up timing of every kind of trial to do."""
+def write_calibration(suite: Suite, workspace: Workspace) -> None:
+    """Write a synthetic timing of every kind of trial to do."""
     plan = make_plan(suite, workspace, workspace.root)
     timing = Timing(kind={}, seconds=0.01, sample_seconds=1e-5, peak_memory_mib=500.0)
     for kind, _ in (*plan.estimate.untimed_training, *plan.estimate.untimed_features):
         plan.calibration.save(kind, timing)
 
 
-def command(*arguments: str) -> tuple[float, str]:
-    """Seconds of a command in a process of its own, and what it printed."""
+def run_command(*arguments: str) -> tuple[float, str]:
+    """Run a command in a process of its own. Returns its seconds and its standard output."""
     start = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmark", *arguments],
         capture_output=True,
         text=True,
@@ -146,32 +145,31 @@ def command(*arguments: str) -> tuple[float, str]:
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    return time.perf_counter() - start, done.stdout
+    return time.perf_counter() - start, process.stdout
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Everything under a folder."""
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The content of every file in a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 class Clock(dict[str, float]):
-    """Seconds of named parts."""
+    """Seconds by part."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time the block."""
         start = time.perf_counter()
         yield
         self[name] = time.perf_counter() - start
 
 
-def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[float, str]] = command) -> Clock:
-    """Seconds of every part and of both commands. Raises AssertionError when two reports differ."""
+def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[float, str]] = run_command) -> Clock:
+    """Seconds of every part and of both commands. Raises AssertionError if two reports differ."""
     path, workspace, clock = root / "large.yaml", Workspace.at(root / "workspace"), Clock()
     write_suite(path, trials)
-    hardware = environment.describe("cpu", 1)
-    write_records(load_suite(path), RecordStore(workspace.results), finished, hardware)
-    calibrated(load_suite(path), workspace)
+    write_records(load_suite(path), RecordStore(workspace.results), finished, environment.describe("cpu", 1))
+    write_calibration(load_suite(path), workspace)
     with clock.part("load_suite"):
         suite = load_suite(path)
     with clock.part("trial ids"):
@@ -181,52 +179,52 @@ def measure(trials: int, finished: float, root: Path, run: Callable[..., tuple[f
     with clock.part("estimate and table"), (root / "plan.txt").open("w") as file:
         Console(file=file, width=120).print(render_plan(plan))
     assert plan.estimate.wall_seconds is not None
-    session = SuiteRun(
-        suite=suite,
-        workspace=workspace,
-        data_dir=root,
-        report_dir=root / "report",
-        console=Console(file=(root / "said.txt").open("w")),
+    suite_run = SuiteRun(
+        suite=suite, workspace=workspace, data_dir=root, report_dir=root / "report", console=Console(quiet=True)
     )
     with clock.part("read records"):
-        records = session.report_records()
+        records = suite_run.report_records()
     with clock.part("render files"):
-        session.render(records)
+        suite_run.render(records)
     with clock.part("terminal tables"):
         Console(file=(root / "terminal.txt").open("w"), width=120).print(render.summary_table(suite, records))
     places = ("--workspace", str(workspace.root))
     clock["command: plan"], _ = run("plan", str(path), *places)
     clock["command: plan --json"], _ = run("plan", str(path), *places, "--json")
-    found: list[tuple[dict[str, bytes], str]] = []
+    outputs: list[str] = []
     for name in ("command: report", "command: report, again"):
-        folder = root / f"report {len(found)}"
-        clock[name], said = run("report", str(path), *places, "--report-dir", str(folder))
-        found.append((files_of(folder), said.replace(str(folder), "")))
-    assert found[0] == found[1], "the same store gave two different reports"
-    assert found[0][0] == files_of(root / "report"), "the same store gave two different reports"
+        folder = root / f"report {len(outputs)}"
+        clock[name], output = run("report", str(path), *places, "--report-dir", str(folder))
+        outputs.append(output.replace(str(folder), ""))
+        assert read_files(folder) == read_files(root / "report"), "two reports of the same store differ"
+    assert outputs[0] == outputs[1], "two reports of the same store differ"
     return clock
 
 
-def table(clock: Clock) -> Table:
-    """The seconds for people."""
-    shown = Table("part", "seconds", "limit", box=None, pad_edge=False)
+def make_table(clock: Clock) -> Table:
+    """The seconds as a table."""
+    table = Table("part", "seconds", "limit", box=None, pad_edge=False)
     for name, seconds in clock.items():
         limit = LIMITS.get(name.removeprefix("command: ").split(",")[0].split(" ")[0]) if ":" in name else None
-        shown.add_row(name, f"{seconds:.2f}", f"{limit:.0f}" if limit else "")
-    return shown
+        table.add_row(name, f"{seconds:.2f}", f"{limit:.0f}" if limit else "")
+    return table
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Time the plan and the report of a large suite.")
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--finished", type=float, default=1.0, help="share of the trials that have a record")
+    return add_json_option(parser)
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print the table, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description="Seconds of a plan and a report of many trials.")
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--finished", type=float, default=1.0, help="share of them that has a record")
-    parser.add_argument("--json", type=Path, help="write all numbers there")
-    options = parser.parse_args(arguments)
+    """Measure, print the table, and write JSON if asked to."""
+    options = argument_parser().parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         clock = measure(options.trials, options.finished, Path(scratch))
-    result = kept(options, 1, load=os.getloadavg(), seconds=clock)
-    Console().print(table(clock))
+    result = write_result(options, 1, load=os.getloadavg(), seconds=clock)
+    Console().print(make_table(clock))
     return result
 
 

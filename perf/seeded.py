@@ -1,6 +1,6 @@
-"""Inception with weights drawn from a seed: as fast as the published ones, and there without a download.
+"""Inception with random weights from a seed, which is as fast as the published network and needs no download.
 
-What is measured through it compares with nothing; two programs that look through it at the same images must agree.
+Metrics computed with it mean nothing, but two programs that use it on the same images must agree.
 """
 
 import hashlib
@@ -18,23 +18,23 @@ from benchmark.evaluation.extractors.inception import Inception
 from benchmark.evaluation.extractors.weights import Weights
 
 
-def drawn(net: nn.Module) -> dict[str, Tensor]:
-    """A state for a network: random weights that keep the size of what goes through the layers."""
+def random_state(net: nn.Module) -> dict[str, Tensor]:
+    """A random state for a network, scaled so that activations keep their size from layer to layer."""
     rng = torch.Generator().manual_seed(0)
 
-    def draw(name: str, like: Tensor) -> Tensor:
+    def draw(name: str, template: Tensor) -> Tensor:
         if name.endswith(("running_var", "bn.weight")):
-            return torch.ones(like.shape)
-        if like.dim() < 2:
-            return torch.zeros(like.shape)
-        weights: Tensor = torch.randn(like.shape, generator=rng) * (2 / like[0].numel()) ** 0.5
+            return torch.ones(template.shape)
+        if template.dim() < 2:
+            return torch.zeros(template.shape)
+        weights: Tensor = torch.randn(template.shape, generator=rng) * (2 / template[0].numel()) ** 0.5
         return weights
 
-    return {name: draw(name, like) for name, like in net.state_dict().items()}
+    return {name: draw(name, template) for name, template in net.state_dict().items()}
 
 
-def inception_file(data_dir: Path) -> Path:
-    """Writes such weights where the published ones would lie; returns the file."""
+def write_inception(data_dir: Path) -> Path:
+    """Write random weights to the path of the published ones. Returns the path."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Empty(FeatureExtractorInceptionV3):  # type: ignore[misc]
@@ -46,20 +46,20 @@ def inception_file(data_dir: Path) -> Path:
     torch.save({}, path)
     with torch.device("meta"):
         net = Empty("empty", ["2048"], feature_extractor_weights_path=path)
-    state = drawn(net)
-    state["fc.weight"] *= 100  # else all images look alike to it
+    state = random_state(net)
+    state["fc.weight"] *= 100  # otherwise the logits of all images are almost equal
     torch.save(state, path)
     return path
 
 
-def pinned_to(weights: Weights, path: Path) -> Weights:
-    """The same weights, of which this file is said to be the published one."""
+def with_checksum_of(weights: Weights, path: Path) -> Weights:
+    """A copy of `weights` whose checksum and size are those of this file."""
     return replace(weights, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
 
 
 @contextmanager
 def seeded_inception(data_dir: Path) -> Iterator[Path]:
-    """Inside, the Inception extractor opens such weights, which lie under `data_dir`; gives their file."""
-    path = inception_file(data_dir)
-    with patch.object(Inception, "weights", pinned_to(Inception.weights, path)):
+    """Let the Inception extractor use random weights in `data_dir` inside the block. Yields their path."""
+    path = write_inception(data_dir)
+    with patch.object(Inception, "weights", with_checksum_of(Inception.weights, path)):
         yield path

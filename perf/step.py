@@ -1,32 +1,31 @@
-"""How fast a training step is, beside a straightforward eager loop.
+"""How fast a training step is, compared with a straightforward eager loop.
 
     python -m perf.step --case ssgan_resnet32 --json step.json
     python -m perf.step --case stacked_mnist_k4 --turns 15 --json step.json
     python -m perf.step --case stacked_mnist_k4 --turns 15 --steps 100 --together 10 --device cuda --json step.json
 
-Ours is what a trial does, `Trainer.train_step`, once for each precision asked for, and on a GPU once more with every
-update captured as a graph; with `--together N` each once more as N seeds trained as one, whose step is shared by all
-N. Theirs is perf/plain.py, strictly in float32. All train on the same synthetic images from the same weights, and take
-turns of a few steps, so that what else the machine does falls on all of them; a ratio is of neighbouring turns.
+Ours is the step of a trial, `Trainer.train_step`, once per precision, and on a GPU once more with every update captured
+as a graph; with `--together N` each of these once more with N seeds trained as one model, which share the step's time.
+The plain loop (perf/plain.py) is strictly in float32. All sides train on the same synthetic images from the same
+weights. They alternate in turns of a few steps, so that other load on the machine affects all of them, and speed-ups
+are ratios of neighbouring turns.
 
-All are in one process, or with `--processes 1` each side in one of its own: a trial keeps freed memory
-(benchmark/core/memory.py), a plain loop does not, and in one process it cannot be kept for one of them alone. With
-`--processes N` a side has N, which train at once, as trials do on a machine of several cores; all N share a step.
+All sides run in one process, or with `--processes 1` each in one of its own: a trial keeps freed memory
+(benchmark/core/memory.py), which is a setting of the whole process, and a plain loop does not. With `--processes N`,
+N processes of a side train at once, as trials do on a machine with several cores, and share the time of a step.
 
-The limits (perf/roofline.py) are measured just before: what matrix products and convolutions of a good size reach in
-each precision, and a copy of a large tensor. Operations and bytes are those of a side's own step.
+The hardware limits (perf/roofline.py) are measured just before: large matrix products and convolutions in each
+precision, and a copy of a large tensor. Operations and bytes are those of a side's own step.
 """
 
 import argparse
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -44,24 +43,35 @@ from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials.build import build_trainer
 from benchmark.trials.process import synchronize, thread_settings
 from perf import plain
-from perf.result import kept
-from perf.roofline import CPU, DTYPES, GROUPS, OTHER, Step, Work, bandwidth, counted, limits, profiled
+from perf.result import add_json_option, format_range, format_speed_up, spread, write_result
+from perf.roofline import (
+    CPU,
+    DTYPES,
+    GROUPS,
+    OTHER,
+    Step,
+    Work,
+    count_work,
+    measure_bandwidth,
+    measure_limits,
+    profile_step,
+)
 
 PLAIN = "plain"
-STEPS = 10**6  # of which nobody trains all
-GRAPHS = ", graphs"  # after the precision, in the name of a side
-COPIED = 256  # MiB, of which a copy tells the bandwidth of the memory
+STEPS = 10**6  # of the trials, which are never trained to their end
+GRAPHS = ", graphs"  # suffix of the name of a side with CUDA graphs
+COPY_MIB = 256
 DEFAULTS: dict[str, list[Precision]] = {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "tf32", "bfloat16"]}
 
 
 class Side(NamedTuple):
-    """A way to do a step. One call is a step of each of so many seeds."""
+    """One of the implementations that are compared. A call of `step` trains one step of each of `seeds` seeds."""
 
     step: Step
     seeds: int = 1
 
-    def timed(self, steps: int, device: torch.device) -> float:
-        """Seconds of so many steps."""
+    def time(self, steps: int, device: torch.device) -> float:
+        """Seconds of `steps` steps."""
         synchronize(device)
         start = time.perf_counter()
         for _ in range(steps):
@@ -69,76 +79,82 @@ class Side(NamedTuple):
         synchronize(device)
         return time.perf_counter() - start
 
-    def counted(self) -> Work:
-        """What a step does."""
-        return counted(self.step)
+    def count_work(self) -> Work:
+        """The work of a step."""
+        return count_work(self.step)
 
-    def profiled(self, device: torch.device) -> dict[str, float]:
-        """Where its time goes."""
-        return profiled(self.step, device)
+    def profile(self, device: torch.device) -> dict[str, float]:
+        """Share of a step's time by group of operations."""
+        return profile_step(self.step, device)
 
 
-class Elsewhere:
-    """A side in processes of its own, which do what they are asked for, all at once, while the other sides wait."""
+class SubprocessSide:
+    """A side in `processes` processes of its own, which work at the same time."""
 
-    def __init__(self, making: "Making", threads: int, processes: int = 1) -> None:
-        self.seeds = making.seeds * processes
+    def __init__(self, spec: "SideSpec", threads: int, processes: int = 1) -> None:
+        self.seeds = spec.seeds * processes
         self._processes = [ProcessPoolExecutor(1, get_context("spawn")) for _ in range(processes)]
         for process in self._processes:
-            process.submit(_move_in, making, threads).result()
+            process.submit(_build_in_subprocess, spec, threads).result()
 
-    def timed(self, steps: int, device: torch.device) -> float:
-        """Seconds of so many steps, of the slowest process."""
-        slowest: float = max(self._asked("timed", steps, device))
+    def time(self, steps: int, device: torch.device) -> float:
+        """Seconds of `steps` steps of the slowest process."""
+        slowest: float = max(self._call("time", steps, device))
         return slowest
 
-    def counted(self) -> Work:
-        """What a step does, in one process."""
-        found: Work = self._asked("counted")[0]
-        return found
+    def count_work(self) -> Work:
+        """The work of a step in one process."""
+        work: Work = self._call("count_work")[0]
+        return work
 
-    def profiled(self, device: torch.device) -> dict[str, float]:
-        """Where its time goes, in one process."""
-        found: dict[str, float] = self._asked("profiled", device)[0]
-        return found
+    def profile(self, device: torch.device) -> dict[str, float]:
+        """Share of a step's time by group of operations, in one process."""
+        shares: dict[str, float] = self._call("profile", device)[0]
+        return shares
 
-    def _asked(self, what: str, *arguments: Any) -> list[Any]:
-        return [answer.result() for answer in [each.submit(_there, what, *arguments) for each in self._processes]]
-
-
-_here: list[Side] = []  # the one of a process of its own
-_settings = ExitStack()  # of that process, as long as it lives
+    def _call(self, method: str, *arguments: Any) -> list[Any]:
+        futures = [process.submit(_call_in_subprocess, method, *arguments) for process in self._processes]
+        return [future.result() for future in futures]
 
 
-def _move_in(making: "Making", threads: int) -> None:
-    """For the rest of the process."""
-    if making.precision is None:
+_subprocess_side: list[Side] = []  # in a subprocess: its side
+_subprocess_settings = ExitStack()  # in a subprocess: settings that last until its end
+
+
+def _build_in_subprocess(spec: "SideSpec", threads: int) -> None:
+    if spec.precision is None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
     else:
-        _settings.enter_context(thread_settings(threads))
-    _here.append(making.side())
+        _subprocess_settings.enter_context(thread_settings(threads))
+    _subprocess_side.append(spec.build())
 
 
-def _there(what: str, *arguments: Any) -> Any:
-    return getattr(_here[0], what)(*arguments)
+def _call_in_subprocess(method: str, *arguments: Any) -> Any:
+    return getattr(_subprocess_side[0], method)(*arguments)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A recipe: fields of its trials, and the plain loop, which takes the width of the nets where it is not theirs."""
+    """A recipe.
+
+    Args:
+        fields: of the trial's spec.
+        shape: of an image, (C, H, W).
+        plain: builds the plain loop; takes the width of the networks if the recipe leaves it open.
+    """
 
     fields: dict[str, Any]
     shape: tuple[int, int, int]
-    plain: Callable[..., plain.Plain]
+    plain: Callable[..., plain.PlainGAN]
 
 
-def _plain_ssgan(width: int = 64) -> plain.Plain:
+def _plain_ssgan(width: int = 64) -> plain.PlainGAN:
     return plain.PlainSSGAN(4 * width, 2 * width)
 
 
-def _plain_stacked_mnist(width: int = 64) -> plain.Plain:
-    del width  # the nets are as narrow as they are
+def _plain_stacked_mnist(width: int = 64) -> plain.PlainGAN:
+    del width  # fixed by the recipe
     return plain.PlainDistGANMS()
 
 
@@ -169,7 +185,7 @@ CASES = {
 }
 
 
-def trainer(
+def make_trainer(
     case: Case,
     precision: Precision,
     batch: int,
@@ -178,7 +194,7 @@ def trainer(
     graphs: bool = False,
     seed: int = 0,
 ) -> Trainer:
-    """Ours, on made-up images, with narrow nets where a width is given."""
+    """The trainer of a trial on synthetic images, with networks of this width if the recipe leaves it open."""
     options = dict(case.fields["network_options"])
     if width and not options:
         options = {"generator_width": width, "discriminator_width": width}
@@ -192,34 +208,34 @@ def trainer(
 
 
 def our_side(trainers: list[Trainer]) -> Side:
-    """A step of a trial, or of several as one. Raises RuntimeError where turns should be captured and cannot be."""
+    """The step of a trial, or of several as one model. Raises RuntimeError if graphs are wanted and not captured."""
     ours = trainers[0] if len(trainers) == 1 else VmappedTrainer(trainers)
     if ours.graphs:
-        for _ in range(EAGER_UPDATES + 1):  # until all of them are
+        for _ in range(EAGER_UPDATES + 1):  # after these, all updates are captured
             ours.train_step()
         if ours.graphs.failures:
-            raise RuntimeError(f"no graphs to be measured: {ours.graphs.failures}")
+            raise RuntimeError(f"updates could not be captured as graphs: {ours.graphs.failures}")
     return Side(ours.train_step, len(trainers))
 
 
 def plain_side(case: Case, batch: int, width: int | None, device: torch.device) -> Side:
-    """One step of the plain loop, from our weights, on images drawn from the same made-up ones."""
-    ours = trainer(case, REFERENCE_PRECISION, batch, width, device)
-    theirs = (case.plain(width) if width else case.plain()).to(device)
-    plain.same_weights(theirs, ours.method)
+    """The step of the plain loop, with our initial weights and images."""
+    ours = make_trainer(case, REFERENCE_PRECISION, batch, width, device)
+    gan = (case.plain(width) if width else case.plain()).to(device)
+    plain.copy_weights(ours.method, gan)
     settings = ours.spec.optimizer
-    theirs.start(settings.lr, settings.betas, seed=0)
+    gan.start(settings.lr, settings.betas, seed=0)
     rng = torch.Generator().manual_seed(0)
 
     def step() -> None:
         with tf32_mode(REFERENCE_PRECISION, device):
-            theirs.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
+            gan.step(to_range(ours.images.draw(batch, rng).images, ours.image_range))
 
     return Side(step)
 
 
-class Making(NamedTuple):
-    """How a side is made. `precision`: none of the plain one's."""
+class SideSpec(NamedTuple):
+    """What is needed to build a side, also in another process. `precision` is None for the plain loop."""
 
     case: Case
     precision: Precision | None
@@ -229,157 +245,150 @@ class Making(NamedTuple):
     graphs: bool = False
     seeds: int = 1
 
-    def side(self) -> Side:
-        """Ready for its first step."""
+    def build(self) -> Side:
+        """Build the side, ready for its first step."""
         case, precision, batch, width, device, graphs, seeds = self
         if precision is None:
             return plain_side(case, batch, width, device)
-        return our_side([trainer(case, precision, batch, width, device, graphs, seed) for seed in range(seeds)])
+        return our_side([make_trainer(case, precision, batch, width, device, graphs, seed) for seed in range(seeds)])
 
 
-def makings(
+def build_specs(
     case: Case,
     precisions: list[Precision],
     batch: int,
     width: int | None,
     device: torch.device = CPU,
     together: int = 1,
-) -> dict[str, Making]:
-    """All ways to do a step, the plain one first; on a GPU those with graphs last."""
-    found = {PLAIN: Making(case, None, batch, width, device)}
+) -> dict[str, SideSpec]:
+    """All sides by name: the plain loop first; on a GPU those with graphs last."""
+    specs = {PLAIN: SideSpec(case, None, batch, width, device)}
     for graphs in (False, True) if device.type == "cuda" else (False,):
         for seeds in sorted({1, together}):
             for precision in precisions:
                 name = precision + (f", {seeds} seeds" if seeds > 1 else "") + GRAPHS * graphs
-                found[name] = Making(case, precision, batch, width, device, graphs, seeds)
-    return found
+                specs[name] = SideSpec(case, precision, batch, width, device, graphs, seeds)
+    return specs
 
 
-def alone(side: str) -> str:
-    """The side that does the same without graphs, for one seed: its precision, or the plain one."""
-    return side.partition(",")[0]
+def single_seed_side(name: str) -> str:
+    """The name of the side that does the same for one seed without graphs: its precision, or the plain loop."""
+    return name.partition(",")[0]
 
 
-def precision_of(side: str) -> str:
-    """In which a side trains."""
-    return REFERENCE_PRECISION if side == PLAIN else alone(side)
+def precision_of(name: str) -> str:
+    """The precision in which a side trains."""
+    return REFERENCE_PRECISION if name == PLAIN else single_seed_side(name)
 
 
 def measure(
-    sides: Mapping[str, Side | Elsewhere], turns: int, steps: int, device: torch.device = CPU
+    sides: Mapping[str, Side | SubprocessSide], turns: int, steps: int, device: torch.device = CPU
 ) -> dict[str, list[float]]:
-    """Seconds of a step and seed, of every side once for each turn, after a turn that warms up."""
+    """Seconds per step and seed of every side, once per turn, after a turn for warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(1 + turns):
         for name, side in sides.items():
-            spent = side.timed(steps, device)
+            elapsed = side.time(steps, device)
             if turn:
-                seconds[name].append(spent / steps / side.seeds)
+                seconds[name].append(elapsed / steps / side.seeds)
     return seconds
 
 
-def counts(sides: Mapping[str, Side | Elsewhere]) -> dict[str, Work]:
-    """What each side's step does for a seed. A replay hides its own, and torch counts too many operations of gradients
-    of several models at once: theirs is that of the side with neither.
+def count_all_work(sides: Mapping[str, Side | SubprocessSide]) -> dict[str, Work]:
+    """The work per step and seed of every side.
+
+    For sides with graphs or several seeds it is that of the side with neither: the operations of a replay are hidden,
+    and torch counts too many for the gradients of several models at once.
     """
-    found = {name: side.counted() for name, side in sides.items() if name == alone(name)}
-    return {name: found[alone(name)] for name in sides}
+    work = {name: side.count_work() for name, side in sides.items() if name == single_seed_side(name)}
+    return {name: work[single_seed_side(name)] for name in sides}
 
 
-def summary(seconds: dict[str, list[float]], work: dict[str, Work]) -> dict[str, dict[str, Any]]:
-    """Of every side: seconds and how many times as fast as the plain loop, lowest, median and highest; its work."""
-    found = {}
+def summarise(seconds: dict[str, list[float]], work: dict[str, Work]) -> dict[str, dict[str, Any]]:
+    """Minimum, median and maximum of each side's seconds and of its speed-up over the plain loop; and its work."""
+    summary = {}
     for side, values in seconds.items():
-        ratios = [theirs / ours for theirs, ours in zip(seconds[PLAIN], values, strict=True)]
-        middle = statistics.median(values)
-        found[side] = {
-            "seconds": [min(values), middle, max(values)],
-            "times": [min(ratios), statistics.median(ratios), max(ratios)],
+        median = spread(values)[1]
+        summary[side] = {
+            "seconds": spread(values),
+            "speed_up": spread(reference / ours for reference, ours in zip(seconds[PLAIN], values, strict=True)),
             "gflop": work[side].operations / 1e9,
-            "gflop_per_second": work[side].operations / middle / 1e9,
+            "gflop_per_second": work[side].operations / median / 1e9,
             "gbyte": work[side].bytes / 1e9,
-            "gbyte_per_second": work[side].bytes / middle / 1e9,
+            "gbyte_per_second": work[side].bytes / median / 1e9,
         }
-    return found
+    return summary
 
 
-def table(found: dict[str, dict[str, Any]], limit: dict[str, dict[str, float]], copied: float) -> Table:
-    """The summary for people. `copied`: GB/s of a copy."""
-    headings = ["side", "ms/step, median", "lowest to highest", "faster than plain by"]
+def make_table(summary: dict[str, dict[str, Any]], limits: dict[str, dict[str, float]], bandwidth: float) -> Table:
+    """The summary as a table. `bandwidth`: GB/s of a copy."""
+    headings = ["side", "ms/step, median", "range", "speed-up"]
     headings += ["GFLOP", "GFLOP/s", "of limit", "GB", "GB/s", "of a copy"]
-    shown = Table(*headings, box=None, pad_edge=False)
-    for side, numbers in found.items():
-        low, middle, high = (1e3 * s for s in numbers["seconds"])
-        least, times, most = numbers["times"]
-        faster = "" if side == PLAIN else f"{times:.2f} times ({least:.2f} to {most:.2f})"
-        reached = numbers["gflop_per_second"]
-        share = reached / max(limit[precision_of(side)].values())
-        shown.add_row(
-            side, f"{middle:,.1f}", f"{low:,.1f} to {high:,.1f}", faster, f"{numbers['gflop']:,.1f}", f"{reached:,.0f}",
-            f"{share:.0%}", f"{numbers['gbyte']:,.2f}", f"{numbers['gbyte_per_second']:,.1f}",
-            f"{numbers['gbyte_per_second'] / copied:.0%}",
+    table = Table(*headings, box=None, pad_edge=False)
+    for side, numbers in summary.items():
+        seconds, flops, rate = numbers["seconds"], numbers["gflop_per_second"], numbers["gbyte_per_second"]
+        speed_up = "" if side == PLAIN else format_speed_up(numbers["speed_up"])
+        share = flops / max(limits[precision_of(side)].values())
+        table.add_row(
+            side, f"{1e3 * seconds[1]:,.1f}", format_range(seconds, 1, 1e3), speed_up, f"{numbers['gflop']:,.1f}",
+            f"{flops:,.0f}", f"{share:.0%}", f"{numbers['gbyte']:,.2f}", f"{rate:,.1f}", f"{rate / bandwidth:.0%}",
         )  # fmt: skip
-    return shown
+    return table
 
 
-def profiles_table(profiles: dict[str, dict[str, float]]) -> Table:
-    """Where the time goes, for people."""
-    shown = Table("share of a step", *profiles, box=None, pad_edge=False)
+def make_profile_table(profiles: dict[str, dict[str, float]]) -> Table:
+    """The profiles as a table."""
+    table = Table("share of a step", *profiles, box=None, pad_edge=False)
     for group in [*GROUPS, OTHER]:
-        shown.add_row(group, *(f"{shares[group]:.0%}" for shares in profiles.values()))
-    return shown
+        table.add_row(group, *(f"{shares[group]:.0%}" for shares in profiles.values()))
+    return table
 
 
-def options_of(arguments: list[str] | None) -> argparse.Namespace:
+def argument_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Seconds of a training step, ours and a plain eager loop's.")
+    parser = argparse.ArgumentParser(description="Time a training step, compared with a plain eager loop.")
     parser.add_argument("--case", choices=CASES, required=True)
     parser.add_argument("--device", choices=DEFAULTS, default="cpu")
     parser.add_argument(
-        "--precisions",
-        nargs="+",
-        choices=DTYPES,
-        help="of ours; by default what the device is fast in",
+        "--precisions", nargs="+", choices=DTYPES, help="of our sides; by default all that are fast on the device"
     )
-    parser.add_argument("--together", type=int, default=1, help="sides more: so many seeds trained as one")
-    parser.add_argument("--processes", type=int, default=0, help="each side in so many of its own, all at once")
-    parser.add_argument("--turns", type=int, default=9, help="of each side")
-    parser.add_argument("--steps", type=int, help="of a turn; 1, or 10 for the small nets")
+    parser.add_argument("--together", type=int, default=1, help="add sides with this many seeds trained as one model")
+    parser.add_argument("--processes", type=int, default=0, help="run each side in this many processes of its own")
+    parser.add_argument("--turns", type=int, default=9, help="measurements of each side, in alternation")
+    parser.add_argument("--steps", type=int, help="per turn; default 1, or 10 for the small networks")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--width", type=int, help="of the nets, where the recipe leaves it open; for a quick look")
+    parser.add_argument("--width", type=int, help="of the networks, if the recipe leaves it open; for a quick trial")
     parser.add_argument("--threads", type=int, default=environment.available_cores())
-    parser.add_argument("--limit-size", type=int, default=1024, help="side of the matrices that limits are measured on")
-    parser.add_argument("--json", type=Path, help="write all numbers there")
-    options = parser.parse_args(arguments)
-    options.precisions = options.precisions or DEFAULTS[options.device]
-    options.steps = options.steps or (10 if options.case == "stacked_mnist_k4" else 1)
-    return options
+    parser.add_argument("--limit-size", type=int, default=1024, help="side of the matrices in the limit measurements")
+    return add_json_option(parser)
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print the tables, and write JSON where it is asked for."""
-    options = options_of(arguments)
+    """Measure, print the tables, and write JSON if asked to."""
+    options = argument_parser().parse_args(arguments)
+    options.precisions = options.precisions or DEFAULTS[options.device]
+    options.steps = options.steps or (10 if options.case == "stacked_mnist_k4" else 1)
     load, device = [os.getloadavg()[0]], torch.device(options.device)
     with thread_settings(options.threads):
         case, together = CASES[options.case], options.together
-        ways = makings(case, options.precisions, options.batch, options.width, device, together)
-        sides: dict[str, Side | Elsewhere] = {
-            name: Elsewhere(way, options.threads, options.processes) if options.processes else way.side()
-            for name, way in ways.items()
+        specs = build_specs(case, options.precisions, options.batch, options.width, device, together)
+        sides: dict[str, Side | SubprocessSide] = {
+            name: SubprocessSide(spec, options.threads, options.processes) if options.processes else spec.build()
+            for name, spec in specs.items()
         }
-        before = limits([REFERENCE_PRECISION, *options.precisions], 9, options.limit_size, device)
-        copied = bandwidth(9, COPIED, device)
+        limits = measure_limits([REFERENCE_PRECISION, *options.precisions], 9, options.limit_size, device)
+        bandwidth = measure_bandwidth(9, COPY_MIB, device)
         seconds = measure(sides, options.turns, options.steps, device)
         load.append(os.getloadavg()[0])
-        found = summary(seconds, counts(sides))
-        profiles = {name: side.profiled(device) for name, side in sides.items() if GRAPHS not in name}
-    result = kept(
+        summary = summarise(seconds, count_all_work(sides))
+        profiles = {name: side.profile(device) for name, side in sides.items() if GRAPHS not in name}
+    result = write_result(
         options,
         options.threads,
         load=load,
-        summary=found,
-        limits_gflop_per_second=before,
-        copy_gbyte_per_second=copied,
+        summary=summary,
+        limits_gflop_per_second=limits,
+        copy_gbyte_per_second=bandwidth,
         profiles=profiles,
         seconds=seconds,
     )
@@ -390,11 +399,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         f" load {load[0]:.1f} before, {load[1]:.1f} after",
         highlight=False,
     )
-    console.print(table(found, before, copied))
-    for name, limit in before.items():
-        console.print(f"limit, {name}: " + ", ".join(f"{what} {rate:,.0f} GFLOP/s" for what, rate in limit.items()))
-    console.print(f"limit, a copy of {COPIED} MiB, read and written: {copied:,.1f} GB/s")
-    console.print(profiles_table(profiles))
+    console.print(make_table(summary, limits, bandwidth))
+    for name, limit in limits.items():
+        rates = ", ".join(f"{operation} {rate:,.0f} GFLOP/s" for operation, rate in limit.items())
+        console.print(f"limit, {name}: {rates}")
+    console.print(f"limit, a copy of {COPY_MIB} MiB, read and written: {bandwidth:,.1f} GB/s")
+    console.print(make_profile_table(profiles))
     return result
 
 

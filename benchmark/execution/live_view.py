@@ -15,6 +15,7 @@ from benchmark.store.records import TrialRecord
 from benchmark.trials.job import Progress
 
 LINE_SECONDS = 10.0  # between two progress lines of one trial, in a file
+WILL_RETRY = "failed, will be tried again from its checkpoint"
 STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -92,7 +93,7 @@ class LiveView(RunListener):
             case AttemptFailed(trial_id, reason):
                 line = self.lines[trial_id]
                 line.state, line.steps_per_second = "again", 0.0
-                self._print(line, f"failed, will be tried again from its checkpoint: {reason}", always=True)
+                self._print(line, f"{WILL_RETRY}: {reason}", always=True)
             case TrialFinished(record):
                 self._show_result(self.lines[record.trial_id], record)
 

@@ -38,7 +38,7 @@ from benchmark.training import checkpoint
 from benchmark.trials import runner, stopwatch
 from tests import conftest
 from tests.support.mutations import LONG, NASTY, as_yaml, damaged_bytes, mutants
-from tests.support.oracle import TRAP, Room, storm
+from tests.support.oracle import TRAP, Room, collect_failures
 
 ROOT = Path(__file__).resolve().parents[2]
 Case = Callable[[], Any]
@@ -589,7 +589,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_of_each_kind(kind: str, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     cases, few, _ = KINDS[kind]
-    found = storm(itertools.islice(cases(room, random.Random(kind), monkeypatch), few))
+    found = collect_failures(itertools.islice(cases(room, random.Random(kind), monkeypatch), few))
     assert not found, "\n\n".join(found)
 
 
@@ -599,5 +599,6 @@ def test_a_few_of_each_kind(kind: str, room: Room, monkeypatch: pytest.MonkeyPat
 def test_thousands_of_each_kind(kind: str, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     cases, _, many = KINDS[kind]
     seed, share = os.environ.get("FUZZ_SEED", "0"), float(os.environ.get("FUZZ_SHARE", "1"))
-    found = storm(itertools.islice(cases(room, random.Random(f"{kind} {seed}"), monkeypatch), round(share * many)))
+    mutated = cases(room, random.Random(f"{kind} {seed}"), monkeypatch)
+    found = collect_failures(itertools.islice(mutated, round(share * many)))
     assert not found, "\n\n".join(found)

@@ -243,7 +243,7 @@ def _shown(arguments: Sequence[str]) -> str:
     return " ".join(repr(argument)[:200] for argument in arguments)
 
 
-def storm(cases: Iterator[Callable[[], Any]], most: int = 20) -> list[str]:
+def collect_failures(cases: Iterator[Callable[[], Any]], most: int = 20) -> list[str]:
     """Run all cases and return at most `most` failures, one of each kind."""
     found: dict[str, str] = {}
     for case in cases:

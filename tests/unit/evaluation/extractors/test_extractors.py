@@ -16,7 +16,7 @@ from benchmark.evaluation.extractors.vgg16 import VGG16
 from benchmark.evaluation.metrics.fid import FID
 from benchmark.evaluation.metrics.inception_score import InceptionScore, score_over_splits
 from benchmark.evaluation.metrics.kid import KID
-from perf.seeded import drawn, inception_file, pinned_to
+from perf.seeded import random_state, with_checksum_of, write_inception
 from tests.support.examples import NoFiles32
 from tests.support.measures import CPU, measured, torch_fidelity, uint8
 
@@ -96,7 +96,7 @@ def test_the_random_network_is_deterministic_and_draws_no_global_random_numbers(
 def data_dir(tmp_path_factory):
     """With an Inception file of random weights."""
     folder = tmp_path_factory.mktemp("data")
-    inception_file(folder)
+    write_inception(folder)
     return folder
 
 
@@ -105,7 +105,7 @@ def inception(data_dir):
     """Takes two images per forward pass: 16 would take long."""
     path = data_dir / "inception" / Inception.weights.files[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Inception, "weights", pinned_to(Inception.weights, path))
+        patch.setattr(Inception, "weights", with_checksum_of(Inception.weights, path))
         patch.setattr(Inception, "batch_sizes", {"cpu": 2})
         stream = torch.get_rng_state()
         opened = Inception(Inception.prepare(None, None, data_dir), CPU)
@@ -135,7 +135,7 @@ class EarlyInception(Inception):
 def test_fid_through_inception_equals_torch_fidelitys(data_dir, monkeypatch):
     """Of the network's first 64 features: of its last 2,048 torch-fidelity's eigenvalues alone take half a minute."""
     path = data_dir / "inception" / Inception.weights.files[0]
-    monkeypatch.setattr(EarlyInception, "weights", pinned_to(Inception.weights, path))
+    monkeypatch.setattr(EarlyInception, "weights", with_checksum_of(Inception.weights, path))
     early = EarlyInception(path, CPU)
     fake, real = uint8(24, 3, (3, 32, 32)), uint8(20, 4, (3, 32, 32))
     expected = torch_fidelity(
@@ -196,7 +196,7 @@ def test_only_tensors_are_unpickled(tmp_path, monkeypatch):
     (tmp_path / "inception").mkdir()
     path = tmp_path / "inception" / Inception.weights.files[0]
     torch.save({"evil": Shape(1, 2, 3)}, path)
-    monkeypatch.setattr(Inception, "weights", pinned_to(Inception.weights, path))
+    monkeypatch.setattr(Inception, "weights", with_checksum_of(Inception.weights, path))
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
         Inception(path, CPU)
 
@@ -231,7 +231,7 @@ def test_vgg_16_gives_the_second_hidden_layer_after_its_relu_and_no_logits(tmp_p
     torch.manual_seed(0)
     model = SmallVGG()
     torch.save(model.state_dict(), path)
-    monkeypatch.setattr(VGG16, "weights", pinned_to(VGG16.weights, path))
+    monkeypatch.setattr(VGG16, "weights", with_checksum_of(VGG16.weights, path))
     monkeypatch.setattr(VGG16, "batch_sizes", {"cpu": 4})
     images = uint8(5, shape=(3, 32, 32))
     found = VGG16(VGG16.prepare(None, None, tmp_path), CPU)(images)
@@ -251,7 +251,7 @@ def torchvision_net():
 
     with torch.device("meta"):
         net = inception_v3(weights=None, init_weights=False)
-    state = drawn(net)
+    state = random_state(net)
     net.load_state_dict(state, assign=True)
     return net.eval(), state
 
@@ -260,7 +260,7 @@ def save_state(folder, state, monkeypatch):
     (folder / "inception_torchvision").mkdir()
     path = folder / "inception_torchvision" / "inception_v3_google-0cc3c7bd.pth"
     torch.save(state, path)
-    monkeypatch.setattr(InceptionTorchvision, "weights", pinned_to(InceptionTorchvision.weights, path))
+    monkeypatch.setattr(InceptionTorchvision, "weights", with_checksum_of(InceptionTorchvision.weights, path))
 
 
 def enlarged(images):

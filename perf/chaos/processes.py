@@ -1,4 +1,4 @@
-"""The processes of a storm: the command under test, what it has started, and a tracking server."""
+"""The processes of a chaos test: the command under test, its descendants, and an MLflow tracking server."""
 
 import os
 import re
@@ -15,68 +15,72 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
-MARK = "SSGAN_STORM"  # in the environment of every process that a storm has started, whoever its parent is by now
-SERVER_SECONDS = 300.0  # for a tracking server to answer
-POLL_SECONDS = 0.1
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing but tracking
+from benchmark.execution.ray.board import MessageBoard
+from benchmark.execution.ray.worker import TrialWorker
 
-# What a process of ours is, by the names that Ray gives to processes.
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "SSGAN_CHAOS"  # environment variable of every process that a chaos run starts; children inherit it
+SERVER_SECONDS = 300.0  # until a tracking server answers
+POLL_SECONDS = 0.1
+MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+# Patterns of command lines. Ray names the process of an actor after its class; Tune may wrap the class of a worker.
 ROLES = {
-    "worker": re.compile(r"ray::\w*(Trainable|Slot)"),
-    "board": re.compile(r"ray::Board"),
+    "worker": re.compile(rf"ray::\w*(Trainable|{TrialWorker.__name__})"),
+    "board": re.compile(rf"ray::{MessageBoard.__name__}"),
     "raylet": re.compile(r"(^|/)raylet( |$)"),
     "gcs": re.compile(r"(^|/)gcs_server( |$)"),
 }
 
 
-def marked(mark: str) -> dict[int, psutil.Process]:
-    """All living processes with this mark."""
-    found = {}
+def marked_processes(mark: str) -> dict[int, psutil.Process]:
+    """All living processes with this mark, by process id."""
+    processes = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found[process.pid] = process
-    return found
+                processes[process.pid] = process
+    return processes
 
 
-def named(process: psutil.Process) -> str:
-    """The command line in short, or the name of a process that has just ended."""
+def command_line(process: psutil.Process) -> str:
+    """The first 200 characters of the command line, or the name of a process that has just ended."""
     with suppress(psutil.Error):
         return " ".join(process.cmdline())[:200] or str(process.name())
     return "?"
 
 
-def of_role(role: str, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Those that are a worker, the board, the raylet or the global control store; ordered by process id."""
-    return sorted((one for one in processes if ROLES[role].search(named(one))), key=lambda one: int(one.pid))
+def with_role(role: str, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The processes with a role of `ROLES`, by process id."""
+    matching = (process for process in processes if ROLES[role].search(command_line(process)))
+    return sorted(matching, key=lambda process: int(process.pid))
 
 
-def gone(pids: Iterable[int], seconds: float) -> bool:
-    """Wait for the end of processes. Whether they have all ended in time."""
+def wait_until_gone(pids: Iterable[int], seconds: float) -> bool:
+    """Wait for the end of processes. Returns whether all ended in time."""
     deadline = time.monotonic() + seconds
-    left = set(pids)
+    alive = set(pids)
     while True:
-        left = {pid for pid in left if _lives(pid)}
-        if not left or time.monotonic() > deadline:
-            return not left
+        alive = {pid for pid in alive if _is_alive(pid)}
+        if not alive or time.monotonic() > deadline:
+            return not alive
         time.sleep(POLL_SECONDS)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     with suppress(psutil.Error):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 class Command:
-    """One start of the command under test, in a session of its own. `heard` is told each line that it prints."""
+    """One start of the command under test, in a session of its own. `on_line` is called with each line of output."""
 
     def __init__(
-        self, arguments: list[str], environment: dict[str, str], log: Path, heard: Callable[[str], None]
+        self, arguments: list[str], environment: dict[str, str], log: Path, on_line: Callable[[str], None]
     ) -> None:
-        self.began = self.spoke = time.monotonic()
-        self.log, self.heard = log, heard
+        self.start_time = self.last_output = time.monotonic()
+        self.log, self.on_line = log, on_line
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmark", *arguments],
             cwd=ROOT,
@@ -92,11 +96,11 @@ class Command:
         self.reader.start()
 
     @property
-    def code(self) -> int | None:
+    def exit_status(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
         return self.process.poll()
 
-    def signal(self, number: signal.Signals, whole_group: bool = False) -> None:
+    def send_signal(self, number: signal.Signals, whole_group: bool = False) -> None:
         """Send a signal to the driver, or to its whole group, as a terminal does on Ctrl-C."""
         with suppress(ProcessLookupError):
             if whole_group:
@@ -104,8 +108,8 @@ class Command:
             else:
                 self.process.send_signal(number)
 
-    def ended(self, seconds: float) -> bool:
-        """Wait for its end. Whether it came in time."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of the command. Returns whether it came in time."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
             self.reader.join(5)  # an orphan may hold the other end of the pipe
@@ -119,26 +123,26 @@ class Command:
             for line in self.process.stdout:
                 log.write(f"{time.strftime('%H:%M:%S')} {line}")
                 log.flush()
-                self.spoke = time.monotonic()
-                self.heard(line)
+                self.last_output = time.monotonic()
+                self.on_line(line)
 
 
-class Server:
-    """An MLflow tracking server of this machine only, on one port through all of its restarts."""
+class MLflowServer:
+    """An MLflow tracking server on this machine that keeps its port through restarts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, _free_port()
-        self.environment = {**os.environ, **QUIET}
+        self.environment = {**os.environ, **MLFLOW_SETTINGS}
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 
     @property
     def uri(self) -> str:
-        """For MLFLOW_TRACKING_URI."""
+        """The tracking URI."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, and do not wait for it."""
+        """Start the server without waiting until it answers."""
         store, artifacts = f"sqlite:///{self.folder / 'mlflow.db'}", str(self.folder / "artifacts")
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         options += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
@@ -153,29 +157,28 @@ class Server:
                 start_new_session=True,
             )
 
-    def answers(self) -> bool:
-        """Whether it is there."""
-        with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
+    def _answers(self) -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5) as response:
+            return bool(response.status == 200)
         return False
 
     def wait(self) -> None:
-        """Until it answers. Raises TimeoutError."""
+        """Wait until the server answers. Raises TimeoutError."""
         deadline = time.monotonic() + SERVER_SECONDS
-        while not self.answers():
+        while not self._answers():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the tracking server does not answer, see {self.folder / 'server.log'}")
             time.sleep(0.5)
 
-    def strike(self, number: signal.Signals) -> bool:
-        """Send a signal to the server and all of its own processes. Whether it was there."""
+    def send_signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the server and its children. Returns whether the server was running."""
         if self.process is None or self.process.poll() is not None:
             return False
         os.killpg(self.process.pid, number)
         return True
 
     def stop(self) -> None:
-        """End it for good: what a SIGTERM does not end, a SIGKILL does."""
+        """End the server with SIGTERM, then with SIGKILL."""
         if self.process is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):

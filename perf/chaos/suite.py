@@ -1,4 +1,4 @@
-"""The suite that storms go over: every kind of method on images that ship, in networks that train in seconds."""
+"""The suite of the chaos test: methods of every kind on bundled images, with networks that train in seconds."""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def write_suite(path: Path, seeds: int, steps: int = STEPS) -> Path:
-    """Write the suite. A checkpoint is written every second, as far as the two per cent of its time allow it."""
+    """Write the suite. Checkpoints are a second apart, or more where they would exceed 2 % of a trial's time."""
     suite = {
-        "title": "A storm",
+        "title": "Chaos test",
         "seeds": list(range(seeds)),
         "resources": {"cpus": 1, "retries": 2, "checkpoint_seconds": 1.0},
         "defaults": {

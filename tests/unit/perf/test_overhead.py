@@ -1,4 +1,4 @@
-"""The measurement of what a run costs besides its trials: every second is in one part, and a step in a fair race."""
+"""The measurement of a run's overhead: every second is in exactly one part, and the bare loop does the same updates."""
 
 import json
 from itertools import pairwise
@@ -11,6 +11,7 @@ from benchmark.config.suite import load_suite
 from benchmark.report import render
 from benchmark.training.trainer import Trainer
 from perf import overhead
+from tests.support.examples import trainer_of
 
 pytestmark = pytest.mark.usefixtures("untrained_digits")
 
@@ -20,26 +21,26 @@ def record(train, evaluation):
     return SimpleNamespace(status="finished", cost=cost)
 
 
-def test_a_runners_seconds_are_those_of_its_trials_and_what_lies_between():
+def test_a_runners_time_is_split_into_trials_and_the_time_between_them():
     arrived = [(115.0, record(4, 1)), (122.0, record(5, 1))]
-    found = overhead.parts_of(arrived, called=100.0, returned=125.0)
-    assert found == {"trials": 11, overhead.START: 10, overhead.BETWEEN: 1, "stop of the runner": 3}
-    assert sum(found.values()) == 25
+    parts = overhead.split_runner_time(arrived, start=100.0, end=125.0)
+    assert parts == {"trials": 11, overhead.START: 10, overhead.BETWEEN: 1, overhead.STOP: 3}
+    assert sum(parts.values()) == 25
 
 
-def test_a_failed_trial_is_not_measured():
+def test_a_failed_trial_is_an_error():
     failed = SimpleNamespace(status="failed", error="out of memory", spec=SimpleNamespace(name="gan-1"))
     with pytest.raises(AssertionError, match="gan-1: out of memory"):
         overhead.own_seconds(failed)
 
 
-def test_parts_add_up_to_the_wall_time_and_shares_are_of_the_trials():
-    parts = {"all": 30.0, "report": 2.0, "trials": 20.0, overhead.START: 3.0, "stop of the runner": 1.0}
-    found = overhead.accounted(parts, 35.0)
-    assert found["imports and end of the process"] == 5
-    assert found["else"] == 4
-    assert sum(seconds for part, seconds in found.items() if part != "wall") == found["wall"] == 35
-    assert overhead.shares(found) == {"beyond": 15 / 20, "beyond, without the runner": 11 / 20}
+def test_parts_add_up_to_the_wall_time_and_shares_are_relative_to_the_trials():
+    parts = {"all": 30.0, "report": 2.0, "trials": 20.0, overhead.START: 3.0, overhead.STOP: 1.0}
+    parts = overhead.complete_parts(parts, 35.0)
+    assert parts["imports and process exit"] == 5
+    assert parts["everything else"] == 4
+    assert sum(seconds for part, seconds in parts.items() if part != "total") == parts["total"] == 35
+    assert overhead.overhead_shares(parts) == {"overhead": 15 / 20, "overhead without the runner": 11 / 20}
 
 
 def test_a_run_is_measured_from_the_plan_to_the_report(small_suite, tmp_path, monkeypatch):
@@ -47,23 +48,21 @@ def test_a_run_is_measured_from_the_plan_to_the_report(small_suite, tmp_path, mo
     root.mkdir()
     rendered = []
     monkeypatch.setattr(render, "render", lambda _, records, folder, *__: rendered.append(records) or folder / "page")
-    found = overhead.whole_run("inprocess", small_suite(seeds=[0]), root)
-    inner = sum(seconds for part, seconds in found.items() if part != "all")
-    assert {"suite and plan", "data and instruments", "trials", "report", overhead.START} <= set(found)
-    assert "waiting for MLflow" not in found, "it is not mirrored"
-    assert 0 < inner <= found["all"]
+    parts = overhead.time_run("inprocess", small_suite(seeds=[0]), root)
+    inner = sum(seconds for part, seconds in parts.items() if part != "all")
+    assert {"suite and plan", "data and evaluation networks", "trials", "report", overhead.START} <= set(parts)
+    assert "waiting for MLflow" not in parts, "the run is not mirrored"
+    assert 0 < inner <= parts["all"]
     assert [len(records) for records in rendered] == [2]
     assert overhead.suite_run.make_runner.__name__ != "<lambda>", "nothing stays patched"
 
 
-def test_the_bare_loop_makes_the_same_losses_and_updates(small_suite):
-    """Of a method without a schedule both end with the same weights, when they draw the same."""
+def test_the_bare_loop_computes_the_same_losses_and_updates(small_suite):
+    """With the same random numbers, and without a schedule, both reach the same weights."""
     spec = next(iter(load_suite(small_suite()).specs.values()))
-    from tests.support.examples import trainer_of
-
     ours, other = trainer_of(spec), trainer_of(spec)
     before = {name: value.clone() for name, value in other.method.state_dict().items()}
-    loop = overhead.bare(other, ours_rng(ours))
+    loop = overhead.bare_loop(other, copy_generators(ours))
     for _ in range(3):
         next(loop)
     for _ in ours.train_until(3):
@@ -74,17 +73,16 @@ def test_the_bare_loop_makes_the_same_losses_and_updates(small_suite):
         torch.testing.assert_close(after[name], value, rtol=1e-5, atol=1e-6)
 
 
-def ours_rng(trainer: Trainer):
-    """Streams of their own in the same state."""
+def copy_generators(trainer: Trainer):
     return tuple(torch.Generator().set_state(rng.get_state()) for rng in (trainer.rng, trainer.data_rng))
 
 
-def test_it_prints_tables_and_writes_all_numbers(small_suite, tmp_path, monkeypatch, capsys):
+def test_main_prints_tables_and_writes_all_numbers(small_suite, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(overhead, "write_suite", lambda path, *_: small_suite().rename(path))
     monkeypatch.setattr(
         overhead,
-        "run_in_child",
-        lambda *_: {"trials": 10.0, overhead.START: 1.0, "stop of the runner": 0.5, "wall": 13.0},
+        "time_run_in_child",
+        lambda *_: {"trials": 10.0, overhead.START: 1.0, overhead.STOP: 0.5, "total": 13.0},
     )
     threads = torch.get_num_threads()
     result = overhead.main(["--block", "1", "--repeats", "2", "--json", str(tmp_path / "out.json")])
@@ -92,15 +90,15 @@ def test_it_prints_tables_and_writes_all_numbers(small_suite, tmp_path, monkeypa
     assert set(result["step_ratios"]) == {"gan", "ssgan"}
     spreads = [*result["step_ratios"].values(), *result["single_parts"].values()]
     assert all(0 < low <= high for spread in spreads for low, high in pairwise(spread))
-    assert result["shares"]["ray"]["beyond"] == pytest.approx(0.3)
-    shown = capsys.readouterr().out
-    assert "30.0" in shown
-    assert "beside a bare loop" in shown
+    assert result["shares"]["ray"]["overhead"] == pytest.approx(0.3)
+    output = capsys.readouterr().out
+    assert "30.0" in output
+    assert "compared with a bare loop" in output
     assert torch.get_num_threads() == threads
 
 
-def test_the_suite_is_the_quickstart_with_so_many_steps(tmp_path):
+def test_the_suite_is_the_quickstart_with_other_steps_and_seeds(tmp_path):
     overhead.write_suite(tmp_path / "suite.yaml", 7, 2)
-    made, plain = load_suite(tmp_path / "suite.yaml"), load_suite(overhead.QUICKSTART)
-    assert {spec.steps for spec in made.specs.values()} == {7}
-    assert len(made.specs) == 2 * len(plain.cells)
+    suite, quickstart = load_suite(tmp_path / "suite.yaml"), load_suite(overhead.QUICKSTART)
+    assert {spec.steps for spec in suite.specs.values()} == {7}
+    assert len(suite.specs) == 2 * len(quickstart.cells)

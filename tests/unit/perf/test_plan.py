@@ -1,7 +1,8 @@
-"""Large suites: the measurement runs, and what makes it fast is there: nothing is worked out or read twice."""
+"""Plans and reports of large suites: the measurement, and that nothing is computed or read twice."""
 
 import json
 import pickle
+import shutil
 
 import pytest
 
@@ -24,23 +25,23 @@ def large(tmp_path):
     return path, workspace
 
 
-def test_each_trial_is_named_once_and_no_picture_is_read(large, tmp_path, monkeypatch):
+def test_a_plan_hashes_each_trial_once_and_reads_no_sample_grid(large, tmp_path, monkeypatch):
     path, workspace = large
     store = RecordStore(workspace.results)
     perf.write_records(load_suite(path), store, 0.1, {"device": "cpu"})
     hashed = []
-    real = specs.content_hash
-    monkeypatch.setattr(specs, "content_hash", lambda value: hashed.append(1) or real(value))
-    monkeypatch.setattr(TrialRecord, "model_validate_json", None)  # nobody reads a whole record
+    content_hash = specs.content_hash
+    monkeypatch.setattr(specs, "content_hash", lambda value: hashed.append(1) or content_hash(value))
+    monkeypatch.setattr(TrialRecord, "model_validate_json", None)  # no record is read as a whole
     suite = load_suite(path)
     plan = make_plan(suite, workspace, tmp_path)
     assert (len(suite.specs), len(plan.todo)) == (600, 540)
     plan.as_json()
-    # one for each trial, and one for the first of each cell, which is named before the scale is laid over it
+    # One hash per trial, and one for the first trial of each cell, before the scale is applied.
     assert len(hashed) <= 600 + 6
 
 
-def test_a_report_reads_one_picture_of_each_cell(large):
+def test_records_can_be_read_without_sample_grids(large):
     path, workspace = large
     suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 0.05, {"device": "cpu"})
@@ -56,7 +57,7 @@ def test_a_report_reads_one_picture_of_each_cell(large):
     }
 
 
-def test_a_record_of_another_layout_is_read_whole(large):
+def test_a_record_with_another_order_of_keys_is_read_as_a_whole(large):
     path, workspace = large
     suite, store = load_suite(path), RecordStore(workspace.results)
     perf.write_records(suite, store, 1 / 600, {})
@@ -67,23 +68,23 @@ def test_a_record_of_another_layout_is_read_whole(large):
     assert store.summaries(suite.specs)[trial_id].cost == record.cost
 
 
-def test_a_picture_of_too_many_rows_shows_the_first(large, monkeypatch):
+def test_a_figure_of_too_many_rows_shows_the_first(large, monkeypatch):
     suite = load_suite(large[0])
     all_rows = leaderboard_rows(suite, {})
     whole = draw.draw(suite, all_rows, {})["leaderboard.png"]
-    told = []
-    shown = Page.text
+    texts = []
+    draw_text = Page.text
 
-    def words(self, left, top, text, *rest, **look):
-        told.append(text)
-        return shown(self, left, top, text, *rest, **look)
+    def record_text(self, left, top, text, *args, **kwargs):
+        texts.append(text)
+        return draw_text(self, left, top, text, *args, **kwargs)
 
-    monkeypatch.setattr(Page, "text", words)
+    monkeypatch.setattr(Page, "text", record_text)
     assert draw.draw(suite, all_rows, {})["leaderboard.png"] == whole
-    assert not any("The first" in text for text in told)
+    assert not any("The first" in text for text in texts)
     monkeypatch.setattr(draw, "MOST_ROWS", 2)
     part = draw.draw(suite, all_rows, {})["leaderboard.png"]
-    assert "The first 2 of 6 rows; results.csv has all of them" in told
+    assert "The first 2 of 6 rows; results.csv has all of them" in texts
     assert png_height(part) < png_height(whole) / 2
 
 
@@ -91,26 +92,21 @@ def png_height(content):
     return int.from_bytes(content[20:24])
 
 
-def test_it_measures_all_parts_and_two_equal_reports(tmp_path, monkeypatch):
+def test_all_parts_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(perf, "SEEDS", 3)
 
-    def here(*arguments):
+    def run(*arguments):
         if arguments[0] == "report":
-            folder = perf.Path(arguments[-1])
-            folder.mkdir()
-            for path in (tmp_path / "report").rglob("*"):
-                if path.is_file():
-                    (folder / path.relative_to(tmp_path / "report")).parent.mkdir(exist_ok=True)
-                    (folder / path.relative_to(tmp_path / "report")).write_bytes(path.read_bytes())
+            shutil.copytree(tmp_path / "report", arguments[-1])
         return 1.0, ""
 
-    clock = perf.measure(6, 0.5, tmp_path, here)
+    clock = perf.measure(6, 0.5, tmp_path, run)
     assert {"load_suite", "make_plan", "read records", "render files", "command: plan", "command: report"} <= set(clock)
     assert all(seconds >= 0 for seconds in clock.values())
     assert (tmp_path / "report" / "leaderboard.md").is_file()
 
 
-def test_a_name_that_was_worked_out_once_is_never_that_of_another_trial(large):
+def test_a_cached_trial_id_is_not_copied_to_another_trial(large):
     spec = next(iter(load_suite(large[0]).specs.values()))
     named = spec.trial_id
     for copied in (spec.model_copy(update={"seed": 77}), spec.model_copy(update={"seed": 77}, deep=True)):
