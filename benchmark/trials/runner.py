@@ -26,7 +26,7 @@ from benchmark.trials.stopwatch import CheckpointPolicy, Stopwatch
 PROGRESS_SECONDS = 1.0  # between two reports, at least
 CHECKS = 1000  # of losses and weights in a training, evenly spaced,
 MIN_STEPS_BETWEEN_CHECKS = 50  # but no closer than this
-RESUMED = "went on from a checkpoint"
+RESUMED = "resumed from a checkpoint"
 RESUMED_ELSEWHERE = f"{RESUMED} of other hardware, versions or source: its numbers may differ in the last bits"
 
 
@@ -189,7 +189,7 @@ class TrialRunner:
 
     def _record_graph_failures(self) -> None:
         for player, reason in self.trainer.graph_failures.items():
-            what = f"turns of the {player} are not captured as a graph: {reason}"
+            what = f"updates of the {player} are not captured as a graph: {reason}"
             if what not in self.state.events.by_what:
                 self.record_event(what)
 
@@ -210,7 +210,7 @@ class TrialRunner:
             state.history.append(Measurement(step=step, metrics=result.values, losses=state.losses))
             state.histograms, state.losses = result.histograms, None
             grid = partial(write_thumbnails, state.grid_images, self.job.samples, self.job.spec.trial_id, step)
-            self._try_to_write("a contact sheet", grid)
+            self._try_to_write("a sample grid", grid)
         self._report_and_save()
 
     def _report_and_save(self) -> None:
@@ -254,7 +254,9 @@ class TrialRunner:
             if self.max_step is not None and saved["trainer"]["step"] > self.max_step:
                 continue
             if saved.get("surroundings") != self.data_fingerprint:
-                self.record_event("a checkpoint of other data, instruments or another kind of device was not used")
+                self.record_event(
+                    "a checkpoint of other data, evaluation networks or another kind of device was not used"
+                )
                 continue
             try:
                 self.state.restore(saved, self.trainer)
@@ -266,7 +268,7 @@ class TrialRunner:
             self.record_event(RESUMED if same_environment else RESUMED_ELSEWHERE)
             break
         if self.checkpoints.damaged:
-            self.record_event("a damaged checkpoint was passed over")
+            self.record_event("a damaged checkpoint was skipped")
 
     # --- record --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from benchmark.trials.process import forget_peak_memory, synchronize, thread_set
 from benchmark.trials.runner import TrialRunner
 from benchmark.trials.stopwatch import clock
 
-CAUGHT_UP_ALONE = "caught up by itself with trials beside it: its numbers may differ in the last bits"
+CAUGHT_UP_ALONE = "caught up alone with the other seeds of its group: its numbers may differ in the last bits"
 
 
 def run_seed_group(jobs: Sequence[Job], report: ProgressCallback) -> Iterator[TrialRecord]:

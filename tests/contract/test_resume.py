@@ -104,6 +104,6 @@ def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
     assert stops == len(PLACES)
     assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
     assert told(record) == told(undisturbed)
-    assert [(event.what, event.times) for event in record.events] == [("went on from a checkpoint", stops)]
+    assert [(event.what, event.times) for event in record.events] == [("resumed from a checkpoint", stops)]
     assert_equal(finals(parts), finals(whole))
     assert_equal(last(parts), last(whole))

@@ -67,7 +67,7 @@ def test_after_one_signal_no_work_is_lost(suite, tmp_path, runner, number):
         assert run.wait(600) == 0, output_of(workspace)
     assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
     events = [event.what for record in records_of(workspace).values() for event in record.events]
-    assert "went on from a checkpoint" in events
+    assert "resumed from a checkpoint" in events
 
 
 @pytest.mark.parametrize("way", ["ended", "twice", "killed"])
@@ -111,5 +111,5 @@ def test_a_preempted_worker_writes_a_checkpoint(suite, tmp_path):
     assert PREEMPTED in output_of(workspace)
     moved = [record for record in records_of(workspace).values() if record.attempts]
     assert [record.attempts for record in moved] == [[PREEMPTED]]
-    assert "went on from a checkpoint" in [event.what for event in moved[0].events]
+    assert "resumed from a checkpoint" in [event.what for event in moved[0].events]
     assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")

@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_restarts_the_trial(make_run, tmp_path):
     (folder / "00000001.ckpt").write_bytes(b"half a file")
     record = train(run)[trial_id]
     assert record.status == "finished"
-    assert [event.what for event in record.events] == ["a damaged checkpoint was passed over"]
+    assert [event.what for event in record.events] == ["a damaged checkpoint was skipped"]
 
 
 def test_a_trial_that_raises_is_a_failed_row_and_the_next_run_retries_it(make_run, monkeypatch):

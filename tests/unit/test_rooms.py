@@ -46,3 +46,13 @@ def test_a_room_imports_only_public_modules_of_other_rooms(room):
             if is_module(imported) and other != name_of(room):
                 public = importlib.import_module(other).PUBLIC
                 assert module in public, f"{name_of(path)} imports {imported}, which is private to {other}"
+
+
+def test_no_two_public_classes_share_a_name():
+    places: dict[str, list[str]] = {}
+    for top in ("benchmark", "baselines"):
+        for path in (ROOT / top).rglob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(name_of(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

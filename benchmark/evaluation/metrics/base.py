@@ -278,7 +278,7 @@ class SampleMetric(Metric):
         return None
 
 
-class Discriminator(Protocol):
+class EvaluatedDiscriminator(Protocol):
     """A discriminator under evaluation: in evaluation mode, on any number of uint8 (N, C, H, W) images at a time."""
 
     def discriminate(self, images: Tensor) -> DiscriminatorOutput:
@@ -303,7 +303,7 @@ class DiscriminatorMetric(Metric):
     def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None: ...
 
     @abstractmethod
-    def update(self, discriminator: Discriminator) -> None:
+    def update(self, discriminator: EvaluatedDiscriminator) -> None:
         """Evaluate the discriminator on the metric's real images."""
 
 

@@ -22,7 +22,13 @@ from benchmark.core.spec import PositiveInt
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import CHUNK, labelled_indices
-from benchmark.evaluation.metrics.base import Discriminator, DiscriminatorMetric, MetricOptions, Output, image_count
+from benchmark.evaluation.metrics.base import (
+    DiscriminatorMetric,
+    EvaluatedDiscriminator,
+    MetricOptions,
+    Output,
+    image_count,
+)
 
 if TYPE_CHECKING:
     from baselines.common.method import Method
@@ -112,7 +118,7 @@ class LinearProbe(DiscriminatorMetric):
         self.test_indices = labelled_indices(prepared.test, options.n_test)
         self.accuracy: float | None = None
 
-    def update(self, discriminator: Discriminator) -> None:
+    def update(self, discriminator: EvaluatedDiscriminator) -> None:
         """Fit the probe to the training images and count its correct predictions on the held-out ones."""
         self.accuracy = float("nan")
         batches = list(_features_and_labels(discriminator, self.train, self.train_indices))
@@ -134,7 +140,7 @@ class LinearProbe(DiscriminatorMetric):
 
 
 def _features_and_labels(
-    discriminator: Discriminator, split: ArraySplit, indices: np.ndarray
+    discriminator: EvaluatedDiscriminator, split: ArraySplit, indices: np.ndarray
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(m, D) features and (m,) labels of the images at `indices`, in chunks."""
     for start in range(0, len(indices), CHUNK):

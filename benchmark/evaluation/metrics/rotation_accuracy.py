@@ -17,7 +17,13 @@ from benchmark.core.spec import PositiveInt
 from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import reference_images
-from benchmark.evaluation.metrics.base import Discriminator, DiscriminatorMetric, MetricOptions, Output, image_count
+from benchmark.evaluation.metrics.base import (
+    DiscriminatorMetric,
+    EvaluatedDiscriminator,
+    MetricOptions,
+    Output,
+    image_count,
+)
 
 if TYPE_CHECKING:
     from baselines.common.method import Method
@@ -88,7 +94,7 @@ class RotationAccuracy(DiscriminatorMetric):
         self.correct = self.shown = 0
         self.is_finite = True
 
-    def update(self, discriminator: Discriminator) -> None:
+    def update(self, discriminator: EvaluatedDiscriminator) -> None:
         """Count correct predictions over all images and rotations; of equal logits the first counts."""
         for images in reference_images(self.test, self.dataset, self.n_test):
             for turns in range(rotations.NUM_ROTATIONS):

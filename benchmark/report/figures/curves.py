@@ -121,14 +121,14 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CurvesLayout:
     """The figure's contents and their places. `columns`: left edge and width of each column's panels, in inches."""
 
     blocks: list[Block]
     columns: list[tuple[float, float]]
 
 
-def measure(tables: Tables) -> Layout | None:
+def measure(tables: Tables) -> CurvesLayout | None:
     """The layout of the figure; None if no trial has a measurement."""
     shown = {title: members for title, members in tables.items() if any(_measured_trials(row) for row in members)}
     if not shown:
@@ -148,7 +148,7 @@ def measure(tables: Tables) -> Layout | None:
                 max(row.spec.steps for row in members),
             )
         )
-    return Layout(blocks, _columns(chain(*(block.rows for block in blocks)), n_columns))
+    return CurvesLayout(blocks, _columns(chain(*(block.rows for block in blocks)), n_columns))
 
 
 def _columns(rows: Iterable[Sequence[CurvePanel]], n_columns: int) -> list[tuple[float, float]]:

@@ -90,7 +90,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Band:
+class PanelBand:
     """Panels side by side. A table with many metrics has several bands, of which only the first has a title."""
 
     title: str
@@ -117,15 +117,15 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LeaderboardLayout:
     """The figure's contents and their places. `columns`: left edge and width of each column's panels, in inches."""
 
-    bands: list[Band]
+    bands: list[PanelBand]
     columns: list[tuple[float, float]]
     legend: list[list[LegendEntry]]
 
 
-def measure(tables: Tables, keys: Collection[str]) -> Layout:
+def measure(tables: Tables, keys: Collection[str]) -> LeaderboardLayout:
     """The layout of a figure of these outputs."""
     outputs = {title: [o for o in published_first(members) if o.key in keys] for title, members in tables.items()}
     outputs = {title: chosen for title, chosen in outputs.items() if chosen}
@@ -141,7 +141,7 @@ def measure(tables: Tables, keys: Collection[str]) -> Layout:
             panels = [_panel(output, members, limits, pitch - GAP) for output in chosen]
             has_references = any(reference_lines(output.key, members) for output in chosen)
             bands.append(
-                Band(
+                PanelBand(
                     page.wrap(title, TITLE, WIDTH - 2 * EDGE, 1, bold=True) if index == 0 else "",
                     members,
                     row_labels[title],
@@ -153,7 +153,7 @@ def measure(tables: Tables, keys: Collection[str]) -> Layout:
     for column in range(n_columns):
         numbers = [band.panels[column].numbers_width for band in bands if column < len(band.panels)]
         columns.append((left + column * pitch, pitch - max(numbers, default=0.0) - 2 * GAP))
-    return Layout(bands, columns, page.wrap_entries(_legend(tables, keys), SMALL, WIDTH - 2 * EDGE))
+    return LeaderboardLayout(bands, columns, page.wrap_entries(_legend(tables, keys), SMALL, WIDTH - 2 * EDGE))
 
 
 def _panel(output: "Output", members: list[LeaderboardRow], limits: Limits, width: float) -> Panel:
@@ -229,7 +229,9 @@ def draw_leaderboard(tables: Tables, keys: Collection[str], banner: str = "") ->
     return figure.figure
 
 
-def _draw_band(figure: Page, band: Band, top: float, columns: Sequence[tuple[float, float]], styles: Styles) -> None:
+def _draw_band(
+    figure: Page, band: PanelBand, top: float, columns: Sequence[tuple[float, float]], styles: Styles
+) -> None:
     figure.text(EDGE, top, band.title, TITLE, weight="bold")
     panels_top = top + band.header_height
     for column, (panel, (left, width)) in enumerate(zip(band.panels, columns, strict=False)):

@@ -76,7 +76,7 @@ class HistogramPanel:
 
 
 @dataclass(frozen=True)
-class Layout:
+class HistogramsLayout:
     """The figure's contents and their places, in inches. `pitch`: from one panel to the next."""
 
     rows: list[list[HistogramPanel]]
@@ -91,7 +91,7 @@ class Layout:
         return page.legend_height(self.legend, SMALL) + LEGEND_GAP
 
 
-def measure(tables: Tables, styles: Styles) -> Layout | None:
+def measure(tables: Tables, styles: Styles) -> HistogramsLayout | None:
     """The layout of the figure; None if no record has a histogram."""
     counted = histograms(tables)
     if not counted:
@@ -102,7 +102,7 @@ def measure(tables: Tables, styles: Styles) -> Layout | None:
     panels = _panels(counted, pitch - GAP)
     labels = max(panel.y_ticks.label_width for panel in panels) + TICK_GAP
     groups = groupby(panels, lambda panel: panel.histogram.table)
-    return Layout(
+    return HistogramsLayout(
         page.rows_of_groups((list(group) for _, group in groups), n_columns),
         page.wrap_entries(_legend(counted, styles), SMALL, WIDTH - 2 * EDGE),
         EDGE + labels,

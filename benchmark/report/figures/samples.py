@@ -54,14 +54,14 @@ class SampleGrid:
     colour: str
 
 
-class Band(NamedTuple):
+class SampleBand(NamedTuple):
     """The sample grids of a table, in lines."""
 
     title: str
     lines: list[Sequence[SampleGrid]]
 
 
-Shelf = list[Band]  # bands side by side
+Shelf = list[SampleBand]  # bands side by side
 
 # --- measure ---------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ def shelves(grids: Mapping[str, Sequence[SampleGrid]], columns: int) -> list[She
         if len(members) > free:
             filled.append([])
             free = columns
-        filled[-1].append(Band(title, page.rows_of(members, columns)))
+        filled[-1].append(SampleBand(title, page.rows_of(members, columns)))
         free -= min(len(members), free)
     return filled
 
@@ -144,7 +144,7 @@ def draw_samples(
 
 
 def _draw_band(
-    figure: Page, canvas: np.ndarray, band: Band, size: GridSize, first_column: int, top: float, titles: bool
+    figure: Page, canvas: np.ndarray, band: SampleBand, size: GridSize, first_column: int, top: float, titles: bool
 ) -> None:
     """Titles as text of the figure, and images into the pixels of the canvas."""
     if titles:

@@ -72,12 +72,12 @@ def test_events_are_listed_with_their_trials(suite, make_record, specs_of):
     specs = specs_of(suite, "Own", "GAN")
     quiet = {spec.trial_id: make_record(spec) for spec in specs}
     assert provenance.events(leaderboard_rows(suite, quiet)) == []
-    went_on, refused = "went on from a checkpoint", "a checkpoint could not be written: No space | left"
+    went_on, refused = "resumed from a checkpoint", "a checkpoint could not be written: No space | left"
     first = [Event(what=went_on, step=1200, times=2), Event(what=refused, step=300)]
     records = quiet | {specs[0].trial_id: make_record(specs[0], events=first)}
     _, lines = provenance.events(leaderboard_rows(suite, records))
     assert lines.splitlines() == [
-        "- went on from a checkpoint: 1 trial (GAN seed 0, 2 times from step 1,200)",
+        "- resumed from a checkpoint: 1 trial (GAN seed 0, 2 times from step 1,200)",
         "- a checkpoint could not be written: No space \\| left: 1 trial (GAN seed 0, at step 300)",
     ]
     every = {spec.trial_id: make_record(spec, events=[Event(what=went_on, step=5)]) for spec in suite.specs.values()}

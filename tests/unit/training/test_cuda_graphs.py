@@ -335,7 +335,7 @@ def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_pat
     assert record.status == "finished", record.error
     assert asked == [True]
     (event,) = record.events
-    assert event.what.startswith("turns of the generator are not captured as a graph: RuntimeError: the loss reads")
+    assert event.what.startswith("updates of the generator are not captured as a graph: RuntimeError: the loss reads")
     assert (event.step, event.times) == (EAGER_UPDATES + 1, 1)
     assert [note for note in notes if note] == [event.what]
 

@@ -40,7 +40,7 @@ def test_a_trial_that_is_killed_repeatedly_ends_bit_identical(job, always, tmp_p
     kills = sum(killed_after(reports, lambda report: runner.run_trial(job, report)) for reports in (2, 4, 5))
     record = runner.run_trial(job, silent)
     assert kills == 3
-    assert events(record) == {"went on from a checkpoint": 3}
+    assert events(record) == {"resumed from a checkpoint": 3}
     assert told(record) == told(undisturbed)
     assert weights(job) == weights(job.model_copy(update={"checkpoints": tmp_path / "other"}))
 
@@ -147,7 +147,7 @@ def test_a_trial_survives_disk_errors(job, always, monkeypatch, number):
     assert told(record) == told(undisturbed)
     why = os.strerror(number)
     found = events(record)
-    assert found[f"a contact sheet could not be written: {why}"] == 2
+    assert found[f"a sample grid could not be written: {why}"] == 2
     assert found[f"the final weights could not be written: {why}"] == 1
     assert found[f"a checkpoint could not be written: {why}"] > 6
     assert sum("a checkpoint could not be written" in note for note in notes) == 1, "only the first one is reported"
@@ -212,7 +212,9 @@ def test_a_checkpoint_of_other_images_is_not_resumed(job, always, monkeypatch):
         patch.setattr(runner, "open_prepared", lambda path: replace(real(path), manifest={"checksums": {"a": "0"}}))
         stopped(job, 4)
     record = runner.run_trial(job, silent)
-    assert list(events(record)) == ["a checkpoint of other data, instruments or another kind of device was not used"]
+    assert list(events(record)) == [
+        "a checkpoint of other data, evaluation networks or another kind of device was not used"
+    ]
     assert told(record) == told(undisturbed)
 
 
@@ -238,7 +240,7 @@ def test_a_change_of_hardware_or_versions_is_an_event(job, always, monkeypatch):
     stopped(job, 4)
     monkeypatch.setattr(environment, "cpu_name", lambda: "another one")
     (event,) = runner.run_trial(job, silent).events
-    assert event.what.startswith("went on from a checkpoint of other hardware, versions or source")
+    assert event.what.startswith("resumed from a checkpoint of other hardware, versions or source")
     assert event.step == 4
 
 
@@ -247,8 +249,8 @@ def test_a_damaged_checkpoint_is_an_event(job, always):
     newest = max((job.checkpoints / job.spec.trial_id).iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
     assert events(runner.run_trial(job, silent)) == {
-        "went on from a checkpoint": 1,
-        "a damaged checkpoint was passed over": 1,
+        "resumed from a checkpoint": 1,
+        "a damaged checkpoint was skipped": 1,
     }
 
 

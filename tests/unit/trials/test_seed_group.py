@@ -96,7 +96,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(jobs_in, always):
     for job, quiet in zip(jobs, jobs_in("quiet"), strict=True):
         trial_id = job.spec.trial_id
         assert told(found[trial_id]) == told(undisturbed[trial_id])
-        assert events(found[trial_id]) == {"went on from a checkpoint": 3}
+        assert events(found[trial_id]) == {"resumed from a checkpoint": 3}
         assert weights(job) == weights(quiet)
 
 
@@ -109,7 +109,7 @@ def test_after_a_kill_between_two_saves_all_resume_at_a_common_step(jobs_in, alw
     found = ended(jobs)
     for trial_id, record in undisturbed.items():
         assert told(found[trial_id]) == told(record)
-    assert {tuple(events(record)) for record in found.values()} == {("went on from a checkpoint",)}
+    assert {tuple(events(record)) for record in found.values()} == {("resumed from a checkpoint",)}
 
 
 def test_a_trial_without_checkpoints_catches_up_alone(jobs_in, always):
