@@ -64,3 +64,12 @@ def test_every_discrepancy_id_in_use_is_explained():
     )
     assert used
     assert used <= explained
+
+
+def test_every_module_on_the_architecture_page_exists():
+    rooms = {path.name for path in Path("benchmark").iterdir() if path.is_dir()}
+    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", Path("docs/architecture.md").read_text())
+    modules = [name for name in named if name.partition(".")[0] in rooms]
+    assert len(modules) > 10
+    missing = [name for name in modules if not list(Path("benchmark").glob(name.replace(".", "/") + "*"))]
+    assert not missing
