@@ -31,7 +31,7 @@ DISK_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO,
 def main_options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details of what is happening too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print details.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors only.")] = False,
 ) -> None:
     """Retrain published self-supervised GANs, and compare the measured values with the published ones.

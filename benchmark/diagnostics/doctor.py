@@ -135,6 +135,6 @@ def _weights(weights: Weights, data_dir: Path) -> Finding:
     state = weights.state(data_dir)["state"]
     if state == "missing":
         fetch = f"python -m benchmark datasets fetch {weights.name}"
-        return Finding(f"weights {weights.name}", f"missing; {weights.needed_for} need them: {fetch}", False)
+        return Finding(f"weights {weights.name}", f"missing; needed for {weights.needed_for}: {fetch}", False)
     path = weights.find(data_dir)
     return Finding(f"weights {weights.name}", str(path) if state == "found" else f"{path}: corrupt", state == "found")

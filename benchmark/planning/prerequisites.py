@@ -31,8 +31,8 @@ class MissingInputs:
             return "".join((*self.data.values(), *self.weights.values()))
         width = max(map(len, self.steps))
         lines = [f"  {what:{width}}  {step}" for what, step in self.steps.items()]
-        more = "`python -m benchmark datasets fetch NAME` says more about one, even if it cannot be downloaded."
-        return "\n".join(["Missing here. Next, for each:", *lines, more])
+        more = "`python -m benchmark datasets fetch NAME` explains how to get any of these."
+        return "\n".join(["Missing on this machine; to get each:", *lines, more])
 
 
 def find_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: Path) -> MissingInputs:

@@ -1,4 +1,4 @@
-"""The training loop of every method. It follows the papers' algorithms, and contains the losses of none."""
+"""The training loop of every method. It follows the papers' algorithms and contains no method's loss."""
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence

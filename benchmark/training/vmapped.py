@@ -1,4 +1,4 @@
-"""Several trials that differ only in their seeds, trained as one model whose tensors have one axis more.
+"""Several trials that differ only in their seeds, trained as one model whose tensors have an extra axis.
 
 Small networks leave a GPU idle: most of the time goes into launching kernels. `torch.func.vmap` over the seeds launches
 one kernel for all of them. Every trial keeps its own weights, random streams, images and optimiser state; they are

@@ -56,7 +56,9 @@ def test_some_network_generates_its_images(dataset):
 
 def test_the_documentation_lists_it(name, dataset):
     rows = [line.split("|") for line in Path("docs/datasets.md").read_text().splitlines() if line.startswith("| `")]
-    _, _, shape, _, classes, _, folder, *_ = next(row for row in rows if f"`{name}`" in row[1])
+    own = [row for row in rows if f"`{name}`" in row[1]]
+    assert own, f"add a row about {name} to docs/datasets.md"
+    _, _, shape, _, classes, _, folder, *_ = own[0]
     size = "S" if name in ("folder_32", "synthetic_32") or re.search(r"_(48|64)$", name) else dataset.shape[1]
     assert shape.strip() == f"{dataset.shape[0]}, {size}, {size}"
     assert folder.strip() == (f"`{dataset.raw_dir}/`" if dataset.raw_dir else "")

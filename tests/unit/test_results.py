@@ -1,4 +1,4 @@
-"""tests.unit.test_results"""
+"""The records of a suite as pandas data frames."""
 
 import math
 import re

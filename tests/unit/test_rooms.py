@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 12  # modules in a room, its face not counted
+PLUGINS = {"datasets", "metrics", "extractors", "methods", "networks"}  # one file each: these rooms may grow
 ROOMS = sorted(path.parent for top in ("benchmark", "baselines") for path in (ROOT / top).rglob("__init__.py"))
 
 
@@ -32,7 +33,7 @@ def imports_of(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
 def test_a_room_is_small_and_says_what_it_is_for(room):
     modules = [path for path in room.glob("*.py") if path.name not in ("__init__.py", "__main__.py")]
-    assert len(modules) <= LARGEST
+    assert len(modules) <= LARGEST or room.name in PLUGINS
     face = importlib.import_module(name_of(room))
     assert face.__doc__
     assert set(getattr(face, "PUBLIC", [])) <= {path.stem for path in modules}

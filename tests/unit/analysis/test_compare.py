@@ -234,7 +234,7 @@ def test_cells_are_matched_by_name_else_by_method(once, tmp_path, title, rows, e
         (("--compare", "ws", "ws"), "also name the suite"),
         (("tiny", "--compare", "tiny", "tiny"), "omit this suite"),
         (("tiny", "--compare", "ws", "empty"), "it has no results/"),
-        ((), "name a suite file"),
+        ((), "give a suite file"),
         (("tiny", "--json"), "only with --compare"),
     ],
 )
