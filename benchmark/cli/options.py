@@ -53,7 +53,9 @@ ReportOption = Annotated[
     Path | None,
     typer.Option(parser=_folder, metavar="DIR", help="The folder of the report. Default: reports/SUITE/."),
 ]
-ScaleOption = Annotated[str | None, typer.Option(metavar="NAME", help="One of the suite's scales. Default: the suite's first.")]
+ScaleOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="One of the suite's scales. Default: the suite's first.")
+]
 SeedsOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=1000, help="Use seeds 0 to N-1 instead of the suite's own.")
 ]

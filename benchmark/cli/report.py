@@ -65,7 +65,8 @@ def report(
         _show_comparison(comparison, report_dir or Path("reports") / "compare", as_json)
         return
     if suite is None or as_json:
-        raise UserError("report: give a suite file, or --compare A B" if suite is None else "report --json: only with --compare A B")
+        advice = "give a suite file, or --compare A B" if suite is None else "--json goes with --compare A B only"
+        raise UserError(f"report: {advice}")
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = suite_run.report_records()
     print_results(suite_run.suite, records, suite_run.render(records))

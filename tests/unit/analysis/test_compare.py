@@ -235,7 +235,7 @@ def test_cells_are_matched_by_name_else_by_method(once, tmp_path, title, rows, e
         (("tiny", "--compare", "tiny", "tiny"), "omit this suite"),
         (("tiny", "--compare", "ws", "empty"), "it has no results/"),
         ((), "give a suite file"),
-        (("tiny", "--json"), "only with --compare"),
+        (("tiny", "--json"), "goes with --compare"),
     ],
 )
 def test_invalid_operands_exit_2_and_write_nothing(once, command, tmp_path, operands, expected):
