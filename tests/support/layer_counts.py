@@ -1,4 +1,4 @@
-"""Parameters of layers, by hand, and how the tests look at networks too large to run."""
+"""Parameter counts of layers, computed by hand, and the shapes of networks that are too large to run."""
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def parameters(module):
 
 
 def without_memory(make):
-    """What `make` builds, with shapes and no values: published widths cost nothing."""
+    """Call `make` on the meta device: its modules have shapes and no values, so published widths cost nothing."""
     with torch.device("meta"):
         return make()
 
@@ -38,6 +38,6 @@ def output_shapes(network, classes, n=2):
 
 
 def upsamplings(generator):
-    """How each of its layers makes maps larger, in a convolution or before the shortcut's sum."""
-    larger = (m for m in generator.modules() if isinstance(m, nn.Upsample | UpConv))
-    return [m.mode if isinstance(m, nn.Upsample) else m.upsampling for m in larger]
+    """The mode of every upsampling in a generator, fused with a convolution or not."""
+    layers = (m for m in generator.modules() if isinstance(m, nn.Upsample | UpConv))
+    return [m.mode if isinstance(m, nn.Upsample) else m.upsampling for m in layers]

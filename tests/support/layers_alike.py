@@ -1,16 +1,16 @@
-"""Whether two ways to do a layer are one."""
+"""Comparison of two implementations of a layer."""
 
 import torch
 
 
 def assert_same(layer, x, expected, parameters=None):
-    """Values, gradients, and gradients of the gradients' sizes, which penalties are made of."""
+    """Assert equal outputs, gradients, and gradients of the squared gradient norm, as in gradient penalties."""
     inputs = (x.requires_grad_(), *(layer.parameters() if parameters is None else parameters))
-    both = []
+    results = []
     for function in (layer, expected):
-        made = function(x)
-        weights = torch.linspace(-1, 1, made.numel()).view(made.shape)
-        first = torch.autograd.grad((weights * made**2).sum(), inputs, create_graph=True)
-        both.append((made, *first, *torch.autograd.grad(first[0].square().sum(), inputs)))
-    for one, other in zip(*both, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        output = function(x)
+        weights = torch.linspace(-1, 1, output.numel()).view(output.shape)
+        first = torch.autograd.grad((weights * output**2).sum(), inputs, create_graph=True)
+        results.append((output, *first, *torch.autograd.grad(first[0].square().sum(), inputs)))
+    for result, reference in zip(*results, strict=True):
+        torch.testing.assert_close(result, reference, rtol=1e-10, atol=1e-10)

@@ -1,4 +1,4 @@
-"""compare_gan's ResNets, counted by hand and taken apart; its zero-insertion and its self-modulated norm."""
+"""Parameter counts, blocks, self-modulation, spectral norm and initial weights of compare_gan's ResNets."""
 
 from itertools import pairwise
 
@@ -48,7 +48,7 @@ def test_self_modulation_replaces_each_of_seven_norms_by_three_linear_layers():
 
 
 def test_discriminator_has_the_parameters_of_the_table():
-    """3,584 + 147,584, shortcut conv3 3,584; three times 3 * 147,584, as every block has one; head 129."""
+    """3,584 + 147,584, shortcut conv3 3,584; three blocks of 3 * 147,584, shortcut included; head 129."""
     by_hand = 2 * conv(3, 3, 128) + conv(3, 128, 128) + 9 * conv(3, 128, 128) + fc(128, 1)
     assert by_hand == 154_752 + 3 * 442_752 + 129 == 1_483_137
     for switch in (True, False):
@@ -57,8 +57,8 @@ def test_discriminator_has_the_parameters_of_the_table():
         assert parameters(without_memory(lambda n=network: n.discriminator(4))) == by_hand + 4 * 129
 
 
-def test_conditions_add_a_scale_and_a_shift_per_map_and_a_row_of_the_projection():
-    """For 10 classes all seven norms are conditional; nothing of it has a bias."""
+def test_conditions_add_scales_and_shifts_to_all_norms_and_rows_to_the_projection():
+    """With 10 classes all seven norms are conditional; the projection has no bias."""
     assert parameters(without_memory(lambda: resnet().generator(10))) == 5_849_603 + 7 * (10 * 512 - 512)
     assert parameters(without_memory(lambda: resnet().discriminator(0, 10))) == 1_483_137 + 10 * 128
 
@@ -94,11 +94,11 @@ def test_the_discriminator_for_64_pixels_has_the_parameters_of_resnet5():
 
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (CELEBA, 512)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_judges_with_the_pooled_maps(shape, features, classes):
+def test_discriminator_features_are_the_pooled_maps(shape, features, classes):
     assert output_shapes(resnet(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
-def test_a_pack_of_images_has_more_channels_and_the_same_maps():
+def test_packing_changes_only_the_input_channels():
     by_hand = 1_483_137 + 2 * (conv(3, 9, 128) - conv(3, 3, 128))
     assert parameters(without_memory(lambda: resnet().packed(3).discriminator(0))) == by_hand
 
@@ -106,12 +106,12 @@ def test_a_pack_of_images_has_more_channels_and_the_same_maps():
 # --- structure -----------------------------------------------------------------------------------------
 
 
-def block_sizes(player, given):
+def block_sizes(player, inputs):
     sizes = []
     for block in player.modules():
         if isinstance(block, Residual):
             block.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[1:])))
-    player(given)
+    player(inputs)
     return sizes
 
 
@@ -133,7 +133,7 @@ def test_maps_for_64_pixels_have_the_sizes_of_resnet5(kind):
     assert block_sizes(network.discriminator(4), torch.rand(2, *CELEBA)) == sizes
 
 
-def test_unpool_puts_each_pixel_upper_left_among_zeros():
+def test_unpooling_puts_each_pixel_at_the_upper_left_of_a_block_of_zeros():
     x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]])
     expected = torch.tensor(
         [
@@ -143,14 +143,14 @@ def test_unpool_puts_each_pixel_upper_left_among_zeros():
             ]
         ]
     )
-    assert torch.equal(seen_by_convolution(x), expected)
+    assert torch.equal(convolution_input(x), expected)
     tall = torch.rand(2, 3, 5, 4)
-    assert seen_by_convolution(tall).shape == (2, 3, 10, 8)
-    assert torch.equal(seen_by_convolution(tall)[:, :, ::2, ::2], tall)
+    assert convolution_input(tall).shape == (2, 3, 10, 8)
+    assert torch.equal(convolution_input(tall)[:, :, ::2, ::2], tall)
 
 
-def seen_by_convolution(maps):
-    """What the 3x3 convolution of a block up is done on: one that hands on the pixel in the middle shows it."""
+def convolution_input(maps):
+    """The maps that the 3x3 convolution of an upsampling block receives, returned by an identity kernel."""
     up = resnet(**SMALL).generator()[2].body[2]
     up.weight = nn.Parameter(torch.zeros(maps.shape[1], maps.shape[1], 3, 3))
     up.weight.data[:, :, 1, 1] = torch.eye(maps.shape[1])
@@ -158,10 +158,10 @@ def seen_by_convolution(maps):
     return up(maps).detach()
 
 
-def test_a_block_up_is_the_formula():
+def test_an_upsampling_block_equals_its_formula():
     block = resnet(**SMALL).generator().eval()[2]
     x = torch.randn(2, 8, 4, 4)
-    kept = x.clone()
+    before = x.clone()
     wide = torch.zeros(2, 8, 8, 8)
     shortcut_input = wide.clone()
     shortcut_input[:, :, ::2, ::2] = x
@@ -171,24 +171,24 @@ def test_a_block_up_is_the_formula():
     body = F.conv2d(wide, first.weight, padding=1)
     body = F.conv2d(F.relu(body / (1 + 1e-5) ** 0.5), second.weight, padding=1)
     torch.testing.assert_close(block(x), body + F.conv2d(shortcut_input, third.weight, padding=1))
-    assert torch.equal(x, kept)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize(("index", "down"), [(1, True), (2, False)])
-def test_a_block_of_the_discriminator_is_the_formula(index, down):
-    """A learned shortcut also where the shape stays; the shortcut sees the maps before the ReLU."""
+def test_a_discriminator_block_equals_its_formula(index, down):
+    """Every block has a learned shortcut, even if the shape stays; it receives the maps before the ReLU."""
     block = resnet(spectral_norm=False, **SMALL).discriminator(0).body[index]
     x = torch.randn(2, 4, 8, 8)
-    kept = x.clone()
+    before = x.clone()
     first, second = weights_of(block.body)
     (third,) = weights_of(block.shortcut)
     body = F.conv2d(F.relu(F.conv2d(F.relu(x), first.weight, padding=1)), second.weight, padding=1)
     total = body + F.conv2d(x, third.weight, padding=1)
     torch.testing.assert_close(block(x), F.avg_pool2d(total, 2) if down else total)
-    assert torch.equal(x, kept)
+    assert torch.equal(x, before)
 
 
-def test_heads_see_means_over_pixels():
+def test_heads_receive_means_over_pixels():
     discriminator = resnet(spectral_norm=False, **SMALL).discriminator(4)
     images = torch.rand(3, *CIFAR)
     output, maps = discriminator(images), discriminator.body(images)
@@ -199,7 +199,7 @@ def test_heads_see_means_over_pixels():
 
 
 @pytest.mark.parametrize(("options", "conditions"), [({}, 0), ({}, 10), ({"generator_norm": "self_modulated"}, 0)])
-def test_batch_norm_is_the_configurations_and_the_generators_alone(options, conditions):
+def test_only_the_generator_has_batch_norm_with_the_settings_of_the_configuration(options, conditions):
     network = resnet(**options, **SMALL)
     norms = [m for m in network.generator(conditions).modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 7
@@ -217,7 +217,7 @@ def self_modulated_norm(channels=6):
     return layer, torch.randn(5, channels, 4, 4), torch.randn(5, 128)
 
 
-def test_self_modulation_is_the_formula():
+def test_self_modulation_equals_its_formula():
     layer, x, z = self_modulated_norm()
     hidden = (z @ layer.hidden.weight.T + layer.hidden.bias).clamp(min=0)
     gamma = hidden @ layer.scale.weight.T + layer.scale.bias
@@ -227,8 +227,8 @@ def test_self_modulation_is_the_formula():
     torch.testing.assert_close(layer(x, z), expected)
 
 
-def test_without_weights_self_modulation_is_plain_batch_norm():
-    """Scale 1 and shift 0 are the biases with which every one of the generator's norms starts."""
+def test_self_modulation_with_zero_weights_is_batch_norm():
+    """The biases of every norm of the generator start at scale 1 and shift 0."""
     generator = modulated(**SMALL).generator()
     norms = [m for m in generator.modules() if isinstance(m, SelfModulatedBatchNorm)]
     assert len(norms) == 7
@@ -245,7 +245,7 @@ def test_without_weights_self_modulation_is_plain_batch_norm():
     torch.testing.assert_close(layer(x, z), standard)
 
 
-def test_self_modulation_depends_on_the_latents_of_the_same_image():
+def test_self_modulation_of_an_image_depends_only_on_its_own_latent():
     layer, x, z = self_modulated_norm()
     other = z.clone()
     other[2] += 1
@@ -253,7 +253,7 @@ def test_self_modulation_depends_on_the_latents_of_the_same_image():
     assert changed.tolist() == [False, False, True, False, False]
 
 
-def test_latents_reach_the_image_through_the_norms_alone():
+def test_latents_change_the_image_through_the_norms_alone():
     generator = modulated(**SMALL).generator().eval()
     first = next(m for m in generator.modules() if isinstance(m, nn.Linear) and m.out_features == 128)
     assert first.in_features == 128
@@ -262,8 +262,8 @@ def test_latents_reach_the_image_through_the_norms_alone():
             layer.weight.mul_(10)
         first.weight.zero_()
         first.bias.fill_(1)
-        one, other = generator(torch.randn(2, 128))
-    assert not torch.allclose(one, other, atol=1e-3)
+        first_image, second_image = generator(torch.randn(2, 128))
+    assert not torch.allclose(first_image, second_image, atol=1e-3)
 
 
 def test_every_weight_of_the_self_modulation_gets_a_gradient():
@@ -292,7 +292,7 @@ def test_a_label_changes_the_image_and_the_logit():
     assert not torch.equal(output.logit_given(labels), output.logit_given(labels + 1))
 
 
-def test_the_conditional_logit_is_the_projections_formula():
+def test_the_conditional_logit_equals_the_projection_formula():
     """out = psi(h) + (W y) . h for a one-hot y."""
     discriminator = resnet(spectral_norm=False, **SMALL).discriminator(0, 10)
     labels = torch.tensor([7, 0, 3])
@@ -315,7 +315,7 @@ def test_conditional_scales_and_shifts_start_around_zero_in_all_norms():
 # --- spectral norm, initial weights, options -----------------------------------------------------------
 
 
-def test_spectral_norm_leaves_every_layer_of_the_discriminator_with_a_largest_singular_value_of_one():
+def test_spectral_norm_sets_the_largest_singular_value_of_every_discriminator_layer_to_one():
     discriminator = resnet(**SMALL).discriminator(4, 10)
     with torch.no_grad():
         for _ in range(60):
@@ -326,7 +326,7 @@ def test_spectral_norm_leaves_every_layer_of_the_discriminator_with_a_largest_si
     assert largest == pytest.approx([1] * 15, abs=0.02)
 
 
-def test_nothing_else_has_spectral_norm():
+def test_only_a_discriminator_with_the_option_has_spectral_norm():
     players = [
         resnet(**SMALL).generator(),
         modulated(**SMALL).generator(),
@@ -338,7 +338,7 @@ def test_nothing_else_has_spectral_norm():
 
 
 @pytest.mark.parametrize("kind", ["batch", "self_modulated"])
-def test_weights_start_from_a_normal_distribution_of_deviation_002_and_biases_at_zero(kind):
+def test_weights_start_from_a_normal_distribution_with_standard_deviation_002_and_biases_at_zero(kind):
     network = resnet(generator_norm=kind, spectral_norm=False, generator_width=16, discriminator_width=16)
     for player in (network.generator(), network.discriminator(8)):
         scales = {m.scale for m in player.modules() if isinstance(m, SelfModulatedBatchNorm)}
@@ -347,18 +347,18 @@ def test_weights_start_from_a_normal_distribution_of_deviation_002_and_biases_at
             weight = layer.weight.detach()
             if weight.numel() > 1500:
                 assert weight.std().item() == pytest.approx(0.02, rel=0.08)
-                assert weight.abs().max() > 0.05, "normal, not uniform of the same deviation, which ends at 0.035"
+                assert weight.abs().max() > 0.05, "normal; a uniform distribution of this deviation ends at 0.035"
 
 
-@pytest.mark.parametrize("wrong", [{"spectral_norm": 1}, {"generator_norm": "sbn"}, {"encoder_width": 8}])
-def test_wrong_switches_are_refused(wrong):
+@pytest.mark.parametrize("invalid", [{"spectral_norm": 1}, {"generator_norm": "sbn"}, {"encoder_width": 8}])
+def test_invalid_options_are_refused(invalid):
     with pytest.raises(ValidationError):
-        CompareGANResNetOptions(**wrong)
+        CompareGANResNetOptions(**invalid)
 
 
 @pytest.mark.parametrize("kind", ["batch", "self_modulated"])
 @pytest.mark.parametrize("shape", [CIFAR, CELEBA])
-def test_generators_make_images_that_fill_their_range(kind, shape):
+def test_generated_images_span_the_image_range(kind, shape):
     generator = resnet(shape, generator_norm=kind, **SMALL).generator()
     with torch.no_grad():
         for layer in weights_of(generator):

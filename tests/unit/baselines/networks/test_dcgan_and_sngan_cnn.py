@@ -1,4 +1,4 @@
-"""MSGAN's DCGAN for 32x32 and 64x64 and the SN-GAN CNN for 32x32 (MSGAN) and 48x48 (Dist-GAN), counted by hand."""
+"""Parameter counts, map sizes and initial weights of MSGAN's DCGAN and of the SN-GAN CNN (MSGAN's and Dist-GAN's)."""
 
 import math
 
@@ -27,19 +27,19 @@ def weights_of(module):
     return [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
 
 
-def sizes_of(player, given):
+def layer_sizes(player, inputs):
     sizes = []
     for layer in player.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            # a transposed convolution is cropped after its hook has run: what follows it tells its size
+            # the input size: a transposed convolution is cropped after its hook has run
             layer.register_forward_hook(lambda m, args, out: sizes.append((m.out_channels, args[0].shape[2])))
-    player(given)
+    player(inputs)
     return sizes
 
 
 # --- parameters at the published widths ----------------------------------------------------------------
 
-# conv5 64 with bias; 128, 256, 512 with batch norm and so without
+# conv5 64 has a bias; conv5 128, 256, 512 have batch norm instead
 HALVINGS = (
     conv(5, 3, 64)  # 4,864
     + (conv(5, 64, 128, bias=False) + norm(128))  # 205,056
@@ -54,7 +54,7 @@ HALVINGS = (
     [(CIFAR, 2048, 0.25, 2_049 + 10_245), (CELEBA, 8192, 0.1105, 8_193 + 40_965)],
 )
 def test_dcgan_discriminator_has_the_parameters_of_the_table(shape, features, lambda_w, heads):
-    """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
+    """lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is that of the released scripts."""
     assert HALVINGS == 4_307_456
     network = dcgan(shape)
     assert parameters(without_memory(lambda: network.discriminator(5))) == HALVINGS + heads
@@ -79,7 +79,7 @@ def test_dcgan_generator_has_the_parameters_of_the_table():
     assert parameters(without_memory(dcgan(CELEBA).generator)) == by_hand
 
 
-def test_dcgan_encoder_has_the_parameters_of_the_table_and_is_the_cnns():
+def test_the_encoders_of_dcgan_and_of_the_32x32_cnn_have_the_parameters_of_the_table():
     by_hand = HALVINGS + fc(2048, 128)
     assert by_hand == 4_307_456 + 262_272 == 4_569_728
     assert parameters(without_memory(dcgan(CIFAR).encoder)) == by_hand
@@ -120,11 +120,11 @@ def test_cnn_generator_has_the_parameters_of_the_table():
     assert parameters(without_memory(cnn().generator)) == by_hand
 
 
-def test_the_48x48_cnn_has_the_parameters_of_dist_gans():
-    """The layers for 32x32 from a start of 6x6: 36 instead of 16 places under the linear layers."""
-    of_32 = 13_128_835 - fc(128, 16_384)
+def test_the_48x48_cnn_has_the_parameters_of_dist_gan():
+    """The convolutions are those for 32x32; the linear layers see 6x6 instead of 4x4 pixels."""
+    convolutions = 13_128_835 - fc(128, 16_384)
     assert fc(128, 6 * 6 * 1024) == 4_755_456
-    assert parameters(without_memory(cnn(STL).generator)) == of_32 + 4_755_456 == 15_770_755
+    assert parameters(without_memory(cnn(STL).generator)) == convolutions + 4_755_456 == 15_770_755
     by_hand = 2_927_680 + fc(18_432, 1) + fc(18_432, 5)
     assert by_hand == 2_927_680 + 18_433 + 92_165 == 3_038_278
     assert parameters(without_memory(lambda: cnn(STL).discriminator(5))) == by_hand
@@ -133,7 +133,7 @@ def test_the_48x48_cnn_has_the_parameters_of_dist_gans():
     assert math.sqrt(128 / 18_432) == pytest.approx(0.0833, abs=5e-5)  # lambda_w of MSGAN's script
 
 
-def test_the_48x48_cnns_encoder_is_dist_gans_own():
+def test_the_48x48_encoder_has_the_parameters_of_dist_gan():
     """conv3 128 with bias; conv4 256, 512, 1024, each with BN; 6*6*1024 -> 128."""
     by_hand = (
         conv(3, 3, 128)  # 3,584
@@ -152,45 +152,45 @@ def test_the_48x48_cnns_encoder_is_dist_gans_own():
 @pytest.mark.parametrize(("shape", "start"), [(CIFAR, 2), (CELEBA, 4)])
 def test_dcgan_maps_have_the_sizes_of_the_table(shape, start):
     network = dcgan(shape, **SMALL)
-    sides = [16 * start, 8 * start, 4 * start, 2 * start]  # of what each layer is given
+    sides = [16 * start, 8 * start, 4 * start, 2 * start]  # of the inputs of the layers
     shrinking = list(zip([2, 4, 8, 16], sides, strict=True))
-    assert sizes_of(network.discriminator(4), torch.rand(2, *shape)) == shrinking
-    assert sizes_of(network.encoder(), torch.rand(2, *shape)) == shrinking
+    assert layer_sizes(network.discriminator(4), torch.rand(2, *shape)) == shrinking
+    assert layer_sizes(network.encoder(), torch.rand(2, *shape)) == shrinking
     assert network.encoder()(torch.rand(2, *shape)).shape == (2, network.latent_dim)
     growing = list(zip([8, 4, 2, 3], [start, 2 * start, 4 * start, 8 * start], strict=True))
-    assert sizes_of(network.generator(), torch.randn(2, network.latent_dim)) == growing
+    assert layer_sizes(network.generator(), torch.randn(2, network.latent_dim)) == growing
 
 
 def test_cnn_maps_have_the_sizes_of_the_table():
     network = cnn(**SMALL)
     expected = [(2, 32), (2, 32), (4, 16), (4, 16), (8, 8), (8, 8), (16, 4)]
-    assert sizes_of(network.discriminator(4), torch.rand(2, *CIFAR)) == expected
-    assert sizes_of(network.generator(), torch.randn(2, 128)) == [(16, 4), (8, 8), (4, 16), (3, 32)]
+    assert layer_sizes(network.discriminator(4), torch.rand(2, *CIFAR)) == expected
+    assert layer_sizes(network.generator(), torch.randn(2, 128)) == [(16, 4), (8, 8), (4, 16), (3, 32)]
 
 
-def test_the_48x48_cnns_maps_have_the_sizes_of_the_table():
+def test_the_maps_of_the_48x48_cnn_have_the_sizes_of_the_table():
     network = cnn(STL, **SMALL)
     expected = [(2, 48), (2, 48), (4, 24), (4, 24), (8, 12), (8, 12), (16, 6)]
-    assert sizes_of(network.discriminator(4), torch.rand(2, *STL)) == expected
-    assert sizes_of(network.generator(), torch.randn(2, 128)) == [(16, 6), (8, 12), (4, 24), (3, 48)]
-    assert sizes_of(network.encoder(), torch.rand(2, *STL)) == [(4, 48), (8, 48), (16, 24), (32, 12)]
+    assert layer_sizes(network.discriminator(4), torch.rand(2, *STL)) == expected
+    assert layer_sizes(network.generator(), torch.randn(2, 128)) == [(16, 6), (8, 12), (4, 24), (3, 48)]
+    assert layer_sizes(network.encoder(), torch.rand(2, *STL)) == [(4, 48), (8, 48), (16, 24), (32, 12)]
     assert network.encoder()(torch.rand(2, *STL)).shape == (2, 128)
 
 
-def test_the_48x48_cnn_has_dist_gans_leak_and_batch_norm():
+def test_the_48x48_cnn_has_the_leaky_relu_and_batch_norm_of_dist_gan():
     network = cnn(STL, **SMALL)
     counts = []
     for player in (network.generator(), network.discriminator(4), network.encoder()):
         norms = [m for m in player.modules() if isinstance(m, nn.BatchNorm2d)]
         assert {(m.eps, round(1 - m.momentum, 9)) for m in norms} <= {(1e-5, 0.9)}
-        leaks = [m.negative_slope for m in player.modules() if isinstance(m, nn.LeakyReLU)]
-        assert set(leaks) <= {0.1}
-        rectifiers = sum(isinstance(m, nn.ReLU) for m in player.modules())
-        counts.append((len(norms), len(leaks), rectifiers))
+        slopes = [m.negative_slope for m in player.modules() if isinstance(m, nn.LeakyReLU)]
+        assert set(slopes) <= {0.1}
+        relus = sum(isinstance(m, nn.ReLU) for m in player.modules())
+        counts.append((len(norms), len(slopes), relus))
     assert counts == [(3, 0, 4), (0, 7, 0), (3, 3, 1)]
 
 
-def test_batch_norm_and_leaks_are_the_sources():
+def test_batch_norm_and_leaky_relu_have_the_settings_of_the_sources():
     dc, sn = dcgan(CIFAR, **SMALL), cnn(**SMALL)
     counts = {}
     players = {
@@ -207,7 +207,7 @@ def test_batch_norm_and_leaks_are_the_sources():
     assert first.num_features == 2 * 2 * 8 * 2, "the units of the linear layer, not its channels"
 
 
-def test_cnn_normalises_every_layer_on_request_only():
+def test_the_cnn_has_spectral_norm_in_every_layer_and_only_on_request():
     plain, normalised = (cnn(spectral_norm=on, **SMALL).discriminator(4) for on in (False, True))
     assert not list(plain.buffers())
     images = torch.rand(2, *CIFAR)
@@ -219,7 +219,7 @@ def test_cnn_normalises_every_layer_on_request_only():
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item() == pytest.approx(1, abs=0.02)
 
 
-def test_weights_start_as_glorots_and_biases_at_zero():
+def test_weights_start_from_glorots_uniform_distribution_and_biases_at_zero():
     for family in (dcgan(CIFAR, **SMALL), cnn(**SMALL), cnn(STL, **SMALL)):
         for player in (family.generator(), family.discriminator(5), family.encoder()):
             for layer in weights_of(player):
@@ -230,7 +230,7 @@ def test_weights_start_as_glorots_and_biases_at_zero():
 
 
 @pytest.mark.parametrize("network", [dcgan(CIFAR, **SMALL), dcgan(CELEBA, **SMALL), cnn(**SMALL), cnn(STL, **SMALL)])
-def test_generators_make_images_that_fill_their_range(network):
+def test_generated_images_span_the_image_range(network):
     generator = network.generator()
     with torch.no_grad():
         for layer in weights_of(generator):
@@ -243,7 +243,7 @@ def test_generators_make_images_that_fill_their_range(network):
 
 @pytest.mark.parametrize("width", [0, -1, 1025, 2.0, "8", True, None])
 @pytest.mark.parametrize("options", [DCGANOptions, SNGANCNNOptions])
-def test_widths_are_whole_numbers_within_bounds(options, width):
+def test_widths_are_integers_within_bounds(options, width):
     for player in ("generator", "discriminator", "encoder"):
         with pytest.raises(ValidationError):
             options(**{f"{player}_width": width})

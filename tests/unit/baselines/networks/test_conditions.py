@@ -1,4 +1,4 @@
-"""Conditional players, packed ones, classifiers, and where the rotation head looks (SS-02)."""
+"""Conditional players, packed discriminators, classifiers, and the features of the rotation head (SS-02)."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,12 @@ def test_conditional_batch_norm_scales_and_shifts_each_image_by_its_condition(ki
         layer.shift.weight.normal_()
     x, y = torch.randn(6, 7, *size), torch.tensor([0, 2, 1, 1, 0, 2])
     axes = (0, *range(2, x.dim()))
-    normal = (x - x.mean(axes, keepdim=True)) / (x.var(axes, keepdim=True, unbiased=False) + 1e-3).sqrt()
-    found = layer(x, y)
+    normalised = (x - x.mean(axes, keepdim=True)) / (x.var(axes, keepdim=True, unbiased=False) + 1e-3).sqrt()
+    output = layer(x, y)
     for n in range(6):
         for c in range(7):
             scale, shift = layer.scale.weight[y[n], c], layer.shift.weight[y[n], c]
-            torch.testing.assert_close(found[n, c], scale * normal[n, c] + shift, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(output[n, c], scale * normalised[n, c] + shift, rtol=1e-4, atol=1e-5)
 
 
 def test_scales_start_near_one_and_shifts_at_zero():
@@ -57,16 +57,16 @@ def test_scales_start_near_one_and_shifts_at_zero():
     assert not list(layer.norm.parameters())
 
 
-def test_without_conditions_it_is_batch_norm_itself():
+def test_without_conditions_the_norm_is_torchs_batch_norm():
     layer = batch_norms(0, momentum=0.3, eps=1e-4)(5)
     assert type(layer) is nn.BatchNorm2d
     assert (layer.momentum, layer.eps, layer.affine) == (0.3, 1e-4, True)
 
 
-def test_a_chain_hands_the_condition_to_those_who_take_one():
-    chain = ConditionalSequential(nn.Linear(4, 3), batch_norms(2, nn.BatchNorm1d)(3), nn.ReLU())
+def test_a_sequence_passes_the_condition_to_its_conditional_layers():
+    sequence = ConditionalSequential(nn.Linear(4, 3), batch_norms(2, nn.BatchNorm1d)(3), nn.ReLU())
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 1, 0, 1])
-    torch.testing.assert_close(chain(x, y), chain[2](chain[1](chain[0](x), y)))
+    torch.testing.assert_close(sequence(x, y), sequence[2](sequence[1](sequence[0](x), y)))
 
 
 # --- conditional players -------------------------------------------------------------------------------
@@ -100,9 +100,9 @@ def test_the_condition_adds_its_projection_to_the_logit(make):
     output = discriminator(torch.rand(4, *network.shape))
     vectors = discriminator.heads.conditions.weight.detach().numpy()
     y = torch.tensor([2, 0, 1, 2])
-    added = np.sum(output.features.detach().numpy() * vectors[y.numpy()], axis=1)
-    found = (output.logit_given(y) - output.logit).detach().numpy()
-    np.testing.assert_allclose(found, added, rtol=1e-4, atol=1e-5)
+    projection = np.sum(output.features.detach().numpy() * vectors[y.numpy()], axis=1)
+    difference = (output.logit_given(y) - output.logit).detach().numpy()
+    np.testing.assert_allclose(difference, projection, rtol=1e-4, atol=1e-5)
     assert discriminator.heads.conditions.bias is None
 
 
@@ -115,7 +115,7 @@ def test_the_projection_has_spectral_norm_where_the_layers_have():
 
 
 @pytest.mark.parametrize("name", [n for n in registry.networks if "conditions" not in registry.networks[n].roles])
-def test_families_without_conditions_refuse_them(name):
+def test_networks_without_conditional_players_refuse_conditions(name):
     family = registry.networks[name]
     options = family.Options.model_validate({"k": 4} if "k" in family.Options.model_fields else {})
     network = family(min(family.shapes), 12, options)
@@ -125,7 +125,7 @@ def test_families_without_conditions_refuse_them(name):
 
 
 @pytest.mark.parametrize("make", [mlp, stacked], ids=["mlp", "stacked"])
-def test_small_nets_have_spectral_norm_on_request(make):
+def test_small_networks_have_spectral_norm_on_request(make):
     assert not any("parametrizations" in name for name, _ in make().discriminator(4).named_parameters())
     network = make(spectral_norm=True)
     discriminator = network.discriminator(4, 3)
@@ -142,7 +142,7 @@ def test_small_nets_have_spectral_norm_on_request(make):
 
 
 @pytest.mark.parametrize("name", list(registry.networks))
-def test_a_packed_discriminator_sees_so_many_times_the_channels(name):
+def test_a_packed_discriminator_has_k_times_the_input_channels(name):
     family = registry.networks[name]
     options = family.Options.model_validate({"k": 4} if "k" in family.Options.model_fields else {})
     for shape in family.shapes:
@@ -153,7 +153,7 @@ def test_a_packed_discriminator_sees_so_many_times_the_channels(name):
 
 
 @pytest.mark.parametrize("options", [{}, {"spectral_norm": False}])
-def test_a_classifier_has_the_discriminators_layers_and_neither_spectral_norm_nor_a_logit(options):
+def test_a_classifier_has_the_layers_of_the_discriminator_without_spectral_norm_and_logit(options):
     network = sngan(**SMALL, **options)
     classifier = network.classifier(7)
     assert not any("parametrizations" in name for name, _ in classifier.named_parameters())
@@ -165,17 +165,17 @@ def test_a_classifier_has_the_discriminators_layers_and_neither_spectral_norm_no
     assert not output.logit.any()
 
 
-def test_only_heads_can_lose_their_logit():
-    odd = nn.Module()
-    odd.heads = nn.Linear(2, 2)
+def test_only_a_module_with_heads_can_drop_its_adversarial_head():
+    module = nn.Module()
+    module.heads = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="no Heads"):
-        drop_adversarial_head(odd)
+        drop_adversarial_head(module)
     assert drop_adversarial_head(nn.ModuleDict({"heads": Heads(3, 2)}))["heads"].logit is None
 
 
 @pytest.mark.parametrize(("shape", "pixels"), [(CIFAR, 64), (STL, 9)])
-def test_flat_class_features_are_those_of_every_place(shape, pixels):
-    """SS-02, MSGAN's way: the real/fake head still sees the sums."""
+def test_flat_class_features_contain_every_pixel(shape, pixels):
+    """SS-02, as in MSGAN: the adversarial head still receives the sums."""
     torch.manual_seed(0)
     network = sngan(shape, class_features="flat", **SMALL)
     discriminator = network.discriminator(4).eval()
@@ -187,7 +187,7 @@ def test_flat_class_features_are_those_of_every_place(shape, pixels):
     torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
-def test_the_rotation_head_alone_can_go_without_spectral_norm():
+def test_spectral_norm_can_be_switched_off_for_the_rotation_head_alone():
     heads = sngan(class_head_norm=False, **SMALL).discriminator(4).heads
     assert not hasattr(heads.classes, "parametrizations")
     assert hasattr(heads.logit, "parametrizations")

@@ -1,4 +1,4 @@
-"""SSGAN-LA's BigGAN nets, counted by hand and taken apart."""
+"""Parameter counts, blocks, conditions, spectral norm and initial weights of SSGAN-LA's BigGAN."""
 
 from itertools import pairwise
 
@@ -27,7 +27,7 @@ def weights_of(module):
 
 
 def plain(**options):
-    """Without spectral norm, whose values are the weights themselves."""
+    """A BigGAN without spectral norm: the weight of a layer is the parameter itself."""
     return biggan(spectral_norm=False, generator_spectral_norm=False, **options)
 
 
@@ -42,7 +42,7 @@ def up_block(inputs, outputs):
 
 
 def down_block(inputs, outputs):
-    """Wide: conv3 to the outputs, conv3; shortcut conv1."""
+    """conv3 to the outputs, conv3; shortcut conv1."""
     return conv(3, inputs, outputs) + conv(3, outputs, outputs) + conv(1, inputs, outputs)
 
 
@@ -83,19 +83,19 @@ def test_discriminator_has_the_parameters_of_the_table():
     assert parameters(without_memory(lambda: biggan(TINY, spectral_norm=False).discriminator(0))) == by_hand
 
 
-def test_conditions_add_a_gain_and_a_bias_per_map_of_the_blocks_and_a_row_of_the_projection():
-    """For 10 classes: six norms of 256 maps lose 512 weights and get 10 * 512; the last norm stays as it is."""
+def test_conditions_add_gains_and_biases_to_block_norms_and_rows_to_the_projection():
+    """With 10 classes, six norms of 256 maps have 10 * 512 weights instead of 512; the last norm is unconditional."""
     assert parameters(without_memory(lambda: biggan().generator(10))) == 4_276_739 + 6 * (10 * 512 - 512)
     assert parameters(without_memory(lambda: biggan().discriminator(4, 10))) == 4_204_801 + 4 * 257 + 10 * 256
 
 
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 256), (STL, 512), (TINY, 1024)])
 @pytest.mark.parametrize("classes", [0, 4, 8])
-def test_judges_with_the_pooled_maps(shape, features, classes):
+def test_discriminator_features_are_the_pooled_maps(shape, features, classes):
     assert output_shapes(biggan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
-def test_a_pack_of_images_has_more_channels_and_the_same_maps():
+def test_packing_changes_only_the_input_channels():
     by_hand = 4_204_801 + conv(3, 6, 256) - conv(3, 3, 256) + conv(1, 6, 256) - conv(1, 3, 256)
     assert parameters(without_memory(lambda: biggan().packed(2).discriminator(0))) == by_hand
 
@@ -103,63 +103,63 @@ def test_a_pack_of_images_has_more_channels_and_the_same_maps():
 # --- structure -----------------------------------------------------------------------------------------
 
 
-def block_sizes(player, given):
+def block_sizes(player, inputs):
     sizes = []
     for block in player.modules():
         if isinstance(block, Residual):
             block.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[1:])))
-    player(given)
+    player(inputs)
     return sizes
 
 
 def test_maps_have_the_sizes_of_the_table():
     small = {"generator_width": 1, "discriminator_width": 1}
-    of = {shape: biggan(shape, **small) for shape in SHAPES}
+    networks = {shape: biggan(shape, **small) for shape in SHAPES}
     z = torch.randn(2, 128)
-    assert block_sizes(of[CIFAR].generator(), z) == [(4, 8, 8), (4, 16, 16), (4, 32, 32)]
-    assert block_sizes(of[STL].generator(), z) == [(8, 12, 12), (4, 24, 24), (2, 48, 48)]
-    assert block_sizes(of[TINY].generator(), z) == [(16, 8, 8), (8, 16, 16), (4, 32, 32), (2, 64, 64)]
-    sizes = {shape: block_sizes(of[shape].discriminator(4), torch.rand(2, *shape)) for shape in SHAPES}
+    assert block_sizes(networks[CIFAR].generator(), z) == [(4, 8, 8), (4, 16, 16), (4, 32, 32)]
+    assert block_sizes(networks[STL].generator(), z) == [(8, 12, 12), (4, 24, 24), (2, 48, 48)]
+    assert block_sizes(networks[TINY].generator(), z) == [(16, 8, 8), (8, 16, 16), (4, 32, 32), (2, 64, 64)]
+    sizes = {shape: block_sizes(networks[shape].discriminator(4), torch.rand(2, *shape)) for shape in SHAPES}
     assert sizes[CIFAR] == [(4, 16, 16), (4, 8, 8), (4, 8, 8), (4, 8, 8)]
     assert sizes[STL] == [(1, 24, 24), (2, 12, 12), (4, 6, 6), (8, 6, 6)]
     assert sizes[TINY] == [(1, 32, 32), (2, 16, 16), (4, 8, 8), (8, 4, 4), (16, 4, 4)]
 
 
-def test_batch_norm_is_torchs_and_the_generators_alone():
+def test_only_the_generator_has_batch_norm_with_torchs_defaults():
     norms = [m for m in biggan(**SMALL).generator().modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 2 * 3 + 1
     assert {(m.eps, m.momentum, m.affine) for m in norms} == {(1e-5, 0.1, True)}
     assert not any(isinstance(m, nn.BatchNorm2d) for m in biggan(**SMALL).discriminator(4).modules())
 
 
-def test_upsampling_copies_pixels():
+def test_upsampling_is_nearest_neighbour():
     assert upsamplings(biggan(**SMALL).generator()) == ["nearest"] * 6
 
 
-def test_a_block_down_is_the_formula():
-    """Pre-activation on the body alone, average pooling on both paths; no path changes the input."""
+def test_a_downsampling_block_equals_its_formula():
+    """Only the body starts with a ReLU; both paths end with average pooling; neither changes the input."""
     block = plain(**SMALL).discriminator(0).body[1]
     x = torch.randn(2, 8, 16, 16)
-    kept = x.clone()
+    before = x.clone()
     first, second = weights_of(block.body)
-    (beside,) = weights_of(block.shortcut)
+    (shortcut_conv,) = weights_of(block.shortcut)
     body = F.conv2d(F.relu(x), first.weight, first.bias, padding=1)
     body = F.avg_pool2d(F.conv2d(F.relu(body), second.weight, second.bias, padding=1), 2)
-    shortcut = F.avg_pool2d(F.conv2d(x, beside.weight, beside.bias), 2)
+    shortcut = F.avg_pool2d(F.conv2d(x, shortcut_conv.weight, shortcut_conv.bias), 2)
     torch.testing.assert_close(block(x), body + shortcut)
-    assert torch.equal(x, kept)
+    assert torch.equal(x, before)
 
 
-def test_the_first_block_sees_images_without_a_relu_and_an_even_one_passes_them_on():
+def test_the_first_block_starts_without_a_relu_and_a_block_of_one_size_has_an_identity_shortcut():
     discriminator = plain(**SMALL).discriminator(0)
     assert isinstance(discriminator.body[0].body[0], nn.Conv2d)
     assert isinstance(discriminator.body[0].shortcut[0], nn.AvgPool2d)
     x = torch.randn(2, 8, 8, 8)
-    same = discriminator.body[2]
-    torch.testing.assert_close(same(x) - same.body(x), x)
+    block = discriminator.body[2]
+    torch.testing.assert_close(block(x) - block.body(x), x)
 
 
-def test_heads_see_sums_over_pixels():
+def test_heads_receive_sums_over_pixels():
     discriminator = plain(**SMALL).discriminator(8)
     images = torch.rand(3, *CIFAR)
     output = discriminator(images)
@@ -182,11 +182,11 @@ def test_a_label_changes_the_image_and_the_logit():
     assert not torch.equal(output.logit_given(labels), output.logit_given(labels + 1))
 
 
-def test_the_conditional_logit_is_the_projections_formula():
+def test_the_conditional_logit_equals_the_projection_formula():
     """psi(f) + f V_y, where V is divided by its largest singular value."""
     discriminator = biggan(**SMALL).discriminator(0, 10)
     head = discriminator.heads.conditions
-    for _ in range(200):  # each look in training is one more power iteration: close singular values need many
+    for _ in range(200):  # each access in training mode is a power iteration; close singular values need many
         _ = head.weight
     discriminator.eval()
     labels = torch.tensor([7, 0, 3])
@@ -223,18 +223,18 @@ def largest_singular_values(player):
     return [torch.linalg.matrix_norm(m.weight.detach().flatten(1), ord=2).item() for m in weights_of(player)]
 
 
-def test_spectral_norm_leaves_every_layer_of_either_player_with_a_largest_singular_value_of_one():
+def test_spectral_norm_sets_the_largest_singular_value_of_every_layer_of_both_players_to_one():
     network = biggan(**SMALL)
     discriminator, generator = network.discriminator(8, 10), network.generator(10)
     with torch.no_grad():
         for _ in range(60):
             discriminator(torch.rand(2, *CIFAR))
             generator(torch.randn(2, 128), torch.tensor([0, 1]))
-    of_discriminator = largest_singular_values(discriminator.eval())
-    of_generator = largest_singular_values(generator.eval())
-    assert len(of_discriminator) == 3 + 3 + 2 + 2 + 3
-    assert len(of_generator) == 1 + 3 * 3 + 1
-    assert of_discriminator + of_generator == pytest.approx([1] * 24, abs=0.02)
+    discriminator_values = largest_singular_values(discriminator.eval())
+    generator_values = largest_singular_values(generator.eval())
+    assert len(discriminator_values) == 3 + 3 + 2 + 2 + 3
+    assert len(generator_values) == 1 + 3 * 3 + 1
+    assert discriminator_values + generator_values == pytest.approx([1] * 24, abs=0.02)
 
 
 def test_embeddings_have_no_spectral_norm():
@@ -244,7 +244,7 @@ def test_embeddings_have_no_spectral_norm():
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_either_player_can_be_without_spectral_norm(player):
+def test_spectral_norm_can_be_switched_off_for_each_player(player):
     switch = "spectral_norm" if player == "discriminator" else "generator_spectral_norm"
     network = biggan(**{switch: False}, **SMALL)
     players = {"generator": network.generator(), "discriminator": network.discriminator(4)}
@@ -257,7 +257,7 @@ def test_a_classifier_has_no_spectral_norm():
     assert not any("parametrizations" in name for name, _ in classifier.named_parameters())
 
 
-def test_weights_start_from_a_normal_distribution_of_deviation_002():
+def test_weights_start_from_a_normal_distribution_with_standard_deviation_002():
     network = plain(generator_width=16, discriminator_width=16)
     for player in (network.generator(), network.discriminator(8, 100)):
         large = [m for m in weights_of(player) if m.weight.numel() > 2000]
@@ -265,19 +265,19 @@ def test_weights_start_from_a_normal_distribution_of_deviation_002():
         for layer in large:
             weight = layer.weight.detach()
             assert weight.std().item() == pytest.approx(0.02, rel=0.06)
-            assert weight.abs().max() > 0.05, "normal, not uniform of the same deviation, which ends at 0.035"
+            assert weight.abs().max() > 0.05, "normal; a uniform distribution of this deviation ends at 0.035"
             assert abs(weight.mean().item()) < 0.002
-        assert any(m.bias is not None and m.bias.any() for m in large), "biases are left as torch draws them"
+        assert any(m.bias is not None and m.bias.any() for m in large), "biases keep torch's initial values"
 
 
-@pytest.mark.parametrize("wrong", [{"spectral_norm": 1}, {"generator_spectral_norm": "no"}, {"encoder_width": 8}])
-def test_wrong_switches_are_refused(wrong):
+@pytest.mark.parametrize("invalid", [{"spectral_norm": 1}, {"generator_spectral_norm": "no"}, {"encoder_width": 8}])
+def test_invalid_options_are_refused(invalid):
     with pytest.raises(ValidationError):
-        BigGANOptions(**wrong)
+        BigGANOptions(**invalid)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_generators_make_images_that_fill_their_range(shape):
+def test_generated_images_span_the_image_range(shape):
     generator = BigGAN(shape, 128, BigGANOptions(generator_spectral_norm=False, **SMALL)).generator()
     with torch.no_grad():
         for layer in weights_of(generator):

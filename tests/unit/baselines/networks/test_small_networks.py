@@ -1,18 +1,14 @@
-"""Shapes, parameter counts, padding and initial weights of the networks, against the papers' layer tables."""
+"""Parameter counts, map sizes and initial weights of the MLP and of MSGAN's networks for Stacked-MNIST."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
-from baselines.networks.layers.tf_same import TFSameConv2d, TFSameConvTranspose2d, TFSameOutput
+from baselines.networks.layers.tf_same import TFSameConvTranspose2d, TFSameOutput
 from baselines.networks.mlp import MLP, MLPOptions
 from baselines.networks.msgan_stacked_mnist import MSGANStackedMNIST, MSGANStackedMNISTOptions
-from tests.support.restatement import same_conv
 
 MNIST, DIGITS = (3, 28, 28), (3, 8, 8)
 
@@ -48,7 +44,7 @@ def test_generator_has_the_parameters_of_the_table():
     """fc 256 -> 4*4*64, BN; deconv 32, BN; deconv 16, BN; deconv 8, BN; conv 3."""
     by_hand = (
         256 * 1024  # 262,144, no bias before a batch norm
-        + norm(1024)  # 2,048: over the units, before they become a picture
+        + norm(1024)  # 2,048: over the units, before the reshape to maps
         + 64 * 32 * 25  # 51,200
         + norm(32)  # 64
         + 32 * 16 * 25  # 12,800
@@ -93,8 +89,8 @@ def test_discriminator_has_the_parameters_of_the_table(k, maps, features, expect
 
 @pytest.mark.parametrize(("k", "features", "lambda_w"), [(4, 128, 1.4142), (2, 256, 1.0), (1, 512, 0.7071)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_discriminator_judges_with_512_over_k_features(k, features, lambda_w, classes):
-    """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
+def test_the_discriminator_has_512_over_k_features(k, features, lambda_w, classes):
+    """lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is that of the released scripts."""
     output = stacked(k).discriminator(classes)(torch.rand(6, *MNIST))
     assert output.logit.shape == (6,)
     assert output.class_logits.shape == (6, classes)
@@ -102,7 +98,7 @@ def test_discriminator_judges_with_512_over_k_features(k, features, lambda_w, cl
     assert math.sqrt(256 / features) == pytest.approx(lambda_w, abs=5e-5)
 
 
-def test_discriminator_maps_shrink_28_14_7_4_and_have_no_batch_norm():
+def test_discriminator_maps_halve_from_28_to_4_without_batch_norm():
     discriminator = stacked(4).discriminator(5)
     sizes = []
     for layer in discriminator.modules():
@@ -114,7 +110,7 @@ def test_discriminator_maps_shrink_28_14_7_4_and_have_no_batch_norm():
     assert {m.negative_slope for m in discriminator.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
 
 
-def test_generator_maps_grow_4_8_cropped_to_7_14_28():
+def test_generator_maps_double_from_4_to_28_with_8_cropped_to_7():
     generator = stacked(4).generator()
     sizes = []
     for layer in generator.modules():
@@ -129,15 +125,15 @@ def test_generator_maps_grow_4_8_cropped_to_7_14_28():
         ("BatchNorm2d", 8, 32, 8),
         ("TFSameConvTranspose2d", 7, 16, 14),
         ("BatchNorm2d", 14, 16, 14),
-        ("BatchNorm2d", 14, 8, 14),  # on squares, as rows of their pixels
+        ("BatchNorm2d", 14, 8, 14),  # before depth to space
         ("TFSameOutput", 14, 3, 28),
     ]
     norms = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
-    assert [layer.num_features for layer in norms] == [1024, 32, 16, 8]  # the first one before the picture
+    assert [layer.num_features for layer in norms] == [1024, 32, 16, 8]  # the first one precedes the reshape to maps
     assert {(layer.eps, round(1 - layer.momentum, 9)) for layer in norms} == {(1e-5, 0.9)}
 
 
-def test_encoder_maps_shrink_28_14_7_4_2():
+def test_encoder_maps_halve_from_28_to_2():
     encoder = stacked(4).encoder()
     sizes = []
     for layer in encoder.modules():
@@ -147,20 +143,20 @@ def test_encoder_maps_shrink_28_14_7_4_2():
     assert sizes == [(8, 14, 14), (16, 7, 7), (32, 4, 4), (64, 2, 2)]
 
 
-# --- the quickstart's networks -------------------------------------------------------------------------
+# --- the MLP of the quickstart --------------------------------------------------------------------------
 
 
 def test_mlp_has_the_parameters_of_its_widths():
     network = mlp(generator_width=16, discriminator_width=12, encoder_width=10)
-    of_generator = (64 * 16 + 16) + 2 * 16 + (16 * 16 + 16) + 2 * 16 + (16 * 192 + 192)
-    assert parameters(network.generator()) == of_generator == 4640
-    of_discriminator = (192 * 12 + 12) + (12 * 12 + 12) + (12 + 1) + 5 * (12 + 1)
-    assert parameters(network.discriminator(5)) == of_discriminator == 2550
-    of_encoder = (192 * 10 + 10) + (10 * 10 + 10) + (10 * 64 + 64)
-    assert parameters(network.encoder()) == of_encoder == 2744
+    generator_total = (64 * 16 + 16) + 2 * 16 + (16 * 16 + 16) + 2 * 16 + (16 * 192 + 192)
+    assert parameters(network.generator()) == generator_total == 4640
+    discriminator_total = (192 * 12 + 12) + (12 * 12 + 12) + (12 + 1) + 5 * (12 + 1)
+    assert parameters(network.discriminator(5)) == discriminator_total == 2550
+    encoder_total = (192 * 10 + 10) + (10 * 10 + 10) + (10 * 64 + 64)
+    assert parameters(network.encoder()) == encoder_total == 2744
 
 
-def test_mlp_encoder_makes_latents_and_has_the_discriminators_layers():
+def test_the_mlp_encoder_returns_latents_and_has_the_layers_of_the_discriminator():
     encoder = mlp().encoder()
     assert encoder(torch.rand(5, *DIGITS)).shape == (5, 64)
     assert {m.negative_slope for m in encoder.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
@@ -168,16 +164,16 @@ def test_mlp_encoder_makes_latents_and_has_the_discriminators_layers():
 
 
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_mlp_discriminator_judges_with_its_width_as_features(classes):
+def test_the_mlp_discriminator_has_as_many_features_as_its_width(classes):
     output = mlp(discriminator_width=12).discriminator(classes)(torch.rand(7, *DIGITS))
     assert [part.shape for part in output] == [(7,), (7, classes), (7, 12), (7, 0)]
 
 
-# --- all -----------------------------------------------------------------------------------------------
+# --- both networks --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("network", "dim", "shape"), [(stacked(4), 256, MNIST), (mlp(), 64, DIGITS)])
-def test_generators_make_images_that_fill_their_range(network, dim, shape):
+def test_generated_images_span_the_image_range(network, dim, shape):
     generator = network.generator()
     with torch.no_grad():
         images = generator(50 * torch.randn(16, dim, generator=torch.Generator().manual_seed(0)))
@@ -203,8 +199,8 @@ def test_generators_make_images_that_fill_their_range(network, dim, shape):
     ],
     ids=["mlp-G", "mlp-D", "mlp-E", "mnist-G", "mnist-D", "mnist-E"],
 )
-def test_initial_weights_fill_glorots_range_and_biases_are_zero(network, role):
-    """Uniform within sqrt(6 / (fan in + fan out)); a fan counts the pixels of the kernel."""
+def test_weights_start_from_glorots_uniform_distribution_and_biases_at_zero(network, role):
+    """The bound is sqrt(6 / (fan in + fan out)); a fan counts the pixels of the kernel."""
     module = getattr(network(), role)(*([5] if role == "discriminator" else []))
     layers = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
     assert layers
@@ -217,52 +213,3 @@ def test_initial_weights_fill_glorots_range_and_biases_are_zero(network, role):
             assert weight.abs().max() > 0.9 * bound
             assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.25)
         assert layer.bias is None or not layer.bias.any()
-
-
-# --- TensorFlow's SAME padding -------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("double_precision")
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("size", [28, 14, 8, 7])
-def test_same_conv_pads_as_tensorflow(size, kernel, stride):
-    layer = TFSameConv2d(2, 3, kernel, stride)
-    x = torch.rand(2, 2, size, size)
-    expected = same_conv(x.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), stride)
-    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=0, atol=1e-12)
-
-
-def test_same_pads_the_far_end_when_it_cannot_pad_evenly():
-    """28 -> 14 with a 5x5 kernel needs 3: one in front, two behind. By hand on a kernel of ones."""
-    layer = TFSameConv2d(1, 1, 5, 2)
-    nn.init.ones_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    counts = layer(torch.ones(1, 1, 28, 28))[0, 0]
-    assert counts[0, 0] == 4 * 4, "columns -1..3, one of them padding"
-    assert counts[13, 13] == 3 * 3, "columns 25..29, two of them padding"
-
-
-@pytest.mark.usefixtures("double_precision")
-@given(
-    size=st.sampled_from([2, 4, 7, 14]),
-    kernel=st.sampled_from([3, 4, 5]),
-    channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    seed=st.integers(0, 999),
-)
-@settings(max_examples=40, deadline=None)
-def test_same_deconv_is_the_transpose_of_same_conv(size, kernel, channels, seed):
-    """<conv(x), y> = <x, deconv(y)> with shared weights."""
-    wide, narrow = channels
-    conv_layer, deconv = TFSameConv2d(wide, narrow, kernel, 2), TFSameConvTranspose2d(narrow, wide, kernel)
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        conv_layer.weight.copy_(torch.randn(conv_layer.weight.shape, generator=rng))
-        deconv.weight.copy_(conv_layer.weight)
-        conv_layer.bias.zero_()
-        deconv.bias.zero_()
-        x = torch.randn(1, wide, 2 * size, 2 * size, generator=rng)
-        y = torch.randn(1, narrow, size, size, generator=rng)
-        assert deconv(y).shape == x.shape
-        left, right = (conv_layer(x) * y).sum().item(), (x * deconv(y)).sum().item()
-    assert left == pytest.approx(right, rel=1e-10, abs=1e-10)

@@ -1,4 +1,4 @@
-"""The residual networks with (mimicry) and without (MSGAN) spectral norm, counted by hand."""
+"""Parameter counts, blocks, spectral norm and initial weights of the ResNets of SNGAN (mimicry) and MSGAN."""
 
 import copy
 import math
@@ -64,7 +64,7 @@ def test_sngan_discriminator_has_the_parameters_of_the_table():
     assert by_hand == 151_680 + 311_680 + 590_336 + 129 == 1_053_825
     assert parameters(without_memory(lambda: sngan(CIFAR).discriminator(0))) == by_hand
     assert parameters(without_memory(lambda: sngan(CIFAR).discriminator(4))) == by_hand + 4 * 129
-    # 48: a block's inner maps are as many as its inputs
+    # 48: a block has as many inner maps as inputs
     maps = (64, 128, 256, 512, 1024)
     blocks = sum(conv(3, i, i) + conv(3, i, o) + conv(1, i, o) for i, o in pairwise(maps))
     by_hand = conv(3, 3, 64) + conv(3, 64, 64) + conv(1, 3, 64) + blocks + fc(1024, 1)
@@ -73,7 +73,7 @@ def test_sngan_discriminator_has_the_parameters_of_the_table():
 
 
 def test_sngan_for_64_pixels_has_the_parameters_of_the_table():
-    """G: linear 2,113,536; four blocks from 1024 to 64 maps; BN 128; conv 1,731. D: that for 48."""
+    """G: linear 2,113,536; four blocks from 1024 to 64 maps; BN 128; conv 1,731. D: the one for 48."""
     blocks = 7_606_784 + up_block(512, 256) + up_block(256, 128) + up_block(128, 64)
     assert up_block(1024, 512) == 2_048 + 4_719_104 + 1_024 + 2_359_808 + 524_800 == 7_606_784
     by_hand = 2_113_536 + blocks + 128 + 1_731
@@ -91,9 +91,9 @@ def test_switches_add_no_parameters(switch):
 
 
 def test_msgan_discriminator_has_the_parameters_of_the_table():
-    """As above, but inner maps as many as a block's outputs, and "down" is a convolution on either path.
+    """Blocks have as many inner maps as outputs, and downsample with a convolution on both paths.
 
-    32: first block 151,680 + down 16,512 on the body and 12 on three channels; second 311,680 + 2 * 16,512.
+    32: the first block adds 16,512 on the body and 12 on the three channels; the second adds 2 * 16,512.
     """
     by_hand = (151_680 + conv(1, 128, 128) + conv(1, 3, 3)) + (311_680 + 2 * conv(1, 128, 128)) + 590_336
     by_hand += fc(128, 1) + fc(8192, 5)  # pooled; flattened
@@ -110,7 +110,7 @@ def test_msgan_discriminator_has_the_parameters_of_the_table():
 
 
 def test_msgan_encoder_has_the_parameters_of_the_table():
-    """conv3 256; three blocks, each as the generator's; BN; 4*4*256 -> 128. Likewise 6*6*512 -> 128."""
+    """conv3 256; three blocks like the generator's; BN; 4*4*256 -> 128. For 48: 6*6*512 -> 128."""
     by_hand = conv(3, 3, 256) + 3 * up_block(256, 256) + norm(256) + fc(4096, 128)
     assert by_hand == 7_168 + 3_740_928 + 512 + 524_416 == 4_273_024
     assert parameters(without_memory(msgan(CIFAR).encoder)) == by_hand
@@ -122,15 +122,15 @@ def test_msgan_encoder_has_the_parameters_of_the_table():
 
 @pytest.mark.parametrize(("shape", "features", "lambda_w"), [(CIFAR, 8192, 0.125), (STL, 9216, 0.11785)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_msgan_judges_with_the_flattened_maps(shape, features, lambda_w, classes):
-    """And lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is the scripts'."""
+def test_msgan_features_are_the_flattened_maps(shape, features, lambda_w, classes):
+    """lambda_w = sqrt(noise dimension / feature dimension) of Dist-GAN's encoder is that of the released scripts."""
     assert output_shapes(msgan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
     assert math.sqrt(128 / features) == pytest.approx(lambda_w, abs=5e-6)
 
 
 @pytest.mark.parametrize(("shape", "features"), [(CIFAR, 128), (STL, 1024), (CELEBA, 1024)])
 @pytest.mark.parametrize("classes", [0, 4, 5])
-def test_sngan_judges_with_the_pooled_maps(shape, features, classes):
+def test_sngan_features_are_the_pooled_maps(shape, features, classes):
     assert output_shapes(sngan(shape), classes) == [(2,), (2, classes), (2, features), (2, 0)]
 
 
@@ -180,7 +180,7 @@ def test_msgan_encoder_maps_have_the_sizes_of_the_table():
     assert {m.negative_slope for m in encoder.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
 
 
-def test_batch_norm_is_the_sources():
+def test_batch_norm_has_the_settings_of_the_sources():
     for module in (msgan(CIFAR, **SMALL).generator(), msgan(CIFAR, encoder_width=2).encoder()):
         norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
         assert {(m.eps, round(1 - m.momentum, 9)) for m in norms} == {(1e-5, 0.999)}
@@ -190,26 +190,28 @@ def test_batch_norm_is_the_sources():
         assert not any(isinstance(m, nn.BatchNorm2d) for m in family(CIFAR, **SMALL).discriminator(4).modules())
 
 
-def test_msgan_goes_down_by_keeping_every_second_pixel_of_a_1x1_convolution():
+def test_msgan_downsamples_by_keeping_every_second_pixel_of_a_1x1_convolution():
     body = msgan(CIFAR, **SMALL).discriminator(0).body
     x = torch.randn(2, 4, 8, 8)
     first, second, down = weights_of(body[1].body)
     inner = F.conv2d(F.relu(F.conv2d(F.relu(x), first.weight, first.bias, padding=1)), second.weight, second.bias, 1, 1)
-    torch.testing.assert_close(body[1].body(x), kept_pixels(down, inner))
-    beside, down = weights_of(body[1].shortcut)
-    torch.testing.assert_close(body[1].shortcut(x), kept_pixels(down, F.conv2d(x, beside.weight, beside.bias)))
-    assert isinstance(body[0].shortcut[0], nn.Conv2d), "the first block's shortcut goes down first"
+    torch.testing.assert_close(body[1].body(x), downsample(down, inner))
+    shortcut_conv, down = weights_of(body[1].shortcut)
+    torch.testing.assert_close(
+        body[1].shortcut(x), downsample(down, F.conv2d(x, shortcut_conv.weight, shortcut_conv.bias))
+    )
+    assert isinstance(body[0].shortcut[0], nn.Conv2d), "the first block's shortcut downsamples first"
     assert (body[0].shortcut[0].in_channels, body[0].shortcut[0].out_channels) == (3, 3)
 
 
-def kept_pixels(layer, x):
-    """Every second pixel of the layer's 1x1 convolution, to the letter."""
+def downsample(layer, x):
+    """Every second pixel of the layer's 1x1 convolution, which is computed at all pixels."""
     pixelwise = torch.einsum("oi,nihw->nohw", layer.weight[:, :, 0, 0], x)[:, :, ::2, ::2]
     return pixelwise + layer.bias[:, None, None]
 
 
 @pytest.mark.parametrize(("shape", "maps"), [(CIFAR, (4, 8, 8)), (STL, (32, 3, 3))])
-def test_msgans_heads_see_sums_over_pixels_and_all_pixels(shape, maps):
+def test_the_logit_of_msgan_sees_sums_over_pixels_and_its_class_head_all_pixels(shape, maps):
     discriminator = msgan(shape, **SMALL).discriminator(5)
     output = discriminator(torch.rand(3, *shape))
     sums = output.features.view(3, *maps).sum((2, 3))
@@ -217,26 +219,26 @@ def test_msgans_heads_see_sums_over_pixels_and_all_pixels(shape, maps):
     torch.testing.assert_close(output.class_logits, discriminator.heads.classes(output.features))
 
 
-def test_rectified_shortcuts_see_no_negative_maps():
+def test_rectified_shortcuts_receive_no_negative_maps():
     x = torch.randn(2, 4, 8, 8)
     rectified = sngan(CIFAR, spectral_norm=False, **SMALL).discriminator(0).body[2]
     plain = sngan(CIFAR, spectral_norm=False, rectified_shortcut=False, **SMALL).discriminator(0).body[2]
     plain.load_state_dict(rectified.state_dict())
-    kept = x.clone()
+    before = x.clone()
     torch.testing.assert_close(rectified(x) - rectified.body(x), x.relu())
     torch.testing.assert_close(plain(x) - plain.body(x), x)
-    assert torch.equal(x, kept), "no path changes the input"
+    assert torch.equal(x, before), "no path changes the input"
 
 
 def test_sum_and_mean_pooling_differ_by_the_number_of_pixels():
-    of_sum, of_mean = (sngan(CIFAR, pooling=p, **SMALL).discriminator(4).eval() for p in ("sum", "mean"))
-    of_mean.load_state_dict(of_sum.state_dict())
+    sum_pooled, mean_pooled = (sngan(CIFAR, pooling=p, **SMALL).discriminator(4).eval() for p in ("sum", "mean"))
+    mean_pooled.load_state_dict(sum_pooled.state_dict())
     images = torch.rand(3, *CIFAR)
-    torch.testing.assert_close(of_sum(images).features, 64 * of_mean(images).features)
+    torch.testing.assert_close(sum_pooled(images).features, 64 * mean_pooled(images).features)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-def test_upsampling_is_the_option(mode):
+def test_upsampling_follows_its_option(mode):
     assert upsamplings(sngan(CIFAR, upsampling=mode, **SMALL).generator()) == [mode] * 6
 
 
@@ -251,7 +253,7 @@ def weights_of(module):
     return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
-def test_spectral_norm_leaves_every_layer_with_a_largest_singular_value_of_one():
+def test_spectral_norm_sets_the_largest_singular_value_of_every_layer_to_one():
     discriminator = sngan(CIFAR, **SMALL).discriminator(4)
     images = torch.rand(2, *CIFAR)
     for _ in range(60):
@@ -263,7 +265,7 @@ def test_spectral_norm_leaves_every_layer_with_a_largest_singular_value_of_one()
         assert largest.item() == pytest.approx(1, abs=0.02)
 
 
-def test_without_spectral_norm_there_is_none():
+def test_spectral_norm_can_be_switched_off():
     discriminator = sngan(CIFAR, spectral_norm=False, **SMALL).discriminator(4)
     assert not list(discriminator.buffers())
     assert not any("parametrizations" in name for name, _ in discriminator.named_parameters())
@@ -273,7 +275,7 @@ def test_the_generator_has_no_spectral_norm():
     assert not any("parametrizations" in name for name, _ in sngan(CIFAR, **SMALL).generator().named_parameters())
 
 
-def test_a_pass_in_training_moves_the_singular_vectors_once_and_one_in_evaluation_never():
+def test_a_training_pass_updates_the_singular_vectors_once_and_an_evaluation_pass_does_not():
     discriminator = sngan(CIFAR, **SMALL).discriminator(4)
     vector = discriminator.heads.classes.parametrizations.weight[0].of
     matrix = discriminator.heads.classes.parametrizations.weight.original.detach()
@@ -291,18 +293,18 @@ def test_a_pass_in_training_moves_the_singular_vectors_once_and_one_in_evaluatio
     assert torch.allclose(vector._v, v, atol=1e-6)
 
 
-def test_singular_vectors_are_state():
-    """Another discriminator that takes the state gives the same to the bit, now and after more passes."""
-    one, other = (sngan(CIFAR, **SMALL).discriminator(4) for _ in range(2))
+def test_singular_vectors_are_part_of_the_state():
+    """A discriminator that loads the state gives bit-identical outputs, now and after more passes."""
+    original, restored = (sngan(CIFAR, **SMALL).discriminator(4) for _ in range(2))
     images = torch.rand(2, *CIFAR)
-    one(images)
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    original(images)
+    restored.load_state_dict(copy.deepcopy(original.state_dict()))
     for _ in range(3):
-        for ours, theirs in zip(one(images), other(images), strict=True):
-            assert torch.equal(ours, theirs)
+        for expected, output in zip(original(images), restored(images), strict=True):
+            assert torch.equal(output, expected)
 
 
-def test_several_passes_may_come_before_one_backward_pass():
+def test_one_backward_pass_may_follow_several_forward_passes():
     discriminator = sngan(CIFAR, **SMALL).discriminator(4)
     first, second = discriminator(torch.rand(2, *CIFAR)), discriminator(torch.rand(2, *CIFAR))
     (first.logit.sum() - second.logit.sum() + first.class_logits.square().sum()).backward()
@@ -327,7 +329,7 @@ def test_sngan_starts_with_gain_root_2_inside_blocks_and_1_elsewhere():
             assert 0.9 * expected < glorot_gain(layer.weight.detach()) <= 1.0001 * expected
 
 
-def test_msgan_starts_with_gain_1_and_no_biases():
+def test_msgan_starts_with_gain_1_and_biases_at_zero():
     network = msgan(CIFAR, generator_width=8, discriminator_width=16, encoder_width=8)
     for player in (network.generator(), network.discriminator(5), network.encoder()):
         for layer in weights_of(player):
@@ -337,13 +339,13 @@ def test_msgan_starts_with_gain_1_and_no_biases():
 
 @pytest.mark.parametrize("width", [0, -1, 1025, 2.0, "8", True, None])
 @pytest.mark.parametrize("player", ["generator", "discriminator", "encoder"])
-def test_widths_are_whole_numbers_within_bounds(player, width):
+def test_widths_are_integers_within_bounds(player, width):
     with pytest.raises(ValidationError):
         MSGANResNetOptions(**{f"{player}_width": width})
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"spectral_norm": 1},
         {"pooling": "max"},
@@ -352,16 +354,16 @@ def test_widths_are_whole_numbers_within_bounds(player, width):
         {"encoder_width": 8},
     ],
 )
-def test_wrong_switches_are_refused(wrong):
+def test_invalid_options_are_refused(invalid):
     with pytest.raises(ValidationError):
-        SNGANResNetOptions(**wrong)
+        SNGANResNetOptions(**invalid)
 
 
 @pytest.mark.parametrize(
     ("family", "low", "shape"),
     [*product([sngan], [-1.0], [CIFAR, STL, CELEBA]), *product([msgan], [0.0], [CIFAR, STL])],
 )
-def test_generators_make_images_that_fill_their_range(family, low, shape):
+def test_generated_images_span_the_image_range(family, low, shape):
     network = family(shape, **SMALL)
     generator = network.generator()
     with torch.no_grad():

@@ -52,17 +52,17 @@ def test_discriminator_has_the_parameters_of_the_table(k, maps, expected):
     assert output_shapes(pacgan(k), 5) == [(2,), (2, 5), (2, 512 // k), (2, 0)]
 
 
-def test_maps_shrink_28_14_7_4_and_grow_4_7_14_28():
+def test_discriminator_maps_halve_from_28_to_4_and_generator_maps_double_from_4_to_28():
     sizes = []
 
-    def note(_, __, out):
+    def record_size(_, __, out):
         sizes.append(tuple(out.shape[1:]))
 
     discriminator, generator = pacgan(4).discriminator(4), pacgan(4).generator()
     for player in (discriminator, generator):
         for layer in player.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                layer.register_forward_hook(note)
+                layer.register_forward_hook(record_size)
     discriminator(generator(torch.randn(2, 256)))
     growing, shrinking = sizes[:4], sizes[4:]
     assert growing == [(32, 7, 7), (16, 14, 14), (8, 28, 28), (3, 28, 28)]
@@ -74,7 +74,7 @@ def test_maps_shrink_28_14_7_4_and_grow_4_7_14_28():
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_the_first_deconvolution_is_the_transpose_of_same_from_7_to_4():
+def test_the_first_transposed_convolution_is_the_adjoint_of_a_same_convolution_from_7_to_4():
     deconv = next(m for m in pacgan(1).generator() if isinstance(m, nn.ConvTranspose2d))
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randn(1, 32, 7, 7, generator=rng), torch.randn(1, 64, 4, 4, generator=rng)
@@ -83,19 +83,19 @@ def test_the_first_deconvolution_is_the_transpose_of_same_from_7_to_4():
         assert (down * y).sum().item() == pytest.approx((x * deconv(y)).sum().item(), rel=1e-10)
 
 
-def test_weights_start_small_and_biases_at_zero():
+def test_weights_start_from_a_normal_distribution_with_standard_deviation_002_and_biases_at_zero():
     network = pacgan(1)
     for layer in [*network.generator().modules(), *network.discriminator(5).modules()]:
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             assert not layer.bias.any()
             if isinstance(layer, nn.Conv2d):
-                assert layer.weight.abs().max() <= 0.04, "cut at two deviations"
+                assert layer.weight.abs().max() <= 0.04, "truncated at two standard deviations"
             if layer.weight.numel() > 1000:
-                cut = 0.8796 if isinstance(layer, nn.Conv2d) else 1.0  # deviation of a normal cut at 2
-                assert layer.weight.std().item() == pytest.approx(0.02 * cut, rel=0.1)
+                deviation = 0.8796 if isinstance(layer, nn.Conv2d) else 1.0  # of a standard normal truncated at 2
+                assert layer.weight.std().item() == pytest.approx(0.02 * deviation, rel=0.1)
 
 
 @pytest.mark.parametrize("k", [0, 3, 8, "4", None])
-def test_other_k_are_refused(k):
+def test_invalid_values_of_k_are_refused(k):
     with pytest.raises(ValidationError):
         PacGANStackedMNISTOptions(k=k)
