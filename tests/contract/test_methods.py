@@ -23,7 +23,7 @@ from tests.support.examples import (
     all_combinations,
     assert_equal,
     combinations,
-    differs,
+    differing_names,
     register_stand_ins,
     small_options,
     smallest_options,
@@ -176,7 +176,7 @@ def test_every_player_trains_on_every_network_and_size_that_fit(names, monkeypat
     losses = advance(trainer, 1).mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(trainer.method.players)
     assert all(math.isfinite(value) for value in losses.values())
-    moved = differs(before, weights(trainer.method))
+    moved = differing_names(before, weights(trainer.method))
     for name in trainer.method.players:
         own = {id(p) for module in trainer.method.player_modules(name) for p in module.parameters()}
         assert any(id(p) in own and n in moved for n, p in trainer.method.named_parameters()), name
@@ -227,7 +227,7 @@ def test_a_player_moves_its_own_parameters_and_no_others(spec):
         own = {id(p) for module in trainer.method.player_modules(name) for p in module.parameters()}
         before = weights(trainer.method)
         advance(trainer, 1)
-        moved = differs(before, weights(trainer.method))
+        moved = differing_names(before, weights(trainer.method))
         parameters = {n: p for n, p in trainer.method.named_parameters() if id(p) not in averages_in(trainer.method)}
         assert {n for n in moved if n in parameters and id(parameters[n]) not in own} == set()
         assert any(n in moved for n in parameters)
@@ -313,12 +313,12 @@ def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
 def test_another_seed_gives_other_weights_and_other_random_numbers(spec):
     other_spec = spec.model_copy(update={"seed": spec.seed + 1})
     one, other = trainer_of(spec), trainer_of(other_spec)
-    assert differs(weights(one.method.generator), weights(other.method.generator))
-    assert differs(weights(one.method.discriminator), weights(other.method.discriminator))
+    assert differing_names(weights(one.method.generator), weights(other.method.generator))
+    assert differing_names(weights(one.method.discriminator), weights(other.method.discriminator))
     other.method.load_state_dict(one.method.state_dict())
     advance(one, 1)
     advance(other, 1)
-    assert differs(weights(one.method), weights(other.method))
+    assert differing_names(weights(one.method), weights(other.method))
 
 
 def test_a_resumed_training_is_bit_identical_and_leaves_the_global_stream_alone(spec, tmp_path):

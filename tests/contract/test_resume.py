@@ -78,7 +78,7 @@ def stopped_at(places):
     return report
 
 
-def told(record):
+def reproducible_fields(record):
     return record.model_dump(exclude=OF_ITS_OWN_TIME)
 
 
@@ -103,7 +103,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
             stops += 1
     assert stops == len(PLACES)
     assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
-    assert told(record) == told(undisturbed)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
     assert [(event.what, event.times) for event in record.events] == [("resumed from a checkpoint", stops)]
     assert_equal(finals(parts), finals(whole))
     assert_equal(last(parts), last(whole))

@@ -1,4 +1,4 @@
-"""Which methods with which options the loss tests run over."""
+"""The methods and options that the loss tests cover."""
 
 from itertools import product
 
@@ -50,6 +50,6 @@ PENALISED = [
 ]
 
 
-def called(case: tuple[str, dict[str, object]]) -> str:
+def case_id(case: tuple[str, dict[str, object]]) -> str:
     name, options = case
     return "-".join([name, *map(str, options.values())])

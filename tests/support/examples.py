@@ -1,4 +1,4 @@
-"""Small examples of what every plug-in needs to be tried: options, trials, images, raw files."""
+"""Small options, trials, images and raw files with which every plug-in can be tested."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -35,7 +35,7 @@ def smallest_options(model: Any) -> dict[str, Any]:
 
 
 class Grey28(Dataset):
-    """Stands in for all datasets of this shape: networks and methods see no more of them. So do those below."""
+    """Stands in for every dataset of its shape, like the classes below: networks and methods depend on nothing else."""
 
     name, shape, num_labels = "grey_28", (1, 28, 28), 10
 
@@ -53,11 +53,11 @@ class Images64(Dataset):
 
 
 STAND_INS = (Grey28, Images32, Images48, Images64)
-EVERYWHERE = ("stacked_digits", "stacked_mnist")  # small images: every method meets every network on them
+COMBINED_WITH_ALL = ("stacked_digits", "stacked_mnist")  # small images: all pairs of method and network run on them
 
 
 class NoFiles32(BundledDataset):
-    """Colour images that need no files: noise, each image around a grey of its own."""
+    """Colour images that need no files: noise, each image around its own grey."""
 
     name, shape, num_labels = "no_files_32", (3, 32, 32), 10
     about, licence, source = "noise around greys, for tests", "none", "a random generator"
@@ -72,44 +72,44 @@ class NoFiles32(BundledDataset):
 
 
 def register_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For one test. The registry loads a class by the name of its module."""
+    """Register the stand-ins for one test. The registry loads a class by the name of its module."""
     for dataset in STAND_INS:
         monkeypatch.setitem(DATASETS, dataset.name, f"{__name__}:{dataset.__name__}")
 
 
 def small_options(network: str) -> dict[str, Any]:
-    """Of a network: what has no default, and widths for a test."""
+    """The options of a network that have no default, and widths small enough for a test."""
     model = registry.networks[network].Options
     widths = dict.fromkeys((f for f in model.model_fields if f.endswith("_width")), 2)
     return smallest_options(model) | (widths if issubclass(model, Widths) else {})
 
 
 def combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit, and samples of those with stand-ins."""
-    return fitting([registry.datasets[name] for name in EVERYWHERE]) + stand_in_combinations()
+    """Every (method, network, dataset) whose roles and image shapes fit, with a selection of those with stand-ins."""
+    return fitting([registry.datasets[name] for name in COMBINED_WITH_ALL]) + stand_in_combinations()
 
 
 def all_combinations() -> list[tuple[str, str, str]]:
     """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
-    return fitting([*(registry.datasets[name] for name in EVERYWHERE), *STAND_INS])
+    return fitting([*(registry.datasets[name] for name in COMBINED_WITH_ALL), *STAND_INS])
 
 
 def stand_in_combinations() -> list[tuple[str, str, str]]:
-    """For every network a few pairs that reach each set of roles that it serves and each shape of a stand-in.
+    """For every network, a few combinations that cover each set of roles that it has and each shape of a stand-in.
 
-    The largest set meets the smallest shape. Of the methods with a set of roles it is the one with the most
-    classes, so that every head is trained.
+    The largest set is combined with the smallest shape. Each set of roles is represented by the method with the
+    most classes, so that every head is trained.
     """
     by_classes = sorted(registry.methods, key=lambda name: registry.methods[name].task_classes)
-    chosen = {registry.methods[name].roles: name for name in by_classes}  # the last one stays
-    found = []
+    chosen = {registry.methods[name].roles: name for name in by_classes}  # the last one remains
+    selected = []
     for network in registry.networks:
         roles, shapes = registry.networks[network].roles, registry.networks[network].shapes
         methods = [chosen[needed] for needed in sorted(chosen, key=len, reverse=True) if needed <= roles]
         datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes]
         pairs = max(len(methods), len(datasets)) if datasets else 0
-        found += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
-    return found
+        selected += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
+    return selected
 
 
 def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
@@ -124,14 +124,14 @@ def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
 
 
 def switches(model: Any) -> list[tuple[str, Any]]:
-    """Every other value of every option that has a few: words, and true or false."""
-    found = []
+    """Every non-default value of every option with a fixed set of values."""
+    selected = []
     for name, field in model.model_fields.items():
         values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         if field.annotation is bool:
             values = (True, False)
-        found += [(name, value) for value in values if field.is_required() or value != field.default]
-    return found
+        selected += [(name, value) for value in values if field.is_required() or value != field.default]
+    return selected
 
 
 def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpec:
@@ -171,7 +171,7 @@ def advance(trainer: Trainer, steps: int) -> Trainer:
 
 
 def assert_equal(ours: Any, theirs: Any) -> None:
-    """Equal to the bit, through dictionaries and lists of tensors."""
+    """Assert bit-identical values, in dictionaries and lists of tensors too."""
     assert type(ours) is type(theirs)
     if isinstance(ours, torch.Tensor):
         assert ours.dtype == theirs.dtype
@@ -182,13 +182,13 @@ def assert_equal(ours: Any, theirs: Any) -> None:
             assert_equal(ours[key], theirs[key])
     elif isinstance(ours, list | tuple):
         assert len(ours) == len(theirs)
-        for one, other in zip(ours, theirs, strict=True):
-            assert_equal(one, other)
+        for our_item, their_item in zip(ours, theirs, strict=True):
+            assert_equal(our_item, their_item)
     else:
         assert ours == theirs
 
 
-def differs(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> set[str]:
+def differing_names(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> set[str]:
     """The names under which two states differ."""
     return {name for name in ours if not torch.equal(ours[name], theirs[name])}
 
@@ -197,13 +197,13 @@ def differs(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> s
 
 
 def example_files(dataset: type[Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small raw files in a folder, which the dataset accepts in place of the official ones during a test."""
+    """Write small raw files to a folder; during a test the dataset accepts them in place of the official ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for attribute, value in dataset.write_example_files(folder).items():
         monkeypatch.setattr(dataset, attribute, value)
 
 
 def small_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four small IDX files that MNIST and every dataset made of it accept."""
+    """Write four small IDX files that MNIST and the datasets derived from it accept."""
     example_files(MNIST, folder, monkeypatch)
     monkeypatch.setattr(StackedMNIST, "num_set_aside", 5)

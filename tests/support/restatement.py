@@ -1,9 +1,8 @@
-"""Every loss again, in plain NumPy, float64 and as naively as possible.
+"""Every loss restated in plain NumPy and float64, as naively as possible.
 
-Written from the equations of the papers and their released code, not from
-our code: nothing of baselines is imported here. `Nets` holds closed forms of the networks in stub.py. Each
-loss is a function of the player, the networks, real images x, the random draws d and the share t of the
-training done, and returns the weighted terms by name.
+The restatement follows the equations of the papers and their released code, and imports nothing from baselines.
+`Nets` has closed forms of the networks in stub.py. Each loss is a function of the player, the networks, real images x,
+the random draws d, the fraction t of training done and the options o, and returns the weighted terms by name.
 """
 
 import numpy as np
@@ -14,8 +13,8 @@ import numpy as np
 class Nets:
     """Linear generator and encoder, and a discriminator with one tanh layer, from arrays by name.
 
-    A conditional generator adds an image for the condition, a conditional discriminator a linear score. `judge`:
-    whose layers `features` and `classes` are.
+    A conditional generator adds an image for the condition, a conditional discriminator a linear score. `network` names
+    the one whose layers `features` and `classes` use.
     """
 
     def __init__(self, arrays, shape):
@@ -26,23 +25,23 @@ class Nets:
         return inputs @ self.a[f"{name}.weight"].T + self.a[f"{name}.bias"]
 
     def generate(self, z, y=None):
-        shift = 0 if y is None else self.a["generator.1.of.weight"][y]
+        shift = 0 if y is None else self.a["generator.1.images.weight"][y]
         return (self.linear("generator.0", z) + shift).reshape(-1, *self.shape)
 
     def encode(self, x):
         return self.linear("encoder.1", x.reshape(len(x), -1))
 
-    def features(self, x, judge="discriminator"):
-        return np.tanh(self.linear(f"{judge}.hidden", x.reshape(len(x), -1)))
+    def features(self, x, network="discriminator"):
+        return np.tanh(self.linear(f"{network}.hidden", x.reshape(len(x), -1)))
 
     def logit(self, x, y=None):
-        """psi(f(x)), and + f(x) V_y under a condition."""
+        """psi(f(x)), or psi(f(x)) + f(x) V_y under a condition y."""
         f = self.features(x)
         projected = 0 if y is None else np.sum(f * self.a["discriminator.heads.conditions.weight"][y], axis=1)
         return self.linear("discriminator.heads.logit", f)[:, 0] + projected
 
-    def classes(self, x, judge="discriminator"):
-        return self.linear(f"{judge}.heads.classes", self.features(x, judge))
+    def classes(self, x, network="discriminator"):
+        return self.linear(f"{network}.heads.classes", self.features(x, network))
 
     def logit_gradient(self, x):
         """d logit / d x of each image, flat: (1 - tanh^2) W2 W1."""
@@ -64,20 +63,20 @@ def cross_entropy(logits, labels):
 
 
 def rotate(images, r):
-    """r times: transpose, then flip up-down; 90 degrees counter-clockwise (2.2)."""
+    """Rotate by r times 90 degrees counter-clockwise: transpose, then flip up-down (2.2)."""
     for _ in range(r):
         images = images.swapaxes(2, 3)[:, :, ::-1]
     return images
 
 
-def all_turns(images):
+def all_rotations(images):
     labels = [r for r in range(4) for _ in images]
     return np.concatenate([rotate(images, r) for r in range(4)]), np.array(labels)
 
 
 def subset(images):
     """The last R/4 of R images, upright and in the three other rotations (2.2)."""
-    return all_turns(images[len(images) - len(images) // 4 :])
+    return all_rotations(images[len(images) - len(images) // 4 :])
 
 
 def quarters(images):
@@ -86,14 +85,14 @@ def quarters(images):
     return np.stack([rotate(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
 
 
-BATCHES = {"subset": subset, "quarters": quarters, "all_turns": all_turns}
+BATCHES = {"subset": subset, "quarters": quarters, "all_turns": all_rotations}
 
 
 def batch(images, o, order=None):
-    """By the recipe's name; `random` is the given N of the 4N rotated images (2.1)."""
+    """The batch of the recipe; `random` takes the N of the 4N rotated images at `order` (2.1)."""
     if o["batches"] != "random":
         return BATCHES[o["batches"]](images)
-    rotated, labels = all_turns(images)
+    rotated, labels = all_rotations(images)
     return rotated[order], labels[order]
 
 
@@ -177,7 +176,7 @@ def packs(images, o):
 
 
 def self_labelling(player, nets, x, d, t, o):
-    z, y = artificial(nets.a["prototypes"], d, o)
+    z, y = labelled_latents(nets.a["prototypes"], d, o)
     conditional = o["prototypes"] > 1
     fake = nets.generate(z, y if conditional and o["conditional_generator"] else None)
     if player == "classifier":
@@ -187,11 +186,11 @@ def self_labelling(player, nets, x, d, t, o):
             terms["labelled"] = cross_entropy(nets.classes(x[known], "classifier"), d["labels"][known])
         return terms
     own, weight = self_labels(nets, x, d, o)
-    told = how_much_fakes_are_told(own, weight, y, o)
-    of_fake, of_fake_alone = nets.logit(fake, y if conditional else None), nets.logit(fake)
+    fake_weight = fake_weights(own, weight, y, o)
+    conditional_fake_logit, fake_logit = nets.logit(fake, y if conditional else None), nets.logit(fake)
     if player == "generator":
         cost = {"hinge": lambda s: -s, "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
-        terms = {"game": np.mean(told * cost(of_fake) + (1 - told) * cost(of_fake_alone))}
+        terms = {"game": np.mean(fake_weight * cost(conditional_fake_logit) + (1 - fake_weight) * cost(fake_logit))}
         if o["weight_classifier"]:
             terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake, "classifier"), y)
         return terms
@@ -201,14 +200,14 @@ def self_labelling(player, nets, x, d, t, o):
     ]
     terms = {
         "labelled": np.mean(weight * cost_real(nets.logit(x, own if conditional else None))),
-        "fake": np.mean(told * cost_fake(of_fake) + (1 - told) * cost_fake(of_fake_alone)),
+        "fake": np.mean(fake_weight * cost_fake(conditional_fake_logit) + (1 - fake_weight) * cost_fake(fake_logit)),
     }
     if o["uncertain"] == "unconditional":
         terms["unlabelled"] = np.mean((1 - weight) * cost_real(nets.logit(x)))
     return terms
 
 
-def how_much_fakes_are_told(own, weight, y, o):
+def fake_weights(own, weight, y, o):
     if o["fakes"] == "always" or o["labelled"] == 1:
         return np.ones(len(y))
     if o["fakes"] == "as_real":
@@ -216,19 +215,19 @@ def how_much_fakes_are_told(own, weight, y, o):
     return np.array([min(1, np.sum(weight[own == label]) / np.sum(y == label)) for label in y])
 
 
-def artificial(prototypes, d, o):
+def labelled_latents(prototypes, d, o):
     """Latents and the number of their prototype: drawn with it, or the nearest."""
     if o["latent_label"] == "mixture":
         return np.stack([prototypes[y] + e for y, e in zip(d["y"], d["z"], strict=True)]), d["y"]
-    near = {
+    distance = {
         "euclidean": lambda z, c: np.sqrt(np.sum((z - c) ** 2)),
         "cosine": lambda z, c: -z @ c / np.linalg.norm(z) / np.linalg.norm(c),
     }[o["distance"]]
-    return d["z"], np.array([np.argmin([near(z, c) for c in prototypes]) for z in d["z"]])
+    return d["z"], np.array([np.argmin([distance(z, c) for c in prototypes]) for z in d["z"]])
 
 
 def self_labels(nets, x, d, o):
-    """Label and weight of each real image, by the moving average or, before it, by hand."""
+    """Label and weight of each real image: the manual label if there is one, else that of the moving average."""
     labels, weights = [], []
     for i, logits in enumerate(nets.classes(x, "teacher.module")):
         p = np.exp(logits) / np.sum(np.exp(logits))
@@ -241,20 +240,20 @@ def self_labels(nets, x, d, o):
     return np.array(labels), np.array(weights)
 
 
-# --- SSGAN-LA and its rivals (2.4) --------------------------------------------------------------------
+# --- SSGAN-LA and the methods it is compared with (2.4) ---------------------------------------------
 
 
 def dagan(player, nets, x, d, t, o):
     """The game on rotated images, by one real/fake logit."""
-    return turned_game(player, lambda images, labels: nets.logit(images), nets, x, d, o)
+    return rotated_game(player, lambda images, labels: nets.logit(images), nets, x, d, o)
 
 
 def dagan_md(player, nets, x, d, t, o):
     """The game on rotated images, by logit r of an image rotated r times."""
-    return turned_game(player, lambda images, labels: nets.classes(images)[range(len(labels)), labels], nets, x, d, o)
+    return rotated_game(player, lambda images, labels: nets.classes(images)[range(len(labels)), labels], nets, x, d, o)
 
 
-def turned_game(player, score, nets, x, d, o):
+def rotated_game(player, score, nets, x, d, o):
     real = score(*batch(x, o))
     fake = score(*batch(nets.generate(d["z"]), o))
     return {"game": game_value(player, real, fake, o)}
@@ -277,11 +276,11 @@ def joint_labels(player, nets, x, d, o):
     hinge = {"discriminator": multi_hinge, "generator": margin}[player]
     error = {"multi_hinge": hinge, "cross_entropy": cross_entropy}[o["form"]]
     fake, r_fake = batch(nets.generate(d["z"]), o)
-    of_fake = nets.classes(fake)
+    fake_scores = nets.classes(fake)
     if player == "generator":
-        return {"joint_real": error(of_fake, 2 * r_fake), "joint_fake": -error(of_fake, 2 * r_fake + 1)}
+        return {"joint_real": error(fake_scores, 2 * r_fake), "joint_fake": -error(fake_scores, 2 * r_fake + 1)}
     real, r_real = batch(x, o)
-    return {"joint_real": error(nets.classes(real), 2 * r_real), "joint_fake": error(of_fake, 2 * r_fake + 1)}
+    return {"joint_real": error(nets.classes(real), 2 * r_real), "joint_fake": error(fake_scores, 2 * r_fake + 1)}
 
 
 def ssgan_la(player, nets, x, d, t, o):
@@ -361,7 +360,7 @@ def dist_gan_ss(player, nets, x, d, t, o):
     """N of the 4N rotated images; G matches the errors of fake and real, at the same N of 4N."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
-        terms["task"] = o["weight_d"] * chosen_error(nets, *all_turns(x), d["order"])
+        terms["task"] = o["weight_d"] * chosen_error(nets, *all_rotations(x), d["order"])
     return terms | matching(player, nets, x, d, o)
 
 
@@ -374,7 +373,7 @@ def dist_gan_ms(player, nets, x, d, t, o):
 
 
 def mixture(nets, x, d, o):
-    images, labels = all_turns(x)
+    images, labels = all_rotations(x)
     fake = nets.generate(d["z"])
     images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
     return {"task": o["weight_d"] * chosen_error(nets, images, labels, d["order"])}
@@ -383,8 +382,8 @@ def mixture(nets, x, d, o):
 def matching(player, nets, x, d, o):
     if player != "generator" or o["weight_g"] == 0:
         return {}
-    on_fake = chosen_error(nets, *all_turns(nets.generate(d["z"])), d["order"])
-    on_real = chosen_error(nets, *all_turns(x), d["order"])
+    on_fake = chosen_error(nets, *all_rotations(nets.generate(d["z"])), d["order"])
+    on_real = chosen_error(nets, *all_rotations(x), d["order"])
     return {"task": o["weight_g"] * abs(on_fake - on_real)}
 
 

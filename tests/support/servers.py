@@ -48,8 +48,8 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
             assert self._process.poll() is None, self.log.read_text()
             with suppress(URLError, OSError):
                 urlopen(f"{self.address}/health", timeout=5).close()
@@ -61,8 +61,8 @@ class Server:
         """The addresses on which its processes listen."""
         assert self._process is not None
         root = psutil.Process(self._process.pid)
-        found = (c for process in (root, *root.children(recursive=True)) for c in process.net_connections("inet"))
-        return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
+        connections = (c for process in (root, *root.children(recursive=True)) for c in process.net_connections("inet"))
+        return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
 
     def kill(self) -> None:
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Tiny smooth networks whose values and input gradients have closed forms (restatement.Nets), and a bench."""
+"""Tiny smooth networks whose values and input gradients have closed forms (restatement.Nets), and `Bench`."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,14 +43,14 @@ class Stub(Network):
 
 
 class Shift(Conditional):
-    """Adds an image to each image, one for each condition."""
+    """Adds to each image the image of its condition."""
 
     def __init__(self, num_conditions: int) -> None:
         super().__init__()
-        self.of = nn.Embedding(num_conditions, PIXELS)
+        self.images = nn.Embedding(num_conditions, PIXELS)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return x + self.of(condition)
+        return x + self.images(condition)
 
 
 class StubDiscriminator(nn.Module):
@@ -85,7 +85,7 @@ def real_images() -> Tensor:
 
 
 def manual_labels(share: float) -> Tensor | None:
-    """BATCH labels, of which about this share is given."""
+    """BATCH labels of which about this share is known; the others are -1. None if the share is 0."""
     if not share:
         return None
     labels = torch.tensor([2, 0, 1, 1, 0, 2, 2, 1])
@@ -94,32 +94,32 @@ def manual_labels(share: float) -> Tensor | None:
 
 
 def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
-    """The random numbers of one loss, drawn again in the order in which the methods draw them.
+    """The random numbers of one loss, redrawn in the order in which the methods draw them.
 
     1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
-    shares, by WGAN-GP's discriminator, and by Dist-GAN's when its penalty is on; 3. the permutation of the
-    candidates, by Dist-GAN's tasks, the released MSGAN and `random` batches: 4N of them, or 5N for the MS
-    discriminator; MSGAN's discriminator with `random` batches draws one for reals and then one for fakes.
+    shares, by WGAN-GP's discriminator, and by Dist-GAN's when its penalty is on; 3. the permutation of
+    the 4N candidates (5N for the MS discriminator), by Dist-GAN's tasks, the released MSGAN and `random` batches.
+    MSGAN's discriminator with `random` batches draws one for reals and then one for fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
     if distribution == "uniform":
-        found = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
+        drawn = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
     else:
-        found = {"z": torch.randn(BATCH, LATENT, generator=rng)}
+        drawn = {"z": torch.randn(BATCH, LATENT, generator=rng)}
     if name == "conditional_gan" or getattr(options, "latent_label", "") == "mixture":
-        kinds = MANUAL if name == "conditional_gan" else options.prototypes
-        found["y"] = torch.randint(kinds, (BATCH,), generator=rng)
+        num_labels = MANUAL if name == "conditional_gan" else options.prototypes
+        drawn["y"] = torch.randint(num_labels, (BATCH,), generator=rng)
     if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
-        found["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
+        drawn["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
     released = getattr(options, "variant", None) == "released"
     if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":
-        kinds = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
-        found["order"] = torch.randperm(kinds * BATCH, generator=rng)[:BATCH]
+        num_copies = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
+        drawn["order"] = torch.randperm(num_copies * BATCH, generator=rng)[:BATCH]
     if getattr(options, "batches", None) == "random":
-        found["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+        drawn["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
         if (name, player) == ("msgan", "discriminator"):
-            found["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
-    arrays = {key: value.numpy() for key, value in found.items()}
+            drawn["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+    arrays = {key: value.numpy() for key, value in drawn.items()}
     arrays = {k: v if v.dtype == np.int64 else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:
         arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
@@ -128,7 +128,7 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
 
 @dataclass
 class Bench:
-    """One player's loss, by the code under test and by the restatement, on the same networks and draws."""
+    """One player's loss, computed by the code under test and by the restatement with the same networks and draws."""
 
     name: str
     options: dict[str, Any]

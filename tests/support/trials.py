@@ -10,7 +10,7 @@ from benchmark.training import checkpoint
 from benchmark.trials.job import Job
 
 CPU = torch.device("cpu")
-OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
+VARYING_FIELDS = {"started", "finished", "cost", "environment", "events"}
 
 
 def job_in(folder, spec, data=None, assets=None, **fields):
@@ -25,12 +25,12 @@ def job_in(folder, spec, data=None, assets=None, **fields):
     )
 
 
-def silent(progress):
+def ignore_progress(progress):
     pass
 
 
-def told(record):
-    return record.model_dump(exclude=OF_ITS_OWN_TIME)
+def reproducible_fields(record):
+    return record.model_dump(exclude=VARYING_FIELDS)
 
 
 def events(record):

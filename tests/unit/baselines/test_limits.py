@@ -46,9 +46,9 @@ def total_and_gradients(bench):
 
 
 def assert_same_game(with_task, base):
-    """The value and the gradient of every parameter that both have, to the last digits.
+    """Assert the same value and the same gradient of every shared parameter, up to rounding.
 
-    Not to the bit: images of the task may share a pass with those of the game, which may round otherwise.
+    They are not bit-identical: images of the task may share a pass with those of the game, which may round differently.
     """
     base.method.load_state_dict(with_task.method.state_dict(), strict=False)
     value, gradients = total_and_gradients(with_task)
@@ -76,8 +76,8 @@ def test_without_task_weights_the_released_msgan_is_gan(game, player):
     assert_same_game(task, Bench("gan", {"game": game}, player))
 
 
-def test_msgan_as_released_has_the_task_of_dist_gan_ms():
-    """The same networks and draws, without a penalty that draws: the same task term for either player."""
+def test_the_released_msgan_has_the_task_of_dist_gan_ms():
+    """The networks and draws are the same, as the penalty is off and draws nothing; so the task terms are the same."""
     for player in ("discriminator", "generator"):
         plain = Bench("msgan", {"variant": "released"} | WEIGHTS, player)
         dist = Bench("dist_gan_ms", {"penalty": "off"} | WEIGHTS, player)
@@ -95,12 +95,12 @@ def test_without_task_weights_ssgan_la_plus_is_gan_hinge_by_default(game, form, 
 
 @pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm1d(FEATURES)], ids=["plain", "batch norm"])
 def test_real_and_fake_images_share_no_statistics(norm):
-    """With batch norm in the discriminator as without it, a batch is judged as if it came alone."""
+    """Even with batch norm in the discriminator, the logits of a batch do not depend on the other batch."""
     method = build("gan", {})
     method.discriminator.hidden = nn.Sequential(method.discriminator.hidden, norm())
     batches = [real_images(), 3 * real_images()[:5] - 1]
-    for found, alone in zip(method.discriminate_batches(*batches), map(method.discriminate, batches), strict=True):
-        torch.testing.assert_close(found.logit, alone.logit, rtol=1e-12, atol=1e-14)
+    for together, alone in zip(method.discriminate_batches(*batches), map(method.discriminate, batches), strict=True):
+        torch.testing.assert_close(together.logit, alone.logit, rtol=1e-12, atol=1e-14)
 
 
 # --- labels --------------------------------------------------------------------------------------------
@@ -113,14 +113,14 @@ def test_without_projection_and_shifts_the_conditional_gan_is_gan(game, player):
     plain = Bench("gan", {"game": game}, player)
     with torch.no_grad():
         conditional.method.discriminator.heads.conditions.weight.zero_()
-        conditional.method.generator[1].of.weight.zero_()
+        conditional.method.generator[1].images.weight.zero_()
     plain.method.load_state_dict(conditional.method.state_dict(), strict=False)
     assert_same_game(conditional, plain)
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("game", ["non_saturating", "hinge"])
-def test_packs_of_one_are_the_plain_game(game, player):
+def test_with_packs_of_one_pacgan_is_gan(game, player):
     assert_same_game(Bench("pacgan", {"game": game, "packing": 1}, player), Bench("gan", {"game": game}, player))
 
 
@@ -132,25 +132,25 @@ def self_labelled(player, **options):
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("game", ["non_saturating", "hinge"])
 def test_with_one_prototype_self_labelling_is_gan(game, player, threshold):
-    """At any threshold: there is nothing to be told."""
-    alone = self_labelled(player, prototypes=1, game=game, threshold=threshold)
+    """This holds at any threshold, as there is only one label."""
+    single = self_labelled(player, prototypes=1, game=game, threshold=threshold)
     plain = Bench("gan", {"game": game}, player)
-    plain.method.load_state_dict(alone.method.state_dict(), strict=False)
-    assert sum(alone.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+    plain.method.load_state_dict(single.method.state_dict(), strict=False)
+    assert sum(single.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
 
 
 def test_with_one_prototype_the_players_of_self_labelling_are_those_of_gan():
     benches = self_labelled("generator", prototypes=1), Bench("gan", {}, "generator")
-    alone, plain = (set(dict(bench.method.named_parameters())) for bench in benches)
-    assert {name for name in alone if not name.startswith(("classifier", "teacher"))} == plain
+    single, plain = (set(dict(bench.method.named_parameters())) for bench in benches)
+    assert {name for name in single if not name.startswith(("classifier", "teacher"))} == plain
 
 
 @pytest.mark.parametrize("weighting", ["threshold", "confidence"])
 @pytest.mark.parametrize("game", ["non_saturating", "hinge"])
 def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
-    nobody = self_labelled("discriminator", threshold=1.5, game=game, weighting=weighting)
-    terms = nobody.terms()
-    logit = nobody.method.discriminate(real_images()).logit
+    unlabelled = self_labelled("discriminator", threshold=1.5, game=game, weighting=weighting)
+    terms = unlabelled.terms()
+    logit = unlabelled.method.discriminate(real_images()).logit
     assert terms["labelled"].item() == 0
     assert terms["unlabelled"].item() == pytest.approx(
         losses.DISCRIMINATOR_LOSSES[game][0](logit).mean().item(), rel=1e-13
@@ -159,23 +159,23 @@ def test_above_threshold_one_the_real_term_is_unconditional(game, weighting):
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("game", ["non_saturating", "hinge"])
-def test_when_nobody_is_accepted_self_labelling_with_a_plain_generator_is_gan(game, player):
-    """Fakes are then not told by their label either."""
-    nobody = self_labelled(player, threshold=1.5, game=game, conditional_generator=False)
+def test_without_accepted_labels_self_labelling_with_an_unconditional_generator_is_gan(game, player):
+    """The discriminator then judges fakes without their labels too."""
+    unlabelled = self_labelled(player, threshold=1.5, game=game, conditional_generator=False)
     plain = Bench("gan", {"game": game}, player)
-    plain.method.load_state_dict(nobody.method.state_dict(), strict=False)
-    assert sum(nobody.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
+    plain.method.load_state_dict(unlabelled.method.state_dict(), strict=False)
+    assert sum(unlabelled.terms().values()).item() == pytest.approx(plain.terms()["game"].item(), rel=1e-13)
 
 
-def test_no_label_is_judged_on_more_fakes_than_real_images():
+def test_no_label_counts_for_more_fakes_than_real_images():
     method = self_labelled("generator").method
     own, y = torch.tensor([0, 0, 0, 1, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 3])
     weight = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.4, 0.0])
-    told = method.fake_weight(own, weight, y)
-    torch.testing.assert_close(told, torch.tensor([1.0, 0.5, 0.5, 0.2, 0.2, 0.0]))
+    fake_weight = method.fake_weight(own, weight, y)
+    torch.testing.assert_close(fake_weight, torch.tensor([1.0, 0.5, 0.5, 0.2, 0.2, 0.0]))
 
 
-def test_fakes_can_be_told_always():
+def test_fakes_can_always_be_judged_with_their_labels():
     always = self_labelled("generator", threshold=1.5, fakes="always", game="hinge")
     fake, y = always.method.generate(BATCH, torch.Generator().manual_seed(0))
     inputs = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
@@ -192,7 +192,7 @@ def test_at_threshold_zero_every_image_counts_with_its_label():
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("game", ["non_saturating", "hinge"])
 def test_with_all_labels_self_labelling_is_the_conditional_gan(game, player, monkeypatch):
-    """As many prototypes as manual classes, and the same draws: the labels of fakes are the conditional GAN's."""
+    """There is one prototype per manual class, and the labels of fakes are drawn as in the conditional GAN."""
     ours = self_labelled(player, prototypes=MANUAL, labelled=1.0, game=game)
     theirs = Bench("conditional_gan", {"game": game}, player)
     theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
@@ -200,48 +200,48 @@ def test_with_all_labels_self_labelling_is_the_conditional_gan(game, player, mon
     assert sum(ours.terms().values()).item() == pytest.approx(theirs.terms()["game"].item(), rel=1e-13)
 
 
-def test_the_teacher_follows_the_classifier_slowly():
+def test_the_teacher_is_the_moving_average_of_the_classifier():
     method = self_labelled("classifier", decay=0.75).method
-    follow = {name: value.clone() for name, value in method.teacher.module.state_dict().items()}
+    average = {name: value.clone() for name, value in method.teacher.module.state_dict().items()}
     for count in range(3):
         with torch.no_grad():
             for parameter in method.classifier.parameters():
                 parameter.add_(torch.ones_like(parameter))
-        method.after_update("generator")  # nothing follows from it
+        method.after_update("generator")  # has no effect
         method.after_update("classifier")
         for name, value in method.classifier.state_dict().items():
-            share = 0.75 if count else 0.0  # the first time it copies
-            follow[name] = share * follow[name] + (1 - share) * value
-            torch.testing.assert_close(method.teacher.module.state_dict()[name], follow[name], rtol=1e-13, atol=0)
+            share = 0.75 if count else 0.0  # the first update copies
+            average[name] = share * average[name] + (1 - share) * value
+            torch.testing.assert_close(method.teacher.module.state_dict()[name], average[name], rtol=1e-13, atol=0)
 
 
-def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_about_it():
-    near, about = (self_labelled("generator", latent_label=how).method for how in ("nearest", "mixture"))
-    z, y = near.labelled_latents(200, torch.Generator().manual_seed(0))
-    distances = (z[:, None] - near.prototypes).norm(dim=2)
+def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_around_it():
+    nearest, mixture = (self_labelled("generator", latent_label=rule).method for rule in ("nearest", "mixture"))
+    z, y = nearest.labelled_latents(200, torch.Generator().manual_seed(0))
+    distances = (z[:, None] - nearest.prototypes).norm(dim=2)
     assert (distances.gather(1, y[:, None]).squeeze(1) == distances.min(1).values).all()
-    assert z.abs().max() <= 1, "the prior is left as it is"
-    z, y = about.labelled_latents(4000, torch.Generator().manual_seed(0))
+    assert z.abs().max() <= 1, "the latents follow the prior"
+    z, y = mixture.labelled_latents(4000, torch.Generator().manual_seed(0))
     assert torch.bincount(y, minlength=4).min() > 900
-    assert (z - about.prototypes[y]).abs().max() <= 1
-    own = near.labelled_latents(200, torch.Generator().manual_seed(0))[1]
-    flat = self_labelled("generator", distance="cosine").method
-    assert (own != flat.labelled_latents(200, torch.Generator().manual_seed(0))[1]).any()
+    assert (z - mixture.prototypes[y]).abs().max() <= 1
+    euclidean_labels = nearest.labelled_latents(200, torch.Generator().manual_seed(0))[1]
+    cosine = self_labelled("generator", distance="cosine").method
+    assert (euclidean_labels != cosine.labelled_latents(200, torch.Generator().manual_seed(0))[1]).any()
 
 
 # --- label augmentation --------------------------------------------------------------------------------
 
 
 def one_rotation_scores():
-    """(7, 2) scores of real and of fake images, and what they mean for two classes: s_0 - s_1."""
+    """Scores (2, 7, 2) of real and fake images, their batches of upright images, and the logits s_0 - s_1 (2, 7)."""
     scores = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(2)).mul(2).requires_grad_()
     upright = torch.zeros(7, dtype=torch.long)
     return scores, [rotations.RotatedBatch(torch.empty(0), upright)] * 2, scores[..., 0] - scores[..., 1]
 
 
 @pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])
-def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
-    """On the logit s_0 - s_1. G's form is the unclipped, linear one; two-sided, so the multi-hinge counts twice."""
+def test_with_one_rotation_ssgan_la_is_the_two_class_game(form, game):
+    """The logit is s_0 - s_1. G's loss is the linear one; it has two sides, so the multi-hinge counts it twice."""
     scores, rotated, (real, fake) = one_rotation_scores()
     task = ssgan_la.discriminator_task(form, 1.0, *rotated)
     assert_same_value_and_gradient(
@@ -253,22 +253,22 @@ def test_with_one_turn_ssgan_la_is_the_two_class_game(form, game):
     assert_same_value_and_gradient(sum(task.loss(scores[1]).values()), expected, scores)
 
 
-def assert_same_value_and_gradient(found, expected, inputs):
-    assert found.item() == pytest.approx(expected.item(), rel=1e-13)
-    gradients = (torch.autograd.grad(total, inputs, retain_graph=True)[0] for total in (found, expected))
+def assert_same_value_and_gradient(value, expected, inputs):
+    assert value.item() == pytest.approx(expected.item(), rel=1e-13)
+    gradients = (torch.autograd.grad(total, inputs, retain_graph=True)[0] for total in (value, expected))
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("batches", JOINT_BATCHES)
-def test_dagan_md_with_equal_logits_for_all_turns_is_dagan(batches, player):
+def test_dagan_md_with_equal_logits_for_all_rotations_is_dagan(batches, player):
     several = Bench("dagan_md", {"batches": batches}, player)
     single = Bench("dagan", {"batches": batches}, player)
-    one, four = single.method.discriminator.heads.logit, several.method.discriminator.heads.classes
+    logit_head, rotation_heads = single.method.discriminator.heads.logit, several.method.discriminator.heads.classes
     single.method.load_state_dict(several.method.state_dict(), strict=False)
     with torch.no_grad():
-        four.weight.copy_(one.weight.expand(4, -1))
-        four.bias.copy_(one.bias.expand(4))
+        rotation_heads.weight.copy_(logit_head.weight.expand(4, -1))
+        rotation_heads.bias.copy_(logit_head.bias.expand(4))
     assert several.terms()["game"].item() == pytest.approx(single.terms()["game"].item(), rel=1e-13)
 
 
@@ -276,18 +276,18 @@ def test_dagan_md_with_equal_logits_for_all_turns_is_dagan(batches, player):
 @pytest.mark.parametrize("loss", DIST_LOSSES)
 @pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
 def test_without_task_weights_the_tasks_of_dist_gan_are_dist_gan(name, loss, player):
-    """With the same draws: within one loss the task draws last, so latents and shares stay the same."""
+    """Within one loss the task draws last, so the latents and the interpolation shares are the same."""
     assert_same_game(Bench(name, {"loss": loss} | OFF, player), Bench("dist_gan", {"loss": loss}, player))
 
 
 @pytest.mark.parametrize("name", ["dist_gan_ss", "dist_gan_ms"])
 def test_a_generator_without_task_weight_draws_nothing_for_the_task(name):
-    used = []
+    states = []
     for case, options in ((name, OFF), ("dist_gan", {})):
         rng = torch.Generator().manual_seed(0)
         build(case, options).loss("generator", EagerStepInputs(real_images(), 0.0, rng))
-        used.append(rng.get_state())
-    assert torch.equal(*used)
+        states.append(rng.get_state())
+    assert torch.equal(*states)
 
 
 @pytest.mark.parametrize("name", ["ssgan", "msgan", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"])
@@ -303,7 +303,7 @@ def test_task_terms_grow_linearly_with_their_weights(name):
 
 
 @pytest.mark.parametrize("loss", DIST_LOSSES)
-def test_penalty_off_leaves_every_other_term_alone(loss):
+def test_switching_off_the_penalty_changes_no_other_term(loss):
     off = Bench("dist_gan", {"loss": loss, "penalty": "off"}, "discriminator").terms()
     on = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()
     assert on.keys() - off.keys() == {"penalty"}
@@ -312,7 +312,7 @@ def test_penalty_off_leaves_every_other_term_alone(loss):
 
 @pytest.mark.parametrize(("loss", "sign"), [("log", 1), ("hinge_sigmoid", -1), ("hinge_logit", -1)])
 def test_the_released_penalty_is_added_with_log_and_subtracted_with_hinge(loss, sign):
-    """MS-02."""
+    """This is MS-02."""
     released = Bench("dist_gan", {"loss": loss}, "discriminator").terms()["penalty"].item()
     plus = Bench("dist_gan", {"loss": loss, "penalty": "plus"}, "discriminator").terms()["penalty"].item()
     minus = Bench("dist_gan", {"loss": loss, "penalty": "minus"}, "discriminator").terms()["penalty"].item()
@@ -322,7 +322,7 @@ def test_the_released_penalty_is_added_with_log_and_subtracted_with_hinge(loss, 
 
 
 @pytest.mark.parametrize(("norm", "length"), [("rms", math.sqrt(PIXELS)), ("l2", 1.0)])
-def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
+def test_the_penalty_is_zero_where_the_slope_in_its_norm_is_one(norm, length):
     """MS-03: slope 1 by rms is an L2 norm of the square root of the number of pixels."""
     method = build("dist_gan", {"loss": "log", "penalty_norm": norm})
     direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
@@ -331,8 +331,8 @@ def test_the_penalty_vanishes_at_slope_one_of_its_norm(norm, length):
     assert method.loss("discriminator", EagerStepInputs(real_images(), 0.0, rng))["penalty"].item() < 1e-20
 
 
-def test_a_linear_critic_of_wgan_gp_pays_its_distance_from_slope_one():
-    """10 (length - 1)^2 wherever between real and fake, and the game is the difference of the mean images."""
+def test_the_penalty_of_a_linear_wgan_gp_critic_follows_from_its_slope():
+    """The penalty is 10 (length - 1)^2 everywhere, and the game is the critic of the difference of mean images."""
     direction = torch.randn(PIXELS, generator=torch.Generator().manual_seed(0))
     for length in (0.5, 1.0, 3.0):
         method = build("wgan_gp", {})
@@ -369,8 +369,8 @@ class LinearDiscriminator(nn.Module):
     ("progress", "w_real", "w_rec"),
     [(0.0, 0.95, 0.05), (0.5, 0.95, 0.05), (0.625, 0.975, 0.025), (0.75, 1.0, 0.0), (0.999, 1.0, 0.0)],
 )
-def test_reconstructions_count_for_half_of_training_and_not_after_three_quarters(progress, w_real, w_rec):
-    """Measured on the terms: each is its weight times what the same term is with another weight."""
+def test_reconstruction_weights_decay_between_half_and_three_quarters_of_training(progress, w_real, w_rec):
+    """Two terms that differ only in their weights have the ratio of these weights."""
     for loss in ("hinge_sigmoid", "hinge_logit"):
         now = Bench("dist_gan", {"loss": loss}, "discriminator", progress).terms()
         constant = {"loss": loss, "reconstruction": "constant"}
@@ -419,9 +419,9 @@ def test_the_hinge_on_the_sigmoid_never_clips():
             "generator",
             {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
         ),
-        # slope 0 costs 10 (0 - 1)^2; but a slope of exactly 0 has no gradient, so only the value is looked at
+        # slope 0 costs 10 (0 - 1)^2; a slope of exactly 0 has no gradient, so only the value is compared
         ("wgan_gp", "discriminator", {"game": 0.0, "penalty": 10.0}),
-        # equal scores: the hinges cost 1 each, a margin nothing
+        # equal scores: each hinge costs 1, each margin 0
         ("dagan", "discriminator", {"game": 2.0}),
         ("dagan_md", "generator", {"game": 0.0}),
         ("ssgan_la", "discriminator", {"joint_real": 1.0, "joint_fake": 1.0}),
@@ -436,7 +436,7 @@ def test_the_hinge_on_the_sigmoid_never_clips():
         ("dist_gan", "discriminator", {"real": 0.475, "reconstructed": 0.025, "fake": 1.5, "penalty": -0.5}),
     ],
 )
-def test_an_indifferent_discriminator_costs_what_paper_and_pencil_say(name, player, expected):
+def test_a_discriminator_of_zeros_has_the_losses_computed_by_hand(name, player, expected):
     method = build(name, {})
     with torch.no_grad():
         for parameter in method.discriminator.parameters():
@@ -445,8 +445,8 @@ def test_an_indifferent_discriminator_costs_what_paper_and_pencil_say(name, play
     assert {term: value.item() for term, value in terms.items()} == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
-    """With G(E(x)) = x on the images that G can make."""
+def test_a_perfect_autoencoder_has_no_reconstruction_loss():
+    """G(E(x)) = x for the images that G can generate."""
     method = build("dist_gan", {})
     weight = method.generator[0].weight
     with torch.no_grad():
@@ -460,7 +460,7 @@ def test_a_perfect_autoencoder_pays_nothing_for_reconstruction():
 
 
 def test_every_random_number_of_a_loss_comes_from_the_stream_of_its_inputs():
-    """The stream of the inputs alone: from the same state the same loss, and the global stream stays unused."""
+    """The same state of that stream gives the same loss, and the state of the global stream does not change."""
     fields = {name: registry.methods[name].Options.model_fields for name in registry.methods}
     cases = [(name, {key: 1.0 for key, field in fields[name].items() if field.is_required()}) for name in fields]
     for name, options in [*cases, *RANDOM_TASKS]:
@@ -491,7 +491,7 @@ def test_latents_have_the_moments_of_their_prior(distribution, mean, std):
         assert 0.999 < latents.max() <= 1
 
 
-def test_the_stub_networks_are_what_the_restatement_takes_them_for():
+def test_the_stub_networks_have_the_shapes_that_the_restatement_assumes():
     network = Stub(SHAPE, LATENT, NetworkOptions())
     output = network.discriminator(5)(real_images())
     assert output.features.shape == (BATCH, FEATURES)

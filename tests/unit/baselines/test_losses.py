@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from benchmark.core import registry
-from tests.support.cases import DIST_LOSSES, PENALISED, SELF_LABELLED, STANDARD, TASKS, called
-from tests.support.stub import Bench
+from tests.support import restatement
+from tests.support.cases import DIST_LOSSES, PENALISED, SELF_LABELLED, STANDARD, TASKS, case_id
+from tests.support.stub import SHAPE, Bench, draws, real_images
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 PROGRESS = (0.0, 0.49, 0.6, 0.76)
@@ -20,22 +21,22 @@ def dtype(request):
 
 
 def assert_restated(bench, dtype):
-    expected, found = bench.restated(), bench.terms()
-    assert found.keys() == expected.keys()
-    for name, term in found.items():
+    expected, terms = bench.restated(), bench.terms()
+    assert terms.keys() == expected.keys()
+    for name, term in terms.items():
         assert term.dtype is dtype
         assert term.shape == ()
         np.testing.assert_allclose(term.item(), expected[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-@pytest.mark.parametrize("case", STANDARD, ids=called)
+@pytest.mark.parametrize("case", STANDARD, ids=case_id)
 def test_standard_methods_equal_their_equations(case, player, dtype):
     assert_restated(Bench(*case, player), dtype)
 
 
-@pytest.mark.parametrize("case", PENALISED, ids=called)
-def test_dist_gan_discriminator_equals_its_equation_all_training_long(case, dtype):
+@pytest.mark.parametrize("case", PENALISED, ids=case_id)
+def test_dist_gan_discriminator_equals_its_equation_throughout_training(case, dtype):
     name, options = case
     for reconstruction in ("released", "constant", "decaying"):
         bench = Bench(name, options | {"reconstruction": reconstruction}, "discriminator")
@@ -49,40 +50,35 @@ def test_dist_gan_encoder_equals_its_equation(lambda_r, dtype):
 
 
 @pytest.mark.parametrize("loss", DIST_LOSSES)
-def test_dist_gan_generator_matches_scores_whatever_the_discriminators_loss(loss, dtype):
+def test_dist_gan_generator_equals_its_equation_for_every_discriminator_loss(loss, dtype):
     assert_restated(Bench("dist_gan", {"loss": loss}, "generator"), dtype)
 
 
 @pytest.mark.parametrize("player", ["encoder", "discriminator", "generator"])
-@pytest.mark.parametrize("case", TASKS, ids=called)
+@pytest.mark.parametrize("case", TASKS, ids=case_id)
 def test_dist_gan_tasks_equal_their_equations(case, player, dtype):
     assert_restated(Bench(*case, player, progress=0.6), dtype)
 
 
 @pytest.mark.parametrize("player", ["classifier", "discriminator", "generator"])
-@pytest.mark.parametrize("case", SELF_LABELLED, ids=called)
+@pytest.mark.parametrize("case", SELF_LABELLED, ids=case_id)
 def test_self_labelling_equals_its_equations(case, player, dtype):
     assert_restated(Bench(*case, player), dtype)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
 @pytest.mark.parametrize("name", ["gan", "dist_gan"])
-def test_latents_come_from_the_prior_that_was_asked_for(name, distribution, dtype):
+def test_latents_come_from_the_configured_prior(name, distribution, dtype):
     assert_restated(Bench(name, {}, "generator", distribution=distribution), dtype)
 
 
 def test_every_registered_method_has_a_restatement():
-    from tests.support import restatement
-
     assert set(restatement.LOSSES) == set(registry.methods), "restate the new method's equations here too"
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_the_fixed_logits_reach_both_sides_of_the_hinge():
-    """So that the tests above would notice a hinge that never or always clips."""
-    from tests.support import restatement
-    from tests.support.stub import SHAPE, draws, real_images
-
+def test_the_logits_of_the_bench_lie_on_both_sides_of_the_hinge():
+    """Otherwise the tests above would not notice a hinge that never or always clips."""
     bench = Bench("gan", {"game": "hinge"}, "discriminator")
     nets = restatement.Nets(bench.arrays, SHAPE)
     fake = nets.generate(draws("gan", "discriminator", bench.method.options, "uniform")["z"])
@@ -93,19 +89,16 @@ def test_the_fixed_logits_reach_both_sides_of_the_hinge():
 
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("name", ["ssgan_la", "ssgan_la_plus"])
-def test_the_joint_scores_reach_both_sides_of_the_multi_hinge_and_stay_off_its_kinks(name):
-    """So that central differences, with steps of 1e-5, see no kink."""
-    from tests.support import restatement
-    from tests.support.stub import SHAPE, draws, real_images
-
+def test_the_joint_scores_lie_on_both_sides_of_the_multi_hinge_and_away_from_its_kinks(name):
+    """Otherwise central differences, with steps of 1e-5, could cross a kink."""
     bench = Bench(name, {"form": "multi_hinge"}, "discriminator")
     nets = restatement.Nets(bench.arrays, SHAPE)
     fake = nets.generate(draws(name, "discriminator", bench.method.options, "uniform")["z"])
     for images, origin in ((real_images().numpy(), 0), (fake, 1)):
-        rotated, turns = restatement.all_turns(images)
-        scores, own = nets.classes(rotated), 2 * turns + origin
-        others = np.arange(8) != own[:, None]
-        margins = (1 - scores[range(len(own)), own][:, None] + scores)[others]
+        rotated, rotations = restatement.all_rotations(images)
+        scores, labels = nets.classes(rotated), 2 * rotations + origin
+        others = np.arange(8) != labels[:, None]
+        margins = (1 - scores[range(len(labels)), labels][:, None] + scores)[others]
         assert (margins > 0).any()
         assert (margins < 0).any()
         assert np.abs(margins).min() > 1e-4

@@ -17,7 +17,7 @@ from benchmark.report.markdown import leaderboard
 from benchmark.report.provenance import metric_notes
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
-from tests.support.trials import job_in, silent
+from tests.support.trials import ignore_progress, job_in
 
 CPU = torch.device("cpu")
 Synthetic32 = registry.datasets["synthetic_32"]
@@ -57,7 +57,7 @@ def data(tmp_path_factory):
 
 def run(spec, data, folder, dataset=Synthetic32):
     found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder)
-    return runner.run_trial(job_in(folder, spec, data=data, assets=found), silent)
+    return runner.run_trial(job_in(folder, spec, data=data, assets=found), ignore_progress)
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from benchmark.evaluation.sample_evaluator import SampleEvaluator
 
 CPU = torch.device("cpu")
 N = 60
-PASSES = {}  # extractor -> the images that it was shown, batch by batch
+PASSES = {}  # extractor -> the batches of images that it received
 
 
 class Watched(RandomConv):
-    """The random network; it remembers what it is shown."""
+    """The random network, which records the batches that it receives."""
 
     name = "watched"
 
@@ -34,7 +34,7 @@ class Watched(RandomConv):
 
 
 class Second(Watched):
-    """The same under another name."""
+    """The same extractor under another name."""
 
     name = "second"
 
@@ -73,7 +73,7 @@ def prepared(tmp_path, n=N, shape=(3, 16, 16), **manifest):
 
 
 class Noise:
-    """Of a dataset, what measuring asks of it."""
+    """The attributes of a dataset that an evaluation reads."""
 
     name, shape, stacked, digits = "noise", (3, 16, 16), 1, False
 
@@ -193,12 +193,12 @@ def test_an_evaluator_can_be_used_again(tmp_path):
 # --- real images ---------------------------------------------------------------------------------------
 
 
-def shown_for(of, tmp_path, data, dataset=Noise):
-    """The real images whose features were extracted, and the folder of these."""
+def extracted_images(of, tmp_path, data, dataset=Noise):
+    """The real images whose features are extracted, and the folder of the features."""
     cache = tmp_path / "cache"
     PASSES.clear()
-    found = prepare(of, cache, data, dataset)
-    ((folder, _),) = found.references.values()
+    assets = prepare(of, cache, data, dataset)
+    ((folder, _),) = assets.references.values()
     return torch.cat(PASSES["watched"]), folder
 
 
@@ -206,7 +206,7 @@ def test_references_are_the_first_images_of_a_fixed_shuffle_in_the_order_of_the_
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 7)
     data = prepared(tmp_path)
     for reference, n in (("train", 20), ("test", 50)):
-        images, folder = shown_for(protocol(fid=fid(reference=reference, n_real=n)), tmp_path, data)
+        images, folder = extracted_images(protocol(fid=fid(reference=reference, n_real=n)), tmp_path, data)
         places = np.sort(np.random.default_rng(REFERENCE_SEED).permutation(N)[:n])
         split = getattr(data, reference)
         assert np.array_equal(images.numpy(), split.images[places])
@@ -216,7 +216,7 @@ def test_references_are_the_first_images_of_a_fixed_shuffle_in_the_order_of_the_
 
 def test_without_n_real_references_are_the_whole_split(tmp_path):
     data = prepared(tmp_path)
-    images, folder = shown_for(protocol(fid=fid()), tmp_path, data)
+    images, folder = extracted_images(protocol(fid=fid()), tmp_path, data)
     assert np.array_equal(images.numpy(), data.train.images)
     assert open_reference_features(folder).features.shape == (N, RandomConv.width)
 
@@ -224,7 +224,7 @@ def test_without_n_real_references_are_the_whole_split(tmp_path):
 def test_references_of_stacked_images_are_fixed_stacks(tmp_path):
     data = prepared(tmp_path, shape=(1, 16, 16))
     of = protocol(fid=fid(n_real=3 * N))
-    images, _ = shown_for(of, tmp_path, data, Stacks)
+    images, _ = extracted_images(of, tmp_path, data, Stacks)
     assert images.shape == (3 * N, 3, 16, 16), "more than there are single images"
     assert torch.equal(images, torch.cat(list(reference_images(data.train, Stacks, 3 * N))))
     parts = {part.tobytes() for part in data.train.images}
@@ -239,7 +239,7 @@ def test_more_references_than_images_are_refused(tmp_path):
 
 def test_the_codec_is_applied_to_real_images_too(tmp_path):
     data = prepared(tmp_path)
-    images, _ = shown_for(protocol(fid=fid(codec="jpeg")), tmp_path, data)
+    images, _ = extracted_images(protocol(fid=fid(codec="jpeg")), tmp_path, data)
     assert torch.equal(images, apply_codec(torch.from_numpy(data.train.images), "jpeg"))
 
 

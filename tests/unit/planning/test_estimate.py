@@ -71,7 +71,7 @@ def test_finished_trials_predict_others_of_their_kind(suite):
 def test_finished_trials_come_before_timings(suite):
     gan = next(spec for spec in suite.specs.values() if spec.method == "gan")
     found = estimate_of(suite, [finished(gan)], timings_of(suite), images=5)
-    # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 looks of 0.25 s
+    # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 feature passes of 0.25 s
     calibrated = 6 * 2 + 4 * (128 * 0.5 + 100 * 0.25)
     assert [cell.trial.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
     assert [cell.trial.peak_memory_mib for cell in found.cells] == [300, 400 + 30 + 5]

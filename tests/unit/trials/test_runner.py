@@ -20,7 +20,7 @@ from benchmark.training.checkpoint import Checkpoints
 from benchmark.trials import runner, samples, stopwatch
 from benchmark.trials.job import TrialStopped
 from tests.conftest import SMALL
-from tests.support.trials import events, job_in, killed_after, silent, told, weights
+from tests.support.trials import events, ignore_progress, job_in, killed_after, reproducible_fields, weights
 
 CPU = torch.device("cpu")
 
@@ -36,23 +36,23 @@ def changed(job, **fields):
 
 
 def test_a_trial_that_is_killed_repeatedly_ends_bit_identical(job, always, tmp_path):
-    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": tmp_path / "other"}), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": tmp_path / "other"}), ignore_progress)
     kills = sum(killed_after(reports, lambda report: runner.run_trial(job, report)) for reports in (2, 4, 5))
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert kills == 3
     assert events(record) == {"resumed from a checkpoint": 3}
-    assert told(record) == told(undisturbed)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
     assert weights(job) == weights(job.model_copy(update={"checkpoints": tmp_path / "other"}))
 
 
 def test_a_record_that_was_not_stored_is_made_again_without_training(job, monkeypatch):
     job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     monkeypatch.setattr(GAN, "loss", None)
     monkeypatch.setattr(SampleEvaluator, "evaluate", None)
-    again = runner.run_trial(job, silent)
+    again = runner.run_trial(job, ignore_progress)
     assert again.status == "finished"
-    assert told(again) == told(record)
+    assert reproducible_fields(again) == reproducible_fields(record)
     assert again.cost.train_seconds >= record.cost.train_seconds
 
 
@@ -63,7 +63,7 @@ def test_a_kill_during_a_measurement_loses_no_training(job, always, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(SampleEvaluator, "evaluate", power_cut)
         with pytest.raises(KeyboardInterrupt):
-            runner.run_trial(job, silent)
+            runner.run_trial(job, ignore_progress)
     state = Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)
     assert state["trainer"]["step"] == 3
     assert state["losses"]
@@ -74,7 +74,7 @@ def test_a_kill_during_a_measurement_loses_no_training(job, always, monkeypatch)
 
 
 def test_a_stop_during_a_measurement_restores_the_generator(job, monkeypatch):
-    undisturbed = runner.run_trial(job, silent)
+    undisturbed = runner.run_trial(job, ignore_progress)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
     heard = Counter()
@@ -86,7 +86,7 @@ def test_a_stop_during_a_measurement_restores_the_generator(job, monkeypatch):
 
     with pytest.raises(TrialStopped):
         runner.run_trial(job, report)
-    assert told(runner.run_trial(job, silent)) == told(undisturbed)
+    assert reproducible_fields(runner.run_trial(job, ignore_progress)) == reproducible_fields(undisturbed)
 
 
 # --- time limits ---------------------------------------------------------------------------------------
@@ -96,30 +96,30 @@ def test_a_job_may_ask_for_more_checkpoints(job, monkeypatch):
     monkeypatch.setattr(stopwatch, "MAX_SHARE", float("inf"))
     saves = []
     monkeypatch.setattr(Checkpoints, "save", lambda self, state: saves.append(state["trainer"]["step"]))
-    runner.run_trial(job.model_copy(update={"checkpoint_seconds": 1e-9}), silent)
+    runner.run_trial(job.model_copy(update={"checkpoint_seconds": 1e-9}), ignore_progress)
     assert len(saves) > job.spec.steps
     saves.clear()
-    runner.run_trial(job, silent)
+    runner.run_trial(job, ignore_progress)
     assert saves == [job.spec.steps]
 
 
 def test_a_time_limit_ends_an_attempt_and_the_next_one_resumes(job, monkeypatch):
-    undisturbed = runner.run_trial(job, silent)
+    undisturbed = runner.run_trial(job, ignore_progress)
     Checkpoints(job.checkpoints, job.spec.trial_id).forget()
     clock = iter(range(10**6))
     monkeypatch.setattr(stopwatch, "clock", lambda: next(clock) / 100)
-    records = [runner.run_trial(job.model_copy(update={"time_limit": 0.1}), silent)]
+    records = [runner.run_trial(job.model_copy(update={"time_limit": 0.1}), ignore_progress)]
     while records[-1].status == "failed":
         assert "time limit of 0.1 s reached at step" in records[-1].error
         assert records[-1].error.endswith("run again to continue")
-        records.append(runner.run_trial(job.model_copy(update={"time_limit": 0.1}), silent))
+        records.append(runner.run_trial(job.model_copy(update={"time_limit": 0.1}), ignore_progress))
     assert 3 <= len(records) < 30
-    assert told(records[-1]) == told(undisturbed)
+    assert reproducible_fields(records[-1]) == reproducible_fields(undisturbed)
 
 
 def test_a_complete_trial_ignores_the_time_limit(job):
-    runner.run_trial(job, silent)
-    assert runner.run_trial(job.model_copy(update={"time_limit": 0.0}), silent).status == "finished"
+    runner.run_trial(job, ignore_progress)
+    assert runner.run_trial(job.model_copy(update={"time_limit": 0.0}), ignore_progress).status == "finished"
 
 
 # --- disk errors ---------------------------------------------------------------------------------------
@@ -139,12 +139,12 @@ def refusing(what, number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_trial_survives_disk_errors(job, always, monkeypatch, number):
-    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), ignore_progress)
     monkeypatch.setattr(checkpoint, "write_atomically", refusing(job.spec.trial_id, number))
     monkeypatch.setattr(samples, "write_atomically", refusing(job.spec.trial_id, number))
     notes = []
     record = runner.run_trial(job, lambda progress: notes.append(progress.note))
-    assert told(record) == told(undisturbed)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
     why = os.strerror(number)
     found = events(record)
     assert found[f"a sample grid could not be written: {why}"] == 2
@@ -162,7 +162,7 @@ def test_checkpoints_are_written_again_after_disk_errors(job, always, monkeypatc
         real(path, *parts)
 
     monkeypatch.setattr(checkpoint, "write_atomically", write)
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert events(record) == {"a checkpoint could not be written: No space left on device": 3}
     assert Checkpoints(job.checkpoints, job.spec.trial_id).load(CPU)["trainer"]["step"] == 6
 
@@ -173,7 +173,7 @@ def test_a_partly_written_checkpoint_is_removed(job, always):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        record = runner.run_trial(job, silent)
+        record = runner.run_trial(job, ignore_progress)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
@@ -206,21 +206,21 @@ def stopped(job, step):
 
 
 def test_a_checkpoint_of_other_images_is_not_resumed(job, always, monkeypatch):
-    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), ignore_progress)
     real = runner.open_prepared
     with monkeypatch.context() as patch:
         patch.setattr(runner, "open_prepared", lambda path: replace(real(path), manifest={"checksums": {"a": "0"}}))
         stopped(job, 4)
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert list(events(record)) == [
         "a checkpoint of other data, evaluation networks or another kind of device was not used"
     ]
-    assert told(record) == told(undisturbed)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
 
 
 @pytest.mark.parametrize("how", ["a key is gone", "another optimiser", "a word for a number"])
 def test_a_checkpoint_of_another_version_is_not_resumed(job, always, how):
-    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), silent)
+    undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), ignore_progress)
     stopped(job, 4)
     made = Checkpoints(job.checkpoints, job.spec.trial_id)
     for state in list(made.states(CPU)):
@@ -231,15 +231,15 @@ def test_a_checkpoint_of_another_version_is_not_resumed(job, always, how):
         else:
             state["seconds"]["training"] = "long"
         made.save(state)
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert events(record) == {"a checkpoint that this version cannot read was not used": 2}
-    assert told(record) == told(undisturbed)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
 
 
 def test_a_change_of_hardware_or_versions_is_an_event(job, always, monkeypatch):
     stopped(job, 4)
     monkeypatch.setattr(environment, "cpu_name", lambda: "another one")
-    (event,) = runner.run_trial(job, silent).events
+    (event,) = runner.run_trial(job, ignore_progress).events
     assert event.what.startswith("resumed from a checkpoint of other hardware, versions or source")
     assert event.step == 4
 
@@ -248,7 +248,7 @@ def test_a_damaged_checkpoint_is_an_event(job, always):
     stopped(job, 4)
     newest = max((job.checkpoints / job.spec.trial_id).iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
-    assert events(runner.run_trial(job, silent)) == {
+    assert events(runner.run_trial(job, ignore_progress)) == {
         "resumed from a checkpoint": 1,
         "a damaged checkpoint was skipped": 1,
     }
@@ -281,7 +281,7 @@ def failing(monkeypatch, at, problem):
 )
 def test_out_of_memory_names_the_remedy(job, monkeypatch, problem, expected):
     failing(monkeypatch, 0.5, problem)
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert record.status == "failed"
     assert record.error.startswith(expected)
     assert "resources." in record.error
@@ -300,7 +300,7 @@ def test_a_divergence_is_found_before_the_next_measurement(job, monkeypatch):
         return {name: term * float("nan") for name, term in terms.items()} if turn.progress >= 0.55 else terms
 
     monkeypatch.setattr(SSGAN, "loss", loss)
-    record = runner.run_trial(job, silent)
+    record = runner.run_trial(job, ignore_progress)
     assert record.status == "diverged"
     assert record.error.endswith("was not finite by step 100")
     assert [entry.step for entry in record.history] == [60]
@@ -308,5 +308,5 @@ def test_a_divergence_is_found_before_the_next_measurement(job, monkeypatch):
 
 
 def test_the_record_has_the_time_of_checkpoints(job, always):
-    cost = runner.run_trial(job, silent).cost
+    cost = runner.run_trial(job, ignore_progress).cost
     assert 0 < cost.checkpoint_seconds < 60

@@ -17,7 +17,7 @@ from benchmark.trials.job import TrialStopped
 from benchmark.trials.seed_group import CAUGHT_UP_ALONE, run_seed_group
 from tests.conftest import SMALL
 from tests.support.recorded_graph import RecordedGraphs
-from tests.support.trials import events, job_in, killed_after, silent, told, weights
+from tests.support.trials import events, ignore_progress, job_in, killed_after, reproducible_fields, weights
 
 CPU = torch.device("cpu")
 SEEDS = (0, 4, 2)
@@ -42,7 +42,7 @@ def stopping_after(reports):
     return report
 
 
-def ended(jobs, report=silent):
+def ended(jobs, report=ignore_progress):
     return {record.trial_id: record for record in run_seed_group(jobs, report)}
 
 
@@ -51,7 +51,10 @@ def test_every_seed_has_the_same_record_as_alone(jobs_in):
     found = ended(jobs)
     assert list(found) == [job.spec.trial_id for job in jobs]
     for job in jobs_in("alone"):
-        alone, beside = runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), silent), found[job.spec.trial_id]
+        alone, beside = (
+            runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), ignore_progress),
+            found[job.spec.trial_id],
+        )
         assert (beside.status, beside.spec, beside.data) == (alone.status, alone.spec, alone.data)
         assert [one.step for one in beside.history] == [one.step for one in alone.history]
         for one, other in zip(beside.history, alone.history, strict=True):
@@ -67,7 +70,7 @@ def test_prefetched_and_resident_images_give_the_same_record(jobs_in, monkeypatc
     monkeypatch.setattr(sampler, "fits_on_device", lambda size, device: False)
     gathered = ended(jobs_in("gathered"))
     for trial_id, record in resident.items():
-        assert told(gathered[trial_id]) == told(record)
+        assert reproducible_fields(gathered[trial_id]) == reproducible_fields(record)
 
 
 def test_seeds_share_the_time_of_a_step(jobs_in, monkeypatch):
@@ -95,7 +98,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(jobs_in, always):
     found = ended(jobs)
     for job, quiet in zip(jobs, jobs_in("quiet"), strict=True):
         trial_id = job.spec.trial_id
-        assert told(found[trial_id]) == told(undisturbed[trial_id])
+        assert reproducible_fields(found[trial_id]) == reproducible_fields(undisturbed[trial_id])
         assert events(found[trial_id]) == {"resumed from a checkpoint": 3}
         assert weights(job) == weights(quiet)
 
@@ -108,7 +111,7 @@ def test_after_a_kill_between_two_saves_all_resume_at_a_common_step(jobs_in, alw
     assert killed_after(11, lambda report: ended(jobs, report))
     found = ended(jobs)
     for trial_id, record in undisturbed.items():
-        assert told(found[trial_id]) == told(record)
+        assert reproducible_fields(found[trial_id]) == reproducible_fields(record)
     assert {tuple(events(record)) for record in found.values()} == {("resumed from a checkpoint",)}
 
 
@@ -137,7 +140,7 @@ def test_a_diverged_trial_does_not_affect_the_others(jobs_in, monkeypatch):
     found = ended(jobs)
     assert [found[job.spec.trial_id].status for job in jobs] == ["finished", "diverged", "finished"]
     for job in (jobs[0], jobs[2]):
-        assert told(found[job.spec.trial_id]) == told(undisturbed[job.spec.trial_id])
+        assert reproducible_fields(found[job.spec.trial_id]) == reproducible_fields(undisturbed[job.spec.trial_id])
 
 
 def test_an_error_of_a_shared_step_fails_all_trials(jobs_in, monkeypatch):
@@ -157,8 +160,11 @@ def test_trials_that_cannot_be_vmapped_train_in_turn_bit_identical(jobs_in, monk
     monkeypatch.setattr(VmappedTrainer, "dry_run", refused)
     found = ended(jobs_in("turns"))
     for job in jobs_in("alone"):
-        alone, beside = runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), silent), found[job.spec.trial_id]
-        assert told(beside) == told(alone)
+        alone, beside = (
+            runner.run_trial(job.model_copy(update={"vmap_seeds": 1}), ignore_progress),
+            found[job.spec.trial_id],
+        )
+        assert reproducible_fields(beside) == reproducible_fields(alone)
         assert list(events(beside)) == [
             "trained beside others, but not as one with them: Batching rule not implemented"
         ]
@@ -178,7 +184,7 @@ def test_seed_groups_can_use_captured_updates(jobs_in, monkeypatch, as_one):
     monkeypatch.setattr(runner, "build_trainer", capturing)
     captured = ended(jobs_in("captured", steps=8))
     for trial_id, record in plain.items():
-        assert told(captured[trial_id]) == told(record)
+        assert reproducible_fields(captured[trial_id]) == reproducible_fields(record)
         assert events(captured[trial_id]) == events(record)
 
 
@@ -191,7 +197,7 @@ def test_failed_captures_are_events_of_every_record(jobs_in, monkeypatch):
 
     monkeypatch.setattr(runner, "build_trainer", capturing)
     monkeypatch.setattr(GAN, "loss", lambda self, player, turn: loss(self, player, turn) if turn.progress < 2 else {})
-    for record in ended(jobs_in("told", steps=8)).values():
+    for record in ended(jobs_in("reproducible_fields", steps=8)).values():
         assert any("not captured as a graph" in what and "`progress`" in what for what in events(record))
 
 
