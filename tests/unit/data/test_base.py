@@ -1,4 +1,4 @@
-"""What all datasets inherit: preparing once, versions of the preparation, and how missing files are reported."""
+"""The base class of datasets: preparing once, versions of the preparation, and messages about missing files."""
 
 import numpy as np
 import pytest

@@ -50,17 +50,17 @@ def visible(folder):
 
 
 def test_arrays_survive_and_the_manifest_describes_them(tmp_path):
-    found = open_prepared(prepared(tmp_path / "some"))
-    assert np.array_equal(found.train.images, arrays(10).images)
-    assert np.array_equal(found.train.labels, arrays(10).labels)
-    assert np.array_equal(found.test.images, arrays(4, seed=1).images)
-    assert found.manifest["train"] == [10, *SHAPE]
-    assert found.manifest["dataset"] == "some"
-    assert found.manifest["sources"] == {"file": "ab" * 16}
-    files = {path.name for path in found.path.glob("*.npy")}
-    assert set(found.manifest["checksums"]) == files
-    for name, checksum in found.manifest["checksums"].items():
-        assert file_checksum(found.path / name, "sha256") == checksum
+    prepared_data = open_prepared(prepared(tmp_path / "some"))
+    assert np.array_equal(prepared_data.train.images, arrays(10).images)
+    assert np.array_equal(prepared_data.train.labels, arrays(10).labels)
+    assert np.array_equal(prepared_data.test.images, arrays(4, seed=1).images)
+    assert prepared_data.manifest["train"] == [10, *SHAPE]
+    assert prepared_data.manifest["dataset"] == "some"
+    assert prepared_data.manifest["sources"] == {"file": "ab" * 16}
+    files = {path.name for path in prepared_data.path.glob("*.npy")}
+    assert set(prepared_data.manifest["checksums"]) == files
+    for name, checksum in prepared_data.manifest["checksums"].items():
+        assert file_checksum(prepared_data.path / name, "sha256") == checksum
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 99])
@@ -82,9 +82,9 @@ def test_progress_is_reported(tmp_path):
 
 def test_pages_are_shared_and_a_write_to_them_reaches_no_file(tmp_path):
     path = prepared(tmp_path / "some")
-    found = open_prepared(path)
-    assert isinstance(found.train.images, np.memmap)
-    found.train.images[:] = 0
+    prepared_data = open_prepared(path)
+    assert isinstance(prepared_data.train.images, np.memmap)
+    prepared_data.train.images[:] = 0
     assert find_damage(path, thorough=True) is None
 
 
@@ -265,11 +265,11 @@ def test_a_kill_before_any_step_on_the_disk_leaves_a_complete_folder_or_none(pho
 
 def listing(folder):
     """Path -> size of all files and folders that exist at this moment."""
-    found = {}
+    sizes = {}
     with suppress(OSError):  # renamed or deleted meanwhile
         for path in folder.rglob("*"):
-            found[path] = path.stat().st_size if path.is_file() else None
-    return found
+            sizes[path] = path.stat().st_size if path.is_file() else None
+    return sizes
 
 
 @pytest.mark.parametrize("moment", range(12))

@@ -1,4 +1,4 @@
-"""Sampling of batches. Where images are stored changes speed and memory, and no number."""
+"""Sampling of batches. The place of the images changes speed and memory, and no number."""
 
 import gc
 import json
@@ -224,7 +224,7 @@ def test_the_thread_ends_with_the_images():
 
 
 def test_a_buffer_is_not_filled_before_its_copy_is_done():
-    """Stands in for a GPU: copies that record if they were waited for."""
+    """A stand-in for a GPU records whether the sampler waits for its copies."""
 
     class Copy:
         def __init__(self):
@@ -294,7 +294,7 @@ def test_training_on_prefetched_images_resumes_bit_identically():
 @pytest.mark.usefixtures("gathered")
 @pytest.mark.parametrize("kept", [0, 1, 3])
 def test_a_checkpoint_has_the_state_after_the_last_draw_not_the_last_fetch(kept):
-    """Saved while the next batch is ready, and restored into a trainer that has fetched another one."""
+    """The state is saved while the next batch is ready, and restored into a trainer that has fetched another one."""
     whole = advance(trainer_of(SPEC), 6)
     first = advance(trainer_of(SPEC), kept)
     if kept:

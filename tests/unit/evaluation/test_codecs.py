@@ -1,4 +1,4 @@
-"""JPEG between the images and a metric is Pillow's own, image by image; what it does to stacked digits is MS-09."""
+"""The JPEG codec equals Pillow's for every image; its effect on stacked digits is MS-09."""
 
 import io
 
@@ -12,7 +12,7 @@ from benchmark.evaluation.codecs import apply_codec
 
 
 def images(n=5, channels=3, size=32, seed=0):
-    """Smooth patterns under noise, so that compression has something to keep and something to lose."""
+    """Smooth patterns under noise, of which compression keeps the patterns and loses the noise."""
     rng = np.random.default_rng(seed)
     slope = np.linspace(0, 150, size)[None, None, :, None] * rng.uniform(0.2, 1, (n, channels, 1, 1))
     noisy = slope + rng.integers(0, 100, (n, channels, size, size))
@@ -47,11 +47,11 @@ def test_shape_and_type_stay_and_no_image_depends_on_another(channels, n):
     assert after.shape == given.shape
     assert after.dtype is torch.uint8
     assert not torch.equal(after, given)
-    assert torch.equal(given, before), "the images that came in are left alone"
+    assert torch.equal(given, before), "the input does not change"
     assert torch.equal(after[-1:], apply_codec(given[-1:], "jpeg"))
 
 
-def test_none_gives_back_the_images_themselves():
+def test_the_codec_none_returns_the_images_themselves():
     given = images()
     assert apply_codec(given, "none") is given
 

@@ -56,8 +56,8 @@ def data(tmp_path_factory):
 
 
 def run(spec, data, folder, dataset=Synthetic32):
-    found = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder)
-    return runner.run_trial(job_in(folder, spec, data=data, assets=found), ignore_progress)
+    assets = prepare_references(spec.protocol, dataset, open_prepared(data), folder / "i", folder)
+    return runner.run_trial(job_in(folder, spec, data=data, assets=assets), ignore_progress)
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +68,19 @@ def records(data, tmp_path_factory):
 
 
 def test_a_row_without_a_rotation_head_has_no_rotation_accuracy(records):
-    loaded, found = records
+    loaded, records_by_row = records
     assert [list(cell.specs[0].protocol.measures) for cell in loaded.cells] == [
         ["linear_probe"],
         ["rotation_accuracy", "linear_probe"],
     ]
-    for row, record in found.items():
+    for row, record in records_by_row.items():
         assert record.status == "finished", record.error
         keys = ["probe_accuracy"] if row == "gan" else ["rotation_accuracy", "probe_accuracy"]
         assert [list(entry.metrics) for entry in record.history] == [keys, keys]
         assert all(0 <= value <= 100 for entry in record.history for value in entry.metrics.values())
-    assert found["gan"].metrics["probe_accuracy"] > 20, "ten classes of patterns: features, even random ones, tell them"
+    assert records_by_row["gan"].metrics["probe_accuracy"] > 20, (
+        "even random features distinguish the ten classes of patterns"
+    )
 
 
 def test_without_sample_metrics_there_is_still_a_full_sample_grid(records):
@@ -87,14 +89,14 @@ def test_without_sample_metrics_there_is_still_a_full_sample_grid(records):
 
     from PIL import Image
 
-    loaded, found = records
+    loaded, records_by_row = records
     assert {cell.specs[0].protocol.n_fake for cell in loaded.cells} == {0}
-    assert Image.open(BytesIO(b64decode(found["gan"].samples_png))).size == (8 * 32, 8 * 32)
+    assert Image.open(BytesIO(b64decode(records_by_row["gan"].samples_png))).size == (8 * 32, 8 * 32)
 
 
 def test_the_report_describes_the_protocol_and_shows_a_dash(records):
-    loaded, found = records
-    table = leaderboard_rows(loaded, {record.trial_id: record for record in found.values()})
+    loaded, records_by_row = records
+    table = leaderboard_rows(loaded, {record.trial_id: record for record in records_by_row.values()})
     text = leaderboard(loaded, table, [])
     assert "rotation accuracy, % ↑" in text
     gan = next(line for line in text.splitlines() if line.startswith("| gan"))

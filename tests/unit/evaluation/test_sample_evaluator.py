@@ -1,4 +1,4 @@
-"""All measures of a protocol in one pass over the samples, and what is kept of the real images."""
+"""All measures of a protocol in one pass over the samples, and the stored features of the real images."""
 
 import numpy as np
 import pytest
@@ -162,13 +162,13 @@ def test_more_samples_than_a_measure_takes_change_nothing(tmp_path):
 @pytest.mark.parametrize("labels", [list(FOUR), list(reversed(FOUR))])
 def test_values_are_in_protocol_order_with_suffixes(tmp_path, labels):
     chosen = protocol(**{label: FOUR[label] for label in labels})
-    found = evaluator_of(chosen, tmp_path).evaluate(batches()).values
-    assert list(found) == list(metric_outputs(chosen))
+    values = evaluator_of(chosen, tmp_path).evaluate(batches()).values
+    assert list(values) == list(metric_outputs(chosen))
     own = {"isc_few": "_few", "fid": "", "fid_jpeg": "_jpeg", "kid": "", "prc_second": "_second"}
     for label, suffix in own.items():
         metric = registry.metrics[FOUR[label]["metric"]]
         options = metric.Options.model_validate(FOUR[label]["options"])
-        assert {output.key + suffix for output in metric.outputs(options)} <= set(found), label
+        assert {output.key + suffix for output in metric.outputs(options)} <= set(values), label
 
 
 def test_too_few_samples_are_an_error_that_names_the_measure(tmp_path):
@@ -259,12 +259,12 @@ def test_preparing_again_extracts_and_writes_nothing(tmp_path):
 def test_measures_that_compare_with_the_same_images_share_their_features(tmp_path):
     cache = tmp_path / "cache"
     of = protocol(fid=fid(), fid_few=fid(20), kid=fid(metric="kid", subsets=2, subset_size=9))
-    found = prepare(of, cache, prepared(tmp_path))
-    assert len({folder for folder, _ in found.references.values()}) == len(folders(cache)) == 1
+    assets = prepare(of, cache, prepared(tmp_path))
+    assert len({folder for folder, _ in assets.references.values()}) == len(folders(cache)) == 1
     assert len(PASSES["watched"]) == 1
-    assert found.references["fid"] == found.references["fid_few"]
-    assert found.references["fid"][1] != found.references["kid"][1], "each metric has its own statistics"
-    assert all(summary.is_file() for _, summary in found.references.values())
+    assert assets.references["fid"] == assets.references["fid_few"]
+    assert assets.references["fid"][1] != assets.references["kid"][1], "each metric has its own statistics"
+    assert all(summary.is_file() for _, summary in assets.references.values())
 
 
 @pytest.mark.parametrize(
@@ -341,14 +341,16 @@ def test_another_run_that_was_faster_is_no_error(tmp_path, monkeypatch):
 
 
 def test_features_are_memory_mapped(tmp_path):
-    found = prepare(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
-    features = open_reference_features(found.references["fid"][0]).features
+    assets = prepare(protocol(fid=fid()), tmp_path / "cache", prepared(tmp_path))
+    features = open_reference_features(assets.references["fid"][0]).features
     assert isinstance(features, np.memmap)
-    tensor = reference_features(open_reference_features(found.references["fid"][0]))
-    before = (found.references["fid"][0] / "features.npy").read_bytes()
+    tensor = reference_features(open_reference_features(assets.references["fid"][0]))
+    before = (assets.references["fid"][0] / "features.npy").read_bytes()
     tensor.fill_(7)
-    assert (found.references["fid"][0] / "features.npy").read_bytes() == before, "nobody can spoil them for others"
-    evaluator = SampleEvaluator(protocol(fid=fid()), found, CPU)
+    assert (assets.references["fid"][0] / "features.npy").read_bytes() == before, (
+        "a write to the tensor does not reach the file"
+    )
+    evaluator = SampleEvaluator(protocol(fid=fid()), assets, CPU)
     assert isinstance(evaluator.references["fid"][0].features, np.memmap)
 
 

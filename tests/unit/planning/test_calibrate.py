@@ -1,4 +1,4 @@
-"""Short timings: what is timed, what fails, what is kept, and for which hardware."""
+"""Short timings: their keys, failures, storage and hardware."""
 
 import json
 import os
@@ -37,8 +37,8 @@ def main(monkeypatch, capsys, *arguments):
         code = 0
     except SystemExit as stop:
         code = stop.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
 def test_every_cost_key_is_timed_once_in_its_own_process(suite, workspace, tmp_path, caplog):
@@ -150,8 +150,8 @@ def test_measures_with_equal_codec_and_extractor_share_a_feature_pass(suite):
     measures = {"modes": modes, "modes_more": modes.model_copy(update={"n_fake": 300})}
     measures["modes_jpeg"] = modes.model_copy(update={"codec": "jpeg"})
     protocol = spec.protocol.model_copy(update={"measures": measures})
-    looks = feature_passes(spec.model_copy(update={"protocol": protocol}))
-    assert looks == {FEATURES: 300, FEATURES.model_copy(update={"codec": "jpeg"}): 100}
+    passes = feature_passes(spec.model_copy(update={"protocol": protocol}))
+    assert passes == {FEATURES: 300, FEATURES.model_copy(update={"codec": "jpeg"}): 100}
 
 
 def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, capsys):
@@ -164,30 +164,30 @@ def test_ctrl_c_keeps_what_was_timed(suite, workspace, tmp_path, monkeypatch, ca
             raise KeyboardInterrupt from None
 
     monkeypatch.setattr(calibrating, "in_subprocess", some)
-    code, _, said = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
+    code, _, errors = main(monkeypatch, capsys, "plan", suite.path, "--workspace", workspace.root, "--calibrate")
     assert code == 130
-    assert "finished timings are kept" in said
+    assert "finished timings are kept" in errors
     assert len(make_plan(suite, workspace, tmp_path).estimate.untimed_training) == 1
 
 
 def test_plan_asks_for_a_calibration_and_then_prints_hours_and_memory(suite, workspace, monkeypatch, capsys):
     places = ("--workspace", workspace.root)
-    code, said, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
+    code, output, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
     assert code == 0
-    assert "estimated time: not known yet" in said
-    assert "add --calibrate (about 25 s)" in said
+    assert "estimated time: not known yet" in output
+    assert "add --calibrate (about 25 s)" in output
     assert not workspace.root.exists()
     timing = Timing(kind={}, seconds=10, sample_seconds=0.01, peak_memory_mib=1000)
     monkeypatch.setattr(calibrating, "in_subprocess", lambda *_: timing)
-    code, said, told = main(monkeypatch, capsys, "plan", suite.path, *places, "--calibrate", "--json")
-    plan = json.loads(said)
+    code, output, errors = main(monkeypatch, capsys, "plan", suite.path, *places, "--calibrate", "--json")
+    plan = json.loads(output)
     assert (code, plan["todo"], plan["estimate"]["source"]) == (0, 4, "calibration")
-    # 6 steps of 10 s, and twice: 128 samples made in 0.01 s each and 100 of them looked at in 10 s each
-    each = 6 * 10 + 2 * (128 * 0.01 + 100 * 10)
-    assert plan["estimate"]["device_seconds"] == pytest.approx(4 * each)
-    assert plan["cell_states"][0]["each"]["seconds"] == pytest.approx(each)
-    assert "[3/3]" in told
-    code, said, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
-    assert "34:23" in said  # 2063 s each
-    assert "\x1b[" not in said
-    assert "from short timings" in said
+    # 6 steps of 10 s, and twice: 128 samples generated in 0.01 s each, and 100 of them in feature passes of 10 s each
+    trial_seconds = 6 * 10 + 2 * (128 * 0.01 + 100 * 10)
+    assert plan["estimate"]["device_seconds"] == pytest.approx(4 * trial_seconds)
+    assert plan["cell_states"][0]["each"]["seconds"] == pytest.approx(trial_seconds)
+    assert "[3/3]" in errors
+    code, output, _ = main(monkeypatch, capsys, "plan", suite.path, *places)
+    assert "34:23" in output  # 2063 s each
+    assert "\x1b[" not in output
+    assert "from short timings" in output

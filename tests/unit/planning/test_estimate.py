@@ -47,46 +47,48 @@ def estimate_of(suite, outcomes=(), timings=None, slots=2, memory=1e6, missing=N
 
 
 def timings_of(suite, **changes):
-    found = {}
+    timings = {}
     for spec in suite.specs.values():
-        found[training_cost_key(spec).key] = Timing(
+        timings[training_cost_key(spec).key] = Timing(
             kind={}, seconds=2, sample_seconds=0.5, peak_memory_mib=400, **changes
         )
-        found |= {look.key: Timing(kind={}, seconds=0.25, peak_memory_mib=30) for look in feature_passes(spec)}
-    return found
+        timings |= {
+            feature_pass.key: Timing(kind={}, seconds=0.25, peak_memory_mib=30) for feature_pass in feature_passes(spec)
+        }
+    return timings
 
 
 def test_finished_trials_predict_others_of_their_kind(suite):
     gan = [spec for spec in suite.specs.values() if spec.method == "gan"]
-    found = estimate_of(suite, [finished(gan[0])])
+    estimate = estimate_of(suite, [finished(gan[0])])
     # 6 steps took 12 s, 2 + 2 measurements 8 s
-    assert found.cells[0].trial.seconds == pytest.approx(20)
-    assert (found.cells[0].done, found.cells[0].todo, found.cells[0].seconds) == (1, 1, pytest.approx(20))
-    assert found.cells[0].trial.source == "records"
-    assert found.cells[1].trial.seconds is None
-    assert found.device_seconds is None
-    assert found.problems == {"not timed yet": 2}
+    assert estimate.cells[0].trial.seconds == pytest.approx(20)
+    assert (estimate.cells[0].done, estimate.cells[0].todo, estimate.cells[0].seconds) == (1, 1, pytest.approx(20))
+    assert estimate.cells[0].trial.source == "records"
+    assert estimate.cells[1].trial.seconds is None
+    assert estimate.device_seconds is None
+    assert estimate.problems == {"not timed yet": 2}
 
 
 def test_finished_trials_come_before_timings(suite):
     gan = next(spec for spec in suite.specs.values() if spec.method == "gan")
-    found = estimate_of(suite, [finished(gan)], timings_of(suite), images=5)
+    estimate = estimate_of(suite, [finished(gan)], timings_of(suite), images=5)
     # 6 steps of 2 s; 4 times: 128 samples of 0.5 s and 100 feature passes of 0.25 s
     calibrated = 6 * 2 + 4 * (128 * 0.5 + 100 * 0.25)
-    assert [cell.trial.seconds for cell in found.cells] == [pytest.approx(20), pytest.approx(calibrated)]
-    assert [cell.trial.peak_memory_mib for cell in found.cells] == [300, 400 + 30 + 5]
-    assert found.source == "mixed"
-    assert found.device_seconds == pytest.approx(20 + 2 * calibrated)
-    assert found.wall_seconds == pytest.approx((20 + 2 * calibrated) / 2)
-    assert (found.peak_memory_mib, found.side_by_side_memory_mib) == (435, 870)
+    assert [cell.trial.seconds for cell in estimate.cells] == [pytest.approx(20), pytest.approx(calibrated)]
+    assert [cell.trial.peak_memory_mib for cell in estimate.cells] == [300, 400 + 30 + 5]
+    assert estimate.source == "mixed"
+    assert estimate.device_seconds == pytest.approx(20 + 2 * calibrated)
+    assert estimate.wall_seconds == pytest.approx((20 + 2 * calibrated) / 2)
+    assert (estimate.peak_memory_mib, estimate.side_by_side_memory_mib) == (435, 870)
 
 
 def test_a_run_takes_at_least_as_long_as_its_longest_trial(suite):
     specs = list(suite.specs.values())
     outcomes = [finished(spec, train=1000.0 if spec.method == "gan" else 1.0) for spec in specs if spec.seed == 0]
-    found = estimate_of(suite, outcomes, slots=64)
-    assert found.wall_seconds == pytest.approx(1008)
-    assert found.device_seconds == pytest.approx(1008 + 9)
+    estimate = estimate_of(suite, outcomes, slots=64)
+    assert estimate.wall_seconds == pytest.approx(1008)
+    assert estimate.device_seconds == pytest.approx(1008 + 9)
 
 
 @pytest.mark.parametrize("change", [{"cpu": "b"}, {"threads": 2}, {"device": "cuda"}, {"packages": {"torch": "1"}}])
@@ -105,12 +107,12 @@ def test_a_diverged_trial_predicts_nothing(suite):
 def test_feature_passes_without_weights_are_omitted_and_named(suite):
     timings = timings_of(suite)
     for spec in suite.specs.values():
-        for look in feature_passes(spec):
-            timings.pop(look.key, None)
-    found = estimate_of(suite, timings=timings, missing={"digits": "its weights are not here"})
-    assert found.cells[0].trial.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
-    assert found.problems == {"measuring through digits is left out: its weights are not here": 4}
-    assert not found.untimed_features
+        for feature_pass in feature_passes(spec):
+            timings.pop(feature_pass.key, None)
+    estimate = estimate_of(suite, timings=timings, missing={"digits": "its weights are not here"})
+    assert estimate.cells[0].trial.seconds == pytest.approx(6 * 2 + 4 * 128 * 0.5)
+    assert estimate.problems == {"measuring through digits is left out: its weights are not here": 4}
+    assert not estimate.untimed_features
 
 
 def test_fits_compares_parallel_trials_with_the_memory(suite):
@@ -119,5 +121,5 @@ def test_fits_compares_parallel_trials_with_the_memory(suite):
 
 
 def test_nothing_to_train_takes_no_time(suite):
-    found = estimate_of(suite, [finished(spec) for spec in suite.specs.values()])
-    assert (found.device_seconds, found.wall_seconds, found.source, found.problems) == (0.0, 0.0, "", {})
+    estimate = estimate_of(suite, [finished(spec) for spec in suite.specs.values()])
+    assert (estimate.device_seconds, estimate.wall_seconds, estimate.source, estimate.problems) == (0.0, 0.0, "", {})

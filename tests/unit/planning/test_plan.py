@@ -1,4 +1,4 @@
-"""Which results count for a suite: those on the images that are prepared here."""
+"""A result counts for a suite if it was trained on the images that are prepared here."""
 
 import json
 from pathlib import Path

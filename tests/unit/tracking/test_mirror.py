@@ -128,9 +128,9 @@ class Room:
         """Trial id -> run; asserts that there is one run per trial."""
         experiment = self.client.get_experiment_by_name(name)
         runs = self.client.search_runs([experiment.experiment_id])
-        found = {run.data.tags["trial_id"]: run for run in runs}
-        assert len(found) == len(runs)
-        return found
+        runs_by_trial = {run.data.tags["trial_id"]: run for run in runs}
+        assert len(runs_by_trial) == len(runs)
+        return runs_by_trial
 
 
 @pytest.fixture(autouse=True)
@@ -517,8 +517,8 @@ def test_sample_grids_are_images_by_step_without_those_of_earlier_attempts(room:
     room.sync(record, suite=suite)
     run = room.runs("sheets")[record.trial_id]
     folder = Path(room.client.download_artifacts(run.info.run_id, ""))
-    found = sorted(path.name.split("+timestamp")[0] for path in (folder / "images").glob("*.png"))
-    assert found == ["samples~by step+step+200", "samples~by step+step+400"]
+    names = sorted(path.name.split("+timestamp")[0] for path in (folder / "images").glob("*.png"))
+    assert names == ["samples~by step+step+200", "samples~by step+step+400"]
     for path in (folder / "images").glob("*.png"):
         with Image.open(path) as image:
             assert image.size == (256, 256)

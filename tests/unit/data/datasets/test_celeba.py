@@ -40,8 +40,8 @@ def test_faces_are_those_of_torchvision_cropped_and_resized(raw, monkeypatch):
         lines = [f"{number:06}.jpg{fields}\n" for number in range(1, 10)]
         (raw / "celeba" / name).write_text(header + "".join(lines))
     monkeypatch.setattr(Theirs, "_check_integrity", lambda self: True)
-    found = open_prepared(CelebA.prepare(raw, raw / "cache"))
-    for arrays, split, n in ((found.train, "train", 5), (found.test, "test", 3)):
+    prepared_data = open_prepared(CelebA.prepare(raw, raw / "cache"))
+    for arrays, split, n in ((prepared_data.train, "train", 5), (prepared_data.test, "test", 3)):
         expected = Theirs(raw, split)
         assert len(arrays.images) == len(expected) == n
         assert (arrays.labels == -1).all()

@@ -32,18 +32,18 @@ def assert_as_torchvision(arrays, root, size):
 def test_two_splits_are_those_of_torchvision(dataset, tmp_path):
     for split in ("train", "test"):
         write(tmp_path / "folder" / split, *CLASSES, "dog/deep/er/1.png", "dog/deep.png")
-    found = open_prepared(dataset.prepare(tmp_path, tmp_path / "cache"))
-    assert_as_torchvision(found.train, tmp_path / "folder/train", dataset.shape[1])
-    assert_as_torchvision(found.test, tmp_path / "folder/test", dataset.shape[1])
-    assert list(found.manifest["sources"]) == ["folder train (35 files)", "folder test (35 files)"]
+    prepared_data = open_prepared(dataset.prepare(tmp_path, tmp_path / "cache"))
+    assert_as_torchvision(prepared_data.train, tmp_path / "folder/train", dataset.shape[1])
+    assert_as_torchvision(prepared_data.test, tmp_path / "folder/test", dataset.shape[1])
+    assert list(prepared_data.manifest["sources"]) == ["folder train (35 files)", "folder test (35 files)"]
 
 
 def test_without_two_splits_every_tenth_image_is_held_out(tmp_path):
     write(tmp_path / "folder", *CLASSES)
-    found = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
+    prepared_data = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
     expected = ImageFolder(tmp_path / "folder", v2.Compose([v2.Resize(32), v2.CenterCrop(32)]))
     tenth = np.arange(1, 34) % 10 == 0
-    for arrays, chosen in ((found.train, ~tenth), (found.test, tenth)):
+    for arrays, chosen in ((prepared_data.train, ~tenth), (prepared_data.test, tenth)):
         index = np.flatnonzero(chosen)
         assert np.array_equal(arrays.images.transpose(0, 2, 3, 1), [np.asarray(expected[i][0]) for i in index])
         assert arrays.labels.tolist() == [expected.targets[i] for i in index]
@@ -51,15 +51,15 @@ def test_without_two_splits_every_tenth_image_is_held_out(tmp_path):
 
 def test_images_outside_of_class_folders_have_no_label(tmp_path):
     write(tmp_path / "folder", *(f"{number}.jpg" for number in range(12)), "cats/1.jpg")
-    found = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
-    assert sorted(found.train.labels) == [-1] * 11 + [0]
+    prepared_data = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
+    assert sorted(prepared_data.train.labels) == [-1] * 11 + [0]
 
 
 def test_a_class_has_one_label_in_both_splits(tmp_path):
     write(tmp_path / "folder/train", "b/1.jpg", "c/1.jpg")
     write(tmp_path / "folder/test", "a/1.jpg", "c/1.jpg")
-    found = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
-    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([1, 2], [0, 2])
+    prepared_data = open_prepared(Folder32.prepare(tmp_path, tmp_path / "cache"))
+    assert (prepared_data.train.labels.tolist(), prepared_data.test.labels.tolist()) == ([1, 2], [0, 2])
 
 
 def test_labels_follow_the_bytes_of_names():

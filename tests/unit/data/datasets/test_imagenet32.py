@@ -28,7 +28,7 @@ def npz(arrays):
 
 
 def loose(folder, batches, ending="", dump=lambda batch: pickle.dumps(batch, protocol=3)):
-    """One file for each batch."""
+    """A folder with one file for each batch."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in batches.values():
         for stem, batch in part.items():
@@ -55,13 +55,13 @@ def test_every_release_gives_the_same_images(form, batches, tmp_path, monkeypatc
                 for stem, batch in batches[part].items():
                     archive.writestr(f"{name}/{stem}{'.npz' if ending else ''}", dump(batch))
         monkeypatch.setattr(ImageNet32, "checksums", {})  # of the official archives
-    found = open_prepared(ImageNet32.prepare(data, tmp_path / "cache"))
+    prepared_data = open_prepared(ImageNet32.prepare(data, tmp_path / "cache"))
     images = np.concatenate([batch["data"] for batch in batches["train"].values()])
     labels = np.concatenate([batch["labels"] for batch in batches["train"].values()])
-    assert (found.train.images == images.reshape(-1, 3, 32, 32)).all()
-    assert (found.train.labels == labels - 1).all()
-    assert (found.test.labels == np.array(batches["val"]["val_data"]["labels"]) - 1).all()
-    assert "no published checksum is known" in found.manifest["note"]
+    assert (prepared_data.train.images == images.reshape(-1, 3, 32, 32)).all()
+    assert (prepared_data.train.labels == labels - 1).all()
+    assert (prepared_data.test.labels == np.array(batches["val"]["val_data"]["labels"]) - 1).all()
+    assert "no published checksum is known" in prepared_data.manifest["note"]
 
 
 def change(batch, **changes):

@@ -29,10 +29,10 @@ def test_tars_and_folders_give_the_same_bytes_in_the_order_of_names(tars, tmp_pa
     unpacked = ImageNet32PNG.prepare(tars, tmp_path / "unpacked")
     for name in ("train_images.npy", "test_images.npy", "train_labels.npy"):
         assert (packed / name).read_bytes() == (unpacked / name).read_bytes()
-    found = open_prepared(unpacked)
-    assert set(found.train.labels.tolist()) == {-1}
+    prepared_data = open_prepared(unpacked)
+    assert set(prepared_data.train.labels.tolist()) == {-1}
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert (found.train.images[0] == pixels.transpose(2, 0, 1)).all()
+    assert (prepared_data.train.images[0] == pixels.transpose(2, 0, 1)).all()
     assert ImageNet32PNG.num_classes() == 0
 
 

@@ -150,7 +150,7 @@ def test_images_and_labels_are_those_of_torchvision(tmp_path, monkeypatch):
 
 
 def test_stacked_mnist_sets_the_first_training_digits_aside(tmp_path, monkeypatch):
-    """MSGAN uses those of TensorFlow's tutorial, which sets the first 5,000 aside (2.1)."""
+    """MSGAN uses the split of TensorFlow's tutorial, which sets the first 5,000 aside (2.1)."""
     assert StackedMNIST.num_set_aside == 5000
     small_mnist(tmp_path, monkeypatch)
     (train, test, _), (all_train, all_test, _) = StackedMNIST.read(tmp_path), MNIST.read(tmp_path)

@@ -44,8 +44,8 @@ def prepared(dataset, data_dir, cache):
 )
 def test_images_are_those_of_torchvision_resized_by_pillow(dataset, train, size, files, tmp_path, monkeypatch):
     write_files(tmp_path / "stl10_binary", files)
-    found = prepared(dataset, tmp_path, tmp_path / "cache")
-    for arrays, split in ((found.train, train), (found.test, "test")):
+    prepared_data = prepared(dataset, tmp_path, tmp_path / "cache")
+    for arrays, split in ((prepared_data.train, train), (prepared_data.test, "test")):
         expected = read_by_torchvision(tmp_path, split, monkeypatch)
         assert len(arrays.labels) == len(expected)
         for image, label, (original, their_label) in zip(arrays.images, arrays.labels, expected, strict=True):
@@ -144,7 +144,7 @@ def test_sizes_and_checksums_are_torchvisions():
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
-    """A sparse file of 10,000 images, 276 MB, of which 500 are held at a time."""
+    """A sparse file of 10,000 images, 276 MB, of which 500 are in memory at a time."""
     with (tmp_path / "train_X.bin").open("wb") as file:
         os.truncate(file.fileno(), 10_000 * stl10.PIXELS)
     monkeypatch.setitem(STL10.lengths, "train_X.bin", 10_000)

@@ -30,20 +30,20 @@ def refused_files(files, tmp_path):
 
 def test_training_images_are_those_of_torchvision_in_its_order(files, tmp_path):
     write_files(tmp_path / ROOT, files)
-    found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train
+    split = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).train
     expected = ImageFolder(tmp_path / ROOT / "train")
     ids = files["wnids.txt"].decode().split()
-    assert len(found.labels) == len(expected) == 200
-    for image, label, (original, folder) in zip(found.images, found.labels, expected, strict=True):
+    assert len(split.labels) == len(expected) == 200
+    for image, label, (original, folder) in zip(split.images, split.labels, expected, strict=True):
         assert np.array_equal(image.transpose(1, 2, 0), original)
         assert ids[label] == expected.classes[folder], "labels follow wnids.txt, which is not sorted"
 
 
 def test_validation_images_are_held_out_with_the_classes_of_their_list(files, tmp_path):
     write_files(tmp_path / ROOT, files)
-    found = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).test
-    assert found.labels.tolist() == [0, 40, 80, 120, 160]
-    for number, image in enumerate(found.images):
+    split = open_prepared(TinyImageNet.prepare(tmp_path, tmp_path / "cache")).test
+    assert split.labels.tolist() == [0, 40, 80, 120, 160]
+    for number, image in enumerate(split.images):
         original = Image.open(io.BytesIO(files[f"val/images/val_{number}.JPEG"]))
         assert np.array_equal(image.transpose(1, 2, 0), original)
 
@@ -61,7 +61,7 @@ def test_archive_and_folder_give_the_same_images_and_checksums_of_them(files, tm
 
 
 def test_grey_images_become_rgb(files, tmp_path):
-    """Some of the real ones are grey."""
+    """Some of the published images are grey."""
     name = min(name for name in files if name.startswith("train/") and name.endswith(".JPEG"))
     grey = io.BytesIO()
     Image.open(io.BytesIO(files[name])).convert("L").save(grey, "JPEG")

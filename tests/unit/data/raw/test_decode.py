@@ -44,20 +44,20 @@ def palette(**options):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "PPM", "TIFF"])
-def test_rgb_comes_as_it_is_in_every_lossless_format(kind):
+def test_rgb_is_read_exactly_from_every_lossless_format(kind):
     assert np.array_equal(decoded(encoded(Image.fromarray(RGB), kind)), RGB)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF"])
-def test_lossy_formats_come_as_pillow_reads_them(kind):
+def test_lossy_formats_are_read_as_by_pillow(kind):
     content = encoded(Image.fromarray(RGB), kind)
     assert np.array_equal(decoded(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
 def test_pixels_are_channels_first():
-    found = pixels(Image.fromarray(RGB))
-    assert found.shape == (3, 20, 30)
-    assert np.array_equal(found[2], RGB[:, :, 2])
+    planes = pixels(Image.fromarray(RGB))
+    assert planes.shape == (3, 20, 30)
+    assert np.array_equal(planes[2], RGB[:, :, 2])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF"])
@@ -107,14 +107,14 @@ def test_cmyk_is_read_as_pillow_converts_it(kind):
     assert np.array_equal(decoded(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
-def test_orientation_tags_are_left_alone():
+def test_orientation_tags_are_ignored():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be rotated by 90 degrees
     plain, tagged = (encoded(Image.fromarray(RGB), "JPEG", **options) for options in ({}, {"exif": exif}))
     assert np.array_equal(decoded(plain), decoded(tagged))
 
 
-def test_the_content_counts_and_not_the_ending():
+def test_the_content_decides_the_format_and_not_the_suffix():
     assert np.array_equal(decode(encoded(Image.fromarray(RGB), "BMP"), "x.jpg"), RGB)
 
 
@@ -156,7 +156,7 @@ def test_a_changed_byte_gives_an_image_or_a_message(place, value):
 
 
 def test_a_decompression_bomb_that_pillow_finds_while_decoding_is_refused(monkeypatch):
-    """A frame larger than the header says, for example."""
+    """This may happen if a frame is larger than its header says."""
 
     def load(image):
         raise Image.DecompressionBombError("a large frame")
@@ -183,12 +183,12 @@ def test_resize_and_crop_is_torchvisions_resize_and_centre_crop(width, height, s
     rng = np.random.default_rng(width)
     image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
     theirs = v2.CenterCrop(size)(v2.Resize(size)(image))
-    found = resize_and_crop(image, size, "x")
-    assert found.size == (size, size)
-    assert np.array_equal(found, theirs)
+    resized = resize_and_crop(image, size, "x")
+    assert resized.size == (size, size)
+    assert np.array_equal(resized, theirs)
 
 
-def test_resizing_down_averages():
+def test_downscaling_averages():
     board = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
     small = np.asarray(resize(Image.fromarray(grey_as_rgb(board.astype(np.uint8))), 8))
     assert abs(small.astype(int) - 127).max() <= 2, "without averaging a pixel would be black or white"
@@ -227,6 +227,6 @@ def test_an_image_too_thin_to_be_resized_is_refused(shape, size):
 @pytest.mark.parametrize("shape", [(1, 4_000), (4_000, 1), (5, 7_000)])
 def test_a_thin_image_is_resized_as_torchvision_does(shape):
     pixels = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), dtype=np.uint8)
-    found = resize_and_crop(Image.fromarray(pixels), 32, "thin.png")
+    resized = resize_and_crop(Image.fromarray(pixels), 32, "thin.png")
     expected = v2.Compose([v2.Resize(32), v2.CenterCrop(32)])(Image.fromarray(pixels))
-    assert np.array_equal(found, expected)
+    assert np.array_equal(resized, expected)

@@ -25,7 +25,7 @@ BATCH = {
 
 
 def python2_pickle(batch):
-    """What cPickle of Python 2 writes with protocol 2: strings without an encoding, and arrays as such strings."""
+    """A pickle as Python 2 writes it with protocol 2: strings have no encoding, and arrays are such strings."""
     items = b"".join(_python2(key) + _python2(value) for key, value in batch.items())
     return b"\x80\x02}q\x00(" + items + b"u."
 

@@ -1,4 +1,4 @@
-"""The digit classifiers and the extractors made of them."""
+"""The digit classifiers and the extractors that use them."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def classifier_path(digits, tmp_path_factory):
-    """Trained once a session: in a folder that contract/test_metrics.py uses too."""
+    """The classifier, trained once a session in a folder that contract/test_metrics.py uses too."""
     return Digits.prepare(digits, tmp_path_factory.getbasetemp() / "instruments", Path())
 
 

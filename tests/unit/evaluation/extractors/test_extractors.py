@@ -34,9 +34,9 @@ def test_a_pixel_feature_is_the_mean_of_its_area_in_0_to_1(side):
     images = uint8(3, shape=(3, side, side))
     step = side // 8
     expected = images.numpy().reshape(3, 3, 8, step, 8, step).mean((3, 5)) / 255
-    found = Pixels(None, CPU)(images)
-    np.testing.assert_allclose(found.features.numpy(), expected.reshape(3, 192), rtol=1e-12)
-    assert found.logits.shape == (3, 0)
+    output = Pixels(None, CPU)(images)
+    np.testing.assert_allclose(output.features.numpy(), expected.reshape(3, 192), rtol=1e-12)
+    assert output.logits.shape == (3, 0)
 
 
 @pytest.mark.parametrize("side", [8, 9, 28, 31, 48])
@@ -49,7 +49,7 @@ def test_black_is_0_and_white_1_for_any_size(side, channels):
     assert (pixels(torch.zeros_like(white)).features == 0).all()
 
 
-def test_detail_below_an_area_is_not_seen():
+def test_detail_within_an_area_does_not_change_the_features():
     fine = uint8(50, shape=(3, 8, 8)).repeat_interleave(2, 2).repeat_interleave(2, 3).clamp(20, 200)
     checks = torch.tensor([[10, -10], [-10, 10]]).repeat(8, 8)
     pixels = Pixels(None, CPU)
@@ -69,10 +69,10 @@ def test_images_of_at_least_8_pixels_are_supported(extractor):
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (5, 9, 11)])
 def test_the_random_network_takes_images_of_any_shape(shape):
-    found = RandomConv(None, CPU)(uint8(7, shape=shape))
-    assert (found.features.shape, found.logits.shape) == ((7, 64), (7, 16))
-    assert found.features.dtype == found.logits.dtype == torch.float32
-    assert found.features.std(0).min() > 0, "every feature says something"
+    output = RandomConv(None, CPU)(uint8(7, shape=shape))
+    assert (output.features.shape, output.logits.shape) == ((7, 64), (7, 16))
+    assert output.features.dtype == output.logits.dtype == torch.float32
+    assert output.features.std(0).min() > 0, "no feature is constant"
 
 
 def test_the_random_network_is_deterministic_and_draws_no_global_random_numbers():
@@ -94,7 +94,7 @@ def test_the_random_network_is_deterministic_and_draws_no_global_random_numbers(
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """With an Inception file of random weights."""
+    """A data folder with an Inception file of random weights."""
     folder = tmp_path_factory.mktemp("data")
     write_inception(folder)
     return folder
@@ -102,7 +102,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inception(data_dir):
-    """Takes two images per forward pass: 16 would take long."""
+    """The extractor with two images per forward pass, as 16 would take long."""
     path = data_dir / "inception" / Inception.weights.files[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Inception, "weights", with_checksum_of(Inception.weights, path))
@@ -125,7 +125,7 @@ def seen(inception):
 
 
 class EarlyInception(Inception):
-    """The same network up to its first pooling: it stops there, so that many images cost little."""
+    """The same network, stopped after its first pooling so that many images cost little."""
 
     layers = ("64",)
     batch_sizes: ClassVar = {"cpu": 4}
@@ -133,7 +133,7 @@ class EarlyInception(Inception):
 
 @pytest.mark.usefixtures("inception")
 def test_fid_through_inception_equals_torch_fidelitys(data_dir, monkeypatch):
-    """Of the network's first 64 features: of its last 2,048 torch-fidelity's eigenvalues alone take half a minute."""
+    """The features are the first 64 of the network: with the last 2,048 the eigenvalues alone take half a minute."""
     path = data_dir / "inception" / Inception.weights.files[0]
     monkeypatch.setattr(EarlyInception, "weights", with_checksum_of(Inception.weights, path))
     early = EarlyInception(path, CPU)
@@ -173,7 +173,7 @@ def test_metrics_through_inception_equal_torch_fidelitys(seen, data_dir):
     assert std == pytest.approx(expected["inception_score_std"], rel=1e-4)
 
 
-def test_features_do_not_depend_on_the_size_of_the_batch_by_one_bit(inception, seen):
+def test_features_are_bit_identical_for_every_batch_size(inception, seen):
     first = inception(FAKE[:1])
     assert torch.equal(first.features, seen[0].features[:1])
     assert torch.equal(first.logits, seen[0].logits[:1])
@@ -192,7 +192,7 @@ def test_its_identity_is_the_checksum_and_it_keeps_no_gradients(inception):
 
 
 def test_only_tensors_are_unpickled(tmp_path, monkeypatch):
-    """Even with the right sum."""
+    """This holds for a file with the right checksum too."""
     (tmp_path / "inception").mkdir()
     path = tmp_path / "inception" / Inception.weights.files[0]
     torch.save({"evil": Shape(1, 2, 3)}, path)
@@ -211,7 +211,7 @@ def test_wrong_weights_are_refused_by_prepare_and_by_the_constructor(tmp_path):
 
 
 class SmallVGG(torch.nn.Module):
-    """Stands in for torchvision's, whose half gigabyte would be drawn and saved: a pooling where 31 layers are."""
+    """Stands in for torchvision's VGG-16, which has half a gigabyte: one pooling replaces 31 layers."""
 
     def __init__(self):
         super().__init__()
@@ -234,19 +234,21 @@ def test_vgg_16_gives_the_second_hidden_layer_after_its_relu_and_no_logits(tmp_p
     monkeypatch.setattr(VGG16, "weights", with_checksum_of(VGG16.weights, path))
     monkeypatch.setattr(VGG16, "batch_sizes", {"cpu": 4})
     images = uint8(5, shape=(3, 32, 32))
-    found = VGG16(VGG16.prepare(None, None, tmp_path), CPU)(images)
+    output = VGG16(VGG16.prepare(None, None, tmp_path), CPU)(images)
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     pooled = model.features((images / 255 - mean) / std).flatten(1)
     expected = torch.nn.functional.relu(model.classifier[:4](pooled))
-    assert found.logits.shape == (5, 0)
-    assert found.features.shape == (5, 48)
-    np.testing.assert_allclose(found.features, expected.detach(), rtol=0.1, atol=0.02)  # another way of resizing
-    assert (found.features >= 0).all()
+    assert output.logits.shape == (5, 0)
+    assert output.features.shape == (5, 48)
+    np.testing.assert_allclose(
+        output.features, expected.detach(), rtol=0.1, atol=0.02
+    )  # the reference resizes differently
+    assert (output.features >= 0).all()
 
 
 @pytest.fixture(scope="module")
 def torchvision_net():
-    """torchvision's own, auxiliary head included."""
+    """torchvision's Inception, auxiliary head included."""
     from torchvision.models import inception_v3
 
     with torch.device("meta"):
@@ -264,7 +266,7 @@ def save_state(folder, state, monkeypatch):
 
 
 def enlarged(images):
-    """BigGAN-PyTorch's images for Inception, in numpy: corners of the small image are those of the large one."""
+    """BigGAN-PyTorch's resizing for Inception, in NumPy: the corners of the two images coincide."""
     x = images.numpy() / 127.5 - 1
     x = ((x + 1) / 2 - np.reshape([0.485, 0.456, 0.406], (3, 1, 1))) / np.reshape([0.229, 0.224, 0.225], (3, 1, 1))
     places = np.linspace(0, images.shape[-1] - 1, 299)
@@ -272,24 +274,24 @@ def enlarged(images):
     return torch.from_numpy(hats @ x @ hats.T).float()
 
 
-def test_torchvisions_inception_is_biggans_wrapping_of_it(torchvision_net, tmp_path, monkeypatch):
+def test_torchvisions_inception_equals_biggans_wrapper(torchvision_net, tmp_path, monkeypatch):
     net, state = torchvision_net
     save_state(tmp_path, state, monkeypatch)
     monkeypatch.setattr(InceptionTorchvision, "batch_sizes", {"cpu": 2})
     images, stream = uint8(2, shape=(3, 32, 32)), torch.get_rng_state()
     extractor = InceptionTorchvision(InceptionTorchvision.prepare(None, None, tmp_path), CPU)
-    found = extractor(images)
+    output = extractor(images)
     assert torch.equal(torch.get_rng_state(), stream)
-    assert (found.features.shape, found.logits.shape) == ((2, 2048), (2, 1000))
+    assert (output.features.shape, output.logits.shape) == ((2, 2048), (2, 1000))
     assert not any(parameter.requires_grad for parameter in extractor.model.parameters())
     maps = []
     hook = net.Mixed_7c.register_forward_hook(lambda _, __, out: maps.append(out))
     with torch.no_grad():
         logits = net(enlarged(images))
     hook.remove()
-    assert found.features.std() > 0.01
-    torch.testing.assert_close(found.features, maps[0].flatten(2).mean(2), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(found.logits, logits, rtol=1e-3, atol=1e-3)
+    assert output.features.std() > 0.01
+    torch.testing.assert_close(output.features, maps[0].flatten(2).mean(2), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(output.logits, logits, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("change", [lambda s: s.pop("AuxLogits.fc.bias"), lambda s: s.update(more=torch.zeros(1))])

@@ -1,4 +1,4 @@
-"""Published weights: how they are found, pinned, fetched, imported and listed."""
+"""Published weights: search, pinned checksums, fetching, importing and listing."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from tests.unit.data.raw.test_download import CONTENT, Server, serving
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path, monkeypatch):
-    """An empty cache of torch.hub, so that this machine's does not matter."""
+    """An empty cache of torch.hub instead of this machine's."""
     folder = tmp_path / "hub" / "checkpoints"
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder.parent))
     return folder
@@ -25,7 +25,7 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Inception's entry with the sum of a small file, offered by a server that serves nobody yet."""
+    """Inception's entry with the checksum of a small file and the address of a server that is not running yet."""
     entry = replace(INCEPTION, sha256=hashlib.sha256(CONTENT).hexdigest(), size=len(CONTENT))
     monkeypatch.setitem(module.WEIGHTS, "inception", entry)
     return entry
@@ -79,7 +79,7 @@ def test_another_file_is_refused_by_name(small, tmp_path):
         assert "datasets fetch inception" in str(refused.value)
 
 
-# --- found ---------------------------------------------------------------------------------------------
+# --- search --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", INCEPTION.files)

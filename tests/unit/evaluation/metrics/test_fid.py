@@ -25,11 +25,11 @@ KEY = "fd_random_conv"
 @pytest.mark.parametrize("n", [2, 3, 300, 1024, 2500])
 def test_the_gaussian_equals_numpys(n):
     rows = normal(n, 5).numpy() + np.arange(5)
-    found = fit_gaussian(rows.astype(np.float32))
+    gaussian = fit_gaussian(rows.astype(np.float32))
     exact = rows.astype(np.float32).astype(np.float64)
-    assert found.count == n
-    np.testing.assert_allclose(found.mean, exact.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.covariance, np.cov(exact, rowvar=False), rtol=1e-12, atol=1e-14)
+    assert gaussian.count == n
+    np.testing.assert_allclose(gaussian.mean, exact.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(gaussian.covariance, np.cov(exact, rowvar=False), rtol=1e-12, atol=1e-14)
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=6), chunk=st.sampled_from([7, 20, 1024]))
@@ -49,7 +49,7 @@ def test_moments_are_bit_identical_for_any_batches(cuts, chunk):
     np.testing.assert_allclose(one.covariance, np.cov(rows.double().numpy(), rowvar=False), atol=1e-13)
 
 
-def test_a_large_mean_costs_little_precision():
+def test_a_large_mean_loses_little_precision():
     rows = (normal(500, 3) * 0.01).double().numpy() + 1000
     fitted = fit_gaussian(rows.astype(np.float32))
     np.testing.assert_allclose(
@@ -104,7 +104,7 @@ sizes = {"seed": st.integers(0, 10**6), "size": st.integers(1, 12)}
 
 @given(**sizes)
 @settings(max_examples=50, deadline=None)
-def test_the_distance_is_the_textbook_formula(seed, size):
+def test_the_distance_equals_the_textbook_formula(seed, size):
     rng = np.random.default_rng(seed)
     one, other = (random_gaussian(rng, size, size + 4) for _ in range(2))
     apart = ((one.mean - other.mean) ** 2).sum()
@@ -140,7 +140,7 @@ def test_the_distance_is_invariant_to_shifts_and_rotations_and_quadratic_in_scal
 
 @pytest.mark.parametrize("rotated", [False, True])
 def test_diagonal_and_rotated_gaussians_in_many_dimensions(rotated):
-    """They commute: the distance is that of the standard deviations."""
+    """The covariances commute, so the distance is that of the standard deviations."""
     rng = np.random.default_rng(0)
     ones, others = rng.uniform(0, 3, (2, 40))
     rotation = np.linalg.qr(rng.normal(size=(40, 40)))[0] if rotated else np.eye(40)
@@ -156,7 +156,7 @@ def test_fewer_samples_than_dimensions_have_distance_0_from_themselves(n):
 
 
 def test_eigenvalues_beyond_the_rank_of_a_covariance_add_no_rounding():
-    """Against singular values, which have no root of a rounding error in them: 195 of 200 are 0."""
+    """The reference uses singular values, which need no root of a rounding error; 195 of 200 are 0."""
     real, fake = fit_gaussian(normal(1000, 200).numpy()), fit_gaussian(normal(6, 200, 1).numpy())
     shared = np.linalg.svd(covariance_factor(real).T @ covariance_factor(fake), compute_uv=False).sum()
     apart = np.square(real.mean - fake.mean).sum()
@@ -172,13 +172,13 @@ def test_the_value_equals_torch_fidelitys(n, m):
     extractor = RandomConv(None, CPU)
     fake, real = uint8(n, 1), uint8(m, 2)
     expected = torch_fidelity(fake, real, fid=True)["frechet_inception_distance"]
-    found = measured(FID, extractor(fake).features, extractor(real).features)
-    assert found == {KEY: pytest.approx(expected, rel=1e-4)}
+    values = measured(FID, extractor(fake).features, extractor(real).features)
+    assert values == {KEY: pytest.approx(expected, rel=1e-4)}
 
 
 @given(cuts=st.lists(st.integers(0, 90), max_size=5), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_neither_batches_nor_order_matter(cuts, seed):
+def test_the_distance_does_not_depend_on_batches_and_order(cuts, seed):
     fake, real = normal(90, 6, 1), normal(70, 6, 2)
     whole = measured(FID, fake, real)
     assert measured(FID, fake, real, cuts=cuts) == whole
@@ -196,18 +196,18 @@ def test_real_images_have_distance_0_also_with_float64_features():
     )  # n - 1 against 3 n - 1
 
 
-def test_an_offset_costs_its_square_per_feature():
+def test_an_offset_adds_its_square_per_feature():
     dark = uint8(300, shape=(3, 8, 8)) // 2
     pixels = Pixels(None, CPU)
-    found = measured(FID, pixels(dark + 51).features, pixels(dark).features, extractor="pixels")
-    assert found == {"fd_pixels": pytest.approx(192 * 0.2**2, rel=1e-5)}
+    values = measured(FID, pixels(dark + 51).features, pixels(dark).features, extractor="pixels")
+    assert values == {"fd_pixels": pytest.approx(192 * 0.2**2, rel=1e-5)}
 
 
-def test_a_collapsed_generator_costs_the_whole_variance():
+def test_the_distance_of_a_collapsed_generator_is_the_whole_variance():
     """A collapsed generator whose only image is the mean."""
     real = normal(500, 8)
-    found = measured(FID, real.double().mean(0).expand(50, 8), real)
-    assert found[KEY] == pytest.approx(float(real.double().var(0).sum()), rel=1e-6)
+    values = measured(FID, real.double().mean(0).expand(50, 8), real)
+    assert values[KEY] == pytest.approx(float(real.double().var(0).sum()), rel=1e-6)
 
 
 def test_memory_mapped_features_are_read(tmp_path):
@@ -237,7 +237,7 @@ def test_datasets_that_the_extractor_does_not_support_are_refused():
 # --- names and notes -----------------------------------------------------------------------------------
 
 
-def test_only_through_inception_is_it_called_fid():
+def test_the_distance_is_named_fid_only_with_inception():
     (output,) = FID.outputs(FID.Options())
     assert (output.key, output.title) == ("fid", "FID")
     (output,) = FID.outputs(FID.Options(extractor="pixels"))

@@ -1,4 +1,4 @@
-"""Scores of classifiers."""
+"""The classifier score: known answers, torch-fidelity's value and refused inputs."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from tests.support.measures import CPU, measured, normal, torch_fidelity, uint8
 
 
 def scored(logits, **options):
-    found = measured(InceptionScore, logits[:, :0], logits=logits, **options)
-    assert list(found) == ["classifier_score_random_conv"]
-    return found["classifier_score_random_conv"]
+    values = measured(InceptionScore, logits[:, :0], logits=logits, **options)
+    assert list(values) == ["classifier_score_random_conv"]
+    return values["classifier_score_random_conv"]
 
 
 @pytest.mark.parametrize("splits", [1, 10])
@@ -38,7 +38,7 @@ def test_classes_of_probability_0_do_not_count():
 
 @given(seed=st.integers(0, 10**6), scale=st.floats(0, 20))
 @settings(max_examples=30, deadline=None)
-def test_it_lies_between_1_and_the_number_of_classes(seed, scale):
+def test_the_score_lies_between_1_and_the_number_of_classes(seed, scale):
     mean, std = score_over_splits(scale * normal(40, 5, seed), splits=4)
     assert 1 - 1e-9 <= mean <= 5 + 1e-9
     assert std >= 0
@@ -58,19 +58,19 @@ def test_the_value_equals_torch_fidelitys(n, splits):
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_batches_do_not_matter(cuts):
+def test_the_score_does_not_depend_on_the_batches(cuts):
     logits = normal(60, 5)
     assert scored(logits, cuts=cuts) == scored(logits)
 
 
 def test_images_are_shuffled_before_they_are_split():
-    """Sorted by class, every split would hold one class only and score 1."""
+    """Without shuffling, images sorted by class would give splits of one class, which score 1."""
     logits = 50 * torch.eye(10).repeat_interleave(100, 0)
     assert scored(logits) > 9
 
 
 def test_every_image_counts_once():
-    """30 images of one class, 10 of another: exp of the entropy of (3/4, 1/4)."""
+    """With 30 images of one class and 10 of another, the score is exp of the entropy of (3/4, 1/4)."""
     logits = 100 * torch.eye(2).repeat_interleave(torch.tensor([30, 10]), 0)
     expected = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
     assert scored(logits, splits=1) == pytest.approx(expected, rel=1e-9)
@@ -88,13 +88,13 @@ def test_too_few_images_are_refused_before_a_run():
     assert InceptionScore.check_config(options, NoFiles32, 10) is None
 
 
-def test_an_extractor_without_logits_is_refused_naming_those_that_have_some():
+def test_an_extractor_without_logits_is_refused_and_the_message_names_those_with_logits():
     problem = InceptionScore.check_config(InceptionScore.Options(extractor="pixels"), NoFiles32, 100)
     assert "has no class logits" in problem
     assert "inception" in problem
 
 
-def test_only_through_inception_is_it_called_inception_score():
+def test_the_score_is_named_inception_score_only_with_inception():
     assert [o.key for o in InceptionScore.outputs(InceptionScore.Options())] == ["isc"], (
         "the deviation over splits is no result to rank"
     )

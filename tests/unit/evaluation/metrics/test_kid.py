@@ -1,4 +1,4 @@
-"""Kernel distances between features."""
+"""Kernel distances between features: definition, torch-fidelity's value and refused inputs."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ KEY = "kd_random_conv"
 
 
 def by_loops(x, y):
-    """The definition, pair by pair."""
+    """The MMD by its definition, pair by pair."""
     k = lambda a, b: (float(a @ b) / len(a) + 1) ** 3  # noqa: E731
     n = len(x)
     within = sum(k(z[i], z[j]) for z in (x, y) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
@@ -24,13 +24,13 @@ def by_loops(x, y):
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 7), d=st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_mmd_is_the_definition_pair_by_pair(seed, n, d):
+def test_the_mmd_equals_its_definition_pair_by_pair(seed, n, d):
     x, y = np.random.default_rng(seed).normal(size=(2, n, d))
     assert float(mmd(torch.from_numpy(x), torch.from_numpy(y))) == pytest.approx(by_loops(x, y), abs=1e-9)
 
 
-def test_two_points_by_hand():
-    """Zeros against ones: 1 within zeros, (1 + 1)^3 within ones, 1 between: 1 + 8 - 2."""
+def test_the_mmd_of_zeros_and_ones_equals_the_value_by_hand():
+    """The kernel is 1 within zeros, (1 + 1)^3 within ones and 1 between them: 1 + 8 - 2."""
     assert float(mmd(torch.zeros(5, 3).double(), torch.ones(5, 3).double())) == pytest.approx(7, rel=1e-12)
 
 
@@ -38,14 +38,14 @@ def test_the_value_equals_torch_fidelitys():
     extractor = RandomConv(None, CPU)
     fake, real = uint8(90, 1), uint8(70, 2)
     expected = torch_fidelity(fake, real, kid=True, kid_subset_size=50, kid_subsets=20)
-    found = measured(KID, extractor(fake).features, extractor(real).features, subset_size=50, subsets=20)
-    assert found == {KEY: pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6)}
-    assert abs(found[KEY]) > 1e-5, "otherwise the comparison says nothing"
+    values = measured(KID, extractor(fake).features, extractor(real).features, subset_size=50, subsets=20)
+    assert values == {KEY: pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6)}
+    assert abs(values[KEY]) > 1e-5, "otherwise the comparison says nothing"
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_batches_do_not_matter(cuts):
+def test_the_value_does_not_depend_on_the_batches(cuts):
     fake, real = normal(60, 6, 1), normal(50, 6, 2)
     options = {"subset_size": 30, "subsets": 5}
     assert measured(KID, fake, real, cuts=cuts, **options) == measured(KID, fake, real, **options)
@@ -95,7 +95,7 @@ def test_a_subset_of_one_has_no_pairs_and_is_refused():
         KID.Options(subset_size=1)
 
 
-def test_only_through_inception_is_it_called_kid():
+def test_the_distance_is_named_kid_only_with_inception():
     assert [(o.key, o.title) for o in KID.outputs(KID.Options())] == [("kid", "KID")]
     (other,) = KID.outputs(KID.Options(extractor="pixels"))
     assert (other.key, other.title) == ("kd_pixels", "Kernel distance (8x8 pixels)")

@@ -1,4 +1,4 @@
-"""A linear classifier on the discriminator's features: known answers, and what it must not depend on."""
+"""A linear classifier on the discriminator's features: known accuracies, and invariances."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,7 +70,7 @@ def test_one_hot_features_give_100_per_cent():
 
 @pytest.mark.parametrize("kind", ["primal", "dual"])
 def test_features_independent_of_the_class_give_chance(kind):
-    """1,500 images of 5 classes: a binomial deviation of 1 %."""
+    """With 1,500 images of 5 classes the binomial standard deviation is 1 %."""
     features = noise if kind == "primal" else lambda images: torch.cat([noise(images) ** k for k in (1, 2, 3, 4)], 1)
     assert accuracy(features, n_train=100, data=prepared(100, 1500)) == pytest.approx(100 / CLASSES, abs=4)
 
@@ -78,12 +78,12 @@ def test_features_independent_of_the_class_give_chance(kind):
 def test_constant_features_predict_the_most_frequent_class():
     data = prepared()
     most = np.bincount(data.train.labels).argmax()
-    found = accuracy(lambda images: torch.full((len(images), 3), 0.1), data=data)
-    assert found == pytest.approx(100 * (data.test.labels == most).mean())
+    percentage = accuracy(lambda images: torch.full((len(images), 3), 0.1), data=data)
+    assert percentage == pytest.approx(100 * (data.test.labels == most).mean())
 
 
 def test_the_accuracy_equals_that_of_another_solution_of_the_normal_equations():
-    """NumPy, with an intercept that is not penalised in the place of centring."""
+    """The reference in NumPy has an intercept without penalty instead of centred features."""
     data = prepared(150, 300)
     metric = LinearProbe(ProbeOptions(n_train=150), Synthetic32, data)
     places = metric.train_indices
@@ -108,9 +108,9 @@ def test_the_accuracy_equals_that_of_another_solution_of_the_normal_equations():
     weights = solved(np.arange(150), PENALTIES[int(np.argmax(right))], bias)
     named = ((test - centre) / scale @ weights + bias).argmax(1)
     metric.update(Sees(mixed))
-    found = metric.compute()["probe_accuracy"]
-    assert found == pytest.approx(100 * (named == data.test.labels).mean())
-    assert 30 < found < 100
+    percentage = metric.compute()["probe_accuracy"]
+    assert percentage == pytest.approx(100 * (named == data.test.labels).mean())
+    assert 30 < percentage < 100
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 12), (12, 40), (20, 20)])
@@ -137,12 +137,12 @@ def test_the_best_penalty_is_selected_and_the_strongest_of_equals():
 
 
 @pytest.mark.parametrize("scale", [1e-4, 3.0, 1e6])
-def test_size_and_offset_of_the_features_do_not_matter(scale):
+def test_the_accuracy_does_not_depend_on_scale_and_offset_of_the_features(scale):
     assert accuracy(lambda images: scale * mixed(images) + 2 * scale) == pytest.approx(accuracy(mixed), abs=0.7)
 
 
 @pytest.mark.parametrize("chunk", [7, 133])
-def test_the_chunk_size_does_not_matter(monkeypatch, chunk):
+def test_the_accuracy_does_not_depend_on_the_chunk_size(monkeypatch, chunk):
     whole = accuracy(mixed)
     monkeypatch.setattr("benchmark.evaluation.metrics.linear_probe.CHUNK", chunk)
     assert accuracy(mixed) == pytest.approx(whole, abs=0.4)
@@ -199,8 +199,8 @@ def test_the_training_images_are_shuffled():
     ],
 )
 def test_too_few_images_are_refused_before_training(options, words):
-    found = LinearProbe.check_data(ProbeOptions(**options), Synthetic32, prepared())
-    assert found is None if words is None else words in found
+    problem = LinearProbe.check_data(ProbeOptions(**options), Synthetic32, prepared())
+    assert problem is None if words is None else words in problem
 
 
 def test_held_out_images_without_labels_are_refused_before_training():

@@ -42,11 +42,11 @@ histograms = arrays(np.int64, 1000, elements=st.integers(0, 50), fill=st.integer
 @given(counts=histograms)
 @settings(max_examples=60, deadline=None)
 def test_kl_equals_scipys_and_lies_between_0_and_ln_1000(counts):
-    found = mode_statistics(counts)
-    assert found["kl"] == pytest.approx(entropy(counts, np.full(1000, 1e-3)), rel=1e-9, abs=1e-12)
-    assert -1e-12 <= found["kl"] <= LN_1000 + 1e-12
-    assert found["modes"] == np.count_nonzero(counts)
-    assert found["kl"] >= LN_1000 - math.log(found["modes"]) - 1e-12, "few modes force a large KL"
+    statistics = mode_statistics(counts)
+    assert statistics["kl"] == pytest.approx(entropy(counts, np.full(1000, 1e-3)), rel=1e-9, abs=1e-12)
+    assert -1e-12 <= statistics["kl"] <= LN_1000 + 1e-12
+    assert statistics["modes"] == np.count_nonzero(counts)
+    assert statistics["kl"] >= LN_1000 - math.log(statistics["modes"]) - 1e-12, "few modes force a large KL"
 
 
 @given(counts=histograms, factor=st.integers(2, 9), seed=st.integers(0, 9))
@@ -62,7 +62,7 @@ def test_empty_counts_are_an_error():
 
 
 def test_the_floor_of_25600_samples_is_the_mean_kl_of_uniform_samples():
-    """X-04: 999 / 51,200 = 0.0195. Forty simulated perfect generators; their mean has an error of 0.00014."""
+    """X-04: 999 / 51,200 = 0.0195. The mean over forty simulated perfect generators has a standard error of 0.00014."""
     assert kl_floor(25_600) == pytest.approx(999 / 51_200)
     assert kl_floor(25_600) == pytest.approx(0.0195, abs=5e-5)
     rng = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def test_the_floor_of_25600_samples_is_the_mean_kl_of_uniform_samples():
 
 
 def test_the_bins_are_the_digits_of_the_channels():
-    """Mode 370 is a red 3, a green 7 and a blue 0; the histogram is what the numbers are of."""
+    """Mode 370 is a red 3, a green 7 and a blue 0; the metrics follow from the histogram."""
     bins = Modes.histogram_spec(Modes.Options())
     assert [name for name, _ in bins.axes] == ["red", "green", "blue"]
     cube = np.arange(1000).reshape(bins.shape)
@@ -99,8 +99,8 @@ def measured(extractor, batches):
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1000])
 def test_modes_of_all_batches_are_counted(size):
-    """Modes 0..599 once and mode 7 four hundred times more."""
+    """Modes 0 to 599 occur once, and mode 7 four hundred times more."""
     triples = [(m // 100, m // 10 % 10, m % 10) for m in [*range(600), *[7] * 400]]
-    found = measured(BrightnessReader(), digit_stacks(triples, size=2).split(size))
+    values = measured(BrightnessReader(), digit_stacks(triples, size=2).split(size))
     p = np.array([401 / 1000, *[1 / 1000] * 599])
-    assert found == {"modes": 600.0, "kl": pytest.approx(float((p * np.log(p * 1000)).sum()), rel=1e-9)}
+    assert values == {"modes": 600.0, "kl": pytest.approx(float((p * np.log(p * 1000)).sum()), rel=1e-9)}

@@ -1,4 +1,4 @@
-"""Precision and recall."""
+"""Precision and recall: definition, known answers and refused inputs."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ from tests.support.measures import CPU, measured, normal, torch_fidelity, uint8
 
 
 def both(fake, real, **options):
-    found = measured(PrecisionRecall, fake, real, **options)
-    assert list(found) == ["precision_random_conv", "recall_random_conv"]
-    return tuple(found.values())
+    values = measured(PrecisionRecall, fake, real, **options)
+    assert list(values) == ["precision_random_conv", "recall_random_conv"]
+    return tuple(values.values())
 
 
 def by_definition(fake, real, k):
@@ -42,10 +42,10 @@ def test_the_value_equals_torch_fidelitys(neighbourhood):
     extractor = RandomConv(None, CPU)
     fake, real = uint8(90, 1) // 2 + 60, uint8(70, 2)
     expected = torch_fidelity(fake, real, prc=True, prc_neighborhood=neighbourhood)
-    found = both(extractor(fake).features, extractor(real).features, neighbourhood=neighbourhood)
-    assert found == pytest.approx((expected["precision"], expected["recall"]), abs=1e-6)  # its mean is of float32
-    assert all(0.05 < share < 0.999 for share in found), "otherwise the comparison says nothing"
-    assert found[0] != found[1]
+    shares = both(extractor(fake).features, extractor(real).features, neighbourhood=neighbourhood)
+    assert shares == pytest.approx((expected["precision"], expected["recall"]), abs=1e-6)  # its mean is of float32
+    assert all(0.05 < share < 0.999 for share in shares), "otherwise the comparison says nothing"
+    assert shares[0] != shares[1]
 
 
 def test_a_collapsed_generator_is_precise_and_recalls_nothing():
@@ -53,7 +53,7 @@ def test_a_collapsed_generator_is_precise_and_recalls_nothing():
     assert both(real[:1].expand(100, 8), real) == (1.0, 1 / 200)
 
 
-def test_spread_fakes_about_collapsed_real_images_are_recalled_and_not_precise():
+def test_fakes_spread_around_collapsed_real_images_have_recall_and_no_precision():
     fake = normal(200, 8)
     assert both(fake, fake[:1].expand(100, 8)) == (1 / 200, 1.0)
 
@@ -67,7 +67,7 @@ def test_a_set_covers_itself_and_nothing_far_away(scale):
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
 @settings(max_examples=20, deadline=None)
-def test_the_batches_do_not_matter(cuts):
+def test_the_values_do_not_depend_on_the_batches(cuts):
     fake, real = normal(60, 6, 1), normal(50, 6, 2)
     assert both(fake, real, cuts=cuts) == both(fake, real)
 
@@ -105,7 +105,7 @@ def test_too_few_images_are_refused_before_a_run(n_fake, n_real, kind):
     )
 
 
-def test_their_names_carry_any_extractor_but_vgg_16():
+def test_the_keys_name_every_extractor_except_vgg_16():
     assert [(o.key, o.title) for o in PrecisionRecall.outputs(PrecisionRecall.Options())] == [
         ("precision", "Precision"),
         ("recall", "Recall"),

@@ -12,14 +12,14 @@ from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
 
 Synthetic32 = registry.datasets["synthetic_32"]
-HAVE_A_HEAD = {"ssgan", "msgan", "ssgan_la", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"}
+WITH_ROTATION_HEAD = {"ssgan", "msgan", "ssgan_la", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"}
 
 
 # --- known answers -------------------------------------------------------------------------------------
 
 
 class Answers:
-    """A discriminator whose answer, (N,) rotations, is a function of the images."""
+    """A discriminator that predicts the rotations (N,) that a function of the images returns."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -37,7 +37,7 @@ def prepared(n=150):
 
 
 def light(images):
-    """Where the light is: counter-clockwise from the upper left corner."""
+    """The index of the bright corner, counter-clockwise from the upper left one."""
     corners = images[:, 0, [0, 3, 3, 0], [0, 0, 3, 3]].int()
     return corners.argmax(1)
 
@@ -59,7 +59,7 @@ def accuracy(discriminator, n_test=None, data=None):
     ids=["right", "wrong", "constant", "half"],
 )
 @pytest.mark.parametrize("n_test", [None, 60, 1])
-def test_it_is_the_share_of_correct_answers_over_all_rotations(monkeypatch, answer, expected, n_test):
+def test_the_accuracy_is_the_share_of_correct_predictions_over_all_rotations(monkeypatch, answer, expected, n_test):
     monkeypatch.setattr("benchmark.data.reference.CHUNK", 33)
     data = prepared()
     data = PreparedData(Path(), data.train, data.test, {})
@@ -103,5 +103,7 @@ def test_heads_are_read_given_that_the_image_is_real():
     assert rotations.joint_rotation_logits(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
 
 
-def test_which_methods_have_a_rotation_head():
-    assert {name for name in registry.methods if RotationAccuracy.supports(registry.methods[name])} == HAVE_A_HEAD
+def test_only_the_listed_methods_support_rotation_accuracy():
+    assert {
+        name for name in registry.methods if RotationAccuracy.supports(registry.methods[name])
+    } == WITH_ROTATION_HEAD
