@@ -1,4 +1,4 @@
-"""Turns, batch recipes, and which images each self-supervised task looks at."""
+"""Rotations, batch recipes, and the images that the loss of each self-supervised task passes to the discriminator."""
 
 from collections import Counter
 from typing import get_args
@@ -17,7 +17,7 @@ from tests.support.stub import build
 
 
 def marked(n, first=0, size=2):
-    """(n, 1, size, size) images whose pixels tell image, row and column; every turn of each is another."""
+    """(n, 1, size, size) images whose pixels encode image, row and column, so that all rotations differ."""
     pixels = torch.arange(n * size * size, dtype=torch.float32) + first * size * size
     return pixels.view(n, 1, size, size)
 
@@ -27,7 +27,7 @@ def marked(n, first=0, size=2):
     [(0, [[1, 2], [3, 4]]), (1, [[2, 4], [1, 3]]), (2, [[4, 3], [2, 1]]), (3, [[3, 1], [4, 2]])],
 )
 def test_rotations_of_two_by_two_pixels_by_hand(rotation, expected):
-    """Counter-clockwise: the right column becomes the top row."""
+    """Rotations are counter-clockwise: the right column becomes the top row."""
     image = torch.tensor([[[[1, 2], [3, 4]]]])
     assert rotations.rotate(image, rotation).tolist() == [[expected]]
 
@@ -61,7 +61,7 @@ def upright(batch):
     return torch.stack([torch.rot90(i, -int(r), dims=(1, 2)) for i, r in zip(*batch, strict=True)])
 
 
-def test_all_turns_are_every_image_in_every_turn_with_its_label():
+def test_all_turns_contain_every_image_in_every_rotation_with_its_label():
     images = marked(3)
     batch = rotations.all_rotations(images)
     assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
@@ -70,7 +70,7 @@ def test_all_turns_are_every_image_in_every_turn_with_its_label():
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_subset_is_the_last_quarter_in_all_four_rotations(n):
+def test_the_subset_is_the_last_quarter_in_all_four_rotations(n):
     images = marked(n)
     batch = rotations.subset(images)
     assert len(batch.images) == len(batch.labels) == n
@@ -79,7 +79,7 @@ def test_subset_is_the_last_quarter_in_all_four_rotations(n):
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_quarters_are_each_image_once_image_i_in_rotation_floor_of_4i_over_n(n):
+def test_quarters_contain_image_i_once_in_rotation_floor_of_4i_over_n(n):
     images = marked(n)
     batch = rotations.quarter_batch(images)
     assert batch.labels.tolist() == [4 * i // n for i in range(n)]
@@ -94,7 +94,7 @@ def test_every_recipe_name_has_its_function():
         assert torch.equal(found.labels, expected.labels)
 
 
-def test_a_random_batch_is_n_of_the_4n_rotated_images_and_another_each_time():
+def test_a_random_batch_is_a_new_draw_of_n_of_the_4n_rotated_images():
     images, rng = marked(8), torch.Generator().manual_seed(0)
     batches = [rotations.rotated_batch("random", images, rng) for _ in range(20)]
     for batch in batches:
@@ -123,7 +123,7 @@ def test_a_draw_is_without_replacement(of, share, seed):
 
 @given(seed=st.integers(0, 99), side=st.integers(1, 5), n=st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_candidates_are_those_that_all_turns_and_upright_images_hold(seed, side, n):
+def test_candidates_are_the_images_of_all_turns_and_the_upright_images(seed, side, n):
     rng = torch.Generator().manual_seed(seed)
     real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
     every = rotations.all_rotations(real)
@@ -160,7 +160,7 @@ def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_siz
     assert method.check_config({}, batch_size) == method.check_config({"batches": default}, batch_size)
 
 
-def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
+def test_the_released_msgan_takes_any_batch_size_and_no_recipe():
     problem = registry.methods["msgan"].check_config
     assert problem({"variant": "released", "batches": "quarters"}, 6) is None
     assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
@@ -170,7 +170,7 @@ def test_msgan_as_released_takes_any_batch_size_and_no_recipe():
 
 
 class Always(nn.Module):
-    """A generator that makes the same images whatever the latents."""
+    """A generator that returns the same images for all latents."""
 
     def __init__(self, images):
         super().__init__()
@@ -180,16 +180,16 @@ class Always(nn.Module):
         return self.images[: len(latents)]
 
 
-def pictures(n, first):
-    """n images in the stub's shape, each and each rotation of it unlike all others."""
+def distinct_images(n, first):
+    """n images in the stub's shape, all of whose rotations differ."""
     return torch.arange(n * 18, dtype=torch.float32).add(first).view(n, 2, 3, 3)
 
 
-REAL, FAKE = pictures(8, 0), pictures(8, 1000)
+REAL, FAKE = distinct_images(8, 0), distinct_images(8, 1000)
 
 
-def shown(name, options, player, rng=None):
-    """All images that a loss shows to the discriminator."""
+def discriminator_inputs(name, options, player, rng=None):
+    """All images that a loss passes to the discriminator."""
     method = build(name, options)
     method.generator = Always(FAKE)
     batches = []
@@ -198,8 +198,8 @@ def shown(name, options, player, rng=None):
     return torch.cat(batches)
 
 
-def beyond(images, *known):
-    """What is left of the images when the known ones, in any order, are taken away."""
+def without(images, *known):
+    """The images that remain when the known ones are removed, in any order."""
     by_text = {str(image.tolist()): image for image in images}
     left = Counter(str(image.tolist()) for image in images)
     taken = Counter(str(image.tolist()) for image in torch.cat(known))
@@ -207,12 +207,12 @@ def beyond(images, *known):
     return [by_text[text] for text in (left - taken).elements()]
 
 
-def same(images, expected):
+def same_images(images, expected):
     return Counter(str(i.tolist()) for i in images) == Counter(str(i.tolist()) for i in expected)
 
 
 def source_of(image, originals):
-    """(index, rotation) of a rotated image among the originals, None when it is none of them."""
+    """(index, rotation) of a rotated image among the originals, or None if it is not one of them."""
     for index, original in enumerate(originals):
         for rotation in range(4):
             if torch.equal(torch.rot90(original, rotation, dims=(1, 2)), image):
@@ -221,40 +221,40 @@ def source_of(image, originals):
 
 
 @pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
-def test_ssgan_shows_rotated_real_images_in_d_s_loss_and_rotated_fakes_in_g_s(batches):
+def test_ssgan_rotates_real_images_in_the_discriminator_loss_and_fakes_in_the_generator_loss(batches):
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
-    in_d = shown("ssgan", options, "discriminator")
-    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no rotated fakes"
-    in_g = shown("ssgan", options, "generator")
-    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+    in_d = discriminator_inputs("ssgan", options, "discriminator")
+    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no rotated fakes"
+    in_g = discriminator_inputs("ssgan", options, "generator")
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
 @pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
-def test_msgan_shows_rotated_fakes_in_d_s_loss_too(batches):
+def test_msgan_rotates_fakes_in_the_discriminator_loss_too(batches):
     """MS-05: SSGAN-LA's form of the task rotates the fakes of the fifth class."""
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
-    in_d = shown("msgan", options, "discriminator")
-    assert same(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
-    in_g = shown("msgan", options, "generator")
-    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+    in_d = discriminator_inputs("msgan", options, "discriminator")
+    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
+    in_g = discriminator_inputs("msgan", options, "generator")
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
 @pytest.mark.parametrize("batches", ["quarters", "all_turns"])
 @pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
-def test_label_augmentation_and_its_rivals_rotate_reals_and_fakes_alike(name, batches):
-    """Only SSGAN-LA+, which keeps the plain GAN, shows upright images beside them."""
+def test_label_augmentation_and_data_augmentation_rotate_real_and_fake_images_alike(name, batches):
+    """Only SSGAN-LA+, which keeps the plain GAN, also uses upright images."""
     recipe, upright = rotations.RECIPES[batches], name == "ssgan_la_plus"
-    in_d = shown(name, {"batches": batches}, "discriminator")
+    in_d = discriminator_inputs(name, {"batches": batches}, "discriminator")
     rotated = torch.cat([recipe(REAL).images, recipe(FAKE).images])
-    assert same(in_d, torch.cat([REAL, FAKE, rotated]) if upright else rotated)
-    in_g = shown(name, {"batches": batches}, "generator")
-    assert same(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
+    assert same_images(in_d, torch.cat([REAL, FAKE, rotated]) if upright else rotated)
+    in_g = discriminator_inputs(name, {"batches": batches}, "generator")
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
     if batches == "all_turns" and not upright:
         counts = Counter(source_of(image, REAL)[0] for image in in_d if source_of(image, REAL))
         assert counts == dict.fromkeys(range(8), 4), "each image four times"
 
 
-def test_default_batches_are_those_of_each_methods_source():
+def test_the_default_batches_of_each_method_are_those_of_its_source():
     """compare_gan rotates the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
     defaults = {name: build(name, {}).options.batches for name in ON_BATCHES}
     assert defaults == {
@@ -270,8 +270,8 @@ def test_default_batches_are_those_of_each_methods_source():
 TASK = {"weight_d": 1.0, "weight_g": 1.0, "penalty": "off"}
 
 
-def test_ss_shows_d_n_of_the_4n_rotated_real_images_and_no_rotated_fakes():
-    batch = beyond(shown("dist_gan_ss", TASK, "discriminator"), REAL, FAKE, FAKE)  # x, G(z), G(E(x))
+def test_the_ss_discriminator_sees_n_of_the_4n_rotated_real_images_and_no_rotated_fakes():
+    batch = without(discriminator_inputs("dist_gan_ss", TASK, "discriminator"), REAL, FAKE, FAKE)  # x, G(z), G(E(x))
     sources = [source_of(image, REAL) for image in batch]
     assert len(batch) == 8
     assert None not in sources
@@ -285,9 +285,9 @@ RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
     ("name", "options", "upright"),
     [("dist_gan_ss", TASK, [REAL, FAKE]), ("dist_gan_ms", TASK, [REAL, FAKE]), ("msgan", RELEASED, [FAKE])],
 )
-def test_g_compares_the_same_n_of_4n_rotated_images_real_and_fake(name, options, upright):
-    images = shown(name, options, "generator")
-    images = beyond(images, *upright)
+def test_the_generator_compares_the_same_n_of_4n_rotated_real_and_fake_images(name, options, upright):
+    images = discriminator_inputs(name, options, "generator")
+    images = without(images, *upright)
     of_real = {source_of(image, REAL) for image in images} - {None}
     of_fake = {source_of(image, FAKE) for image in images} - {None}
     assert len(images) == 16
@@ -305,24 +305,24 @@ def test_ms_candidates_are_four_rotations_of_every_real_image_and_upright_fakes(
 
     monkeypatch.setattr(rotations, "random_indices", all_of_them)
     names_all = {"msgan": [REAL, FAKE], "dist_gan_ms": [REAL, FAKE, FAKE]}[name]
-    drawn = beyond(shown(name, options, "discriminator"), *names_all)
+    drawn = without(discriminator_inputs(name, options, "discriminator"), *names_all)
     assert found == [(40, 8)]
     assert len(drawn) == 40
     sources = Counter(source_of(image, REAL) for image in drawn)
     assert sources == {None: 8} | {(index, rotation): 1 for index in range(8) for rotation in range(4)}
-    assert same([image for image in drawn if source_of(image, REAL) is None], FAKE), "the fakes are upright"
+    assert same_images([image for image in drawn if source_of(image, REAL) is None], FAKE), "the fakes are upright"
 
 
-def test_ms_batches_of_64_hold_51_rotated_real_and_13_fake_images_on_average(monkeypatch):
-    """51.2 and 12.8 (2.1), 12.8 of each rotation; over 200 draws a mean has a standard error of 0.2."""
+def test_ms_batches_of_64_contain_51_rotated_real_and_13_fake_images_on_average(monkeypatch):
+    """The means are 51.2 and 12.8 (2.1), and 12.8 per rotation; over 200 draws their standard error is 0.2."""
     labels, candidates = [], rotations.select_candidates
 
-    def spy(images, n, index):
+    def record(images, n, index):
         drawn = candidates(images, n, index)
         labels.append(drawn.labels)
         return drawn
 
-    monkeypatch.setattr(rotations, "select_candidates", spy)
+    monkeypatch.setattr(rotations, "select_candidates", record)
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):
@@ -334,7 +334,7 @@ def test_ms_batches_of_64_hold_51_rotated_real_and_13_fake_images_on_average(mon
     assert counts[:, 4].std() > 2, "the shares are left to chance in every batch"
 
 
-def test_class_heads_have_four_classes_or_five_with_the_fake_one():
+def test_class_heads_have_four_classes_or_five_with_a_class_of_fakes():
     classes = {name: registry.methods[name].task_classes for name in registry.methods}
     assert classes == classes | {"gan": 0, "ssgan": 4, "msgan": 5}
     assert classes == classes | {"dagan": 0, "dagan_md": 4, "ssgan_la": 8, "ssgan_la_plus": 8}
