@@ -69,7 +69,7 @@ def published_uncertainty(kind: SpreadKind, spread: float | None, seeds: int | N
     return PublishedUncertainty(_FIXED + "does not say what its spread is taken over")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """Measured mean - published value, in the metric's unit.
 
@@ -94,12 +94,12 @@ def difference_to_published(
         return None
     estimate, std = measured.mean - published, measured.std
     if std is None:
-        return Difference(estimate, uncertainty.basis, margin)
+        return Difference(estimate=estimate, basis=uncertainty.basis, margin=margin)
     error, df = _error_of_difference(std / math.sqrt(measured.n), measured.n - 1, uncertainty)
     return Difference(
-        estimate,
-        uncertainty.basis,
-        margin,
+        estimate=estimate,
+        basis=uncertainty.basis,
+        margin=margin,
         interval=t_interval(estimate, error, df),
         equivalence_interval=t_interval(estimate, error, df, EQUIVALENCE_CONFIDENCE),
         p_value=None if margin is None else tost_p_value(estimate, error, df, margin),

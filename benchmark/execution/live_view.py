@@ -26,7 +26,7 @@ STYLES = {
 }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrialLine:
     """One trial in the view. `state` is a key of STYLES; `again` means that a failed trial waits for a retry."""
 
@@ -54,12 +54,12 @@ class TrialLine:
 
 def trial_lines(suite: Suite, trial_ids: Iterable[str]) -> dict[str, TrialLine]:
     """A line for each of these trials of a suite, by trial id."""
-    labels = {
-        spec.trial_id: (f"{cell.row} · {cell.table} · seed {spec.seed}", spec.steps)
+    lines = {
+        spec.trial_id: TrialLine(label=f"{cell.row} · {cell.table} · seed {spec.seed}", steps=spec.steps)
         for cell in reversed(suite.cells)
         for spec in cell.specs
     }
-    return {trial_id: TrialLine(*labels[trial_id]) for trial_id in trial_ids}
+    return {trial_id: lines[trial_id] for trial_id in trial_ids}
 
 
 class LiveView(RunListener):

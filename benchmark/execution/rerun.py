@@ -119,7 +119,7 @@ def retrain(recorded: TrialRecord, workspace: Workspace, data_dir: Path, console
     scratch = workspace.reproductions / f".{spec.trial_id}"
     fingerprint = content_hash(environment.describe("cuda" if resources.gpus else "cpu", resources.cpus))
     jobs = make_jobs([spec], workspace=workspace, data_dir=data_dir, resources=resources, scratch=scratch / fingerprint)
-    view = LiveView({spec.trial_id: TrialLine(spec.name, spec.steps)}, console)
+    view = LiveView({spec.trial_id: TrialLine(label=spec.name, steps=spec.steps)}, console)
     sink = ResultSink(store=RecordStore(workspace.reproductions))
     with view.live(), sink.flushing():
         InProcessRunner().run(jobs, [sink, view])

@@ -72,7 +72,7 @@ class TrialRunner:
         self.record: TrialRecord | None = None
         self.is_started = self.is_stopped = False
         self.start_time = self.last_report = stopwatch.clock()
-        self.state = TrialState(CheckpointPolicy(Stopwatch(), job.checkpoint_seconds))
+        self.state = TrialState(policy=CheckpointPolicy(Stopwatch(), job.checkpoint_seconds))
         self.note = ""  # events that the next report mentions
 
     def run(self) -> TrialRecord:

@@ -25,7 +25,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrialState:
     """Everything that a trial has collected for its record.
 

@@ -16,7 +16,7 @@ from benchmark.data.raw.download import Download, ProgressCallback, download
 from benchmark.data.raw.import_files import import_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Weights:
     """A published file of weights.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from baselines.common.method import Method
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """One number of a metric.
 

@@ -44,7 +44,15 @@ class FID(SampleMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The distance; only through Inception is it called FID."""
         key, title = output_name(("fid", "FID"), ("fd", "Fréchet distance"), options.extractor)
-        return (Output(key, title, "lower", registry.extractors[options.extractor].distance_decimals, 0),)
+        return (
+            Output(
+                key=key,
+                title=title,
+                better="lower",
+                decimals=registry.extractors[options.extractor].distance_decimals,
+                minimum=0,
+            ),
+        )
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

@@ -52,7 +52,7 @@ class InceptionScore(SampleMetric):
         """The score; only through Inception is it called Inception Score."""
         other = "classifier_score", "Classifier score"
         key, title = output_name(("isc", "Inception Score"), other, options.extractor)
-        return (Output(key, title, "higher", 2, 1),)
+        return (Output(key=key, title=title, better="higher", decimals=2, minimum=1),)
 
     @classmethod
     def protocol_fields(cls, options: Any) -> dict[str, object]:

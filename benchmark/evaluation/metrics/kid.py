@@ -54,7 +54,7 @@ class KID(SampleMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The distance; only through Inception is it called KID."""
         key, title = output_name(("kid", "KID"), ("kd", "Kernel distance"), options.extractor)
-        return (Output(key, title, "lower", 5),)
+        return (Output(key=key, title=title, better="lower", decimals=5),)
 
     @classmethod
     def protocol_fields(cls, options: Any) -> dict[str, object]:

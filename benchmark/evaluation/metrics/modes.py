@@ -51,8 +51,17 @@ class Modes(SampleMetric):
         """The number of modes and the KL."""
         del options
         return (
-            Output("modes", "modes covered (of 1,000)", "higher", 1, 1, MODES),
-            Output("kl", "KL(generated ‖ uniform), nats", "lower", 3, 0, math.log(MODES)),
+            Output(
+                key="modes", title="modes covered (of 1,000)", better="higher", decimals=1, minimum=1, maximum=MODES
+            ),
+            Output(
+                key="kl",
+                title="KL(generated ‖ uniform), nats",
+                better="lower",
+                decimals=3,
+                minimum=0,
+                maximum=math.log(MODES),
+            ),
         )
 
     @classmethod

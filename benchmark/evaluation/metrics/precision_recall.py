@@ -58,7 +58,10 @@ class PrecisionRecall(SampleMetric):
         if options.extractor == PUBLISHED_EXTRACTOR:
             key, words = "", ""
         names = ("precision", "recall")
-        return tuple(Output(name + key, name.capitalize() + words, "higher", 3, 0, 1) for name in names)
+        return tuple(
+            Output(key=name + key, title=name.capitalize() + words, better="higher", decimals=3, minimum=0, maximum=1)
+            for name in names
+        )
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:

@@ -53,7 +53,7 @@ UNIFORM: dict[str, Any] = {"color": FAINT, "linestyle": (0, (4, 2)), "linewidth"
 # --- measure ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HistogramPanel:
     """One histogram with its titles. Histograms of the same bins and number of samples share the y axis."""
 
@@ -126,12 +126,12 @@ def _panels(counted: list[Histogram], inches: float) -> list[HistogramPanel]:
         width = inches - y_ticks.label_width - TICK_GAP
         panels.append(
             HistogramPanel(
-                histogram,
-                page.wrap(histogram.table, TITLE, width, 2, bold=True),
-                page.wrap(_subtitle(histogram), HEAD, width, 2),
-                top,
-                choose_ticks(_rank_limits(histogram), width),
-                y_ticks,
+                histogram=histogram,
+                title=page.wrap(histogram.table, TITLE, width, 2, bold=True),
+                subtitle=page.wrap(_subtitle(histogram), HEAD, width, 2),
+                highest=top,
+                x_ticks=choose_ticks(_rank_limits(histogram), width),
+                y_ticks=y_ticks,
             )
         )
     return panels

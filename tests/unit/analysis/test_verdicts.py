@@ -27,7 +27,13 @@ NEAR = Reference(100.0, is_verified=True, tolerance=0.05)
 
 def difference_of(low, high, inner=None, margin=5.0):
     """A difference with this 95 % interval; `inner` is the 90 % interval."""
-    return Difference((low + high) / 2, "", margin, (low, high), inner or (low, high))
+    return Difference(
+        estimate=(low + high) / 2,
+        basis="",
+        margin=margin,
+        interval=(low, high),
+        equivalence_interval=inner or (low, high),
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,7 @@ def difference_of(low, high, inner=None, margin=5.0):
         (SeedCounts(finished=2), difference_of(-9, -8), NEAR, False, "inconclusive"),
         (SeedCounts(finished=2, not_run=1), difference_of(-1, 1), NEAR, False, "inconclusive"),
         (ALL, None, NEAR, False, "inconclusive"),
-        (ALL, Difference(0.0, "", 5.0), NEAR, False, "inconclusive"),
+        (ALL, Difference(estimate=0.0, basis="", margin=5.0), NEAR, False, "inconclusive"),
         (ALL, difference_of(-1, 1), NEAR, False, "reproduced"),
         (ALL, difference_of(-5, 5), NEAR, False, "reproduced"),
         (ALL, difference_of(-6, 6, inner=(-5, 5)), NEAR, False, "reproduced"),

@@ -76,6 +76,11 @@ def test_every_registered_method_has_a_restatement():
     assert set(restatement.LOSSES) == set(registry.methods), "restate the new method's equations here too"
 
 
+def test_every_registered_method_is_compared_with_its_restatement():
+    compared = {name for group in (STANDARD, SELF_LABELLED, TASKS, PENALISED) for name, _ in group}
+    assert compared == set(registry.methods), "list the new method's cases in tests/support/cases.py"
+
+
 @pytest.mark.usefixtures("double_precision")
 def test_the_logits_of_the_bench_lie_on_both_sides_of_the_hinge():
     """Otherwise the tests above would not notice a hinge that never or always clips."""

@@ -47,7 +47,7 @@ def test_clipped_text_fits(raw, length):
 
 def result(published=None, digits=1, values=None):
     return MetricResult(
-        output=Output("modes", "modes", "higher", digits),
+        output=Output(key="modes", title="modes", better="higher", decimals=digits),
         aggregate=Aggregate(dict(enumerate(values))) if values else None,
         published=published,
         reference=None,
