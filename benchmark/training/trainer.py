@@ -51,6 +51,7 @@ class Trainer:
         self,
         spec: TrialSpec,
         method: Method,
+        *,
         images: ImageSampler,
         image_range: Range,
         device: torch.device,

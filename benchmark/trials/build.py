@@ -39,7 +39,9 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         num_fixed_stacks=dataset.num_fixed_stacks,
     )
     backend = CudaGraphs if cuda_graphs and device.type == "cuda" else None
-    return Trainer(spec, method, images, network_class.image_range, device, graph_backend=backend)
+    return Trainer(
+        spec, method, images=images, image_range=network_class.image_range, device=device, graph_backend=backend
+    )
 
 
 def count_classes(dataset: type[Dataset], data: PreparedData) -> int:

@@ -100,7 +100,12 @@ def trainer_with_graphs():
     """A trainer as a side with graphs has it on a GPU."""
     eager = step.make_trainer(step.CASES["ssgan_resnet32"], "float32", batch=4, width=2)
     return Trainer(
-        eager.spec, eager.method, eager.images, eager.image_range, eager.device, graph_backend=RecordedGraphs
+        eager.spec,
+        eager.method,
+        images=eager.images,
+        image_range=eager.image_range,
+        device=eager.device,
+        graph_backend=RecordedGraphs,
     )
 
 

@@ -59,7 +59,14 @@ def called(case):
 
 def capturing(eager: Trainer, graph_backend=RecordedGraphs) -> Trainer:
     """The same untrained trainer, but with captured updates."""
-    return Trainer(eager.spec, eager.method, eager.images, eager.image_range, eager.device, graph_backend=graph_backend)
+    return Trainer(
+        eager.spec,
+        eager.method,
+        images=eager.images,
+        image_range=eager.image_range,
+        device=eager.device,
+        graph_backend=graph_backend,
+    )
 
 
 def captured(of, steps):

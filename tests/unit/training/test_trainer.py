@@ -95,7 +95,7 @@ def trainer(**changes):
     }
     spec = TrialSpec.model_validate(fields | changes)
     pixels = np.random.default_rng(0).integers(0, 256, (30, 1, 2, 2), dtype=np.uint8)
-    return Trainer(spec, RecordingMethod(), ImageSampler(pixels, 3, CPU), (0.0, 1.0), CPU)
+    return Trainer(spec, RecordingMethod(), images=ImageSampler(pixels, 3, CPU), image_range=(0.0, 1.0), device=CPU)
 
 
 def run(of, until):

@@ -176,7 +176,14 @@ def test_seed_groups_can_use_captured_updates(jobs_in, monkeypatch, as_one):
 
     def capturing(*arguments):
         of = build(*arguments)
-        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graph_backend=RecordedGraphs)
+        return Trainer(
+            of.spec,
+            of.method,
+            images=of.images,
+            image_range=of.image_range,
+            device=of.device,
+            graph_backend=RecordedGraphs,
+        )
 
     if not as_one:
         monkeypatch.setattr(VmappedTrainer, "dry_run", lambda self: 1 / 0)
@@ -193,7 +200,14 @@ def test_failed_captures_are_events_of_every_record(jobs_in, monkeypatch):
 
     def capturing(*arguments):
         of = build(*arguments)
-        return Trainer(of.spec, of.method, of.images, of.image_range, of.device, graph_backend=RecordedGraphs)
+        return Trainer(
+            of.spec,
+            of.method,
+            images=of.images,
+            image_range=of.image_range,
+            device=of.device,
+            graph_backend=RecordedGraphs,
+        )
 
     monkeypatch.setattr(runner, "build_trainer", capturing)
     monkeypatch.setattr(GAN, "loss", lambda self, player, turn: loss(self, player, turn) if turn.progress < 2 else {})
