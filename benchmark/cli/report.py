@@ -69,6 +69,10 @@ def report(
         raise UserError(f"report: {advice}")
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = suite_run.report_records()
+    if not records:
+        raise UserError(
+            f"{suite_run.workspace.root}: has no results of {suite}; `run` trains them, and no report was written"
+        )
     print_results(suite_run.suite, records, suite_run.render(records))
 
 

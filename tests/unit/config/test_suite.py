@@ -19,7 +19,10 @@ from benchmark.core.registry import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.evaluation.metrics.modes import Modes
 from benchmark.report.provenance import cell_command, rerun_commands
+from benchmark.store.record_store import RecordStore
+from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL
+from tests.support.report_suite import synthetic_record
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
 
@@ -569,8 +572,24 @@ def test_the_command_of_a_cell_runs_that_cell(tiny, monkeypatch, capsys, tmp_pat
 
 def test_a_part_does_not_overwrite_the_report_of_the_whole(tiny, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    records = RecordStore(Workspace.at(tmp_path / "workspace").results)
+    for spec in load_suite(Path("suites/tiny.yaml")).specs.values():
+        records.write(synthetic_record(spec))
     monkeypatch.setattr(sys, "argv", ["benchmark", "report", "suites/tiny.yaml", "--only", "Longer/GAN"])
     with pytest.raises(SystemExit):
         app.main()
     assert [path.name for path in Path("reports").iterdir()] == ["tiny-only"]
     assert "SS GAN" not in Path("reports/tiny-only/leaderboard.md").read_text()
+
+
+def test_a_report_without_results_is_refused_and_keeps_the_one_before(tiny, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    page = Path("reports/tiny/leaderboard.md")
+    page.parent.mkdir(parents=True)
+    page.write_text("the report of yesterday")
+    monkeypatch.setattr(sys, "argv", ["benchmark", "report", "suites/tiny.yaml", "--workspace", "mistyped"])
+    with pytest.raises(SystemExit) as exit_info:
+        app.main()
+    assert exit_info.value.code == 2
+    assert "mistyped: has no results of suites/tiny.yaml" in capsys.readouterr().err
+    assert page.read_text() == "the report of yesterday"
