@@ -106,13 +106,13 @@ class RotationAccuracy(DiscriminatorMetric):
     def update(self, discriminator: EvaluatedDiscriminator) -> None:
         """Count correct predictions over all images and rotations; of equal logits the first counts."""
         for images in reference_images(self.test, self.dataset, self.n_test):
-            for turns in range(rotations.NUM_ROTATIONS):
-                logits = discriminator.rotation_logits(rotations.rotate(images, turns))
+            for rotation in range(rotations.NUM_ROTATIONS):
+                logits = discriminator.rotation_logits(rotations.rotate(images, rotation))
                 self.shown += len(images)
                 self.is_finite = bool(torch.isfinite(logits).all())
                 if not self.is_finite:
                     return
-                self.correct += int((logits.argmax(1) == turns).sum())
+                self.correct += int((logits.argmax(1) == rotation).sum())
 
     def compute(self) -> dict[str, float]:
         """The accuracy in per cent; NaN if some logits are not finite."""
