@@ -154,9 +154,9 @@ def _totals(estimate: "Estimate") -> Iterator[str]:
 
 
 def _duration(seconds: float | None) -> str:
-    from benchmark.execution.live_view import format_duration
+    from benchmark.execution.live_view import format_clock
 
-    return UNKNOWN if seconds is None else format_duration(seconds)
+    return UNKNOWN if seconds is None else format_clock(seconds)
 
 
 def _memory(mib: float | None) -> str:

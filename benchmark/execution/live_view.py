@@ -43,8 +43,8 @@ class TrialLine:
     def time(self) -> str:
         """The remaining time of a running trial, or the duration of a finished one."""
         if self.state == "running" and self.steps_per_second > 0:
-            return f"{format_duration((self.steps - self.step) / self.steps_per_second)} left"
-        return format_duration(self.seconds) if self.seconds else ""
+            return f"{format_clock((self.steps - self.step) / self.steps_per_second)} left"
+        return format_clock(self.seconds) if self.seconds else ""
 
     @property
     def measurement(self) -> str:
@@ -117,12 +117,12 @@ class LiveView(RunListener):
 
     def _print(self, line: TrialLine, text: str, always: bool = False) -> None:
         if always or self._live is None:
-            clock = format_duration(time.monotonic() - self._start)
+            clock = format_clock(time.monotonic() - self._start)
             self.console.print(f"[{clock:>7}] {line.label}: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Table:
         ended = sum(line.state not in ("waiting", "running", "again") for line in self.lines.values())
-        title = f"{ended} of {len(self.lines)} trials ended, {format_duration(time.monotonic() - self._start)}"
+        title = f"{ended} of {len(self.lines)} trials ended, {format_clock(time.monotonic() - self._start)}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
             table.add_column(column, justify="right" if column in ("step", "steps/s", "time") else "left")
@@ -148,7 +148,7 @@ class LiveView(RunListener):
         return sorted(lines, key=lambda line: order.get(line.state, 4))[:room]
 
 
-def format_duration(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """`42 s`, `3:07`, `2:03:00` or `4 d 3 h`."""
     whole = round(seconds)
     if whole < 60:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from benchmark.training.trainer import Trainer
+
 REFUSED = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 FROM_THE_HOST = ("aten::lift_fresh", "aten::lift_fresh_copy", "aten::_local_scalar_dense", "aten::item")
 UNINITIALISED = ("aten::empty", "aten::new_empty")  # without values: nothing to replay
@@ -135,3 +137,15 @@ def _memory(tensor: Tensor) -> int:
 def _all_bytes(tensor: Tensor) -> Tensor:
     """The whole memory that a tensor is a view of, as bytes."""
     return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
+
+
+def with_graphs(eager: Trainer, graph_backend: Any = RecordedGraphs) -> Trainer:
+    """The same untrained trainer, but with captured updates."""
+    return Trainer(
+        eager.spec,
+        eager.method,
+        images=eager.images,
+        image_range=eager.image_range,
+        device=eager.device,
+        graph_backend=graph_backend,
+    )

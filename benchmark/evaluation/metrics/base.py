@@ -47,6 +47,11 @@ class Output:
     minimum: float = -math.inf
     maximum: float = math.inf
 
+    @classmethod
+    def percentage(cls, key: str, name: str) -> "Output":
+        """An accuracy or share in [0, 100], with one decimal; higher is better."""
+        return cls(key=key, title=f"{name}, %", better="higher", decimals=1, minimum=0, maximum=100)
+
 
 @dataclass(frozen=True)
 class ReferenceLine:

@@ -56,16 +56,7 @@ class LinearProbe(DiscriminatorMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The accuracy in [0, 100]."""
         del options
-        return (
-            Output(
-                key="probe_accuracy",
-                title="linear probe accuracy, %",
-                better="higher",
-                decimals=1,
-                minimum=0,
-                maximum=100,
-            ),
-        )
+        return (Output.percentage("probe_accuracy", "linear probe accuracy"),)
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:

@@ -46,16 +46,7 @@ class RotationAccuracy(DiscriminatorMetric):
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The accuracy in [0, 100]."""
         del options
-        return (
-            Output(
-                key="rotation_accuracy",
-                title="rotation accuracy, %",
-                better="higher",
-                decimals=1,
-                minimum=0,
-                maximum=100,
-            ),
-        )
+        return (Output.percentage("rotation_accuracy", "rotation accuracy"),)
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:

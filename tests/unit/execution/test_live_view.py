@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmark.config.suite import load_suite
 from benchmark.execution.events import TrialStarted
-from benchmark.execution.live_view import LiveView, format_duration, trial_lines
+from benchmark.execution.live_view import LiveView, format_clock, trial_lines
 from benchmark.trials.job import Progress
 
 
@@ -47,7 +47,7 @@ def test_the_table_shows_running_trials_first_when_not_all_fit(small_suite):
 
 @given(st.floats(0, 1e8))
 def test_durations_are_short(seconds):
-    text = format_duration(seconds)
+    text = format_clock(seconds)
     assert len(text) <= 12
     parts = text.replace(" d", "").replace(" h", "").replace(" s", "").replace(":", " ").split()
     assert all(part.isdigit() for part in parts)

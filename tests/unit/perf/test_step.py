@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from baselines.common.method import EagerStepInputs
-from benchmark.training.trainer import Trainer
 from perf import plain, roofline, step
 from perf.roofline import Work
-from tests.support.recorded_graph import RecordedGraphs
+from tests.support.recorded_graph import with_graphs
 
 PLAYERS = [(case, player) for case in step.CASES for player in step.CASES[case].plain().players]
 
@@ -98,15 +97,7 @@ def test_seeds_trained_as_one_model_share_the_time_of_a_step():
 
 def trainer_with_graphs():
     """A trainer as a side with graphs has it on a GPU."""
-    eager = step.make_trainer(step.CASES["ssgan_resnet32"], "float32", batch=4, width=2)
-    return Trainer(
-        eager.spec,
-        eager.method,
-        images=eager.images,
-        image_range=eager.image_range,
-        device=eager.device,
-        graph_backend=RecordedGraphs,
-    )
+    return with_graphs(step.make_trainer(step.CASES["ssgan_resnet32"], "float32", batch=4, width=2))
 
 
 def test_graphs_are_captured_before_the_measurement():

@@ -13,7 +13,6 @@ from benchmark.core import registry
 from benchmark.training import checkpoint, cuda_graphs
 from benchmark.training.cuda_graphs import EAGER_UPDATES, GraphedStepInputs
 from benchmark.training.player import Player
-from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
@@ -29,7 +28,7 @@ from tests.support.examples import (
     switches,
     trainer_of,
 )
-from tests.support.recorded_graph import RecordedGraphs, RefusedError
+from tests.support.recorded_graph import RecordedGraphs, RefusedError, with_graphs
 from tests.support.trials import job_in
 
 ALL = [(name, {}) for name in registry.methods]
@@ -57,20 +56,8 @@ def called(case):
     return "-".join([case[0], *(f"{key}={value}" for key, value in case[1].items())])
 
 
-def capturing(eager: Trainer, graph_backend=RecordedGraphs) -> Trainer:
-    """The same untrained trainer, but with captured updates."""
-    return Trainer(
-        eager.spec,
-        eager.method,
-        images=eager.images,
-        image_range=eager.image_range,
-        device=eager.device,
-        graph_backend=graph_backend,
-    )
-
-
 def captured(of, steps):
-    return advance(capturing(trainer_of(of)), steps)
+    return advance(with_graphs(trainer_of(of)), steps)
 
 
 def numbers(trainer):
@@ -104,7 +91,7 @@ def test_captured_training_of_vmapped_seeds_is_bit_identical(case):
     plain = CHANGES["network_options"] | {"spectral_norm": False}  # which cannot be done for several
     specs = spec(case, network_options=plain).with_seeds((3, 5))
     alike = [[trainer_of(one) for one in specs] for _ in range(2)]
-    captured = VmappedTrainer([capturing(trainer) for trainer in alike[0]])
+    captured = VmappedTrainer([with_graphs(trainer) for trainer in alike[0]])
     eager = VmappedTrainer(alike[1])
     for _ in range(EVERY):
         captured.train_step()
@@ -154,14 +141,14 @@ def test_captured_training_on_a_gpu_is_bit_identical(case, monkeypatch):
 
 
 def test_mean_losses_are_equal_at_any_time():
-    ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
+    ours, eager = with_graphs(trainer_of(spec())), trainer_of(spec())
     for steps in (1, 2, 1, 3):
         assert advance(ours, steps).mean_losses() == advance(eager, steps).mean_losses()
     assert ours.mean_losses() == {}
 
 
 def test_sampling_between_replays_does_not_disturb_training():
-    ours, eager = capturing(trainer_of(spec())), trainer_of(spec())
+    ours, eager = with_graphs(trainer_of(spec())), trainer_of(spec())
     for steps in (5, 3):
         advance(ours, steps), advance(eager, steps)
         assert torch.equal(torch.cat(list(ours.samples(8))), torch.cat(list(eager.samples(8))))
@@ -242,7 +229,7 @@ def with_losses(trainer, changed):
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_an_update_that_cannot_be_captured_runs_eagerly(name):
     changed, reason = QUESTIONS[name]
-    ours = advance(with_losses(capturing(trainer_of(spec())), changed), EVERY)
+    ours = advance(with_losses(with_graphs(trainer_of(spec())), changed), EVERY)
     assert set(ours.graph_failures) == {"generator"}, "the discriminator's updates are captured"
     assert reason in ours.graph_failures["generator"]
     assert "\n" not in ours.graph_failures["generator"]
@@ -260,7 +247,7 @@ def test_the_reason_is_the_first_error():
             finally:
                 raise RuntimeError("the capture was spoilt")
 
-    trainer = with_losses(capturing(trainer_of(spec()), Spoilt), reads_progress)
+    trainer = with_losses(with_graphs(trainer_of(spec()), Spoilt), reads_progress)
     assert "reads `progress`" in advance(trainer, EVERY).graph_failures["generator"]
 
 
@@ -297,7 +284,7 @@ def test_on_a_cpu_nothing_is_captured():
 @pytest.mark.parametrize("first", [1, EAGER_UPDATES, EAGER_UPDATES + 2])
 @pytest.mark.parametrize("kinds", ["cc", "ec", "ce"])
 def test_captured_and_eager_training_resume_from_each_others_checkpoints(case, first, kinds, tmp_path):
-    before, after = (capturing(trainer_of(spec(case))) if kind == "c" else trainer_of(spec(case)) for kind in kinds)
+    before, after = (with_graphs(trainer_of(spec(case))) if kind == "c" else trainer_of(spec(case)) for kind in kinds)
     checkpoint.save(tmp_path / "state.pt", advance(before, first).state())
     after.restore(checkpoint.load(tmp_path / "state.pt", CPU))
     assert_same(advance(after, EVERY - first), advance(trainer_of(spec(case)), EVERY))
@@ -333,7 +320,7 @@ def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_pat
 
     def with_backend(*arguments):
         asked.append(arguments[3])
-        return with_losses(capturing(build(*arguments)), reads_progress)
+        return with_losses(with_graphs(build(*arguments)), reads_progress)
 
     monkeypatch.setattr(runner, "build_trainer", with_backend)
     job = job_in(tmp_path, of, cuda_graphs=True)

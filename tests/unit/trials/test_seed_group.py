@@ -9,14 +9,13 @@ from baselines.methods.gan import GAN
 from benchmark.core.spec import TrialSpec
 from benchmark.data import sampler
 from benchmark.training.checkpoint import Checkpoints
-from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner, seed_group, stopwatch
 from benchmark.trials.build import build_trainer
 from benchmark.trials.job import TrialStopped
 from benchmark.trials.seed_group import CAUGHT_UP_ALONE, run_seed_group
 from tests.conftest import SMALL
-from tests.support.recorded_graph import RecordedGraphs
+from tests.support.recorded_graph import with_graphs
 from tests.support.trials import events, ignore_progress, job_in, killed_after, reproducible_fields, weights
 
 CPU = torch.device("cpu")
@@ -175,15 +174,7 @@ def test_seed_groups_can_use_captured_updates(jobs_in, monkeypatch, as_one):
     build = build_trainer
 
     def capturing(*arguments):
-        of = build(*arguments)
-        return Trainer(
-            of.spec,
-            of.method,
-            images=of.images,
-            image_range=of.image_range,
-            device=of.device,
-            graph_backend=RecordedGraphs,
-        )
+        return with_graphs(build(*arguments))
 
     if not as_one:
         monkeypatch.setattr(VmappedTrainer, "dry_run", lambda self: 1 / 0)
@@ -199,15 +190,7 @@ def test_failed_captures_are_events_of_every_record(jobs_in, monkeypatch):
     build, loss = build_trainer, GAN.loss
 
     def capturing(*arguments):
-        of = build(*arguments)
-        return Trainer(
-            of.spec,
-            of.method,
-            images=of.images,
-            image_range=of.image_range,
-            device=of.device,
-            graph_backend=RecordedGraphs,
-        )
+        return with_graphs(build(*arguments))
 
     monkeypatch.setattr(runner, "build_trainer", capturing)
     monkeypatch.setattr(GAN, "loss", lambda self, player, turn: loss(self, player, turn) if turn.progress < 2 else {})
