@@ -179,7 +179,7 @@ def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str
     ours = {
         "dataset": _normalised(spec.dataset),
         "images": dataset.preprocessing or None,
-        "aggregation": AGGREGATION,
+        "aggregation": None if published.protocol.aggregation == "single" else AGGREGATION,
         **measured,
         "batch_norm": spec.protocol.batch_norm,
         "checkpoint": CHECKPOINT,

@@ -17,6 +17,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Words = Annotated[str, Field(min_length=3)]
 Status = Literal["verified", "unverified"]
 SpreadKind = Literal["training_seeds", "sampling_seeds", "standard_error", "not_stated", "none"]
+Aggregation = Literal["mean", "best", "single"]
 Discrepancies = tuple[Annotated[str, Field(pattern=r"^[A-Z]+-\d\d$")], ...]
 
 
@@ -36,12 +37,14 @@ class PublishedProtocol(FrozenModel):
     """How the authors evaluated. None means that the source does not say.
 
     `images`: how the source's images are cropped and resized. `aggregation`: how the values of several trainings became
-    one. `splits` and `n_fake` also apply to the Inception Score and to KID; a field that a metric does not use is
-    ignored for it. `step_unit`: the unit of the steps in `checkpoint`.
+    one: their mean, the best of them, or the value of a single training. `splits` and `n_fake` also apply to the
+    Inception Score and to KID; a field that a metric does not use is ignored for it. `checkpoint`: `last`, `best` over
+    training, or a phrase. `evaluate_every`: steps between the evaluations among which the best was selected.
+    `step_unit`: the unit of the steps in both.
     """
 
     images: str | None = None
-    aggregation: str | None = None
+    aggregation: Aggregation | None = None
     reference_split: str | None = None
     n_real: Count | None = None
     n_fake: Count | None = None
@@ -50,6 +53,7 @@ class PublishedProtocol(FrozenModel):
     codec: str | None = None
     batch_norm: str | None = None
     checkpoint: str | None = None
+    evaluate_every: Count | None = None
     step_unit: str | None = None
 
     @property
@@ -61,12 +65,16 @@ class PublishedProtocol(FrozenModel):
         """This protocol with every field that `other` sets, including those set to None."""
         return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
+    def missing_from(self, other: "PublishedProtocol") -> dict[str, str | int]:
+        """The fields that this protocol states and `other` does not."""
+        return {name: value for name, value in self.stated.items() if name not in other.stated}
+
 
 class PublishedRow(FrozenModel):
     """One method of a published table: its values, and whatever the source states for it in particular.
 
     A value is a number, or a list of value and spread. Keys that are set override those of the table: `protocol` field
-    by field, while `note` and `discrepancies` are added to the table's.
+    by field, `released_code` as a whole, while `note` and `discrepancies` are added to the table's.
     """
 
     values: Annotated[dict[str, ValueAndSpread], Field(min_length=1)]
@@ -76,6 +84,8 @@ class PublishedRow(FrozenModel):
     spread_kind: SpreadKind = "none"
     n_seeds: Count | None = None
     protocol: PublishedProtocol = PublishedProtocol()
+    released_code: PublishedProtocol = PublishedProtocol()
+    released_code_source: Words = ""
     note: str = ""
     discrepancies: Discrepancies = ()
 
@@ -85,7 +95,8 @@ class PublishedTable(FrozenModel):
 
     `status`: a `verified` value was read in the `source`; an `unverified` one is quoted from memory, so it is shown
     and marked but gets no verdict. `spread_kind`: what the values' spreads are. `n_seeds`: the trainings behind each
-    value, if known. `discrepancies`: ids in docs/discrepancies.md.
+    value, if known. `protocol`: what the source itself states. `released_code`: what it leaves open and its authors'
+    code settles, read in `released_code_source`. `discrepancies`: ids in docs/discrepancies.md.
     """
 
     title: str
@@ -95,6 +106,8 @@ class PublishedTable(FrozenModel):
     spread_kind: SpreadKind
     n_seeds: Count | None = None
     protocol: PublishedProtocol
+    released_code: PublishedProtocol = PublishedProtocol()
+    released_code_source: Words = ""
     note: str = ""
     discrepancies: Discrepancies = ()
     rows: Annotated[dict[str, PublishedRow], Field(min_length=1)]
@@ -114,7 +127,10 @@ class Paper(FrozenModel):
 
 
 class PublishedValue(FrozenModel):
-    """One published number with everything that its row, or else its table, states."""
+    """One published number with everything that its row, or else its table, states.
+
+    `from_code`: the fields of `protocol` that the source leaves open and the code in `released_code_source` settles.
+    """
 
     table: str
     row: str
@@ -127,6 +143,8 @@ class PublishedValue(FrozenModel):
     source: str
     dataset: str
     protocol: PublishedProtocol
+    from_code: tuple[str, ...]
+    released_code_source: str
     note: str
     discrepancies: tuple[str, ...]
 
@@ -149,9 +167,36 @@ class PublishedReference(FrozenModel):
         return str(self._stated("dataset"))
 
     @property
-    def protocol(self) -> PublishedProtocol:
-        """How the row was evaluated."""
+    def stated_protocol(self) -> PublishedProtocol:
+        """How the row was evaluated, as far as the source itself states it."""
         return self.table.protocol.updated(self._own.protocol)
+
+    @property
+    def protocol(self) -> PublishedProtocol:
+        """How the row was evaluated: what the source states, completed from its authors' released code."""
+        return self.stated_protocol.model_copy(update=self._completion)
+
+    @property
+    def from_code(self) -> tuple[str, ...]:
+        """The fields of `protocol` that the source does not state and its authors' released code settles."""
+        return tuple(self._completion)
+
+    @property
+    def released_code(self) -> PublishedProtocol:
+        """How the authors' released code evaluates."""
+        found: PublishedProtocol = self._stated("released_code")
+        return found
+
+    @property
+    def released_code_source(self) -> str:
+        """Where `from_code` was read; empty if no field was."""
+        return str(self._stated("released_code_source")) if self.from_code else ""
+
+    @property
+    def n_seeds(self) -> int | None:
+        """The number of trainings behind each value, if known."""
+        found: int | None = self._stated("n_seeds")
+        return found
 
     @property
     def note(self) -> str:
@@ -171,6 +216,8 @@ class PublishedReference(FrozenModel):
             spread=spread,
             spread_kind="none" if spread is None else self._stated("spread_kind"),
             protocol=self.protocol,
+            from_code=self.from_code,
+            released_code_source=self.released_code_source,
             note="; ".join(note for note in (self._own.note, self.table.note) if note),
             discrepancies=tuple(dict.fromkeys((*self._own.discrepancies, *self.table.discrepancies))),
             **{name: self._stated(name) for name in ("n_seeds", "status", "source", "dataset")},
@@ -180,6 +227,10 @@ class PublishedReference(FrozenModel):
     def all_values(self) -> tuple[PublishedValue, ...]:
         """The row's values, in the order of the file."""
         return tuple(value for metric in self.values if (value := self.value(metric)) is not None)
+
+    @property
+    def _completion(self) -> dict[str, str | int]:
+        return self.released_code.missing_from(self.stated_protocol)
 
     @property
     def _own(self) -> PublishedRow:
@@ -242,14 +293,30 @@ def _citation(paper: Paper) -> str:
 
 
 def _omissions(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
-    """What a file must say and does not, though each of its keys is valid."""
+    """What a file must say and does not, or says twice in different ways, though each of its keys is valid."""
     if not paper.tables and not paper.note:
         yield ("tables",), "holds no table; say why in the paper's 'note'"
-    for name, table in paper.tables.items():
+    for name in paper.tables:
         for published in reference_rows(paper, name):
-            key: KeyPath = ("tables", name, "rows", published.row)
-            for value in published.all_values:
-                if value.spread is not None and value.spread_kind == "none":
-                    yield (*key, "values", value.metric), "has a spread, but 'spread_kind' is none; say what it is"
-            if not published.protocol.stated and not (table.note or published.note):
-                yield (*key, "protocol"), "the protocol states nothing; say in a 'note' what the source says of it"
+            for key, problem in _omissions_of_row(published):
+                yield ("tables", name, "rows", published.row, *key), problem
+
+
+def _omissions_of_row(published: PublishedReference) -> Iterator[tuple[KeyPath, str]]:
+    for value in published.all_values:
+        if value.spread is not None and value.spread_kind == "none":
+            yield ("values", value.metric), "has a spread, but 'spread_kind' is none; say what it is"
+    protocol, n_seeds = published.protocol, published.n_seeds
+    if not protocol.stated and not (published.table.note or published.note):
+        yield ("protocol",), "the protocol states nothing; say in a 'note' what the source says of it"
+    if protocol.aggregation == "best" and (n_seeds is None or n_seeds < 2):
+        yield ("protocol",), "'aggregation' is best, but 'n_seeds' does not say of how many trainings"
+    if protocol.aggregation == "single" and n_seeds not in (None, 1):
+        yield ("protocol",), f"'aggregation' is single, but 'n_seeds' is {n_seeds}"
+    if published.from_code and not published.released_code_source:
+        yield ("released_code",), "says how the code evaluates; say in 'released_code_source' where it was read"
+    stated = published.stated_protocol.stated
+    for name, here in published.released_code.stated.items():
+        if stated.get(name, here) != here:
+            problem = f"the code has {here}, the source states {stated[name]}, which counts"
+            yield ("released_code", name), f"{problem}; remove it here, and list the discrepancy"

@@ -130,7 +130,8 @@ def test_every_value_has_the_protocol_of_its_row():
         "no FID (LA-02)"
     )
     assert found["cvpr2019", "cifar10", "SSGAN"].protocol.reference_split == "test"
-    assert found["cvpr2019", "cifar10-best", "SS-GAN"].protocol.aggregation == "best of 3"
+    best = found["cvpr2019", "cifar10-best", "SS-GAN"]
+    assert (best.protocol.aggregation, best.n_seeds) == ("best", 3)
 
 
 def test_quotations_without_a_protocol_state_none():
@@ -216,6 +217,39 @@ def test_a_row_overrides_what_it_states_and_nothing_else(table, row):
     assert published.value("kid") is None
 
 
+def test_released_code_completes_what_the_paper_leaves_open():
+    table = {
+        **GOOD["tables"]["t"],
+        "protocol": {"n_fake": 5000, "checkpoint": "best", "evaluate_every": 10_000},
+        "released_code": {"n_fake": 5000, "codec": "jpeg", "n_real": 10_000},
+        "released_code_source": "eval.py:90-152",
+    }
+    (published,) = reference_rows(load_made({"t": table}), "t")
+    fid = published.value("fid")
+    assert published.stated_protocol.stated == table["protocol"]
+    assert fid.protocol.stated == {**table["protocol"], "codec": "jpeg", "n_real": 10_000}
+    assert set(fid.from_code) == {"codec", "n_real"}, "n_fake is known from the paper"
+    assert fid.released_code_source == "eval.py:90-152"
+
+
+@pytest.mark.parametrize(
+    "row, completed, source",
+    [
+        ({}, {"codec": "jpeg"}, "the table's code"),
+        ({"protocol": {"n_fake": None}}, {"codec": "jpeg"}, "the table's code"),
+        ({"protocol": {"codec": "none"}, "released_code": {}}, {}, ""),
+        ({"released_code": {}}, {}, ""),
+        ({"released_code": {"n_real": 9}, "released_code_source": "its own"}, {"n_real": 9}, "its own"),
+    ],
+)
+def test_the_code_of_a_row_replaces_that_of_its_table(row, completed, source):
+    table = {"released_code": {"codec": "jpeg"}, "released_code_source": "the table's code"}
+    raw = {**GOOD["tables"]["t"], **table, "rows": {"R": {"values": {"fid": [20.0, 0.5]}, **row}}}
+    (published,) = reference_rows(load_made({"t": raw}), "t")
+    assert {name: getattr(published.protocol, name) for name in published.from_code} == completed
+    assert published.released_code_source == source
+
+
 def test_a_table_is_found_by_name_or_refused_with_the_nearest():
     title, table = PublishedTables(FOLDER).table("mimicry2020/cifar10")
     assert "2020" in title
@@ -285,6 +319,31 @@ MISTAKES = {
         lambda p, t, r: t.update(spread_kind="none"),
         "tables.t.rows.GAN.values.fid: has a spread, but 'spread_kind' is none",
         "fid:",
+    ),
+    "code without a source": (
+        lambda p, t, r: t.update(released_code={"codec": "jpeg"}),
+        "tables.t.rows.GAN.released_code: says how the code evaluates; say in 'released_code_source'",
+        "GAN:",
+    ),
+    "code against the paper": (
+        lambda p, t, r: r.update(released_code={"n_fake": 50000}, released_code_source="eval.py"),
+        "tables.t.rows.GAN.released_code.n_fake: the code has 50000, the source states 5000, which counts; remove it",
+        "n_fake:",
+    ),
+    "best of how many": (
+        lambda p, t, r: r.update(protocol={"aggregation": "best"}),
+        "'aggregation' is best, but 'n_seeds' does not say of how many trainings",
+        "protocol:",
+    ),
+    "single of three": (
+        lambda p, t, r: r.update(n_seeds=3, protocol={"aggregation": "single"}),
+        "'aggregation' is single, but 'n_seeds' is 3",
+        "protocol:",
+    ),
+    "aggregation": (
+        lambda p, t, r: r.update(protocol={"aggregation": "best of 3"}),
+        "is 'best of 3'; did you mean 'best'?",
+        "aggregation:",
     ),
     "no rows": (lambda p, t, r: t.update(rows={}), "tables.t.rows", "rows:"),
     "no values": (lambda p, t, r: r.update(values={}), "tables.t.rows.GAN.values", "values:"),
