@@ -15,7 +15,7 @@ edge of the tolerance, which is a fraction of it, is random too: in simulations 
 import math
 from dataclasses import dataclass
 
-from benchmark.analysis.aggregate import Aggregate, Interval, t_interval, welch_satterthwaite
+from benchmark.analysis.aggregate import CONFIDENCE, Aggregate, Interval, t_interval, welch_satterthwaite
 from benchmark.config.published import SpreadKind
 
 EQUIVALENCE_CONFIDENCE = 0.90
@@ -87,9 +87,17 @@ class Difference:
 
 
 def difference_to_published(
-    measured: Aggregate, published: float, margin: float | None, uncertainty: PublishedUncertainty
+    measured: Aggregate,
+    published: float,
+    margin: float | None,
+    uncertainty: PublishedUncertainty,
+    share: float = 1.0,
 ) -> Difference | None:
-    """Compare a measured mean with a published one; None when a measured value is not finite."""
+    """Compare a measured mean with a published one; None when a measured value is not finite.
+
+    `share`: of the error rates, in (0, 1]. One of several looks at a growing number of seeds may spend only a part of
+    them, so that both intervals have a higher confidence, 1 - 0.05 share and 1 - 0.10 share.
+    """
     if not measured.is_finite:
         return None
     estimate, std = measured.mean - published, measured.std
@@ -100,8 +108,8 @@ def difference_to_published(
         estimate=estimate,
         basis=uncertainty.basis,
         margin=margin,
-        interval=t_interval(estimate, error, df),
-        equivalence_interval=t_interval(estimate, error, df, EQUIVALENCE_CONFIDENCE),
+        interval=t_interval(estimate, error, df, 1 - share * (1 - CONFIDENCE)),
+        equivalence_interval=t_interval(estimate, error, df, 1 - share * (1 - EQUIVALENCE_CONFIDENCE)),
         p_value=None if margin is None else tost_p_value(estimate, error, df, margin),
     )
 

@@ -115,3 +115,12 @@ def test_unknown_published_seeds_never_narrow_the_interval(values, error, seeds)
     )
     assert vague[0] <= told[0] + 1e-9
     assert told[1] <= vague[1] + 1e-9
+
+
+def test_a_look_that_spends_a_third_of_the_error_rates_has_wider_intervals():
+    values = [4.0, 5.0, 7.0, 6.5]
+    error = float(stats.sem(values))
+    found = difference_to_published(aggregate(values), 5.0, 3.0, FIXED, share=1 / 3)
+    assert found.interval == pytest.approx(stats.t.interval(1 - 0.05 / 3, 3, 0.625, error))
+    assert found.equivalence_interval == pytest.approx(stats.t.interval(1 - 0.10 / 3, 3, 0.625, error))
+    assert found.p_value == difference_to_published(aggregate(values), 5.0, 3.0, FIXED).p_value
