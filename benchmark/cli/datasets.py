@@ -30,7 +30,8 @@ DatasetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A dataset,
 DatasetOrWeightsArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A dataset or weights, as `datasets` lists them.")
 ]
-COLOURS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "corrupt": "red", "found": "green"}
+COLOURS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "outdated": "yellow"}
+COLOURS |= {"corrupt": "red", "found": "green"}
 RESUMES = "the downloaded part is kept, and the same command resumes"
 REMOVES = "the copied files are removed"
 
@@ -118,7 +119,7 @@ def import_(
 
     def verify() -> None:
         with ProgressBars() as bars:
-            if dataset.is_prepared(place.data):  # then preparing would not read the raw files
+            if dataset.is_current(data, place.data):  # then preparing would not read the raw files
                 read_all(dataset, data, bars)
             else:
                 dataset.prepare(data, place.data, bars)
@@ -131,7 +132,7 @@ def import_(
     folders = ", ".join(sorted({str(path.parent) for path in files}))
     print_line(f"{name}: {len(files)} files put into {folders}" if files else f"{name}: all files were already there")
     if dataset:
-        print_line(f"{name}: prepared in {dataset.prepared_dir(place.data)}")
+        _print_prepared(dataset, place)
 
 
 @group.command(epilog=examples("datasets verify cifar10"))
@@ -178,13 +179,23 @@ def _dataset(name: str) -> Any:
 
 
 def _prepare(dataset: Any, workspace: Workspace, data_dir: Path) -> None:
+    require_writable(workspace.root, "--workspace")
+    already = "already " if dataset.is_current(data_dir, workspace.data) else ""
+    with stoppable("nothing was prepared"), ProgressBars() as bars:
+        dataset.prepare(data_dir, workspace.data, bars)
+    _print_prepared(dataset, workspace, already)
+
+
+def _print_prepared(dataset: Any, workspace: Workspace, already: str = "") -> None:
+    """How the raw files were understood, and where the arrays are. Raises UserError if the arrays are damaged."""
+    from benchmark.data.manifest import DESCRIPTIONS
     from benchmark.data.prepared import open_prepared
 
-    require_writable(workspace.root, "--workspace")
-    with stoppable("nothing was prepared"), ProgressBars() as bars:
-        path = dataset.prepare(data_dir, workspace.data, bars)
-    open_prepared(path)  # raises if arrays that were already there are damaged
-    print_line(f"{dataset.name}: prepared in {path}")
+    prepared = open_prepared(dataset.prepared_dir(workspace.data))
+    for topic in DESCRIPTIONS:
+        if topic in prepared.manifest:
+            print_line(f"{dataset.name}: {topic.replace('_', ' ')}: {prepared.manifest[topic]}")
+    print_line(f"{dataset.name}: {already}prepared in {prepared.path}")
 
 
 def _folders(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:

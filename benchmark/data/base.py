@@ -9,6 +9,7 @@ from benchmark.core.spec import content_hash
 from benchmark.data.arrays import Shape, Split
 from benchmark.data.prepared import is_prepared, write_prepared
 from benchmark.data.raw.download import Download, ProgressCallback
+from benchmark.data.raw.file_states import FileStates, differences, read_states
 from benchmark.data.raw.import_files import RequiredFile
 
 UNKNOWN_CLASSES = -1
@@ -103,6 +104,21 @@ class Dataset(ABC):
         raise NotImplementedError(f"{cls.__name__} has raw files and writes no example of them")
 
     @classmethod
+    def file_states(cls, data_dir: Path) -> FileStates:
+        """The states of the raw files whose content nothing published determines; a change of them is noticed.
+
+        Empty for published datasets: reading compares their files with published checksums or numbers of images.
+        """
+        del data_dir
+        return {}
+
+    @classmethod
+    def describe_files(cls, data_dir: Path) -> dict[str, str]:
+        """How the raw files were understood, where that is not fixed: entries of the manifest, of `DESCRIPTIONS`."""
+        del data_dir
+        return {}
+
+    @classmethod
     def missing_message(cls, data_dir: Path) -> str | None:
         """Which raw files are missing under `data_dir` and how to get them; None if none is."""
         lines = cls.missing_files(data_dir)
@@ -131,8 +147,23 @@ class Dataset(ABC):
         return is_prepared(cls.prepared_dir(cache))
 
     @classmethod
+    def changes(cls, data_dir: Path, cache: Path) -> str:
+        """How the raw files differ from those that the arrays were prepared from, by names, sizes and times.
+
+        "" if they do not, if they are absent, or if published checksums determine their content.
+        """
+        if cls.missing_files(data_dir):
+            return ""
+        return differences(read_states(cls.prepared_dir(cache)), cls.file_states(data_dir))
+
+    @classmethod
+    def is_current(cls, data_dir: Path, cache: Path) -> bool:
+        """Whether the prepared arrays are under `cache`, and no change of the raw files is seen."""
+        return cls.is_prepared(cache) and not cls.changes(data_dir, cache)
+
+    @classmethod
     def prepare(cls, data_dir: Path, cache: Path, progress: ProgressCallback | None = None) -> Path:
-        """Write the arrays and the manifest under `cache`, all or nothing, unless they are there.
+        """Write the arrays and the manifest under `cache`, all or nothing, unless they are there and current.
 
         Args:
             data_dir: the data directory with the raw files.
@@ -146,12 +177,19 @@ class Dataset(ABC):
             UserError: if raw files are missing or damaged, or the disk is full.
         """
         target = cls.prepared_dir(cache)
-        if not cls.is_prepared(cache):
+        if not cls.is_current(data_dir, cache):
             problem = cls.missing_message(data_dir)
             if problem:
                 raise UserError(problem)
             description = {"dataset": cls.name, "variant": cls.variant} | ({"note": cls.note} if cls.note else {})
-            write_prepared(target, lambda: cls.read(data_dir), description, progress)
+            write_prepared(
+                target,
+                lambda: cls.read(data_dir),
+                description | cls.describe_files(data_dir),
+                states=cls.file_states(data_dir),
+                is_current=lambda: cls.is_current(data_dir, cache),
+                progress=progress,
+            )
         return target
 
 

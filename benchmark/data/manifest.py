@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, 
 from benchmark.core import registry
 
 MANIFEST = "manifest.json"
+DESCRIPTIONS = ("layout", "left_out")  # how the files of a user's folder were understood, for people
 
 
 class _ManifestSchema(BaseModel):
@@ -19,6 +20,8 @@ class _ManifestSchema(BaseModel):
     dataset: str = ""
     variant: str = ""
     note: str = ""
+    layout: str = ""
+    left_out: str = ""
     classes: int = Field(default=0, ge=0)
     sources: dict[str, str] = Field(default_factory=dict)
     checksums: dict[str, str] = Field(default_factory=dict)

@@ -20,6 +20,7 @@ from benchmark.core.files import file_checksum
 from benchmark.data.arrays import ArraySplit, Chunk, PreparedData, Split, StreamSplit
 from benchmark.data.manifest import MANIFEST, read_manifest
 from benchmark.data.raw.download import ProgressCallback
+from benchmark.data.raw.file_states import FileStates, write_states
 
 SPLITS = ("train", "test")
 DTYPES: dict[str, np.dtype[Any]] = {"images": np.dtype(np.uint8), "labels": np.dtype(np.int64)}
@@ -29,17 +30,21 @@ def write_prepared(
     target: Path,
     read: Callable[[], tuple[Split, Split, dict[str, str]]],
     description: dict[str, Any],
+    *,
+    states: FileStates | None = None,
+    is_current: Callable[[], bool] | None = None,
     progress: ProgressCallback | None = None,
 ) -> None:
-    """Write the folder `target`: two arrays for each split, and a manifest that includes `description`.
+    """Write the folder `target`: two arrays for each split, the `states` of the raw files, and a manifest.
 
-    Does nothing if the folder is complete. A process that is killed leaves no folder of this name, only a scratch
-    folder that the next process removes. Raises UserError, naming the folder, if the disk is full or read-only.
+    The manifest includes `description`. Does nothing if the folder `is_current` (default: is complete). A process that
+    is killed leaves no folder of this name, only a scratch folder that the next process removes. Raises UserError,
+    naming the folder, if the disk is full or read-only.
     """
     with _disk_errors_explained(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
-            if is_prepared(target):
+            if is_current() if is_current else is_prepared(target):
                 return
             scratch_prefix = f".{target.name}-"
             for leftover in target.parent.glob(f"{scratch_prefix}*"):  # no other process writes under this lock
@@ -48,8 +53,10 @@ def write_prepared(
             folder = target.with_name(f"{scratch_prefix}{token_hex(4)}")
             folder.mkdir()
             try:
+                if states:
+                    write_states(folder, states)
                 _write(folder, {"train": as_stream(train), "test": as_stream(test)}, sources, description, progress)
-                shutil.rmtree(target, ignore_errors=True)  # an incomplete folder, as a power failure may leave it
+                shutil.rmtree(target, ignore_errors=True)  # incomplete, as a power failure may leave it, or outdated
                 folder.replace(target)
             except BaseException:  # includes KeyboardInterrupt
                 shutil.rmtree(folder, ignore_errors=True)
@@ -107,18 +114,26 @@ def _write(
         _flush_to_disk(file)
 
 
+def array_checksums(splits: dict[str, Split], progress: ProgressCallback | None = None) -> dict[str, str]:
+    """The checksums that the manifest would have if these splits were prepared. Writes nothing."""
+    checksums: dict[str, str] = {}
+    for name, split in splits.items():
+        checksums |= _write_split(None, name, as_stream(split), progress)[0]
+    return checksums
+
+
 def _write_split(
-    folder: Path, name: str, stream: StreamSplit, progress: ProgressCallback | None
+    folder: Path | None, name: str, stream: StreamSplit, progress: ProgressCallback | None
 ) -> tuple[dict[str, str], int]:
-    """Write both files of a split sequentially; returns their checksums and the highest label.
+    """Write both files of a split sequentially; returns their checksums and the highest label. None: writes no file.
 
     Sequential writes turn a full disk into an error; writing to a memory map would crash instead.
     """
     if stream.length == 0:
         raise UserError(f"there are no {name} images; at least one is needed")
     highest = -1
-    image_path, label_path = (folder / f"{name}_{kind}.npy" for kind in DTYPES)
-    with image_path.open("wb") as image_file, label_path.open("wb") as label_file:
+    image_name, label_name = (f"{name}_{kind}.npy" for kind in DTYPES)
+    with _opened(folder, image_name) as image_file, _opened(folder, label_name) as label_file:
         image_writer = _HashingWriter(image_file, (stream.length, *stream.shape), DTYPES["images"])
         label_writer = _HashingWriter(label_file, (stream.length,), DTYPES["labels"])
         for images, labels in counted_chunks(name, stream, progress):
@@ -127,9 +142,14 @@ def _write_split(
             image_writer.append(images)
             label_writer.append(labels)
             highest = max(highest, int(labels.max(initial=-1)))
-        _flush_to_disk(image_file)
-        _flush_to_disk(label_file)
-    return {image_path.name: image_writer.checksum, label_path.name: label_writer.checksum}, highest
+        if folder:
+            _flush_to_disk(image_file)
+            _flush_to_disk(label_file)
+    return {image_name: image_writer.checksum, label_name: label_writer.checksum}, highest
+
+
+def _opened(folder: Path | None, name: str) -> IO[bytes]:
+    return (folder / name if folder else Path(os.devnull)).open("wb")
 
 
 class _HashingWriter:

@@ -77,14 +77,15 @@ def suite_files(folder: Path) -> list[Path]:
 
 
 def dataset_states(workspace: Workspace, data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Every dataset with its state on this machine: `prepared`, `corrupt`, `raw files found` or `missing`."""
+    """Every dataset with its state on this machine: `prepared`, `outdated`, `corrupt`, `raw files found`
+    or `missing`."""
     states = {}
     for name in registry.datasets:
         dataset = registry.datasets[name]
         missing = dataset.missing_files(data_dir)
         prepared = dataset.is_prepared(workspace.data)
         damaged = find_damage(dataset.prepared_dir(workspace.data)) if prepared else None
-        arrays = "corrupt" if damaged else "prepared"
+        arrays = "corrupt" if damaged else "outdated" if dataset.changes(data_dir, workspace.data) else "prepared"
         states[name] = {
             "about": dataset.about,
             "shape": list(dataset.shape),

@@ -57,7 +57,13 @@ def why_not_ready(dataset: type[Dataset], workspace: Workspace, data_dir: Path) 
     folder = dataset.prepared_dir(workspace.data)
     if dataset.is_prepared(workspace.data):
         damage = find_damage(folder)
-        return damage and f"{damage}\n  {prepare_command(dataset, workspace, data_dir)}"
+        if damage:
+            return f"{damage}\n  {prepare_command(dataset, workspace, data_dir)}"
+        changes = dataset.changes(data_dir, workspace.data)
+        return changes and (
+            f"dataset {dataset.name}: the images in {data_dir / dataset.raw_dir} are not those that were prepared:"
+            f" {changes}. To train on them, type:\n  {prepare_command(dataset, workspace, data_dir)}"
+        )
     if dataset.is_bundled:
         return None
     missing = dataset.missing_message(data_dir)
@@ -77,7 +83,9 @@ def prepare_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path
 def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> str:
     """What to do next for a dataset that is not ready, in one line."""
     if dataset.is_prepared(workspace.data):
-        return f"{find_damage(dataset.prepared_dir(workspace.data))}: {prepare_command(dataset, workspace, data_dir)}"
+        damage = find_damage(dataset.prepared_dir(workspace.data))
+        problem = damage or f"other images: {dataset.changes(data_dir, workspace.data)}"
+        return f"{problem}: {prepare_command(dataset, workspace, data_dir)}"
     if not dataset.missing_files(data_dir):
         return prepare_command(dataset, workspace, data_dir)
     if not dataset.required_files:

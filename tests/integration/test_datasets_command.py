@@ -13,6 +13,7 @@ from benchmark.data import acquire
 from benchmark.data.datasets.stacked_mnist import StackedMNIST
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.download import Download
+from benchmark.data.raw.examples import random_image, write_files
 from benchmark.store.workspace import Workspace, as_options
 from tests.support.examples import small_mnist
 from tests.unit.data.raw.test_download import Server, serving
@@ -104,6 +105,44 @@ def test_prepare_refuses_arrays_that_are_damaged(datasets, tmp_path):
     code, output = datasets("prepare", "stacked_digits")
     assert code == 2
     assert str(labels) in output
+
+
+def own_images(folder, n, seed=0):
+    """A folder of small random photographs of two classes, where `folder_32` looks for them."""
+    rng = np.random.default_rng(seed)
+    names = [f"{'cats' if k % 2 else 'dogs'}/{k}.png" for k in range(n)]
+    write_files(folder / "folder", {name: random_image(rng, 40, 40, "PNG") for name in names})
+
+
+def test_prepare_says_how_a_folder_was_understood_and_what_was_left_out(datasets, tmp_path):
+    own_images(tmp_path / "data", 20)
+    (tmp_path / "data/folder/cats/x.avif").write_bytes(b"")
+    (tmp_path / "data/folder/cats/link.png").symlink_to(tmp_path / "data/folder/cats/1.png")
+    for already in ("", "already "):
+        code, output = datasets("prepare", "folder_32")
+        assert code == 0, output
+        assert (
+            "folder_32: layout: 18 images for training, 2 held out (every tenth); 2 classes (cats, dogs)\n"
+            "folder_32: left out: files that end in .avif: 1 (for example cats/x.avif);"
+            " links, which are not followed: 1 (for example cats/link.png)\n"
+            f"folder_32: {already}prepared in {tmp_path}"
+        ) in output
+
+
+def test_prepare_from_other_images_prepares_them(datasets, tmp_path):
+    own_images(tmp_path / "data", 20)
+    assert datasets("prepare", "folder_32")[0] == 0
+    own_images(tmp_path / "other", 30, seed=1)
+    where = ["--workspace", tmp_path / "ws", "--data-dir", tmp_path / "other"]
+    code, output = datasets("verify", "folder_32", *where, with_folders=False)
+    assert code == 2
+    assert "folder train (27 files)" in output
+    assert "10 added (for example cats/21.png" in output
+    code, output = datasets("prepare", "folder_32", *where, with_folders=False)
+    assert code == 0
+    assert "27 images for training" in output
+    assert datasets("verify", "folder_32", *where, with_folders=False)[0] == 0
+    assert state(datasets, "folder_32")["state"] == "outdated", "the data directory of the fixture has the old ones"
 
 
 # --- import --------------------------------------------------------------------------------------------
@@ -363,6 +402,22 @@ def test_the_printed_command_prepares_the_data(benchmark, raw, tmp_path):
     assert command[:3] == ["python", "-m", "benchmark"]
     assert benchmark(*command[3:])[0] == 0
     assert "stacked_mnist" not in json.loads(benchmark("plan", SUITE, *where, "--json")[1])["missing_data"]
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_images_that_changed_after_preparing_stop_a_run(command, benchmark, tmp_path):
+    own_images(tmp_path, 40)
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
+    assert benchmark("datasets", "prepare", "folder_32", *where)[0] == 0
+    (tmp_path / "folder/cats/new.png").write_bytes((tmp_path / "folder/cats/1.png").read_bytes())
+    (tmp_path / "folder/dogs/2.png").unlink()
+    before = files(tmp_path)
+    code, output = benchmark(command, "suites/own_images.yaml", *where)
+    assert code == (2 if command == "run" else 0)
+    assert f"the images in {tmp_path / 'folder'} are not those that were prepared: 1 added (for example" in output
+    assert "cats/new.png), 1 removed (for example dogs/2.png)" in output
+    assert f"python -m benchmark datasets prepare folder_32 --data-dir {tmp_path}" in output
+    assert files(tmp_path) == before
 
 
 def test_damaged_arrays_stop_a_run_before_it_starts(benchmark, raw, tmp_path):

@@ -21,7 +21,7 @@ from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import check_published, find, md5_of, raw_file_checksum, require
 from benchmark.data.raw.decode import centre_crop, resize
 from benchmark.data.raw.examples import random_image, zip_of
-from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, image_stream
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, image_streams
 
 IMAGES = "img_align_celeba"
 ARCHIVE = "img_align_celeba.zip"
@@ -74,12 +74,8 @@ class CelebA(Dataset):
             checksums[ARCHIVE] = cls._checked(images)
             tree = ZipTree(images, IMAGES)
         _check_complete(tree, parts)
-        train, test = (
-            image_stream(
-                tree, _items(parts, part), _transform, size=SIZE, title=f"{IMAGES} {title}", checksums=checksums
-            )
-            for part, title in ((TRAIN, "train"), (TEST, "test"))
-        )
+        splits = {f"{IMAGES} train": (tree, _items(parts, TRAIN)), f"{IMAGES} test": (tree, _items(parts, TEST))}
+        train, test = image_streams(splits, _transform, size=SIZE, checksums=checksums)
         return train, test, checksums
 
     @classmethod

@@ -1,27 +1,26 @@
 """Any folder of images, resized and cropped to 32x32, 48x48 or 64x64.
 
 The smaller side is resized with PIL's bilinear filter, then the centre is cropped. If there are folders `train` and
-`test`, the latter is held out; else every tenth image is. Folders at the first level are classes, in the order of
-their names; an image outside of them has label -1. The number of classes is known only after reading the images; a
-method that needs labels is refused then, if there are none.
+`test` or `val`, the latter is held out; else every tenth image is. Folders at the first level below are classes, in
+the order of their names; an image outside of them has label -1 (`benchmark.data.raw.folder_layout`). The number of
+classes is known only after reading the images; a method that needs labels is refused then, if there are none.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
-from benchmark.core.errors import UserError
 from benchmark.data.arrays import StreamSplit
 from benchmark.data.base import UNKNOWN_CLASSES, Dataset
 from benchmark.data.raw.decode import ENDINGS, resize_and_crop
 from benchmark.data.raw.examples import random_image, write_files
-from benchmark.data.raw.image_tree import DirectoryTree, Item, first_folder, image_stream
+from benchmark.data.raw.file_states import FileStates
+from benchmark.data.raw.folder_layout import image_roots, image_states, read_layout
+from benchmark.data.raw.image_tree import DirectoryTree, image_streams
 
 FOLDER = "folder"
-HELD_OUT = 10  # every tenth image is held out
 
 
 class Folder32(Dataset):
@@ -34,11 +33,12 @@ class Folder32(Dataset):
     note = "images of your own: no checksum is published, those above are of the files that were found"
     shape = (3, 32, 32)
     num_labels = UNKNOWN_CLASSES
+    variant = "2"
     raw_dir = FOLDER
     how_to_get = (
-        f"Put images ({' '.join(ENDINGS)}), in class folders or not, into a folder named '{FOLDER}', or make it a\n"
-        "link to them, and pass the folder that contains it as --data-dir. Links among the images are not followed,\n"
-        "and hidden files are not read."
+        f"Put images ({' '.join(ENDINGS)}), in class folders or not, with folders train and test or not,\n"
+        f"into a folder named '{FOLDER}', or make it a link to them, and pass the folder that contains it as\n"
+        "--data-dir. Links among the images are not followed, and hidden files are not read."
     )
 
     @classmethod
@@ -46,9 +46,19 @@ class Folder32(Dataset):
         """The folders that do not exist or hold no image."""
         return [
             f"images in {root}"
-            for root in _roots(data_dir)
-            if not root.is_dir() or next(DirectoryTree(root).walk(), None) is None
+            for root in image_roots(data_dir / FOLDER)
+            if not root.is_dir() or next(DirectoryTree(root).walk({}), None) is None
         ]
+
+    @classmethod
+    def file_states(cls, data_dir: Path) -> FileStates:
+        """All images of both splits, as none has a published checksum."""
+        return image_states(data_dir / FOLDER)
+
+    @classmethod
+    def describe_files(cls, data_dir: Path) -> dict[str, str]:
+        """The splits and classes as they were understood, and what was left out."""
+        return read_layout(data_dir / FOLDER).notes
 
     @classmethod
     def read(cls, data_dir: Path) -> tuple[StreamSplit, StreamSplit, dict[str, str]]:
@@ -59,9 +69,13 @@ class Folder32(Dataset):
             return resize_and_crop(image, size, where)
 
         checksums: dict[str, str] = {}
-        train, test = (
-            image_stream(tree, items, transform, size=size, title=f"{FOLDER} {split}", checksums=checksums)
-            for split, (tree, items) in zip(("train", "test"), _splits(data_dir), strict=True)
+        layout = read_layout(data_dir / FOLDER)
+        splits = {f"{FOLDER} {name}": split for name, split in (("train", layout.train), ("test", layout.test))}
+        train, test = image_streams(
+            {title: (split.tree, split.items) for title, split in splits.items()},
+            transform,
+            size=size,
+            checksums=checksums,
         )
         return train, test, checksums
 
@@ -90,33 +104,3 @@ class Folder64(Folder32):
     name = "folder_64"
     about = "your own images, with class folders or without, resized and cropped to 64x64 by PIL (bilinear)"
     shape = (3, 64, 64)
-
-
-def _roots(data_dir: Path) -> list[Path]:
-    """`train` and `test` if both exist, else the folder itself."""
-    root = data_dir / FOLDER
-    splits = [root / "train", root / "test"]
-    return splits if all(split.is_dir() for split in splits) else [root]
-
-
-def _splits(data_dir: Path) -> list[tuple[DirectoryTree, list[Item]]]:
-    trees = [DirectoryTree(root) for root in _roots(data_dir)]
-    names = [tree.names() for tree in trees]
-    labels = class_labels([name for split_names in names for name in split_names])
-    items = [[(name, labels[first_folder(name)]) for name in split_names] for split_names in names]
-    if len(trees) == 2:
-        return list(zip(trees, items, strict=True))
-    if len(items[0]) < HELD_OUT:
-        raise UserError(
-            f"{trees[0].location()}: has {len(items[0])} images; at least {HELD_OUT} are needed, as one in {HELD_OUT}"
-            " is held out; add some, or make folders train and test"
-        )
-    held_out = items[0][HELD_OUT - 1 :: HELD_OUT]
-    train = [item for index, item in enumerate(items[0], 1) if index % HELD_OUT]
-    return [(trees[0], train), (trees[0], held_out)]
-
-
-def class_labels(names: list[str]) -> dict[str, int]:
-    """First-level folder -> label, in the order of the folders' names; -1 for images at the top."""
-    folders = sorted({first_folder(name) for name in names} - {""}, key=os.fsencode)
-    return {"": -1} | {folder: label for label, folder in enumerate(folders)}

@@ -16,7 +16,7 @@ from benchmark.data.base import Dataset
 from benchmark.data.raw.checksums import check_published, find, md5_of, raw_file_checksum, require
 from benchmark.data.raw.download import Download
 from benchmark.data.raw.examples import random_image, zip_of
-from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, first_folder, image_stream
+from benchmark.data.raw.image_tree import DirectoryTree, FileTree, Item, ZipTree, first_folder, image_streams
 
 ROOT = "tiny-imagenet-200"
 ARCHIVE = Download(
@@ -73,10 +73,10 @@ class TinyImageNet(Dataset):
                     f"{tree.location()}: has {len(items):,} images in {split}, expected {cls.split_sizes[split]:,};"
                     f" get or unpack {ARCHIVE.name} again"
                 )
-        train, test = (
-            image_stream(tree, items, _transform, size=SIZE, title=f"{ROOT} {split}", checksums=checksums)
-            for split, items in splits.items()
-        )
+        trees: dict[str, tuple[FileTree, list[Item]]] = {
+            f"{ROOT} {split}": (tree, items) for split, items in splits.items()
+        }
+        train, test = image_streams(trees, _transform, size=SIZE, checksums=checksums)
         return train, test, checksums
 
     @classmethod

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.core.errors import UserError
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+ENDINGS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Decoders to try, whatever the ending of the name. Pillow's others decode no photographs, or start programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LIMIT = Image.MAX_IMAGE_PIXELS or 2**26  # pixels of an image; Pillow treats more as a decompression bomb

@@ -1,7 +1,7 @@
 """A tree of image files: a folder, or a zip archive that is read without unpacking it.
 
-Both give the same names in the same order, by bytes, regardless of the locale. Hidden files, links and files whose
-name does not end like an image's are left out.
+Both give the same names in the same order, by bytes, regardless of the locale. Links, hidden files, the folders of
+other programs and files whose name does not end like an image's are left out; a folder reports which.
 """
 
 import hashlib
@@ -9,8 +9,8 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import numpy as np
@@ -19,12 +19,20 @@ from PIL.Image import Image
 from benchmark.core.errors import UserError
 from benchmark.data.arrays import Chunk, StreamSplit
 from benchmark.data.raw.decode import ENDINGS, decode, pixels
+from benchmark.data.raw.file_states import FileStates, display_path
 
 FILE_LIMIT = 2**29  # bytes of a file; the largest accepted image needs as many without compression
 CHUNK = 256  # images in memory at a time
+NAMED_PROBLEMS, MOST_PROBLEMS = 20, 1000  # unusable images that a message names; after so many, reading stops
+# Folders that file servers, macOS and Windows create among a user's files, in lower case.
+TOOL_FOLDERS = frozenset(
+    {"@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "__macosx", "$recycle.bin"}
+    | {"system volume information", "lost+found"}
+)
 
 Item = tuple[str, int]  # a file's name and label
 Transform = Callable[[Image, str], Image]  # an RGB image and its location, for messages -> an image of the final size
+LeftOut = dict[str, list[str]]  # kind of file or folder, in the plural -> names
 
 
 class FileTree(Protocol):
@@ -48,21 +56,38 @@ class DirectoryTree:
 
     def names(self) -> list[str]:
         """The names of all images, in order."""
-        return sorted(self.walk(), key=sort_key)
+        return sorted(self.walk({}), key=sort_key)
 
-    def walk(self, below: str = "") -> Iterator[str]:
-        """The names of all images, in the order of the file system."""
+    def left_out(self) -> LeftOut:
+        """The files and folders that are not taken as images, by kind; empty for none."""
+        left_out: LeftOut = {}
+        for _ in self.walk(left_out):
+            pass
+        return {kind: sorted(names) for kind, names in sorted(left_out.items())}
+
+    def walk(self, left_out: LeftOut, below: str = "") -> Iterator[str]:
+        """The names of all images, in the order of the file system. What is left out is added to `left_out`."""
         try:
             with os.scandir(self.root / below) as entries:
-                unlinked = [entry for entry in entries if not entry.is_symlink()]
+                listed = list(entries)
         except OSError as error:
             raise UserError(f"{self.location(below)}: cannot be read: {error.strerror}; make it readable") from None
-        for entry in unlinked:
+        for entry in listed:
             name = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield from self.walk(name)
-            elif entry.is_file() and is_image(name):
+            if kind := _kind_left_out(entry):
+                left_out.setdefault(kind, []).append(name)
+            elif entry.is_dir():
+                yield from self.walk(left_out, name)
+            else:
                 yield name
+
+    def states(self) -> FileStates:
+        """The size and the time of the last change of every image."""
+        try:
+            stats = {name: (self.root / name).stat() for name in self.names()}
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
     def read(self, name: str) -> bytes:
         """The content of a file. Raises UserError if it cannot be read."""
@@ -126,8 +151,23 @@ def is_plain_file(member: zipfile.ZipInfo) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether the name ends like an image's and no part of it is hidden."""
-    return name.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in name.split("/"))
+    """Whether the name ends like an image's, and no part of it is hidden or the folder of another program."""
+    parts = name.lower().split("/")
+    return parts[-1].endswith(ENDINGS) and not any(part.startswith(".") or part in TOOL_FOLDERS for part in parts)
+
+
+def _kind_left_out(entry: os.DirEntry[str]) -> str:
+    """Why an entry of a folder is not taken, as a plural; "" for a folder to search and for an image."""
+    if entry.is_symlink():
+        return "links, which are not followed"
+    if entry.name.startswith("."):
+        return "hidden files and folders"
+    if entry.is_dir():
+        return "folders of other programs" if entry.name.lower() in TOOL_FOLDERS else ""
+    if entry.name.lower().endswith(ENDINGS) and entry.is_file():
+        return ""
+    ending = PurePath(entry.name).suffix.lower()
+    return f"files that end in {ending}" if ending else "files without an ending"
 
 
 def sort_key(name: str) -> tuple[bytes, bytes, bytes]:
@@ -141,36 +181,76 @@ def first_folder(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
 
-def display_path(path: str) -> str:
-    """The path, with escapes if it contains characters that a terminal cannot show."""
-    return path if path.isprintable() else ascii(path)
+def image_streams(
+    splits: Mapping[str, tuple[FileTree, Sequence[Item]]],
+    transform: Transform,
+    *,
+    size: int,
+    checksums: dict[str, str],
+) -> list[StreamSplit]:
+    """The files of each split, by the split's title, as a stream of (3, size, size) images.
 
-
-def image_stream(
-    tree: FileTree, items: Sequence[Item], transform: Transform, *, size: int, title: str, checksums: dict[str, str]
-) -> StreamSplit:
-    """The files `items` of a tree as a stream of (3, size, size) images.
-
-    Each file is read once. The SHA-256 of all files, computed from the bytes that were decoded, is added to
-    `checksums` at the end of the stream, under a key such as `folder train (1,234 files)`.
+    Each file is read once. The SHA-256 of all files of a split, computed from the bytes that were decoded, is added to
+    `checksums` at the end of its stream, under a key such as `folder train (1,234 files)`. If images cannot be used,
+    the first stream with such images raises a UserError at its end, which names those of all streams.
     """
-    return StreamSplit(len(items), (3, size, size), _chunks(tree, items, transform, size, title, checksums))
+    reader = _ImageReader(splits, transform, checksums)
+    return [
+        StreamSplit(len(items), (3, size, size), reader.chunks(title, size)) for title, (_, items) in splits.items()
+    ]
 
 
-def _chunks(
-    tree: FileTree, items: Sequence[Item], transform: Transform, size: int, title: str, checksums: dict[str, str]
-) -> Iterator[Chunk]:
-    digest = hashlib.sha256()
-    for start in range(0, len(items), CHUNK):
-        chunk = items[start : start + CHUNK]
-        images = np.empty((len(chunk), 3, size, size), dtype=np.uint8)
-        for image, (name, _) in zip(images, chunk, strict=True):
+class _ImageReader:
+    """Decodes the images of several splits, and collects the problems of all before it reports any."""
+
+    def __init__(
+        self, splits: Mapping[str, tuple[FileTree, Sequence[Item]]], transform: Transform, checksums: dict[str, str]
+    ) -> None:
+        self.unread, self.transform, self.checksums = dict(splits), transform, checksums
+        self.problems: list[str] = []
+
+    def chunks(self, title: str, size: int) -> Iterator[Chunk]:
+        """The images of a split and their labels."""
+        (tree, items), digest = self.unread.pop(title), hashlib.sha256()
+        for start in range(0, len(items), CHUNK):
+            chunk = items[start : start + CHUNK]
+            images = np.zeros((len(chunk), 3, size, size), dtype=np.uint8)
+            for image, (name, _) in zip(images, chunk, strict=True):
+                decoded = self._decode(tree, name, digest)
+                if decoded is not None:
+                    image[:] = decoded
+            yield images, np.array([label for _, label in chunk], dtype=np.int64)
+        if self.problems:
+            for other, unread in self.unread.values():
+                for name, _ in unread:
+                    self._decode(other, name, digest)
+            raise self._error("")
+        self.checksums[f"{title} ({len(items):,} files)"] = digest.hexdigest()
+
+    def _decode(self, tree: FileTree, name: str, digest: "hashlib._Hash") -> np.ndarray | None:
+        """The pixels of a file, whose content is added to the checksum; None if it cannot be used."""
+        try:
             content = tree.read(name)
             digest.update(checksum_entry(name, content))
             where = tree.location(name)
-            image[:] = pixels(transform(decode(content, where), where))
-        yield images, np.array([label for _, label in chunk], dtype=np.int64)
-    checksums[f"{title} ({len(items):,} files)"] = digest.hexdigest()
+            return pixels(self.transform(decode(content, where), where))
+        except UserError as error:
+            self.problems.append(str(error))
+        if len(self.problems) == MOST_PROBLEMS:
+            raise self._error("at least ")
+        return None
+
+    def _error(self, least: str) -> UserError:
+        if len(self.problems) == 1:
+            return UserError(self.problems[0])
+        more = len(self.problems) - NAMED_PROBLEMS
+        return UserError(
+            "\n".join(
+                [f"{least}{len(self.problems):,} images cannot be used; replace or remove them:"]
+                + [f"  {problem}" for problem in self.problems[:NAMED_PROBLEMS]]
+                + ([f"  and {more:,} more"] if more > 0 else [])
+            )
+        )
 
 
 def checksum_entry(name: str, content: bytes) -> bytes:

@@ -76,7 +76,9 @@ def test_a_stream_is_written_as_arrays_are(tmp_path, size):
 def test_progress_is_reported(tmp_path):
     reports = []
     stream = StreamSplit(10, SHAPE, chunked(arrays(10), 4))
-    write_prepared(tmp_path / "some", lambda: (stream, arrays(4), {}), {}, lambda *report: reports.append(report))
+    write_prepared(
+        tmp_path / "some", lambda: (stream, arrays(4), {}), {}, progress=lambda *report: reports.append(report)
+    )
     assert reports == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10), ("test", 4, 4)]
 
 

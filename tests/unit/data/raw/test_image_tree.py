@@ -12,14 +12,14 @@ from PIL import Image
 from benchmark.core.errors import UserError
 from benchmark.data.raw import image_tree
 from benchmark.data.raw.examples import write_files
+from benchmark.data.raw.file_states import display_path
 from benchmark.data.raw.image_tree import (
     CHUNK,
     FILE_LIMIT,
     DirectoryTree,
     ZipTree,
     checksum_entry,
-    display_path,
-    image_stream,
+    image_streams,
     sort_key,
 )
 
@@ -47,7 +47,17 @@ NAMES = [
     "new\nline/1.jpg",
 ]
 IN_ORDER = ["z.bmp", "B/1.tiff", "a/10.jpg", "a/9.Jpeg", "a/x/9.PNG", "a b/1.webp", "b/2.jpg", "new\nline/1.jpg"]
-OTHERS = ["notes.txt", ".hidden.png", ".git/1.png", "a/.x/1.png", "__MACOSX/a/._9.jpg", "a/jpg", "a/1.jpg.part"]
+OTHERS = [
+    "@eaDir/9.jpg/SYNOPHOTO_THUMB_M.jpg",
+    "a/__macosx/9.jpg",
+    "notes.txt",
+    ".hidden.png",
+    ".git/1.png",
+    "a/.x/1.png",
+    "__MACOSX/a/._9.jpg",
+    "a/jpg",
+    "a/1.jpg.part",
+]
 
 
 def test_folder_and_archive_give_images_in_the_same_order(tmp_path):
@@ -56,6 +66,22 @@ def test_folder_and_archive_give_images_in_the_same_order(tmp_path):
     assert folder.names() == archive.names() == [*IN_ORDER, "ä/ö.png"]
     for name in NAMES:
         assert folder.read(name) == archive.read(name) == name.encode()
+
+
+def test_what_is_left_out_of_a_folder_is_reported_by_kind(tmp_path):
+    put(tmp_path, *NAMES, *OTHERS, "a/1.avif", "b/2.HEIC", "b/3.heic", "README")
+    (tmp_path / "a/link.jpg").symlink_to(tmp_path / "b/2.jpg")
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+    assert DirectoryTree(tmp_path).left_out() == {
+        "files that end in .avif": ["a/1.avif"],
+        "files that end in .heic": ["b/2.HEIC", "b/3.heic"],
+        "files that end in .part": ["a/1.jpg.part"],
+        "files that end in .txt": ["notes.txt"],
+        "files without an ending": ["README", "a/jpg"],
+        "folders of other programs": ["@eaDir", "__MACOSX", "a/__macosx"],
+        "hidden files and folders": [".git", ".hidden.png", "a/.x"],
+        "links, which are not followed": ["a/link.jpg", "c"],
+    }
 
 
 def test_links_are_not_followed_and_the_root_may_be_one(tmp_path):
@@ -149,15 +175,45 @@ def unchanged(image, where):
 def test_a_stream_comes_in_chunks_and_ends_with_one_checksum(tmp_path):
     tree, n = coloured_squares(tmp_path / "tree", CHUNK + 5), CHUNK + 5
     checksums = {}
-    stream = image_stream(
-        tree, [(name, k) for k, name in enumerate(tree.names())], unchanged, size=4, title="tree", checksums=checksums
-    )
+    items = [(name, k) for k, name in enumerate(tree.names())]
+    (stream,) = image_streams({"tree": (tree, items)}, unchanged, size=4, checksums=checksums)
     chunks = list(stream.chunks)
     assert (stream.length, stream.shape) == (n, (3, 4, 4))
     assert [len(labels) for _, labels in chunks] == [CHUNK, 5]
     assert np.array_equal(np.concatenate([images for images, _ in chunks])[:, 0, 0, 0], np.arange(n) % 256)
     assert np.array_equal(np.concatenate([labels for _, labels in chunks]), np.arange(n))
     assert list(checksums) == [f"tree ({n} files)"]
+
+
+def test_all_images_that_cannot_be_used_are_named_at_once(tmp_path):
+    trees = [coloured_squares(tmp_path / name, 3) for name in ("train", "test")]
+    for name in ("train/0000.png", "train/0002.png", "test/0001.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    train, test = image_streams(
+        {tree.root.name: (tree, [(name, 0) for name in tree.names()]) for tree in trees},
+        unchanged,
+        size=4,
+        checksums={},
+    )
+    with pytest.raises(UserError, match="3 images cannot be used") as raised:
+        list(train.chunks)
+    assert [line.split("/")[-2:] for line in str(raised.value).splitlines()[1:]] == [
+        [split, f"{number}.png: cannot be read as an image: it is not an image of a known format; replace or remove it"]
+        for split, number in (("train", "0000"), ("train", "0002"), ("test", "0001"))
+    ]
+    assert test.length == 3
+
+
+def test_of_very_many_unusable_images_the_first_are_named_and_reading_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_tree, "MOST_PROBLEMS", 30)
+    put(tmp_path / "tree", *(f"{number:03}.png" for number in range(50)))
+    tree = DirectoryTree(tmp_path / "tree")
+    (stream,) = image_streams({"x": (tree, [(name, 0) for name in tree.names()])}, unchanged, size=4, checksums={})
+    with pytest.raises(UserError, match="at least 30 images cannot be used") as raised:
+        list(stream.chunks)
+    assert "and 10 more" in str(raised.value)
+    assert "019.png" in str(raised.value)
+    assert "020.png" not in str(raised.value)
 
 
 def test_a_file_too_large_for_an_image_is_not_read(tmp_path):
@@ -180,11 +236,9 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
 
 def checksum(tree):
     checksums = {}
-    list(
-        image_stream(
-            tree, [(name, 0) for name in tree.names()], unchanged, size=4, title="x", checksums=checksums
-        ).chunks
-    )
+    items = [(name, 0) for name in tree.names()]
+    (stream,) = image_streams({"x": (tree, items)}, unchanged, size=4, checksums=checksums)
+    list(stream.chunks)
     return next(iter(checksums.values()))
 
 
