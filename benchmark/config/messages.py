@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from benchmark.config.yaml_source import KeyPath
+from benchmark.config.yaml_source import KeyPath, dotted_key
 from benchmark.core.errors import UserError, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
@@ -25,8 +25,11 @@ WORDS = {
 }
 
 
-def validate_model(model: type[M], values: Any, location: Callable[[KeyPath], str]) -> M:
-    """The model that `values` describe. `location`: key path -> the place to name in a message.
+def validate_model(model: type[M], values: Any, location: Callable[[KeyPath], str], within: KeyPath = ()) -> M:
+    """The model that `values` describe.
+
+    `location`: key path from the model -> the place to name in a message. `within`: the key whose value the model
+    describes. A required key that is missing is named with it, because the file may not hold `within` either.
 
     Raises:
         UserError: one line for each invalid value.
@@ -37,15 +40,15 @@ def validate_model(model: type[M], values: Any, location: Callable[[KeyPath], st
         lines = []
         for entry in error.errors():
             key = _without_branches(entry["loc"][:-1] if entry["type"] == "missing" else entry["loc"])
-            lines.append(f"{location(key)}: {_message(entry, model)}")
+            lines.append(f"{location(key)}: {_message(entry, model, within)}")
         raise UserError("\n".join(lines)) from None
 
 
-def _message(error: Any, model: type[BaseModel]) -> str:
+def _message(error: Any, model: type[BaseModel], within: KeyPath) -> str:
     """What is wrong, for one entry of `ValidationError.errors()`."""
     kind, loc, value = error["type"], error["loc"], _shorten(repr(error.get("input")))
     if kind == "missing":
-        return f"'{loc[-1]}' is required" if isinstance(loc[-1], str) else "has too few items"
+        return f"'{dotted_key((*within, loc[-1]))}' is required" if isinstance(loc[-1], str) else "has too few items"
     if kind == "extra_forbidden":
         parent = _model_at(model, loc[:-1])
         return f"unknown key '{loc[-1]}'; {did_you_mean(loc[-1], parent.model_fields if parent else ())}"

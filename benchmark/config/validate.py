@@ -47,7 +47,8 @@ def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
 
 def _complete(options: Any, values: Overrides, merged: MergedLayers, key: KeyPath) -> Overrides:
     """Options validated by their model, defaults included."""
-    return dict(validate_model(options, values, lambda path: merged.location((*key, *path))).model_dump(mode="json"))
+    complete = validate_model(options, values, lambda path: merged.location((*key, *path)), within=key)
+    return dict(complete.model_dump(mode="json"))
 
 
 def _complete_measures(spec: TrialSpec, merged: MergedLayers) -> dict[str, Measure]:

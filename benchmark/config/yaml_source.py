@@ -1,6 +1,7 @@
 """Reading: YAML text to plain values, with the line of every key for messages."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from benchmark.core.errors import UserError, closest_match, is_control_char
 
 KeyPath = tuple[str | int, ...]
 MAX_KEYS, MAX_BYTES = 200_000, 1 << 24
+
+# Tags of scalars
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# Infinities and NaN are refused later, by the field that must be finite.
+PLAIN_NUMBER = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is ten times as fast
@@ -115,23 +122,47 @@ class _Lines:
             raise UserError(f"{self._line(node)}: an alias (*) refers to itself")
         if isinstance(node, yaml.ScalarNode):
             self._check_text(node)
+            self._check_number(node)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.of_key[(*here, index)] = item.start_mark.line + 1
                 self.visit(item, (*here, index), (*parents, id(node)))
         elif isinstance(node, yaml.MappingNode):
-            for key_node, value_node in node.value:
-                key = key_node.value
-                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-                    raise UserError(f"{self._line(key_node)}: the key '{key}' is not text; put it in quotes")
-                if (*here, key) in self.of_key:
-                    raise UserError(
-                        f"{self._line(key_node)}: '{key}' appears twice in {dotted_key(here) or 'the file'}"
-                        f" (first in line {self.of_key[(*here, key)]}); remove or rename one"
-                    )
-                self.of_key[(*here, key)] = key_node.start_mark.line + 1
-                self._check_text(key_node)
-                self.visit(value_node, (*here, key), (*parents, id(node)))
+            self._visit_mapping(node, here, (*parents, id(node)))
+
+    def _visit_mapping(self, node: yaml.MappingNode, here: KeyPath, parents: tuple[int, ...]) -> None:
+        """The mapping's own keys, and then those merged into it (`<<: *anchor`), which its own keys override."""
+        for key_node, value_node in node.value:
+            if key_node.tag == MERGE:
+                continue
+            self._check_key(key_node, value_node)
+            if (*here, key_node.value) in self.of_key:
+                raise UserError(
+                    f"{self._line(key_node)}: '{key_node.value}' appears twice in {dotted_key(here) or 'the file'}"
+                    f" (first in line {self.of_key[(*here, key_node.value)]}); remove or rename one"
+                )
+            self._visit_pair(key_node, value_node, here, parents)
+        for key_node, value_node in _merged_pairs(node):
+            self._check_key(key_node, value_node)
+            if (*here, key_node.value) not in self.of_key:
+                self._visit_pair(key_node, value_node, here, parents)
+
+    def _visit_pair(self, key_node: yaml.Node, value_node: yaml.Node, here: KeyPath, parents: tuple[int, ...]) -> None:
+        self.of_key[(*here, key_node.value)] = key_node.start_mark.line + 1
+        self.visit(value_node, (*here, key_node.value), parents)
+
+    def _check_key(self, key_node: yaml.Node, value_node: yaml.Node) -> None:
+        """Refuse a key that is not text, and say what was meant."""
+        key = key_node.value
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UserError(f"{self._line(key_node)}: the key is not text; write a word")
+        if key_node.tag in NUMBERS and value_node.value == "":  # {betas: 0.0, 0.9} is read as two keys
+            raise UserError(
+                f"{self._line(key_node)}: '{key}' is not text but a key here; write a list in square brackets: [..., {key}]"
+            )
+        if key_node.tag != TEXT:
+            raise UserError(f"{self._line(key_node)}: the key '{key}' is not text; put it in quotes")
+        self._check_text(key_node)
 
     def _line(self, node: yaml.Node) -> str:
         return f"{self.path}:{node.start_mark.line + 1}"
@@ -141,3 +172,22 @@ class _Lines:
         control = next((c for c in node.value if is_control_char(c) and c not in "\n\t"), None)
         if control is not None:
             raise UserError(f"{self._line(node)}: holds the control character {control!a}; remove it")
+
+    def _check_number(self, node: yaml.ScalarNode) -> None:
+        """Refuse what YAML 1.1 reads as another number than a person does: 010 is 8 there, and 1:30 is 90."""
+        if node.tag in NUMBERS and not PLAIN_NUMBER.fullmatch(node.value):
+            raise UserError(
+                f"{self._line(node)}: '{node.value}' is not a plain decimal number; write one such as 10, 0.5 or 2e-4,"
+                " or put text in quotes"
+            )
+
+
+def _merged_pairs(node: yaml.MappingNode, parents: tuple[int, ...] = ()) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """The keys and values that merge keys add to a mapping; where a key appears twice, the first one counts."""
+    if id(node) in parents:
+        return  # a mapping that merges itself, which the constructor refuses
+    for source in (value for key, value in node.value if key.tag == MERGE):
+        for mapping in source.value if isinstance(source, yaml.SequenceNode) else [source]:
+            if isinstance(mapping, yaml.MappingNode):  # the constructor refuses anything else
+                yield from (pair for pair in mapping.value if pair[0].tag != MERGE)
+                yield from _merged_pairs(mapping, (*parents, id(node)))

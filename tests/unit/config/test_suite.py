@@ -179,6 +179,11 @@ def only(method, **changes):
         (with_default(network_options={"width": 3}), ["network_options.width", "encoder_width"]),
         (with_default(latent={"dim": 4, "distribution": "gauss"}), ["latent.distribution", "'gauss'", "normal"]),
         (with_default(latent={"dim": 4}), ["'distribution' is required"]),
+        (
+            with_default(dataset="stacked_mnist", network="msgan_stacked_mnist", network_options={}),
+            ["'network_options.k' is required"],
+        ),
+        (only("dist_gan_ss"), ["'options.weight_d' is required", "'options.weight_g' is required"]),
         (with_default(optimizer={"lr": "fast", "betas": [0, 0.9]}), ["optimizer.lr", "'fast'", "number"]),
         (with_default(optimizer={"lr": 1e-3, "betas": [0, 1.5]}), ["optimizer.betas[1]", "1.5", "less than 1"]),
         (

@@ -248,3 +248,55 @@ def assert_read_or_refused(path, content):
         assert {key[0] for key in file.lines} == set(file.data)
         message = str(path)
     assert message.startswith(str(path))
+
+
+# --- numbers, merge keys and lists without brackets -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["010", "-017", "0x1F", "0b101", "1_000", "1:30", "1:30.5", "00.5", "01e3", "1_0.5"],
+)
+@pytest.mark.parametrize("place", ["seeds: [{}]", "steps: {}", "a: {{b: {}}}"])
+def test_a_number_that_is_not_a_plain_decimal_is_refused(refused, number, place):
+    """YAML 1.1 reads 010 as 8 and 1:30 as 90, without a word."""
+    assert f"suite.yaml:1: '{number}' is not a plain decimal number" in refused(place.format(number))
+
+
+@pytest.mark.parametrize("text", ["'010'", '"0x1F"', "v010", "1.2.3", "2026-12-01"])
+def test_text_that_looks_like_a_number_stays_text(read, text):
+    assert read(f"name: {text}").data == {"name": text.strip("'\"")}
+
+
+@given(st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False, width=32))
+def test_every_number_that_python_prints_is_read_back(tmp_path_factory, number):
+    path = tmp_path_factory.getbasetemp() / "number.yaml"
+    path.write_text(f"value: {number!r}")
+    assert read_yaml(path).data == {"value": number}
+
+
+def test_a_merge_key_adds_the_keys_that_a_mapping_lacks(read):
+    suite = read(
+        "base: &base {lr: 1.0e-3, steps: 10}\n"
+        "other: &other {steps: 20, width: 4}\n"
+        "row:\n  <<: [*base, *other]\n  lr: 2.0e-3\n"
+    )
+    assert suite.data["row"] == {"lr": 2e-3, "steps": 10, "width": 4}
+    assert [suite.line(("row", key)) for key in ("lr", "steps", "width")] == [
+        f"{suite.path}:{line}" for line in (5, 1, 2)
+    ]
+
+
+def test_merge_keys_nest(read):
+    suite = read("a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, z: 3}\n")
+    assert suite.data["c"] == {"x": 1, "y": 2, "z": 3}
+    assert suite.line(("c", "x")) == f"{suite.path}:1"
+
+
+@pytest.mark.parametrize("text", ["a: {<<: 3}", "a: &a {<<: *a, x: 1}", "a: {<<: [1, {x: 2}]}"])
+def test_a_merge_of_something_else_is_refused(refused, text):
+    refused(text)
+
+
+def test_a_list_without_brackets_is_explained(refused):
+    assert "write a list in square brackets: [..., 0.9]" in refused("optimizer: {betas: 0.0, 0.9}")
