@@ -16,7 +16,6 @@ from baselines.networks.layers.memory_format import channels_last
 
 MIN_FUSED_SIDE = 16  # output side from which on the fused bilinear form is worth the correction of its borders
 ONEDNN_BLOCK = 16  # channels that oneDNN processes at once
-SAFE_SIDE = 32  # largest map whose strided 1x1 convolution is left to oneDNN, whatever its channels
 
 
 class UpConv(nn.Conv2d):
@@ -51,9 +50,10 @@ class ConvDown(nn.Conv2d):
 class StridedPointwiseConv(nn.Conv2d):
     """A 1x1 convolution with stride 2.
 
-    On a CPU, large maps with few channels are subsampled first and convolved without a stride. For the weight gradient
-    of the strided convolution, oneDNN 3.12 (in torch 2.14) writes past its workspace if channels are last and fewer
-    than a block, which corrupts the heap (oneDNN issue 6035). The two forms differ by rounding only.
+    On a CPU, maps with few channels are subsampled first and convolved without a stride. For the weight gradient of the
+    strided convolution, oneDNN 3.12 (in torch 2.14) writes past its workspace if channels are last and fewer than a
+    block, which corrupts the heap (oneDNN issue 6035). From which side on depends on the processor: 3 channels of 32x32
+    suffice on an AMD EPYC. The two forms differ by rounding only.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -61,7 +61,7 @@ class StridedPointwiseConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, ceil(H / 2), ceil(W / 2))."""
-        if x.device.type == "cpu" and self.in_channels < ONEDNN_BLOCK and max(x.shape[2:]) > SAFE_SIDE:
+        if x.device.type == "cpu" and self.in_channels < ONEDNN_BLOCK:
             return F.conv2d(channels_last(x[:, :, ::2, ::2]), self.weight, self.bias)
         return super().forward(x)
 
