@@ -57,7 +57,7 @@ def write_suite(path: Path, trials: int) -> None:
         method = METHODS[cell % len(METHODS)]
         row = {"method": method, "optimizer": {"lr": 1e-4 * (cell + 1)}}
         if method == "ssgan_la":
-            row["options"] = {"batches": "quarters"}
+            row["options"] = {"batches": "each_one_way"}
         tables[cell % len(tables)]["rows"][f"{method} {cell}"] = row
     suite = {
         "title": f"{cells * seeds} synthetic trials",

@@ -160,7 +160,7 @@ def _plain_stacked_mnist(width: int = 64) -> plain.PlainGAN:
 
 SSGAN = {
     "method": "ssgan",
-    "options": {"game": "hinge", "batches": "quarters"},
+    "options": {"game": "hinge", "batches": "each_one_way"},
     "network": "sngan_resnet",
     "network_options": {},
     "dataset": "cifar10",

@@ -1,8 +1,14 @@
-"""Rotated batches for the self-supervised tasks: the batch recipes of the released codes, by name (SS-01).
+"""Rotated batches for the self-supervised tasks: the batch recipes of the papers and codes, by name (SS-01).
 
 Rotation r rotates an image counter-clockwise by r times 90 degrees. All functions take (N, C, S, S) images.
+
+    quarter_four_ways   N images: a quarter of the batch, each image in all four rotations; SSGAN's paper
+    each_one_way        N images: every image once, each quarter of the batch in another rotation
+    each_four_ways      4N images: every image in all four rotations
+    random              N images, drawn without replacement from the 4N
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,7 +18,8 @@ from baselines.common import random_streams
 from baselines.common.random_streams import Rng
 
 NUM_ROTATIONS = 4
-BatchRecipe = Literal["subset", "quarters", "all_turns", "random"]
+BatchRecipe = Literal["quarter_four_ways", "each_one_way", "each_four_ways", "random"]
+WholeBatchRecipe = Literal["each_one_way", "each_four_ways"]
 
 
 class RotatedBatch(NamedTuple):
@@ -27,7 +34,7 @@ def rotate(images: Tensor, rotation: int) -> Tensor:
     return torch.rot90(images, rotation, dims=(2, 3))
 
 
-def all_rotations(images: Tensor) -> RotatedBatch:
+def each_four_ways(images: Tensor) -> RotatedBatch:
     """Every image in all four rotations: 4N images, first all upright ones; labels 0..0 1..1 2..2 3..3.
 
     SSGAN-LA BigGAN.py:562-590, its `--all_T` batches.
@@ -36,12 +43,16 @@ def all_rotations(images: Tensor) -> RotatedBatch:
     return RotatedBatch(torch.cat([rotate(images, r) for r in range(NUM_ROTATIONS)]), labels)
 
 
-def subset(images: Tensor) -> RotatedBatch:
-    """The last N/4 images in all four rotations: N images (compare_gan gans/ssgan.py:133-202, with R = N)."""
-    return all_rotations(images[-(len(images) // NUM_ROTATIONS) :])
+def quarter_four_ways(images: Tensor) -> RotatedBatch:
+    """The last N/4 images in all four rotations: N images.
+
+    SSGAN's paper rotates 16 images of a batch of 64 in all four directions and adds no image to the batch
+    (arXiv 1811.11212v2); compare_gan gans/ssgan.py:133-202, with R = N.
+    """
+    return each_four_ways(images[-(len(images) // NUM_ROTATIONS) :])
 
 
-def quarter_batch(images: Tensor) -> RotatedBatch:
+def each_one_way(images: Tensor) -> RotatedBatch:
     """Every image once, quarter r of the batch in rotation r: N images.
 
     mimicry nets/ssgan/ssgan_base.py:124-178; SSGAN-LA BigGAN.py:493-531, its "fast" batches.
@@ -54,8 +65,8 @@ def quarter_batch(images: Tensor) -> RotatedBatch:
 def select_candidates(images: Tensor, n: int, index: Tensor) -> RotatedBatch:
     """The candidates with the (M,) indices `index`.
 
-    Candidates are the first n images in all four rotations, in the order of `all_rotations`, followed by the other
-    images, if there are any, upright and with label 4. Only the selected candidates are computed.
+    Candidates are the first n images in all four rotations, in the order of `each_four_ways`, followed by the
+    other images, if there are any, upright and with label 4. Only the selected candidates are computed.
     """
     labels = index // n
     source = index % n + n * (labels == NUM_ROTATIONS)
@@ -82,33 +93,35 @@ def random_indices(rng: Rng, total: int, n: int) -> Tensor:
     return random_streams.permutation(rng, total)[:n]
 
 
-def random_rotations(images: Tensor, rng: Rng) -> RotatedBatch:
-    """N random ones of the 4N rotated images."""
-    n = len(images)
-    return select_candidates(images, n, random_indices(rng, NUM_ROTATIONS * n, n))
-
-
-def same_rotations(real: Tensor, fake: Tensor, rng: Rng) -> tuple[RotatedBatch, RotatedBatch]:
-    """N random ones of the 4N rotated images of N real images and the same of N fake ones (imutils.py:104-106)."""
-    n = len(real)
-    index = random_indices(rng, NUM_ROTATIONS * n, n)
-    return select_candidates(real, n, index), select_candidates(fake, n, index)
-
-
 def mixed_rotations(real: Tensor, fake: Tensor, rng: Rng) -> RotatedBatch:
     """N random ones of 4N rotated real images and N upright fake ones; fake ones have label 4 (imutils.py:158-200)."""
     n = len(real)
     return select_candidates(torch.cat([real, fake]), n, random_indices(rng, (NUM_ROTATIONS + 1) * n, n))
 
 
-RECIPES = {"subset": subset, "quarters": quarter_batch, "all_turns": all_rotations}
+RECIPES = {
+    "quarter_four_ways": quarter_four_ways,
+    "each_one_way": each_one_way,
+    "each_four_ways": each_four_ways,
+}
+
+
+def rotated_alike(recipe: str, batches: Sequence[Tensor], rng: Rng) -> list[RotatedBatch]:
+    """The rotated images of each of several batches of N, at the same places and in the same rotations.
+
+    Only `random` draws random numbers, once for all batches (msgan modules/imutils.py:104-106).
+    """
+    if recipe != "random":
+        return [RECIPES[recipe](images) for images in batches]
+    n = len(batches[0])
+    index = random_indices(rng, NUM_ROTATIONS * n, n)
+    return [select_candidates(images, n, index) for images in batches]
 
 
 def rotated_batch(recipe: str, images: Tensor, rng: Rng) -> RotatedBatch:
-    """The rotated images of a batch recipe. Only `random`, N of the 4N without replacement, draws random numbers."""
-    if recipe == "random":
-        return random_rotations(images, rng)
-    return RECIPES[recipe](images)
+    """The rotated images of a batch recipe."""
+    (batch,) = rotated_alike(recipe, [images], rng)
+    return batch
 
 
 def real_rotation_logits(class_logits: Tensor) -> Tensor:
@@ -127,7 +140,7 @@ def joint_rotation_logits(class_logits: Tensor) -> Tensor:
 
 def check_batch_size(recipe: str, batch_size: int) -> str | None:
     """The reason why a batch recipe cannot use this batch size, or None."""
-    if recipe in ("subset", "quarters") and batch_size % NUM_ROTATIONS:
+    if recipe in ("quarter_four_ways", "each_one_way") and batch_size % NUM_ROTATIONS:
         return (
             f"batch_size {batch_size} is not divisible by {NUM_ROTATIONS}, the number of rotations (batches: {recipe})"
         )

@@ -9,7 +9,7 @@ train_fns.py:47-55 and :111-114. T_r rotates by r times 90 degrees, D is the rea
 The code uses the hinge loss. Its CIFAR-10 scripts use every image in all four rotations (`--all_T`).
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -25,8 +25,8 @@ class DAGANOptions(method.Options):
     """`game`: the adversarial loss. `batches`: which images are rotated, real and fake alike."""
 
     game: losses.GameName = Field(default="hinge", description=f"{CODE} train_fns.py:47-55, :111-114")
-    batches: Literal["quarters", "all_turns"] = Field(
-        default="all_turns", description=f"{CODE} CIFAR-10 scripts: all_T (LA-01)"
+    batches: rotations.WholeBatchRecipe = Field(
+        default="each_four_ways", description=f"{CODE} CIFAR-10 scripts: all_T (LA-01)"
     )
 
 
@@ -41,7 +41,7 @@ class DAGAN(method.Method):
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """`quarters` needs a batch size that is divisible by four."""
+        """`each_one_way` needs a batch size that is divisible by four."""
         del num_classes
         recipe = options.get("batches", cls.Options.model_fields["batches"].default)
         return rotations.check_batch_size(recipe, batch_size)

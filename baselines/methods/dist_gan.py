@@ -7,8 +7,8 @@ switches. Notation: s the logistic function, D the logit, f the flat features, C
 encoder, x real, z latent, x' = G(E(x)).
 
 The defaults are those of the ResNets; for other networks the suite's recipe sets them. tntrung/gan, the code of
-the ECCV paper, differs: lambda_p is 1.0, and with `log` the reconstruction weight decays. Rotations are exact here;
-the release resamples with nearest neighbours and may differ at the border.
+the ECCV paper, differs: lambda_p is 1.0, and with `log` the reconstruction weight decays. Rotations here are exact, and
+so are the release's: its nearest-neighbour resampling changes no pixel at 28, 32, 48 and 64.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,13 @@ from torch.nn.functional import cross_entropy
 
 from baselines.common import losses, method, rotations
 from baselines.common.random_streams import Rng
+from baselines.methods import msgan
 from baselines.methods.gan import NO_TASK, Task
 from baselines.networks.base import Network
 
 CODE = "tntrung/msgan@8b8170f msdistgan.py"
 SCRIPTS = "tntrung/msgan@8b8170f, scripts of its ResNet nets"
+BATCHES: rotations.BatchRecipe = "random"  # modules/imutils.py:74-200
 
 
 class DistGANOptions(method.Options):
@@ -200,43 +202,47 @@ class DistGANSS(DistGAN):
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(rotated real), r)."""
         del fake
-        return self.classification(rotations.random_rotations(real, rng))
-
-    def classification(self, batch: rotations.RotatedBatch) -> Task:
-        """weight_d CE(C(images), labels)."""
-        weight = self.options.weight_d
-        return Task((batch.images,), lambda logits: {"task": weight * cross_entropy(logits, batch.labels)})
+        weight, rotated = self.options.weight_d, rotations.rotated_batch(BATCHES, real, rng)
+        return Task((rotated.images,), lambda logits: {"task": weight * cross_entropy(logits, rotated.labels)})
 
     def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_g |CE(C(rotated fake), r) - CE(C(rotated real), r)|. A weight of 0 draws no random numbers."""
-        weight = self.options.weight_g
-        if weight == 0:
-            return NO_TASK
-        rotated_real, rotated_fake = rotations.same_rotations(real, fake, rng)
-        labels = rotated_real.labels
-        return Task(
-            (rotated_fake.images, rotated_real.images),
-            lambda on_fake, on_real: {
-                "task": weight * (cross_entropy(on_fake, labels) - cross_entropy(on_real, labels)).abs()
-            },
-        )
+        return msgan.generator_task("released", self.options.weight_g, BATCHES, real, fake, rng)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The first four class logits; a fifth class, 'fake', is left out."""
         return rotations.real_rotation_logits(self.discriminate(images).class_logits)
 
 
-class DistGANMS(DistGANSS):
-    """Dist-GAN + multi-class minimax task: a fifth class, "fake" (:289-302, MS-05).
+class DistGANMSOptions(TaskOptions):
+    """`fake_class` and `generator_loss`: as for `msgan`; the defaults are those of the code that made the numbers."""
 
-    D classifies N images drawn from 4N rotated real and N upright fake ones: on average 51.2 and 12.8 for N = 64.
-    G's term is that of the rotation task, with a five-way softmax.
+    fake_class: msgan.FakeClass = Field(
+        default="upright", description=f"{CODE}:289-302; the paper's Eq. 8 is `rotated` (MS-05)"
+    )
+    generator_loss: msgan.GeneratorLoss = Field(
+        default="released", description=f"{CODE}:299-302; the paper's are `eq9` and `eq34` (MS-05)"
+    )
+
+
+class DistGANMS(DistGANSS):
+    """Dist-GAN + multi-class minimax task: a fifth class, "fake". The task is that of `msgan`, in its released form.
+
+    D classifies N images drawn from 4N rotated real and N upright fake ones (:289-302): on average 51.2 and 12.8 for
+    N = 64. G's term is that of the rotation task, with a five-way softmax (:299-302).
     """
 
     title = "Dist-GAN + MS"
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
+    Options = DistGANMSOptions
     task_classes = rotations.NUM_ROTATIONS + 1
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-        """weight_d CE over N of the 4N rotated real and N upright fake images."""
-        return self.classification(rotations.mixed_rotations(real, fake, rng))
+        """weight_d task_D."""
+        o = self.options
+        return msgan.discriminator_task(o.fake_class, o.weight_d, BATCHES, real, fake, rng)
+
+    def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+        """weight_g task_G."""
+        o = self.options
+        return msgan.generator_task(o.generator_loss, o.weight_g, BATCHES, real, fake, rng)

@@ -1,23 +1,28 @@
-"""MSGAN on the standard base: the rotation task becomes a minimax game with a fifth class, "fake".
+"""MSGAN: the rotation task becomes a multi-class minimax game with a fifth class, "fake".
 
-Tran et al., "Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019.
-The authors never released this task on the standard GAN (MS-16). `variant: ssgan_la` is its re-implementation
-in the code of SSGAN-LA (houliangict/ssgan-la at 43c307e, train_fns.py:45-64 and :109-120):
+Tran et al., "Self-supervised GAN: Analysis and Improvement with Multi-class Minimax Game", NeurIPS 2019 (equations of
+arXiv 1911.06997v2). x is real, x' = G(z), T_r a rotation by r times 90 degrees, C the five class logits, CE(s, y) =
+-log softmax(s)_y and gap(v) = CE(C(T_r(v)), r) - CE(C(T_r(v)), fake); all are means over a batch:
 
-    L_D = game_D + weight_d (CE(rotated real, r) + CE(rotated fake, 5th class))
-    L_G = game_G + weight_g (CE(rotated fake, r) - CE(rotated fake, 5th class))
+    L_D = game_D + weight_d task_D        L_G = game_G + weight_g task_G
 
-`variant: released` is the task that the authors released on Dist-GAN (tntrung/msgan at 8b8170f,
-msdistgan.py:289-302, MS-05), applied to the plain GAN; on Dist-GAN itself it is `dist_gan_ms`:
+    fake_class       task_D
+    rotated          CE(C(T_r(x)), r) + CE(C(T_r(x')), fake)                the paper's Eq. 8
+    upright          CE(C(m), class), m: N of 4N rotated x and N upright x'  the released code, msdistgan.py:289-302
 
-    L_D = game_D + weight_d CE(mixed, class)        mixed: N of 4N rotated real and N upright fake images
-    L_G = game_G + weight_g |CE(rotated fake, r) - CE(rotated real, r)|        the same N of 4N for both
+    generator_loss   task_G
+    eq9              gap(x')                                                the paper's Eq. 9
+    eq34             |gap(x') - gap(x)|                                     the paper's implementation, by its Eq. 34
+    released         |CE(C(T_r(x')), r) - CE(C(T_r(x)), r)|                 the released code, msdistgan.py:299-302
 
-SSGAN-LA's code uses the hinge loss; `game` is a switch, as for every method. The default weights are those of its
-scripts; the authors' own weights, for Dist-GAN, differ by dataset and network (msdistgan_cifar.py:93-122 and others).
+Eq. 8 with Eq. 9 is also what SSGAN-LA's code trains as `ssgan_ms` (houliangict/ssgan-la at 43c307e, train_fns.py:45-64
+and :109-120). The released code (tntrung/msgan at 8b8170f) departs from both equations (MS-05): it is Eq. 34 without
+the class "fake". It has the task on Dist-GAN only, here `dist_gan_ms`; its authors withdrew their code for the standard
+GAN within a day, in a state that does not run (MS-16). So the default weights of `msgan` are those of SSGAN-LA's
+scripts.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -25,27 +30,93 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.common import losses, method, rotations
-from baselines.methods.gan import Task
+from baselines.common.random_streams import Rng
+from baselines.methods.gan import NO_TASK, Task
 from baselines.methods.ssgan import SSGAN, SSGANOptions
 
 FAKE = rotations.NUM_ROTATIONS
-SCRIPTS = "houliangict/ssgan-la@43c307e scripts"
+PAPER = "arXiv 1911.06997v2"
+RELEASED = "tntrung/msgan@8b8170f msdistgan.py"
+SSGAN_LA = "houliangict/ssgan-la@43c307e"
+SCRIPTS = f"{SSGAN_LA} scripts"
+
+GeneratorLoss = Literal["eq9", "eq34", "released"]
+FakeClass = Literal["rotated", "upright"]
+
+
+def class_gap(class_logits: Tensor, rotation: Tensor) -> Tensor:
+    """Mean of CE(s, r) - CE(s, fake) over (N, 5) class logits s of images in (N,) rotations r."""
+    return cross_entropy(class_logits, rotation) - fake_class_loss(class_logits)
+
+
+def fake_class_loss(class_logits: Tensor) -> Tensor:
+    """Mean cross-entropy of (N, 5) class logits with the fifth class, "fake"."""
+    return cross_entropy(class_logits, torch.full((len(class_logits),), FAKE, device=class_logits.device))
+
+
+def eq9(on_fake: Tensor, rotation: Tensor) -> Tensor:
+    """Fakes should show their rotation and not look fake: gap(x') (Eq. 9)."""
+    return class_gap(on_fake, rotation)
+
+
+def eq34(on_fake: Tensor, on_real: Tensor, rotation: Tensor) -> Tensor:
+    """Fakes should have the gap of real images: |gap(x') - gap(x)| (Eq. 34, appendix A.1, with its 1-norm)."""
+    return (class_gap(on_fake, rotation) - class_gap(on_real, rotation)).abs()
+
+
+def released(on_fake: Tensor, on_real: Tensor, rotation: Tensor) -> Tensor:
+    """|CE(fake, r) - CE(real, r)| on (N, 4) or (N, 5) class logits (tntrung/msgan msdistgan.py:282-286, :299-302)."""
+    return (cross_entropy(on_fake, rotation) - cross_entropy(on_real, rotation)).abs()
+
+
+def discriminator_task(fake_class: FakeClass, weight: float, recipe: str, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+    """weight task_D; `recipe` rotates both batches alike if fakes are rotated."""
+    if fake_class == "upright":
+        mixed = rotations.mixed_rotations(real, fake, rng)
+        return Task((mixed.images,), lambda logits: {"task": weight * cross_entropy(logits, mixed.labels)})
+    rotated_real, rotated_fake = rotations.rotated_alike(recipe, (real, fake), rng)
+    return Task(
+        (rotated_real.images, rotated_fake.images),
+        lambda on_real, on_fake: {
+            "rotation": weight * cross_entropy(on_real, rotated_real.labels),
+            "fake_class": weight * fake_class_loss(on_fake),
+        },
+    )
+
+
+def generator_task(form: GeneratorLoss, weight: float, recipe: str, real: Tensor, fake: Tensor, rng: Rng) -> Task:
+    """weight task_G, on both batches rotated alike by `recipe`. A weight of 0 draws no random numbers."""
+    if weight == 0:
+        return NO_TASK
+    if form == "eq9":
+        rotated = rotations.rotated_batch(recipe, fake, rng)
+        return Task((rotated.images,), lambda on_fake: {"task": weight * eq9(on_fake, rotated.labels)})
+    loss = {"eq34": eq34, "released": released}[form]
+    rotated_fake, rotated_real = rotations.rotated_alike(recipe, (fake, real), rng)
+    return Task(
+        (rotated_fake.images, rotated_real.images),
+        lambda on_fake, on_real: {"task": weight * loss(on_fake, on_real, rotated_real.labels)},
+    )
 
 
 class MSGANOptions(SSGANOptions):
-    """As SSGAN's. The batches of `ssgan_la` are quarters (SSGAN-LA scripts/*.sh: d 1.0, g 0.2, no all_T).
+    """The paper's task with the weights of SSGAN-LA's scripts.
 
-    `variant`: which released version of the task (MS-05). `released` samples its own batches.
+    `batches`: which images are rotated; the discriminator's `upright` batch draws its own.
+    `fake_class`: the discriminator's images of the class "fake". `generator_loss`: the generator's task.
     """
 
     game: losses.GameName = Field(
-        default="non_saturating", description="ours, as for every method; its code plays hinge"
+        default="non_saturating", description="ours, as for every method; SSGAN-LA's code plays hinge"
     )
-    batches: rotations.BatchRecipe = Field(default="quarters", description=f"{SCRIPTS}: no all_T (SS-01)")
+    batches: rotations.BatchRecipe = Field(default="each_one_way", description=f"{SCRIPTS}: no all_T (SS-01)")
     weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: d 1.0")
     weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: g 0.2")
-    variant: Literal["ssgan_la", "released"] = Field(
-        default="ssgan_la", description="houliangict/ssgan-la@43c307e train_fns.py:45-64, :109-120 (MS-05, MS-16)"
+    fake_class: FakeClass = Field(
+        default="rotated", description=f"{PAPER}, Eq. 8; {SSGAN_LA} train_fns.py:45-64 (MS-05, MS-16)"
+    )
+    generator_loss: GeneratorLoss = Field(
+        default="eq9", description=f"{PAPER}, Eq. 9; {SSGAN_LA} train_fns.py:109-120 (MS-05, MS-16)"
     )
 
 
@@ -59,52 +130,12 @@ class MSGAN(SSGAN):
     Options = MSGANOptions
     task_classes = rotations.NUM_ROTATIONS + 1
 
-    @classmethod
-    def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """`released` samples N of all candidates, so it accepts any batch size and no batch recipe."""
-        if options.get("variant") != "released":
-            return super().check_config(options, batch_size, num_classes)
-        if options.get("batches", "quarters") != "quarters":
-            return f"variant 'released' samples its own batches; leave out batches: {options['batches']}"
-        return None
-
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_d (CE(rotated real, r) + CE(rotated fake, 5th class)); released: weight_d CE(mixed, class)."""
-        weight = self.options.weight_d
-        if self.options.variant == "released":
-            mixed = rotations.mixed_rotations(inputs.real, fake, inputs.rng)
-            return Task((mixed.images,), lambda logits: {"task": weight * cross_entropy(logits, mixed.labels)})
-        rotated_real, rotated_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
-        return Task(
-            (rotated_real.images, rotated_fake.images),
-            lambda on_real, on_fake: {
-                "rotation": weight * cross_entropy(on_real, rotated_real.labels),
-                "fake_class": weight * fake_class_loss(on_fake),
-            },
-        )
+        """weight_d task_D."""
+        o = self.options
+        return discriminator_task(o.fake_class, o.weight_d, o.batches, inputs.real, fake, inputs.rng)
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
-        """weight_g (CE(rotated fake, r) - CE(rotated fake, 5th class)); released: weight_g |CE(fake) - CE(real)|."""
-        weight = self.options.weight_g
-        if self.options.variant == "released":
-            rotated_real, rotated_fake = rotations.same_rotations(inputs.real, fake, inputs.rng)
-            labels = rotated_real.labels
-            return Task(
-                (rotated_fake.images, rotated_real.images),
-                lambda on_fake, on_real: {
-                    "task": weight * (cross_entropy(on_fake, labels) - cross_entropy(on_real, labels)).abs()
-                },
-            )
-        rotated = self.rotated(fake, inputs.rng)
-        return Task(
-            (rotated.images,),
-            lambda logits: {
-                "rotation": weight * cross_entropy(logits, rotated.labels),
-                "fake_class": -weight * fake_class_loss(logits),
-            },
-        )
-
-
-def fake_class_loss(class_logits: Tensor) -> Tensor:
-    """Cross-entropy of (N, 5) class logits with the fifth class, "fake"."""
-    return cross_entropy(class_logits, torch.full((len(class_logits),), FAKE, device=class_logits.device))
+        """weight_g task_G."""
+        o = self.options
+        return generator_task(o.generator_loss, o.weight_g, o.batches, inputs.real, fake, inputs.rng)

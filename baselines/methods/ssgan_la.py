@@ -11,7 +11,7 @@ has class 2r, a fake one class 2r + 1. s are the 2T scores of an image, e is the
 
 SSGAN-LA drops the usual adversarial loss (:79, :131); SSGAN-LA+ keeps it and adds weight_d L_D and weight_g L_G. The
 form differs between the scripts of different datasets (LA-04); the defaults are those of the CIFAR-10 scripts. There
-SSGAN-LA's discriminator has four times the work of SSGAN's (LA-01): `batches: all_turns` and twice as many
+SSGAN-LA's discriminator has four times the work of SSGAN's (LA-01): `batches: each_four_ways` and twice as many
 discriminator steps.
 """
 
@@ -80,7 +80,7 @@ class SSGANLAOptions(method.Options):
     """Defaults of the CIFAR-10 script: multi-hinge, every image in all four rotations."""
 
     form: FormName = Field(default="multi_hinge", description=f"{SCRIPT}, losses.py:36-58 (LA-04)")
-    batches: Literal["quarters", "all_turns"] = Field(default="all_turns", description=f"{SCRIPT}: all_T (LA-01)")
+    batches: rotations.WholeBatchRecipe = Field(default="each_four_ways", description=f"{SCRIPT}: all_T (LA-01)")
 
 
 class SSGANLA(method.Method):
@@ -96,7 +96,7 @@ class SSGANLA(method.Method):
 
     @classmethod
     def check_config(cls, options: dict[str, Any], batch_size: int, num_classes: int = 0) -> str | None:
-        """`quarters` needs a batch size that is divisible by four."""
+        """`each_one_way` needs a batch size that is divisible by four."""
         del num_classes
         recipe = options.get("batches", cls.Options.model_fields["batches"].default)
         return rotations.check_batch_size(recipe, batch_size)
@@ -123,11 +123,11 @@ class SSGANLA(method.Method):
 
 
 class SSGANLAPlusOptions(GANOptions):
-    """Defaults of the CIFAR-10 script: hinge loss, cross-entropy, quarters, both weights 1."""
+    """Defaults of the CIFAR-10 script: hinge loss, cross-entropy, each image rotated once, both weights 1."""
 
     game: losses.GameName = Field(default="hinge", description=SCRIPT)
     form: FormName = Field(default="cross_entropy", description=f"{SCRIPT} (LA-04)")
-    batches: Literal["quarters", "all_turns"] = Field(default="quarters", description=f"{SCRIPT}: no all_T")
+    batches: rotations.WholeBatchRecipe = Field(default="each_one_way", description=f"{SCRIPT}: no all_T")
     weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: d 1")
     weight_g: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: g 1")
 

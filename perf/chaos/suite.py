@@ -11,7 +11,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "GAN, averaged": {"method": "gan", "average": {"decay": 0.999, "start": 100}},
     "SSGAN": {"method": "ssgan"},
     "MSGAN": {"method": "msgan"},
-    "SSGAN-LA": {"method": "ssgan_la", "options": {"batches": "quarters"}},
+    "SSGAN-LA": {"method": "ssgan_la", "options": {"batches": "each_one_way"}},
     "Dist-GAN": {"method": "dist_gan"},
     "Self-labelling GAN": {"method": "self_labelling", "options": {"decay": 0.99, "threshold": 0.5}},
 }

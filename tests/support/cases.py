@@ -3,14 +3,19 @@
 from itertools import product
 
 GAMES = ("non_saturating", "hinge")
-BATCHES = ("subset", "quarters", "all_turns", "random")
-JOINT_BATCHES = ("quarters", "all_turns")
+BATCHES = ("quarter_four_ways", "each_one_way", "each_four_ways", "random")
+JOINT_BATCHES = ("each_one_way", "each_four_ways")
 FORMS = ("multi_hinge", "cross_entropy")
 DIST_LOSSES = ("log", "hinge_sigmoid", "hinge_logit")
 PENALTIES = ("released", "plus", "minus", "off")
 NORMS = ("rms", "l2")
 UNSURE = (("unconditional", "left_out"), ("threshold", "confidence"))
 WEIGHTS = {"weight_d": 0.7, "weight_g": 1.3}
+FAKE_CLASSES = ("rotated", "upright")
+GENERATOR_LOSSES = ("eq9", "eq34", "released")
+VARIANTS: list[dict[str, object]] = [  # of MSGAN's task
+    {"fake_class": fake_class, "generator_loss": loss} for fake_class, loss in product(FAKE_CLASSES, GENERATOR_LOSSES)
+]
 
 STANDARD = (
     [("gan", {"game": game}) for game in GAMES]
@@ -18,7 +23,7 @@ STANDARD = (
     + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]
-    + [("msgan", {"game": game, "variant": "released"} | WEIGHTS) for game in GAMES]
+    + [("msgan", variant | {"batches": b} | WEIGHTS) for variant, b in product(VARIANTS, ("each_one_way", "random"))]
     + [(name, {"game": game, "batches": b}) for name, game, b in product(("dagan", "dagan_md"), GAMES, JOINT_BATCHES)]
     + [("ssgan_la", {"form": form, "batches": b}) for form, b in product(FORMS, JOINT_BATCHES)]
     + [("ssgan_la_plus", {"form": form, "batches": b} | WEIGHTS) for form, b in product(FORMS, JOINT_BATCHES)]
@@ -44,6 +49,7 @@ SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
     )
 ]
 TASKS = [(name, {"loss": loss} | WEIGHTS) for name in ("dist_gan_ss", "dist_gan_ms") for loss in DIST_LOSSES]
+TASKS += [("dist_gan_ms", variant | WEIGHTS) for variant in VARIANTS]
 PENALISED = [
     ("dist_gan", {"loss": loss, "penalty": penalty, "penalty_norm": norm, "lambda_p": 0.5})
     for loss, penalty, norm in product(DIST_LOSSES, PENALTIES, NORMS)

@@ -74,18 +74,18 @@ def all_rotations(images):
     return np.concatenate([rotate(images, r) for r in range(4)]), np.array(labels)
 
 
-def subset(images):
+def quarter_four_ways(images):
     """The last R/4 of R images, upright and in the three other rotations (2.2)."""
     return all_rotations(images[len(images) - len(images) // 4 :])
 
 
-def quarters(images):
+def each_one_way(images):
     """Image i of N in rotation floor(4 i / N) (2.3, 2.4)."""
     labels = [4 * i // len(images) for i in range(len(images))]
     return np.stack([rotate(images[i : i + 1], r)[0] for i, r in enumerate(labels)]), np.array(labels)
 
 
-BATCHES = {"subset": subset, "quarters": quarters, "all_turns": all_rotations}
+BATCHES = {"quarter_four_ways": quarter_four_ways, "each_one_way": each_one_way, "each_four_ways": all_rotations}
 
 
 def batch(images, o, order=None):
@@ -133,23 +133,43 @@ def ssgan(player, nets, x, d, t, o):
 
 
 def msgan(player, nets, x, d, t, o):
-    """w_d (CE(rotated real, r) + CE(rotated fake, 4)); w_g (CE(rotated fake, r) - CE(rotated fake, 4)) (2.4).
+    return gan(player, nets, x, d, t, o) | multi_class(player, nets, x, d, o)
 
-    Released: the task of Dist-GAN + MS (2.1) on the plain GAN.
+
+def multi_class(player, nets, x, d, o):
+    """MSGAN's task, class 4 for fakes, from probabilities p: each mean is over the rotated images of the recipe.
+
+    D, Eq. 8: -E_real log p_r - E_fake log p_4; released: -E log p_class over N of 4N rotated real and N upright fakes.
+    G, with the ratio l(v) = E_v log p_r - E_v log p_4: Eq. 9 -l(fake); Eq. 34 |l(fake) - l(real)|; released the same
+    without the terms of class 4.
     """
-    if o["variant"] == "released":
-        terms = gan(player, nets, x, d, t, o)
-        return terms | (mixture(nets, x, d, o) if player == "discriminator" else matching(player, nets, x, d, o))
-    real, r_real = batch(x, o, d.get("order"))
-    fake, r_fake = batch(nets.generate(d["z"]), o, d.get("second_order", d.get("order")))
-    as_fifth = cross_entropy(nets.classes(fake), np.full(len(fake), 4))
+    fake = nets.generate(d["z"])
     if player == "discriminator":
-        task = {"rotation": o["weight_d"] * cross_entropy(nets.classes(real), r_real)}
-        task["fake_class"] = o["weight_d"] * as_fifth
-    else:
-        task = {"rotation": o["weight_g"] * cross_entropy(nets.classes(fake), r_fake)}
-        task["fake_class"] = -o["weight_g"] * as_fifth
-    return gan(player, nets, x, d, t, o) | task
+        if o["fake_class"] == "upright":
+            images, labels = all_rotations(x)
+            images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
+            return {"task": -o["weight_d"] * log_probability(nets, images[d["order"]], labels[d["order"]])}
+        rotated, labels = batch(x, o, d.get("order"))
+        rotated_fake, _ = batch(fake, o, d.get("order"))
+        fakes = np.full(len(rotated_fake), 4)
+        return {
+            "rotation": -o["weight_d"] * log_probability(nets, rotated, labels),
+            "fake_class": -o["weight_d"] * log_probability(nets, rotated_fake, fakes),
+        }
+    if o["weight_g"] == 0:
+        return {}
+    of_rotation, of_class_4 = {}, {}
+    for kind, images in (("fake", fake), ("real", x)):
+        rotated, labels = batch(images, o, d.get("order"))
+        of_rotation[kind] = log_probability(nets, rotated, labels)
+        of_class_4[kind] = 0 if o["generator_loss"] == "released" else log_probability(nets, rotated, labels * 0 + 4)
+    ratio = {kind: of_rotation[kind] - of_class_4[kind] for kind in of_rotation}
+    value = -ratio["fake"] if o["generator_loss"] == "eq9" else abs(ratio["fake"] - ratio["real"])
+    return {"task": o["weight_g"] * value}
+
+
+def log_probability(nets, images, labels):
+    return -cross_entropy(nets.classes(images), labels)
 
 
 # --- conditional GAN, PacGAN ----------------------------------------------------------------------------
@@ -360,35 +380,22 @@ def dist_gan_ss(player, nets, x, d, t, o):
     """N of the 4N rotated images; G matches the errors of fake and real, at the same N of 4N."""
     terms = dist_gan(player, nets, x, d, t, o)
     if player == "discriminator":
-        terms["task"] = o["weight_d"] * chosen_error(nets, *all_rotations(x), d["order"])
-    return terms | matching(player, nets, x, d, o)
+        terms["task"] = o["weight_d"] * chosen_error(nets, x, d["order"])
+    if player == "generator" and o["weight_g"]:
+        error_on_fake = chosen_error(nets, nets.generate(d["z"]), d["order"])
+        terms["task"] = o["weight_g"] * abs(error_on_fake - chosen_error(nets, x, d["order"]))
+    return terms
+
+
+def chosen_error(nets, images, order):
+    rotated, labels = all_rotations(images)
+    return cross_entropy(nets.classes(rotated[order]), labels[order])
 
 
 def dist_gan_ms(player, nets, x, d, t, o):
-    """D's N of 5N candidates: 4N rotated real images, N upright fake ones with class 4."""
+    """Dist-GAN with MSGAN's task on N of the 4N rotated images."""
     terms = dist_gan(player, nets, x, d, t, o)
-    if player == "discriminator":
-        terms |= mixture(nets, x, d, o)
-    return terms | matching(player, nets, x, d, o)
-
-
-def mixture(nets, x, d, o):
-    images, labels = all_rotations(x)
-    fake = nets.generate(d["z"])
-    images, labels = np.concatenate([images, fake]), np.concatenate([labels, np.full(len(fake), 4)])
-    return {"task": o["weight_d"] * chosen_error(nets, images, labels, d["order"])}
-
-
-def matching(player, nets, x, d, o):
-    if player != "generator" or o["weight_g"] == 0:
-        return {}
-    on_fake = chosen_error(nets, *all_rotations(nets.generate(d["z"])), d["order"])
-    on_real = chosen_error(nets, *all_rotations(x), d["order"])
-    return {"task": o["weight_g"] * abs(on_fake - on_real)}
-
-
-def chosen_error(nets, images, labels, order):
-    return cross_entropy(nets.classes(images[order]), labels[order])
+    return terms if player == "encoder" else terms | multi_class(player, nets, x, d, o | {"batches": "random"})
 
 
 LOSSES = {

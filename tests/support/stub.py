@@ -98,8 +98,7 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
 
     1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
     shares, by WGAN-GP's discriminator, and by Dist-GAN's when its penalty is on; 3. the permutation of
-    the 4N candidates (5N for the MS discriminator), by Dist-GAN's tasks, the released MSGAN and `random` batches.
-    MSGAN's discriminator with `random` batches draws one for reals and then one for fakes.
+    the 4N candidates, by Dist-GAN's tasks and `random` batches, or of 5N by a discriminator with upright fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
     if distribution == "uniform":
@@ -111,14 +110,12 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
         drawn["y"] = torch.randint(num_labels, (BATCH,), generator=rng)
     if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
         drawn["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
-    released = getattr(options, "variant", None) == "released"
-    if (released or name in ("dist_gan_ss", "dist_gan_ms")) and player != "encoder":
-        num_copies = 5 if name != "dist_gan_ss" and player == "discriminator" else 4
-        drawn["order"] = torch.randperm(num_copies * BATCH, generator=rng)[:BATCH]
-    if getattr(options, "batches", None) == "random":
+    if player == "discriminator" and getattr(options, "fake_class", "") == "upright":
+        drawn["order"] = torch.randperm(5 * BATCH, generator=rng)[:BATCH]
+    elif getattr(options, "batches", "") == "random" or (
+        name in ("dist_gan_ss", "dist_gan_ms") and player != "encoder"
+    ):
         drawn["order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
-        if (name, player) == ("msgan", "discriminator"):
-            drawn["second_order"] = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
     arrays = {key: value.numpy() for key, value in drawn.items()}
     arrays = {k: v if v.dtype == np.int64 else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:

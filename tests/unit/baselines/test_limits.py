@@ -10,10 +10,10 @@ from torch import nn
 
 from baselines.common import losses, rotations
 from baselines.common.method import EagerStepInputs
-from baselines.methods import ssgan_la
+from baselines.methods import msgan, ssgan_la
 from baselines.networks.base import DiscriminatorOutput, NetworkOptions
 from benchmark.core import registry
-from tests.support.cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, WEIGHTS
+from tests.support.cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, VARIANTS, WEIGHTS
 from tests.support.stub import (
     BATCH,
     FEATURES,
@@ -33,9 +33,13 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 RANDOM_TASKS = [
     ("ssgan", {"batches": "random"}),
     ("msgan", {"batches": "random"}),
-    ("msgan", {"variant": "released"}),
+    ("msgan", {"fake_class": "upright"}),
 ]
 OFF = {"weight_d": 0.0, "weight_g": 0.0}
+
+
+def variant_id(variant):
+    return "-".join(variant.values())
 
 
 def total_and_gradients(bench):
@@ -70,19 +74,76 @@ def test_without_task_weights_ssgan_and_msgan_are_gan(name, game, batches, playe
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-@pytest.mark.parametrize("game", GAMES)
-def test_without_task_weights_the_released_msgan_is_gan(game, player):
-    task = Bench("msgan", {"game": game, "variant": "released"} | OFF, player)
-    assert_same_game(task, Bench("gan", {"game": game}, player))
+@pytest.mark.parametrize("variant", VARIANTS, ids=variant_id)
+def test_without_task_weights_every_variant_of_msgan_is_gan(variant, player):
+    assert_same_game(Bench("msgan", variant | OFF, player), Bench("gan", {}, player))
 
 
-def test_the_released_msgan_has_the_task_of_dist_gan_ms():
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=variant_id)
+def test_msgan_and_dist_gan_ms_have_the_same_task(variant, player):
     """The networks and draws are the same, as the penalty is off and draws nothing; so the task terms are the same."""
-    for player in ("discriminator", "generator"):
-        plain = Bench("msgan", {"variant": "released"} | WEIGHTS, player)
-        dist = Bench("dist_gan_ms", {"penalty": "off"} | WEIGHTS, player)
-        plain.method.load_state_dict(dist.method.state_dict(), strict=False)
-        assert plain.terms()["task"].item() == pytest.approx(dist.terms()["task"].item(), rel=1e-13)
+    plain = Bench("msgan", variant | {"batches": "random"} | WEIGHTS, player)
+    dist = Bench("dist_gan_ms", variant | {"penalty": "off"} | WEIGHTS, player)
+    plain.method.load_state_dict(dist.method.state_dict(), strict=False)
+    task, same_task = plain.terms(), dist.terms()
+    shared = task.keys() & same_task.keys() - {"game"}
+    assert shared
+    for term in shared:
+        assert task[term].item() == pytest.approx(same_task[term].item(), rel=1e-13)
+
+
+def test_msgan_follows_the_paper_and_dist_gan_ms_the_released_code_by_default():
+    variants = {name: build(name, WEIGHTS).options for name in ("msgan", "dist_gan_ms")}
+    found = {name: (options.fake_class, options.generator_loss) for name, options in variants.items()}
+    assert found == {"msgan": ("rotated", "eq9"), "dist_gan_ms": ("upright", "released")}
+
+
+def class_logits(n=7, classes=5, seed=2):
+    return torch.randn(n, classes, generator=torch.Generator().manual_seed(seed)).mul(2).requires_grad_()
+
+
+ROTATIONS = torch.tensor([0, 1, 2, 3, 0, 2, 1])
+
+
+def test_equation_9_is_linear_in_the_class_scores():
+    """The softmax cancels: the mean of s_fake - s_r. So its gradient is 1/N at the class of fakes, -1/N at r."""
+    scores = class_logits()
+    value = msgan.eq9(scores, ROTATIONS)
+    margin = scores[:, 4] - scores[range(7), ROTATIONS]
+    assert value.item() == pytest.approx(margin.mean().item(), rel=1e-12)
+    (gradient,) = torch.autograd.grad(value, scores)
+    expected = torch.zeros(7, 5)
+    expected[range(7), ROTATIONS], expected[:, 4] = -1 / 7, 1 / 7
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("loss", [msgan.eq34, msgan.released])
+def test_the_matching_losses_are_zero_for_scores_like_those_of_real_images_and_symmetric(loss):
+    real, fake = class_logits(), class_logits(seed=3)
+    assert loss(real, real, ROTATIONS).item() == 0
+    assert loss(fake, real, ROTATIONS).item() > 0
+    assert loss(fake, real, ROTATIONS).item() == loss(real, fake, ROTATIONS).item()
+
+
+def test_equation_34_is_the_size_of_the_difference_of_equation_9_of_fake_and_of_real_images():
+    real, fake = class_logits(), class_logits(seed=3)
+    difference = msgan.eq9(fake, ROTATIONS) - msgan.eq9(real, ROTATIONS)
+    assert msgan.eq34(fake, real, ROTATIONS).item() == pytest.approx(abs(difference.item()), rel=1e-12)
+    shifted = fake + torch.tensor([0, 0, 0, 0, 0.5])  # more like the class of fakes, by the same amount everywhere
+    moved = msgan.eq9(shifted, ROTATIONS) - msgan.eq9(fake, ROTATIONS)
+    assert moved.item() == pytest.approx(0.5, rel=1e-12)
+
+
+def test_the_released_loss_is_equation_34_if_no_image_can_be_of_the_class_of_fakes():
+    """It lacks the two terms of that class; they cancel where its probability is the same for real and fake."""
+    real, fake = class_logits(classes=4), class_logits(classes=4, seed=3)
+    with_fake = [
+        torch.cat([s, torch.logsumexp(s, 1, keepdim=True) - 30], 1) for s in (fake, real)
+    ]  # probability e^-30 / (1 + e^-30) of every image
+    assert msgan.eq34(*with_fake, ROTATIONS).item() == pytest.approx(
+        msgan.released(fake, real, ROTATIONS).item(), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
@@ -417,7 +478,7 @@ def test_the_hinge_on_the_sigmoid_never_clips():
         (
             "msgan",
             "generator",
-            {"game": math.log(2), "rotation": 0.2 * math.log(5), "fake_class": -0.2 * math.log(5)},
+            {"game": math.log(2), "task": 0.0},  # both errors are log 5
         ),
         # slope 0 costs 10 (0 - 1)^2; a slope of exactly 0 has no gradient, so only the value is compared
         ("wgan_gp", "discriminator", {"game": 0.0, "penalty": 10.0}),

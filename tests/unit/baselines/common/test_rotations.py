@@ -61,27 +61,27 @@ def upright(batch):
     return torch.stack([torch.rot90(i, -int(r), dims=(1, 2)) for i, r in zip(*batch, strict=True)])
 
 
-def test_all_turns_contain_every_image_in_every_rotation_with_its_label():
+def test_each_four_ways_contains_every_image_in_every_rotation_with_its_label():
     images = marked(3)
-    batch = rotations.all_rotations(images)
+    batch = rotations.each_four_ways(images)
     assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert torch.equal(upright(batch), images.repeat(4, 1, 1, 1))
     assert len({str(image.tolist()) for image in batch.images}) == 12
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_the_subset_is_the_last_quarter_in_all_four_rotations(n):
+def test_quarter_four_ways_is_the_last_quarter_in_all_four_rotations(n):
     images = marked(n)
-    batch = rotations.subset(images)
+    batch = rotations.quarter_four_ways(images)
     assert len(batch.images) == len(batch.labels) == n
     assert batch.labels.tolist() == sorted([0, 1, 2, 3] * (n // 4))
     assert torch.equal(upright(batch), images[3 * n // 4 :].repeat(4, 1, 1, 1))
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
-def test_quarters_contain_image_i_once_in_rotation_floor_of_4i_over_n(n):
+def test_each_one_way_contains_image_i_once_in_rotation_floor_of_4i_over_n(n):
     images = marked(n)
-    batch = rotations.quarter_batch(images)
+    batch = rotations.each_one_way(images)
     assert batch.labels.tolist() == [4 * i // n for i in range(n)]
     assert torch.equal(upright(batch), images)
 
@@ -123,10 +123,10 @@ def test_a_draw_is_without_replacement(of, share, seed):
 
 @given(seed=st.integers(0, 99), side=st.integers(1, 5), n=st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_candidates_are_the_images_of_all_turns_and_the_upright_images(seed, side, n):
+def test_candidates_are_all_rotated_images_and_the_upright_images(seed, side, n):
     rng = torch.Generator().manual_seed(seed)
     real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
-    every = rotations.all_rotations(real)
+    every = rotations.each_four_ways(real)
     images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
     index = torch.randperm(5 * n, generator=rng)[: 3 * n]
     found = rotations.select_candidates(torch.cat([real, fake]), n, index)
@@ -148,22 +148,16 @@ ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"
 def test_standard_tasks_refuse_batches_that_four_does_not_divide(name, batch_size, fits):
     method = registry.methods[name]
     recipes = get_args(method.Options.model_fields["batches"].annotation)
-    assert {"quarters", "all_turns"} <= set(recipes)
+    assert {"each_one_way", "each_four_ways"} <= set(recipes)
     for recipe in recipes:
         problem = method.check_config({"batches": recipe}, batch_size)
-        if recipe in ("all_turns", "random"):
+        if recipe in ("each_four_ways", "random"):
             assert problem is None, "they divide nothing"
         else:
             assert (problem is None) == fits
             assert fits or (str(batch_size) in problem and "4" in problem and recipe in problem)
     default = method.Options.model_fields["batches"].default
     assert method.check_config({}, batch_size) == method.check_config({"batches": default}, batch_size)
-
-
-def test_the_released_msgan_takes_any_batch_size_and_no_recipe():
-    problem = registry.methods["msgan"].check_config
-    assert problem({"variant": "released", "batches": "quarters"}, 6) is None
-    assert "leave out batches: subset" in problem({"variant": "released", "batches": "subset"}, 8)
 
 
 # --- which images the tasks show to the discriminator ----------------------------------------------------
@@ -220,7 +214,7 @@ def source_of(image, originals):
     return None
 
 
-@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
+@pytest.mark.parametrize("batches", ["quarter_four_ways", "each_one_way", "each_four_ways"])
 def test_ssgan_rotates_real_images_in_the_discriminator_loss_and_fakes_in_the_generator_loss(batches):
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
     in_d = discriminator_inputs("ssgan", options, "discriminator")
@@ -229,7 +223,7 @@ def test_ssgan_rotates_real_images_in_the_discriminator_loss_and_fakes_in_the_ge
     assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
-@pytest.mark.parametrize("batches", ["subset", "quarters", "all_turns"])
+@pytest.mark.parametrize("batches", ["quarter_four_ways", "each_one_way", "each_four_ways"])
 def test_msgan_rotates_fakes_in_the_discriminator_loss_too(batches):
     """MS-05: SSGAN-LA's form of the task rotates the fakes of the fifth class."""
     recipe, options = rotations.RECIPES[batches], {"batches": batches}
@@ -239,7 +233,7 @@ def test_msgan_rotates_fakes_in_the_discriminator_loss_too(batches):
     assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
 
 
-@pytest.mark.parametrize("batches", ["quarters", "all_turns"])
+@pytest.mark.parametrize("batches", ["each_one_way", "each_four_ways"])
 @pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
 def test_label_augmentation_and_data_augmentation_rotate_real_and_fake_images_alike(name, batches):
     """Only SSGAN-LA+, which keeps the plain GAN, also uses upright images."""
@@ -249,7 +243,7 @@ def test_label_augmentation_and_data_augmentation_rotate_real_and_fake_images_al
     assert same_images(in_d, torch.cat([REAL, FAKE, rotated]) if upright else rotated)
     in_g = discriminator_inputs(name, {"batches": batches}, "generator")
     assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
-    if batches == "all_turns" and not upright:
+    if batches == "each_four_ways" and not upright:
         counts = Counter(source_of(image, REAL)[0] for image in in_d if source_of(image, REAL))
         assert counts == dict.fromkeys(range(8), 4), "each image four times"
 
@@ -258,12 +252,12 @@ def test_the_default_batches_of_each_method_are_those_of_its_source():
     """compare_gan rotates the last quarter four ways (2.2); SSGAN-LA's CIFAR-10 scripts as in their table (2.4)."""
     defaults = {name: build(name, {}).options.batches for name in ON_BATCHES}
     assert defaults == {
-        "ssgan": "subset",
-        "msgan": "quarters",
-        "dagan": "all_turns",
-        "dagan_md": "all_turns",
-        "ssgan_la": "all_turns",
-        "ssgan_la_plus": "quarters",
+        "ssgan": "quarter_four_ways",
+        "msgan": "each_one_way",
+        "dagan": "each_four_ways",
+        "dagan_md": "each_four_ways",
+        "ssgan_la": "each_four_ways",
+        "ssgan_la_plus": "each_one_way",
     }
 
 
@@ -278,7 +272,13 @@ def test_the_ss_discriminator_sees_n_of_the_4n_rotated_real_images_and_no_rotate
     assert len(set(sources)) == 8, "drawn without replacement"
 
 
-RELEASED = {"weight_d": 1.0, "weight_g": 1.0, "variant": "released"}
+RELEASED = {
+    "weight_d": 1.0,
+    "weight_g": 1.0,
+    "fake_class": "upright",
+    "generator_loss": "released",
+    "batches": "random",
+}
 
 
 @pytest.mark.parametrize(
