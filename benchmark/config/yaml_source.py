@@ -1,7 +1,6 @@
 """Reading: YAML text to plain values, with the line of every key for messages."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,25 +130,38 @@ class _Lines:
             self._visit_mapping(node, here, (*parents, id(node)))
 
     def _visit_mapping(self, node: yaml.MappingNode, here: KeyPath, parents: tuple[int, ...]) -> None:
-        """The mapping's own keys, and then those merged into it (`<<: *anchor`), which its own keys override."""
+        self._merge(node, ())
         for key_node, value_node in node.value:
-            if key_node.tag == MERGE:
-                continue
             self._check_key(key_node, value_node)
-            if (*here, key_node.value) in self.of_key:
+            key = key_node.value
+            if (*here, key) in self.of_key:
                 raise UserError(
-                    f"{self._line(key_node)}: '{key_node.value}' appears twice in {dotted_key(here) or 'the file'}"
-                    f" (first in line {self.of_key[(*here, key_node.value)]}); remove or rename one"
+                    f"{self._line(key_node)}: '{key}' appears twice in {dotted_key(here) or 'the file'}"
+                    f" (first in line {self.of_key[(*here, key)]}); remove or rename one"
                 )
-            self._visit_pair(key_node, value_node, here, parents)
-        for key_node, value_node in _merged_pairs(node):
-            self._check_key(key_node, value_node)
-            if (*here, key_node.value) not in self.of_key:
-                self._visit_pair(key_node, value_node, here, parents)
+            self.of_key[(*here, key)] = key_node.start_mark.line + 1
+            self.visit(value_node, (*here, key), parents)
 
-    def _visit_pair(self, key_node: yaml.Node, value_node: yaml.Node, here: KeyPath, parents: tuple[int, ...]) -> None:
-        self.of_key[(*here, key_node.value)] = key_node.start_mark.line + 1
-        self.visit(value_node, (*here, key_node.value), parents)
+    def _merge(self, node: yaml.MappingNode, parents: tuple[int, ...]) -> None:
+        """Replace merge keys (`<<: *anchor`) by the keys that they add; own keys and earlier anchors count first.
+
+        PyYAML would do so while it constructs the values, but which anchor it prefers depends on its version.
+        """
+        if id(node) in parents:
+            raise UserError(f"{self._line(node)}: an alias (*) refers to itself")
+        sources = [value for key, value in node.value if key.tag == MERGE]
+        node.value = [pair for pair in node.value if pair[0].tag != MERGE]
+        known = {str(key.value) for key, _ in node.value}
+        for source in sources:
+            for mapping in source.value if isinstance(source, yaml.SequenceNode) else [source]:
+                if not isinstance(mapping, yaml.MappingNode):
+                    raise UserError(
+                        f"{self._line(mapping)}: '<<' merges a mapping, or a list of mappings, into its own"
+                    )
+                self._merge(mapping, (*parents, id(node)))
+                added = [pair for pair in mapping.value if str(pair[0].value) not in known]
+                known.update(str(key.value) for key, _ in added)
+                node.value += added
 
     def _check_key(self, key_node: yaml.Node, value_node: yaml.Node) -> None:
         """Refuse a key that is not text, and say what was meant."""
@@ -158,7 +170,8 @@ class _Lines:
             raise UserError(f"{self._line(key_node)}: the key is not text; write a word")
         if key_node.tag in NUMBERS and value_node.value == "":  # {betas: 0.0, 0.9} is read as two keys
             raise UserError(
-                f"{self._line(key_node)}: '{key}' is not text but a key here; write a list in square brackets: [..., {key}]"
+                f"{self._line(key_node)}: '{key}' stands where a key is expected;"
+                f" write a list in square brackets: [..., {key}]"
             )
         if key_node.tag != TEXT:
             raise UserError(f"{self._line(key_node)}: the key '{key}' is not text; put it in quotes")
@@ -180,14 +193,3 @@ class _Lines:
                 f"{self._line(node)}: '{node.value}' is not a plain decimal number; write one such as 10, 0.5 or 2e-4,"
                 " or put text in quotes"
             )
-
-
-def _merged_pairs(node: yaml.MappingNode, parents: tuple[int, ...] = ()) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """The keys and values that merge keys add to a mapping; where a key appears twice, the first one counts."""
-    if id(node) in parents:
-        return  # a mapping that merges itself, which the constructor refuses
-    for source in (value for key, value in node.value if key.tag == MERGE):
-        for mapping in source.value if isinstance(source, yaml.SequenceNode) else [source]:
-            if isinstance(mapping, yaml.MappingNode):  # the constructor refuses anything else
-                yield from (pair for pair in mapping.value if pair[0].tag != MERGE)
-                yield from _merged_pairs(mapping, (*parents, id(node)))
