@@ -4,7 +4,6 @@
 PUBLIC = [
     "aggregate",
     "compare",
-    "equivalence",
     "leaderboard",
     "mode_counts",
     "noise",

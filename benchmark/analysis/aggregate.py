@@ -3,11 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from statistics import mean, stdev
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 
 Interval = tuple[float, float]
+Floats = NDArray[np.float64]
+Direction = Literal["higher", "lower"]  # which values of a metric are better
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Aggregate:
     def std(self) -> float | None:
         """The sample standard deviation over seeds (ddof = 1); None for fewer than two or a non-finite value."""
         return sample_std(list(self.values.values()))
+
+    @property
+    def coefficient_of_variation(self) -> float | None:
+        """The standard deviation over seeds as a share of the mean; None without one, or if the mean is 0."""
+        return self.std / abs(self.mean) if self.std is not None and self.mean else None
 
     @property
     def interval(self) -> Interval | None:
@@ -80,12 +92,15 @@ def t_interval(estimate: float, standard_error: float, df: float, confidence: fl
     return estimate - half_width, estimate + half_width
 
 
-def welch_satterthwaite(error: float, df: float, other_error: float, other_df: float) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a difference of two means (Satterthwaite 1946, Welch 1947).
+def satterthwaite(*terms: tuple[float | Floats, float | Floats]) -> tuple[Floats, Floats]:
+    """Standard error and degrees of freedom of a sum of independent terms (Satterthwaite 1946, Welch 1947).
 
-    SE^2 = e1^2 + e2^2 and df = SE^4 / (e1^4 / df1 + e2^4 / df2), from the standard errors e1, e2 of the means and their
-    degrees of freedom. At most one of the two errors is 0.
+    SE^2 = sum e_i^2 and df = SE^4 / sum (e_i^4 / df_i), from the standard error e_i and the degrees of freedom df_i of
+    every term, which may be infinite; arrays broadcast. If all errors are 0, df is that of the first term.
     """
-    total = math.hypot(error, other_error)
-    share = (error / total) ** 2  # the fourth powers of tiny errors would underflow to 0
-    return total, 1 / (share**2 / df + (1 - share) ** 2 / other_df)
+    errors, degrees = zip(*terms, strict=True)
+    total = np.asarray(reduce(np.hypot, errors, 0.0))
+    divisor = np.where(total > 0, total, 1.0)
+    shares = [np.square(error / divisor) for error in errors]  # the fourth powers of tiny errors would underflow to 0
+    inverse = np.asarray(sum(np.square(share) / df for share, df in zip(shares, degrees, strict=True)))
+    return total, np.where(inverse > 0, 1 / np.where(inverse > 0, inverse, 1.0), degrees[0])

@@ -10,7 +10,7 @@ from enum import StrEnum
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import CONFIDENCE, Interval, t_interval, welch_satterthwaite
+from benchmark.analysis.aggregate import CONFIDENCE, Interval, satterthwaite, t_interval
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, leaderboard_rows
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.suite import Suite
@@ -237,4 +237,5 @@ def welch_interval(a: Sequence[float], b: Sequence[float], confidence: float = C
     error_a, error_b = (stdev(values) / math.sqrt(len(values)) for values in (a, b))
     if error_a == error_b == 0:
         return difference, difference
-    return t_interval(difference, *welch_satterthwaite(error_a, len(a) - 1, error_b, len(b) - 1), confidence)
+    error, df = satterthwaite((error_a, len(a) - 1), (error_b, len(b) - 1))
+    return t_interval(difference, float(error), float(df), confidence)

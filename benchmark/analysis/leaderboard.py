@@ -4,9 +4,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.analysis.aggregate import Aggregate, Interval, sample_std
-from benchmark.analysis.equivalence import Difference, difference_to_published, published_uncertainty
-from benchmark.analysis.verdicts import Reference, SeedCounts, Verdict, judge, protocol_mismatches
+import numpy as np
+
+from benchmark.analysis.aggregate import CONFIDENCE, Aggregate, Direction, Floats, Interval, sample_std
+from benchmark.analysis.rules.best_of import expected_best, expected_best_interval
+from benchmark.analysis.rules.difference import Difference, InstrumentNoise, difference_to_published
+from benchmark.analysis.rules.selection import instrument_noise, training_values
+from benchmark.analysis.rules.uncertainty import EXACT, published_uncertainty
+from benchmark.analysis.verdicts import (
+    Reference,
+    SeedCounts,
+    Verdict,
+    judge,
+    judging_instruments,
+    protocol_mismatches,
+)
 from benchmark.config.cells import Cell
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
@@ -32,11 +44,49 @@ class TrialOutcome(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricResult:
-    """One metric of one cell. `aggregate`: None without results.
+class JudgedValue:
+    """The measured side by the rule of the published value.
 
-    `difference`: measured - published; None without a published value or with a measured one that is not finite. It
-    does not imply that the two may be compared: only `verdict` decides that.
+    `trainings`: what each seed counts with. `best_of`: 1, or the k of an expected best of k, which `estimate` then is
+    and otherwise the mean. None for fewer than k seeds or a value that is not finite. `instruments`: the spread between
+    the instruments over which `trainings` are means.
+    """
+
+    trainings: Aggregate
+    better: Direction
+    best_of: int = 1
+    instruments: InstrumentNoise | None = None
+
+    @property
+    def estimate(self) -> float | None:
+        """The value that is compared with the published one."""
+        if not self.trainings.is_finite or self.trainings.n < self.best_of:
+            return None
+        return (
+            self.trainings.mean if self.best_of == 1 else float(expected_best(self._values, self.best_of, self.better))
+        )
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of `estimate`; None without one, or for fewer than two seeds."""
+        if self.best_of == 1 or self.estimate is None:
+            return self.trainings.interval
+        low, high = expected_best_interval(self._values, self.best_of, self.better, CONFIDENCE)
+        return float(low), float(high)
+
+    @property
+    def _values(self) -> Floats:
+        return np.array(list(self.trainings.values.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricResult:
+    """One metric of one cell. `aggregate`: the last evaluations of all seeds; None without results.
+
+    `judged`: the value that is compared with the published one, by its rule; None without results. `rule`: that rule in
+    words; "" without a published value, or at a reduced scale, where `judged` is the mean of the last evaluations.
+    `difference`: judged - published; None without a published value or without a judged one. It does not imply that the
+    two may be compared: only `verdict` decides that.
     """
 
     output: "Output"
@@ -44,15 +94,23 @@ class MetricResult:
     published: PublishedValue | None
     reference: Reference | None
     verdict: Verdict
+    judged: JudgedValue | None = None
+    rule: str = ""
     difference: Difference | None = None
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % t-interval of the measured mean, clipped to the metric's range; None for fewer than two seeds."""
-        if self.aggregate is None or self.aggregate.interval is None:
-            return None
-        low, high = self.aggregate.interval
-        return max(low, self.output.minimum), min(high, self.output.maximum)
+        """The 95 % interval of the judged value, clipped to the metric's range; None for too few seeds."""
+        return self.clipped(self.judged.interval) if self.judged else None
+
+    def clipped(self, interval: Interval | None) -> Interval | None:
+        """An interval within the metric's range."""
+        return interval and (max(interval[0], self.output.minimum), min(interval[1], self.output.maximum))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the judged value is the mean of the last evaluations."""
+        return not self.rule or (self.reference is not None and self.reference.is_plain)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,28 +219,51 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Leader
 def _result(
     suite: Suite, cell: Cell, output: "Output", trials: tuple[TrialOutcome, ...], counts: SeedCounts
 ) -> MetricResult:
-    records = {
-        trial.spec.seed: trial.record
-        for trial in trials
-        if trial.record and trial.status == "finished" and output.key in trial.record.metrics
-    }
-    values = {seed: record.metrics[output.key] for seed, record in records.items()}
-    draws = {seed: sample_std(values_over_draws(record, output.key)) for seed, record in records.items()}
-    sampling = {seed: std for seed, std in draws.items() if std is not None}
-    aggregate = Aggregate(values, sampling) if values else None
+    records = {trial.spec.seed: trial.record for trial in trials if trial.record and trial.status == "finished"}
     published = cell.published.value(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key, published)
-    difference = None
-    if aggregate and reference:
-        difference = difference_to_published(aggregate, reference.value, reference.margin, reference.uncertainty)
-    verdict = judge(counts, difference, reference, output.better, suite.is_reduced)
+    rule = None if suite.is_reduced else reference
+    judged, difference = _judged_value(output, records, rule), None
+    if judged and reference:
+        difference = difference_to_published(
+            list(judged.trainings.values.values()),
+            reference.value,
+            reference.margin,
+            reference.uncertainty if rule else EXACT,
+            output.better,
+            judged.instruments,
+        )
     return MetricResult(
         output=output,
-        aggregate=aggregate,
+        aggregate=_last_evaluations(output.key, records),
         published=published,
         reference=reference,
-        verdict=verdict,
+        verdict=judge(counts, difference, reference, output.better, suite.is_reduced),
+        judged=judged,
+        rule=rule.rule if rule else "",
         difference=difference,
+    )
+
+
+def _last_evaluations(key: str, records: Mapping[int, TrialRecord]) -> Aggregate | None:
+    measured = {seed: record for seed, record in records.items() if key in record.metrics}
+    values = {seed: record.metrics[key] for seed, record in measured.items()}
+    draws = {seed: sample_std(values_over_draws(record, key)) for seed, record in measured.items()}
+    return Aggregate(values, {seed: std for seed, std in draws.items() if std is not None}) if values else None
+
+
+def _judged_value(output: "Output", records: Mapping[int, TrialRecord], rule: Reference | None) -> JudgedValue | None:
+    """The measured side by a rule; without one, the mean of the last evaluations."""
+    instruments = rule.instruments if rule else None
+    outputs = instruments.outputs if instruments else (output.key,)
+    values = training_values(records, outputs, rule.checkpoint if rule else "last", output.better)
+    if not values:
+        return None
+    return JudgedValue(
+        trainings=Aggregate(values),
+        better=output.better,
+        best_of=rule.uncertainty.best_of if rule else 1,
+        instruments=instrument_noise(records, instruments),
     )
 
 
@@ -194,12 +275,18 @@ def values_over_draws(record: TrialRecord, key: str) -> list[float]:
 def _reference(suite: Suite, cell: Cell, key: str, published: PublishedValue | None) -> Reference | None:
     if cell.published is None or published is None:
         return None
+    protocol, spec = cell.published.protocol, cell.specs[0]
     return Reference(
         value=published.value,
         is_verified=published.status == "verified",
-        mismatches=protocol_mismatches(cell.published, cell.specs[0], key),
+        mismatches=protocol_mismatches(cell.published, spec, key),
         tolerance=suite.tolerance.get(key),
-        uncertainty=published_uncertainty(published.spread_kind, published.spread, published.n_seeds),
+        uncertainty=published_uncertainty(
+            published.spread_kind, published.spread, published.n_seeds, protocol.aggregation
+        ),
+        checkpoint="best" if protocol.checkpoint == "best" else "last",
+        evaluate_every=protocol.evaluate_every,
+        instruments=judging_instruments(cell.published, spec, key),
     )
 
 

@@ -3,18 +3,27 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any
 
-from benchmark.analysis.equivalence import FIXED, Difference, PublishedUncertainty
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.analysis.aggregate import Direction, Floats
+from benchmark.analysis.rules.difference import (
+    DIFFERENCE_CONFIDENCE,
+    EQUIVALENCE_CONFIDENCE,
+    Difference,
+    InstrumentNoise,
+    standardise,
+)
+from benchmark.analysis.rules.selection import Checkpoint, InstrumentSet, instruments_of
+from benchmark.analysis.rules.uncertainty import EXACT, PublishedUncertainty
 from benchmark.config.published import PublishedReference
 from benchmark.core import registry
 from benchmark.core.protocol import metric_of_output
 from benchmark.core.spec import TrialSpec
 
 MIN_SEEDS = 3
-
-CHECKPOINT = "last"
-AGGREGATION = "mean"  # over the trainings of a cell
 
 
 class Verdict(StrEnum):
@@ -33,7 +42,7 @@ class Verdict(StrEnum):
 
 VERDICT_MEANINGS = {
     Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
-    " tolerance (two one-sided t-tests at 5 % each), and every seed finished",
+    " tolerance (two one-sided tests at 5 % each), and every seed finished",
     Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
     " none is stated, beyond 0), on the better side, and every seed finished",
     Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
@@ -78,16 +87,21 @@ class SeedCounts:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published value, its uncertainty, and the reasons not to compare with it.
+    """A published value, the rule by which it is judged, and the reasons not to compare with it.
 
-    `tolerance`: relative, stated by the suite before anything is measured; None: the suite states none.
+    `tolerance`: relative, stated by the suite before anything is measured; None: the suite states none. `checkpoint`:
+    the evaluation of each training that counts; for `best`, `evaluate_every` is the number of steps between those among
+    which the best is selected. `instruments`: over which measured values are means; None for a single one.
     """
 
     value: float
     is_verified: bool
     mismatches: tuple[str, ...] = ()
     tolerance: float | None = None
-    uncertainty: PublishedUncertainty = FIXED
+    uncertainty: PublishedUncertainty = EXACT
+    checkpoint: Checkpoint = "last"
+    evaluate_every: int | None = None
+    instruments: InstrumentSet | None = None
 
     @property
     def is_comparable(self) -> bool:
@@ -99,12 +113,42 @@ class Reference:
         """The half-width of the tolerance, in the metric's unit."""
         return None if self.tolerance is None else self.tolerance * abs(self.value)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the measured side is the mean of the last evaluations by one instrument."""
+        return self.checkpoint == "last" and self.uncertainty.best_of == 1 and self.instruments is None
+
+    @property
+    def rule(self) -> str:
+        """How measured and published value are compared, in a few words: `best over training, expected best of 3`."""
+        k = self.uncertainty.best_of
+        parts = ["best over training" if self.checkpoint == "best" else "last evaluation"]
+        parts += [self.instruments.words] if self.instruments else []
+        parts += [f"expected best of {k}" if k > 1 else "mean"]
+        parts += ["prediction interval"] if self.uncertainty.is_single else []
+        return ", ".join(parts)
+
+    @property
+    def rule_notes(self) -> tuple[str, ...]:
+        """What the rule means, a phrase for each of its parts that is not the plain mean of last evaluations."""
+        every = f", every {self.evaluate_every:,} steps" if self.evaluate_every else ""
+        notes = []
+        if self.checkpoint == "best":
+            notes.append(f"best over training: each training counts with the best of its evaluations{every}")
+        if self.instruments:
+            notes.append(
+                f"{self.instruments.words}: each training counts with their mean. The classifier of the paper counts as"
+                " one more of them, so the spread between ours is a variance component of the interval, with"
+                f" {len(self.instruments.outputs) - 1} degrees of freedom"
+            )
+        return (*notes, self.uncertainty.basis)
+
 
 def judge(
     counts: SeedCounts,
     difference: Difference | None,
     reference: Reference | None,
-    better: Literal["higher", "lower"],
+    better: Direction,
     is_reduced: bool,
 ) -> Verdict:
     """The verdict on one metric of one cell, with `difference` = measured - published. The first rule that applies:
@@ -133,24 +177,55 @@ def judge(
         return Verdict.NO_REFERENCE
     if counts.finished < MIN_SEEDS or difference is None:
         return Verdict.INCONCLUSIVE
-    return _verdict_on(difference, better, counts.is_complete)
-
-
-def _verdict_on(difference: Difference, better: Literal["higher", "lower"], is_complete: bool) -> Verdict:
     if difference.interval is None or difference.equivalence_interval is None:
         return Verdict.INCONCLUSIVE
-    (low, high), margin = difference.interval, difference.margin or 0.0
-    above, below = low > margin, high < -margin
+    found = verdicts_on(difference.interval, difference.equivalence_interval, difference.margin, better)
+    verdict = Verdict(str(found))
+    return verdict if counts.is_complete or verdict is Verdict.WORSE else Verdict.INCONCLUSIVE
+
+
+def verdicts_on(
+    interval: tuple[Any, Any], equivalence_interval: tuple[Any, Any], margin: float | Floats | None, better: Direction
+) -> NDArray[np.str_]:
+    """Rules 7 to 11 of `judge` for a complete cell, or for arrays of cells: `worse`, `better`, `reproduced` or
+    `inconclusive`.
+
+    Args:
+        interval: the ends of the interval of the difference that decides `better` and `worse`.
+        equivalence_interval: the ends of the one that decides `reproduced`.
+        margin: the half-width of the tolerance; None without one.
+        better: the direction of the metric.
+    """
+    edge = 0.0 if margin is None else margin
+    above, below = np.greater(interval[0], edge), np.less(interval[1], np.negative(edge))
     good, bad = (above, below) if better == "higher" else (below, above)
-    if bad:
-        return Verdict.WORSE
-    if not is_complete:
-        return Verdict.INCONCLUSIVE
-    if good:
-        return Verdict.BETTER
-    if margin and -margin <= difference.equivalence_interval[0] and difference.equivalence_interval[1] <= margin:
-        return Verdict.REPRODUCED
-    return Verdict.INCONCLUSIVE
+    within = np.less_equal(np.negative(edge), equivalence_interval[0]) & np.less_equal(equivalence_interval[1], edge)
+    choices = [(bad, Verdict.WORSE), (good, Verdict.BETTER), (within & np.greater(edge, 0), Verdict.REPRODUCED)]
+    conditions, words = zip(*choices, strict=True)
+    return np.select(conditions, [word.value for word in words], Verdict.INCONCLUSIVE.value)
+
+
+def judge_cells(
+    values: Floats,
+    reference: Reference,
+    better: Direction,
+    instruments: InstrumentNoise | None = None,
+    *,
+    published: float | Floats | None = None,
+) -> NDArray[np.str_]:
+    """The verdicts of many complete cells at once, for simulations: those of `judge`, cell by cell.
+
+    Args:
+        values: (..., n) finite values of the n >= 3 trainings of each cell.
+        reference: the published value and its rule; its standard error may be an array over cells.
+        better: the direction of the metric.
+        instruments: the spread between instruments, if the rule has some.
+        published: one published value per cell, in place of that of `reference`.
+    """
+    theirs = reference.value if published is None else published
+    margin = None if reference.tolerance is None else reference.tolerance * np.abs(theirs)
+    found = standardise(values, theirs, reference.uncertainty, better, instruments)
+    return verdicts_on(found.interval(DIFFERENCE_CONFIDENCE), found.interval(EQUIVALENCE_CONFIDENCE), margin, better)
 
 
 def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], required: Collection[str]) -> tuple[str, ...]:
@@ -171,21 +246,39 @@ def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], require
 
 
 def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str) -> tuple[str, ...]:
-    """Differences between the protocol of a published value and that of the trial's metric output `key`, in words."""
+    """Differences between the protocol of a published value and that of the trial's metric output `key`, in words.
+
+    The aggregation over trainings is no difference, since the measured side follows it. A best over training needs the
+    same evaluations here as there. The extractor is none of a value that is read with several of its population.
+    """
     bound, dataset = metric_of_output(spec.protocol, key), registry.datasets[spec.dataset]
+    is_best = published.protocol.checkpoint == "best"
     measured = bound.protocol_fields
     if split := measured.get("reference_split"):
         measured["reference_split"] = dataset.split_names.get(str(split), split)
     ours = {
         "dataset": _normalised(spec.dataset),
         "images": dataset.preprocessing or None,
-        "aggregation": None if published.protocol.aggregation == "single" else AGGREGATION,
         **measured,
         "batch_norm": spec.protocol.batch_norm,
-        "checkpoint": CHECKPOINT,
+        "checkpoint": "best" if is_best else "last",
+        "evaluate_every": _steps_between_evaluations(spec) if is_best else None,
     }
+    if judging_instruments(published, spec, key):
+        ours["feature_extractor"] = None
+    required = bound.metric.required_fields | {"evaluate_every"}
     stated = {**published.protocol.model_dump(), "dataset": _normalised(published.dataset)}
-    return mismatches(stated, ours, bound.metric.required_fields)
+    return mismatches(stated, ours, required)
+
+
+def _steps_between_evaluations(spec: TrialSpec) -> int | float:
+    steps = spec.steps / spec.protocol.evaluations
+    return int(steps) if steps.is_integer() else steps
+
+
+def judging_instruments(published: PublishedReference, spec: TrialSpec, key: str) -> InstrumentSet | None:
+    """The instruments over which output `key` is judged, if any. The rule for a best of k has no term for them."""
+    return None if published.protocol.aggregation == "best" else instruments_of(spec.protocol, key)
 
 
 def _normalised(name: str) -> str:

@@ -52,6 +52,7 @@ METRICS = {
 EXTRACTORS = {
     "digits": "benchmark.evaluation.extractors.digits:Digits",
     "digits_again": "benchmark.evaluation.extractors.digits:DigitsSecondSeed",
+    "digits_third": "benchmark.evaluation.extractors.digits:DigitsThirdSeed",
     "inception": "benchmark.evaluation.extractors.inception:Inception",
     "inception_torchvision": "benchmark.evaluation.extractors.inception_torchvision:InceptionTorchvision",
     "pixels": "benchmark.evaluation.extractors.pixels:Pixels",

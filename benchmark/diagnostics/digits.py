@@ -18,7 +18,13 @@ from benchmark.data.base import Dataset
 from benchmark.data.prepared import open_prepared
 from benchmark.data.reference import reference_images
 from benchmark.diagnostics.checks import Check
-from benchmark.evaluation.extractors.digits import Digits, DigitsSecondSeed, classifier_path, is_trained
+from benchmark.evaluation.extractors.digits import (
+    Digits,
+    DigitsSecondSeed,
+    DigitsThirdSeed,
+    classifier_path,
+    is_trained,
+)
 from benchmark.evaluation.metrics.modes import MODES, kl_floor
 from benchmark.evaluation.references import EvaluationAssets
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
@@ -41,7 +47,7 @@ def check_real_digits(workspace: Workspace) -> list[Check]:
 
 def _check_dataset(dataset: type[Dataset], workspace: Workspace) -> Iterator[Check]:
     prepared = open_prepared(dataset.prepared_dir(workspace.data))
-    classifiers: tuple[type[Digits], ...] = (Digits, DigitsSecondSeed)
+    classifiers: tuple[type[Digits], ...] = (Digits, DigitsSecondSeed, DigitsThirdSeed)
     paths = {kind: classifier_path(prepared, workspace.instruments, kind.seed) for kind in classifiers}
     trained = {kind: path for kind, path in paths.items() if is_trained(path)}
     if not trained:

@@ -103,7 +103,7 @@ def _difference(result: MetricResult, notes: Footnotes) -> str:
     if result.difference is None:
         return "–"
     is_judged = result.verdict not in (Verdict.NO_REFERENCE, Verdict.REDUCED)
-    basis = notes.mark(result.difference.basis) if is_judged else ""
+    basis = notes.mark(*result.reference.rule_notes) if is_judged and result.reference else ""
     return text.format_difference(result.difference, result.output.decimals, is_judged) + basis
 
 

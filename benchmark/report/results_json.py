@@ -45,7 +45,7 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
 
 
 def _result(result: MetricResult) -> dict[str, Any]:
-    aggregate, difference = result.aggregate, result.difference
+    aggregate, judged, difference = result.aggregate, result.judged, result.difference
     return {
         "title": result.output.title,
         "better": result.output.better,
@@ -54,8 +54,18 @@ def _result(result: MetricResult) -> dict[str, Any]:
             "by_seed": aggregate.values,
             "mean": aggregate.mean,
             "standard_deviation": aggregate.std,
-            "interval_95": result.interval,
+            "interval_95": result.clipped(aggregate.interval),
+            "coefficient_of_variation": aggregate.coefficient_of_variation,
             "sampling_standard_deviation": aggregate.sampling_std,
+        },
+        "judged": judged
+        and {
+            "rule": result.rule,
+            "notes": list(result.reference.rule_notes) if result.reference and result.rule else [],
+            "by_seed": judged.trainings.values,
+            "value": judged.estimate,
+            "interval_95": result.interval,
+            "instruments": judged.instruments and vars(judged.instruments),
         },
         "published": result.published and result.published.model_dump(mode="json"),
         "mismatches": list(result.reference.mismatches) if result.reference else [],
@@ -66,7 +76,8 @@ def _result(result: MetricResult) -> dict[str, Any]:
             "interval_90": difference.equivalence_interval,
             "margin": difference.margin,
             "equivalence_p": difference.p_value,
-            "basis": difference.basis,
+            "published_half_width_90": difference.published_half_width,
+            "out_of_reach": difference.is_out_of_reach,
         },
         "verdict": result.verdict.value,
     }

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from benchmark.analysis.aggregate import Interval
-from benchmark.analysis.equivalence import Difference
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
+from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue
 

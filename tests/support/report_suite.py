@@ -27,6 +27,7 @@ tables:
     status: verified
     source: the PDF, page 7
     spread_kind: training_seeds
+    n_seeds: 8
     protocol: {n_fake: 25600, codec: none, feature_extractor: digits}
     rows:
       GAN: {values: {modes: [640.0, 136.3], kl: [2.0, null]}}

@@ -42,6 +42,8 @@ class Extractor(ABC):
         needs_download: whether its weights are a file that has to be downloaded.
         width: D, if it is the same for all datasets.
         distance_decimals: how many decimals a Fréchet distance between its features deserves.
+        population: what it is one of, in the plural, for networks trained alike from different seeds; "" for others.
+            The network of a paper counts as one more of them.
         metadata_titles: titles of those entries of `metadata` that are shares in [0, 1].
     """
 
@@ -56,6 +58,7 @@ class Extractor(ABC):
     needs_download: ClassVar[bool] = False
     width: ClassVar[int | None] = None
     distance_decimals: ClassVar[int] = 4
+    population: ClassVar[str] = ""
     metadata_titles: ClassVar[dict[str, str]] = {}
 
     @classmethod

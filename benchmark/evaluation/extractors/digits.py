@@ -35,6 +35,7 @@ class Digits(Extractor):
     about = "the harness' own digit classifier, trained on the dataset's training digits"
     title = "digit classifier"
     has_logits = True
+    population = "digit classifiers"
     metadata_titles: ClassVar = {"classifier_accuracy": "digit classifier's accuracy on held-out digits"}
     seed: ClassVar[int] = 0
 
@@ -82,6 +83,16 @@ class DigitsSecondSeed(Digits):
     title = "second digit classifier"
     metadata_titles: ClassVar = {"second_classifier_accuracy": "second digit classifier's accuracy on held-out digits"}
     seed: ClassVar[int] = 1
+
+
+class DigitsThirdSeed(Digits):
+    """The same network, recipe and images as `digits`, with a third seed for initial weights and batches."""
+
+    name = "digits_third"
+    about = "the harness' digit classifier trained a third time, from another seed"
+    title = "third digit classifier"
+    metadata_titles: ClassVar = {"third_classifier_accuracy": "third digit classifier's accuracy on held-out digits"}
+    seed: ClassVar[int] = 2
 
 
 def joint_log_probs(digits: Tensor) -> Tensor:

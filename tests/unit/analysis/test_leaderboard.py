@@ -13,7 +13,7 @@ from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
 from benchmark.report.markdown import leaderboard
 from benchmark.report.results_csv import results_csv
-from benchmark.store.records import Cost
+from benchmark.store.records import Cost, Measurement
 
 
 def finish(make_record, specs, values):
@@ -55,7 +55,7 @@ def test_an_interval_is_clipped_to_the_metrics_range(suite, make_record, specs_o
     "values, verdicts",
     [
         ([(926, 0.78), (927, 0.79), (928, 0.77)], {"modes": "reproduced", "kl": "reproduced"}),
-        ([(990, 0.10), (991, 0.11), (992, 0.12)], {"modes": "better", "kl": "better"}),
+        ([(999, 0.10), (999, 0.11), (1000, 0.12)], {"modes": "inconclusive", "kl": "better"}),
         ([(100, 4.0), (110, 4.1), (120, 4.2)], {"modes": "worse", "kl": "worse"}),
         ([(500, 0.1), (900, 0.8), (990, 3.0)], {"modes": "inconclusive", "kl": "inconclusive"}),
         ([(926, float("nan")), (927, 0.79), (928, 0.77)], {"modes": "reproduced", "kl": "inconclusive"}),
@@ -68,26 +68,154 @@ def test_verdicts_use_the_direction_and_tolerance_of_each_metric(
     assert row_of(suite, records, "Checked", "MSGAN").verdicts == verdicts
 
 
-def test_the_difference_includes_a_published_standard_error_over_trainings(
-    suite_file, tmp_path, make_record, specs_of, row_of
+def rewritten(suite_file, folder, *changes):
+    """The suite with (old, new) replaced in its paper."""
+    shutil.copytree(suite_file.parent, folder)
+    paper = folder / "papers" / "paper.yaml"
+    text = paper.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    paper.write_text(text)
+    return load_suite(folder / suite_file.name, "paper")
+
+
+@pytest.mark.parametrize(
+    "kind, seeds, verdict, rule, note",
+    [
+        ("sampling_seeds", 8, "reproduced", "last evaluation, mean", "no spread over its 8 trainings"),
+        ("sampling_seeds", 1, "reproduced", "last evaluation, mean, prediction interval", "the source reports one"),
+        ("training_seeds", 8, "reproduced", "last evaluation, mean", "spread over 8 trainings is counted in"),
+        ("standard_error", 8, "inconclusive", "last evaluation, mean", "standard error over 8 trainings is counted in"),
+        ("not_stated", 8, "inconclusive", "last evaluation, mean", "does not say what its spread is taken over"),
+    ],
+)
+def test_the_rule_follows_from_what_was_published(
+    suite_file, tmp_path, make_record, specs_of, row_of, kind, seeds, verdict, rule, note
 ):
-    found = {}
-    for kind in ("sampling_seeds", "standard_error"):
-        folder = tmp_path / kind
-        (folder / "papers").mkdir(parents=True)
-        paper = (suite_file.parent / "papers" / "paper.yaml").read_text()
-        (folder / "papers" / "paper.yaml").write_text(
-            paper.replace("spread_kind: training_seeds", f"spread_kind: {kind}")
+    changes = ("spread_kind: training_seeds", f"spread_kind: {kind}"), ("n_seeds: 8", f"n_seeds: {seeds}")
+    changed = rewritten(suite_file, tmp_path / "suites", *changes)
+    records = finish(make_record, specs_of(changed, "Checked", "MSGAN"), [(926, 0.78), (927, 0.79), (928, 0.77)])
+    found = row_of(changed, records, "Checked", "MSGAN").results["modes"]
+    assert (found.verdict, found.rule) == (verdict, rule)
+    assert note in found.reference.rule_notes[-1]
+    assert found.difference.estimate == 927 - 926.75
+    assert found.is_plain
+
+
+def curves(make_record, specs, values):
+    """Records of trainings with these (modes, KL) at their evaluations."""
+    return {
+        spec.trial_id: make_record(
+            spec,
+            history=[
+                Measurement(step=200 * (index + 1), metrics={"modes": modes, "kl": kl})
+                for index, (modes, kl) in enumerate(curve)
+            ],
         )
-        (folder / "s.yaml").write_text(suite_file.read_text())
-        changed = load_suite(folder / "s.yaml", "paper")
-        records = finish(make_record, specs_of(changed, "Checked", "MSGAN"), [(926, 0.78), (927, 0.79), (928, 0.77)])
-        found[kind] = row_of(changed, records, "Checked", "MSGAN").results["modes"]
-    fixed, counted = found["sampling_seeds"], found["standard_error"]
-    assert fixed.difference.estimate == counted.difference.estimate == 927 - 926.75
-    assert "fixed number" in fixed.difference.basis
-    assert (fixed.verdict, counted.verdict) == ("reproduced", "inconclusive")
-    assert fixed.difference.p_value < 0.05 < counted.difference.p_value
+        for spec, curve in zip(specs, values, strict=True)
+    }
+
+
+def test_a_best_over_training_is_measured_as_one(suite_file, tmp_path, make_record, specs_of, row_of):
+    change = ("{n_fake: 25600, codec: none", "{checkpoint: best, evaluate_every: 200, n_fake: 25600, codec: none")
+    changed = rewritten(suite_file, tmp_path / "suites", change)
+    shapes = [[(900, 0.5), (930 + seed, 0.9), (800, 0.7), (700, 0.8), (500, 1.0)] for seed in range(3)]
+    records = curves(make_record, specs_of(changed, "Checked", "MSGAN"), shapes)
+    found = row_of(changed, records, "Checked", "MSGAN").results
+    modes, kl = found["modes"], found["kl"]
+    assert modes.judged.trainings.values == {0: 930, 1: 931, 2: 932}
+    assert kl.judged.trainings.values == {0: 0.5, 1: 0.5, 2: 0.5}, "the best of each metric, wherever it is"
+    assert modes.aggregate.values == {0: 500, 1: 500, 2: 500}
+    assert (modes.judged.estimate, modes.difference.estimate) == (931, 931 - 926.75)
+    assert (modes.verdict, modes.rule, modes.is_plain) == ("reproduced", "best over training, mean", False)
+    assert modes.reference.rule_notes[0].endswith("the best of its evaluations, every 200 steps")
+
+
+def test_a_best_over_other_evaluations_is_not_comparable(suite_file, tmp_path, all_finished, row_of):
+    change = ("{n_fake: 25600, codec: none", "{checkpoint: best, evaluate_every: 100, n_fake: 25600, codec: none")
+    changed = rewritten(suite_file, tmp_path / "suites", change)
+    found = row_of(changed, all_finished(changed), "Checked", "MSGAN").results["modes"]
+    assert found.reference.mismatches == ("evaluate_every: published 100, here 200",)
+    assert found.verdict == "no matched reference"
+
+
+@pytest.fixture
+def best_of_two(suite_file, tmp_path):
+    changes = (
+        ("spread_kind: training_seeds\n    n_seeds: 8", "spread_kind: none\n    n_seeds: 2"),
+        ("{n_fake: 25600, codec: none", "{aggregation: best, n_fake: 25600, codec: none"),
+        ("modes: [640.0, 136.3]", "modes: 640.0"),
+        ("modes: [906.75, 26.15], kl: [0.9, 0.13]", "modes: 906.75, kl: 0.9"),
+        ("modes: [926.75, 32.65], kl: [0.78, 0.13]", "modes: 926.75, kl: 0.78"),
+    )
+    return rewritten(suite_file, tmp_path / "suites", *changes)
+
+
+def test_a_best_over_seeds_is_measured_as_the_expected_one(best_of_two, make_record, specs_of, row_of):
+    specs = specs_of(best_of_two, "Checked", "MSGAN")
+    records = finish(make_record, specs, [(924, 0.7), (927, 0.9), (930, 0.8)])
+    found = row_of(best_of_two, records, "Checked", "MSGAN").results
+    modes, kl = found["modes"], found["kl"]
+    assert modes.judged.estimate == pytest.approx((927 + 930 + 930) / 3)
+    assert kl.judged.estimate == pytest.approx((0.7 + 0.7 + 0.8) / 3)
+    assert (modes.aggregate.mean, modes.rule) == (927, "last evaluation, expected best of 2")
+    assert modes.interval[0] < modes.judged.estimate < modes.interval[1]
+    assert modes.difference.estimate == pytest.approx(929 - 926.75)
+
+
+def test_a_best_over_seeds_needs_as_many(best_of_two, make_record, specs_of, row_of):
+    specs = specs_of(best_of_two, "Checked", "MSGAN")
+    found = row_of(best_of_two, finish(make_record, specs[:1], [(924, 0.7)]), "Checked", "MSGAN").results["modes"]
+    assert (found.judged.estimate, found.interval, found.difference) == (None, None, None)
+    assert (found.verdict, found.aggregate.mean) == ("inconclusive", 924)
+
+
+CLASSIFIERS = """{measures: {modes: {n_fake: 25600}, modes_b: {metric: modes, n_fake: 25600, options: {extractor:
+    digits_again}}, modes_c: {metric: modes, n_fake: 25600, options: {extractor: digits_third}}}, evaluations: 5}"""
+
+
+def with_classifiers(suite_file, folder, classifiers=CLASSIFIERS):
+    extractor = "codec: none, feature_extractor: "
+    changed = rewritten(suite_file, folder, (extractor + "digits", extractor + "the authors' CNN"))
+    text = changed.path.read_text()
+    plain = "{measures: {modes: {n_fake: 25600}}, evaluations: 5}"
+    assert plain in text
+    changed.path.write_text(text.replace(plain, classifiers))
+    return load_suite(changed.path, "paper")
+
+
+def test_another_classifier_is_one_more_of_the_harness(suite_file, tmp_path, make_record, specs_of, row_of):
+    suite = with_classifiers(suite_file, tmp_path / "suites")
+    readings = [(920, 926, 932), (921, 927, 933), (922, 928, 934)]
+    keys = ("modes", "modes_b", "modes_c", "kl", "kl_b", "kl_c")
+    records = {
+        spec.trial_id: make_record(spec, metrics=dict(zip(keys, (*reading, 0.8, 0.8, 0.8), strict=True)))
+        for spec, reading in zip(specs_of(suite, "Checked", "MSGAN"), readings, strict=True)
+    }
+    found = row_of(suite, records, "Checked", "MSGAN").results["modes"]
+    assert found.reference.mismatches == ()
+    assert found.judged.trainings.values == {0: 926, 1: 927, 2: 928}
+    assert (found.judged.instruments.std, found.judged.instruments.number) == (6.0, 3)
+    assert found.aggregate.values == {0: 920, 1: 921, 2: 922}
+    assert (found.rule, found.verdict) == ("last evaluation, 3 digit classifiers, mean", "reproduced")
+    assert "variance component of the interval, with 2 degrees of freedom" in found.reference.rule_notes[0]
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("modes_c: {metric: modes, n_fake: 25600", "modes_c: {metric: modes, n_fake: 640"),
+        ("digits_third", "digits_again"),
+        ("modes_c: {metric: modes, n_fake: 25600", "modes_c: {metric: modes, codec: jpeg, n_fake: 25600"),
+    ],
+)
+def test_two_classifiers_are_not_enough(suite_file, tmp_path, row_of, old, new):
+    assert old in CLASSIFIERS
+    suite = with_classifiers(suite_file, tmp_path / "suites", CLASSIFIERS.replace(old, new))
+    found = row_of(suite, {}, "Checked", "MSGAN").results["modes"]
+    assert found.reference.instruments is None
+    assert found.reference.mismatches == ("feature_extractor: published the authors' CNN, here digits",)
 
 
 def test_sampling_noise_is_measured_per_checkpoint(suite, make_record, specs_of, row_of):
@@ -192,7 +320,7 @@ def test_a_rows_own_source_is_in_the_report_and_the_csv(uneven, all_finished):
     found = leaderboard_rows(uneven, all_finished(uneven))
     document = leaderboard(uneven, found, ())
     assert "Read in: my memory of page 9. Its ± is the spread over training seeds, 7 trainings." in document
-    assert "Read in: the PDF, page 7. Its ± is the spread over training seeds.\n" in document
+    assert "Read in: the PDF, page 7. Its ± is the spread over training seeds, 8 trainings.\n" in document
     assert "640.0 ± 136.3†" in document
     assert "published: the authors' own run (X-01)" in document
     lines = {(line["table"], line["row"]): line for line in csv.DictReader(io.StringIO(results_csv(uneven, found)))}

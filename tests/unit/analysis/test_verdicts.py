@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.analysis import verdicts
-from benchmark.analysis.equivalence import Difference
+from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import (
     VERDICT_MEANINGS,
     Reference,
@@ -29,7 +29,6 @@ def difference_of(low, high, inner=None, margin=5.0):
     """A difference with this 95 % interval; `inner` is the 90 % interval."""
     return Difference(
         estimate=(low + high) / 2,
-        basis="",
         margin=margin,
         interval=(low, high),
         equivalence_interval=inner or (low, high),
@@ -55,7 +54,7 @@ def difference_of(low, high, inner=None, margin=5.0):
         (SeedCounts(finished=2), difference_of(-9, -8), NEAR, False, "inconclusive"),
         (SeedCounts(finished=2, not_run=1), difference_of(-1, 1), NEAR, False, "inconclusive"),
         (ALL, None, NEAR, False, "inconclusive"),
-        (ALL, Difference(estimate=0.0, basis="", margin=5.0), NEAR, False, "inconclusive"),
+        (ALL, Difference(estimate=0.0, margin=5.0), NEAR, False, "inconclusive"),
         (ALL, difference_of(-1, 1), NEAR, False, "reproduced"),
         (ALL, difference_of(-5, 5), NEAR, False, "reproduced"),
         (ALL, difference_of(-6, 6, inner=(-5, 5)), NEAR, False, "reproduced"),
@@ -191,7 +190,13 @@ SAME = {"n_fake": 25600, "feature_extractor": "digits"}
         ({**SAME, "n_fake": 50000}, ["n_fake: published 50000, here 25600"]),
         ({**SAME, "codec": "jpeg", "batch_norm": "batch"}, ["codec: published jpeg", "batch_norm: published batch"]),
         ({**SAME, "feature_extractor": "authors' CNN"}, ["feature_extractor: published authors' CNN"]),
-        ({**SAME, "checkpoint": "best"}, ["checkpoint: published best, here last"]),
+        ({**SAME, "checkpoint": "best"}, ["evaluate_every: not stated by the source"]),
+        ({**SAME, "checkpoint": "best", "evaluate_every": 200}, []),
+        ({**SAME, "checkpoint": "best", "evaluate_every": 500}, ["evaluate_every: published 500, here 200"]),
+        ({**SAME, "checkpoint": "last", "evaluate_every": 500}, []),
+        ({**SAME, "checkpoint": "step 800"}, ["checkpoint: published step 800, here last"]),
+        ({**SAME, "aggregation": "best"}, []),
+        ({**SAME, "aggregation": "single"}, []),
         ({**SAME, "n_real": 10000, "reference_split": "test", "step_unit": "generator"}, []),
     ],
 )
@@ -218,6 +223,7 @@ def test_the_reference_images_must_be_stated(suite, monkeypatch, theirs, n_real,
     ours = {"n_fake": 5000} | FID.protocol_fields(FID.Options(reference="test", n_real=n_real))
     bound = SimpleNamespace(protocol_fields=ours, metric=FID)
     monkeypatch.setattr(verdicts, "metric_of_output", lambda protocol, key: bound)
+    monkeypatch.setattr(verdicts, "judging_instruments", lambda published, spec, key: None)
     protocol = PublishedProtocol(n_fake=5000, feature_extractor="inception", **theirs)
     table = cell.published.table.model_copy(update={"protocol": protocol})
     published = cell.published.model_copy(update={"table": table})
