@@ -1,11 +1,12 @@
 """`papers`: the papers with known published values, or one paper's tables, each value with its source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,6 @@ from benchmark.cli.logs import print_json, stdout
 from benchmark.cli.options import SUITES, JsonOption, examples
 from benchmark.config.published import (
     Paper,
-    PublishedProtocol,
     PublishedReference,
     PublishedTable,
     PublishedValue,
@@ -28,6 +28,7 @@ app = typer.Typer()
 FOLDER = SUITES / "papers"
 FOOTNOTE = f"{UNVERIFIED} {UNVERIFIED_MEANING}"
 OVERRIDABLE = ("status", "source", "dataset", "spread_kind", "n_seeds")  # facts of a table that a row may override
+MAX_COLUMNS = 3  # metrics beside each other; 80 columns hold no more
 
 
 @app.command(epilog=examples("papers", "papers neurips2019"))
@@ -86,15 +87,16 @@ def render(name: str, paper: Paper) -> Iterator[RenderableType]:
     for key, table in paper.tables.items():
         yield Text(f"\n{name}/{key}: {table.title}", style="bold")
         yield _facts(table)
-        yield _values(table, list(reference_rows(paper, key)))
+        yield from _values(table, list(reference_rows(paper, key)))
     if any(value.status == "unverified" for key in paper.tables for value in values_of(paper, key)):
         yield Text(f"\n{FOOTNOTE}")
 
 
-def protocol_words(protocol: PublishedProtocol) -> str:
-    """`n_real 10,000, n_fake 5,000, codec jpeg`, without what the source does not state."""
-    stated = protocol.stated.items()
-    return ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in stated)
+def protocol_words(fields: Mapping[str, str | int]) -> str:
+    """`n_real 10,000, n_fake 5,000, codec jpeg`."""
+    return ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in fields.items()
+    )
 
 
 def number(value: PublishedValue | None) -> str:
@@ -103,35 +105,71 @@ def number(value: PublishedValue | None) -> str:
 
 
 def _facts(table: PublishedTable) -> Table:
-    lines = {
-        "dataset": table.dataset,
-        "status": table.status,
-        "source": table.source,
-        "protocol": protocol_words(table.protocol) or "not stated",
-        "±": SPREADS.get(table.spread_kind, ""),
-        "trainings": f"{table.n_seeds} per value" if table.n_seeds else "",
-        "note": with_discrepancy_ids(table.note, table.discrepancies),
-    }
+    completed = table.released_code.missing_from(table.protocol)
+    lines = [
+        ("dataset", table.dataset),
+        ("status", table.status),
+        ("source", table.source),
+        ("protocol", f"stated: {protocol_words(table.protocol.stated) or 'nothing'}"),
+        ("", _code_words(completed, table.released_code_source)),
+        ("±", SPREADS.get(table.spread_kind, "")),
+        ("trainings", f"{table.n_seeds} per value" if table.n_seeds else ""),
+        ("note", with_discrepancy_ids(table.note, table.discrepancies)),
+    ]
     grid = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in lines.items():
+    for key, value in lines:
         if value:
             grid.add_row(Text(f"  {key}"), Text(value))
     return grid
 
 
-def _values(table: PublishedTable, references: list[PublishedReference]) -> Table:
-    metrics = list(dict.fromkeys(metric for reference in references for metric in reference.values))
-    grid = Table("  row", *metrics, "stated for this row", box=None, pad_edge=False)
+def _code_words(fields: Mapping[str, str | int], source: str) -> str:
+    return f"released code: {protocol_words(fields)}; read in {source}" if fields else ""
+
+
+def _values(table: PublishedTable, references: list[PublishedReference]) -> Iterator[RenderableType]:
+    """The rows with their values, and below them what only single rows state; many metrics are rows instead."""
+    footnotes: dict[str, int] = {}  # equal notes share a number
+    labels = []
     for reference in references:
-        values = [number(reference.value(metric)) for metric in metrics]
-        grid.add_row(*map(Text, (f"  {reference.row}", *values, _own_facts(table, reference))))
-    return grid
+        notes = _own_facts(table, reference), ", ".join(table.rows[reference.row].discrepancies)
+        marks = [footnotes.setdefault(note, len(footnotes) + 1) for note in notes if note]
+        labels.append(f"{reference.row} [{', '.join(map(str, marks))}]" if marks else reference.row)
+    metrics = list(dict.fromkeys(metric for reference in references for metric in reference.values))
+    values = [[number(reference.value(metric)) for metric in metrics] for reference in references]
+    if len(metrics) > MAX_COLUMNS:
+        labels, metrics, values = metrics, labels, [list(column) for column in zip(*values, strict=True)]
+    grid = Table("  row", *map(escape, metrics), box=None, pad_edge=False)
+    for label, cells in zip(labels, values, strict=True):
+        grid.add_row(Text(f"  {label}"), *map(Text, cells))
+    yield grid
+    if footnotes:
+        lines = Table(box=None, show_header=False, pad_edge=False)
+        for note, index in footnotes.items():
+            lines.add_row(Text(f"  [{index}]"), Text(note))
+        yield lines
 
 
 def _own_facts(table: PublishedTable, reference: PublishedReference) -> str:
-    """What the row states differently from its table, and the row's note."""
+    """The note of a row, and what the row states differently from its table."""
     row = table.rows[reference.row]
-    own = [f"{key} {getattr(row, key)}" for key in OVERRIDABLE if key in row.model_fields_set and getattr(row, key)]
-    if reference.protocol != table.protocol:
-        own.append(protocol_words(reference.protocol) or "protocol not stated")
-    return "; ".join([*own, *([reference.note] if reference.note else [])])
+    own = {name: getattr(row, name) for name in OVERRIDABLE if name in row.model_fields_set}
+    facts = [
+        row.note,
+        *(f"{name} {value}" for name in ("status", "source", "dataset") if (value := own.get(name))),
+        f"± is the {SPREADS[row.spread_kind]}" if own.get("spread_kind", "none") != "none" else "",
+        f"{row.n_seeds} trainings" if own.get("n_seeds") else "",
+        *_protocol_changes(table, reference),
+    ]
+    return "; ".join(filter(None, facts))
+
+
+def _protocol_changes(table: PublishedTable, reference: PublishedReference) -> Iterator[str]:
+    """How the protocol of a row differs from that of its table, by origin."""
+    own, general = reference.stated_protocol.stated, table.protocol.stated
+    yield protocol_words({name: value for name, value in own.items() if general.get(name) != value})
+    if silent := [name for name in general if name not in own]:
+        yield f"{', '.join(silent)} not stated"
+    completed = reference.released_code.missing_from(reference.stated_protocol)
+    if completed != table.released_code.missing_from(table.protocol):
+        yield _code_words(completed, reference.released_code_source) or "released code does not apply"

@@ -65,10 +65,27 @@ def sources(members: Sequence[LeaderboardRow]) -> list[str]:
             spreads.setdefault(f"- Published: {paper}, {table}. Read in: {source}.", {})[spread_words(value)] = None
         if values and (remark := with_discrepancy_ids(published.table.note, published.table.discrepancies)):
             remarks[f"- {escape_markdown(remark)}"] = None
-    lines = [*(source + "".join(meanings) for source, meanings in spreads.items()), *remarks]
+    read_in = (source + "".join(meanings) for source, meanings in spreads.items())
+    lines = [*read_in, *completed_from_code(members), *remarks]
     references = [result.reference for row in members for result in row.results.values() if result.reference]
     if not all(reference.is_verified for reference in references):
         lines.append(f"- {text.UNVERIFIED} {text.UNVERIFIED_MEANING}.")
+    return lines
+
+
+def completed_from_code(members: Sequence[LeaderboardRow]) -> list[str]:
+    """Which fields of the published protocols are known from released code alone, and where it was read."""
+    published = {row.label: row.cell.published for row in members if row.cell.published}
+    labels: dict[tuple[str, str], list[str]] = {}  # fields and their source -> the rows
+    for label, reference in published.items():
+        if reference.from_code:
+            key = ", ".join(reference.from_code), reference.released_code_source
+            labels.setdefault(key, []).append(label)
+    lines = []
+    for (fields, source), names in labels.items():
+        of_rows = "" if len(names) == len(published) else f" for {', '.join(names)}"
+        sentence = f"The protocol{of_rows} is completed from the authors' released code: {fields}. Read in: {source}."
+        lines.append(f"- {escape_markdown(sentence)}")
     return lines
 
 

@@ -157,6 +157,13 @@ def test_a_value_on_differently_cropped_images_is_not_comparable(dataset, key):
         assert problem.startswith("images: published the middle "), problem
 
 
+def test_a_published_single_training_is_no_other_protocol():
+    suite = load_suite(Path("suites/mimicry2020.yaml"))
+    (cell,) = [one for one in suite.cells if (one.specs[0].dataset, one.row) == ("cifar10", "SSGAN")]
+    assert cell.published.protocol.aggregation == "single"
+    assert protocol_mismatches(cell.published, cell.specs[0], "fid") == ()
+
+
 def test_spread_kind_and_number_of_trainings_are_known():
     trainings = {(name, key, v.row): (v.spread_kind, v.n_seeds) for name, key, v in VALUES}
     assert trainings["pacgan2018", "stacked-mnist-k4", "PacDCGAN2"] == ("standard_error", 50)
@@ -419,6 +426,57 @@ def test_a_page_shows_every_value_marked_and_its_source(monkeypatch, capsys, pap
             assert value.row in section
             assert value.source in section
     assert PAPERS[paper].note in out
+
+
+@pytest.mark.parametrize("paper", ["neurips2019", "cvpr2019", "distgan2018", "sngan2018"])
+def test_the_pages_of_papers_that_were_read_have_no_dagger(monkeypatch, capsys, paper):
+    _, out, _ = command(monkeypatch, capsys, paper)
+    assert "†" not in out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@EVERY
+def test_a_page_fits_the_terminal(monkeypatch, capsys, paper, width):
+    """Text is folded at spaces, so that a number or a path is never cut; only a path is longer than a line."""
+    monkeypatch.setattr(app.stdout, "_width", width)
+    _, out, _ = command(monkeypatch, capsys, paper)
+    assert all(len(line) <= width for line in out.splitlines())
+    shown = set(out.replace("[", " ").split())
+    for _, _, value in (entry for entry in VALUES if entry[0] == paper):
+        assert set(papers.number(value).split()) <= shown
+        assert {word for word in value.row.split() if len(word) < 20} <= shown
+
+
+def section(out, table):
+    return " ".join(out.split(f"{table}: ")[1].split("\nneurips2019/")[0].split())
+
+
+def test_a_page_shows_the_origin_of_every_field_of_a_protocol(monkeypatch, capsys):
+    _, out, _ = command(monkeypatch, capsys, "neurips2019")
+    found = section(out, "neurips2019/cifar10-resnet-10k10k")
+    assert "protocol stated: n_real 10,000, n_fake 10,000, checkpoint best, evaluate_every 10,000" in found
+    assert (
+        "released code: reference_split train, feature_extractor inception, codec jpeg, batch_norm batch,"
+        " step_unit generator; read in tntrung/msgan@8b8170f msdistgan.py:497-524"
+    ) in found
+    quoted, *_, ssgan, _, _, _ = re.split(r" \[\d\] ", found[found.index(" [1] quoted") :])[1:]
+    assert quoted.startswith(
+        "quoted from SSGAN's paper, where the row is Uncond-GAN; source arXiv:1811.11212v2, Table 1"
+    )
+    assert "; 3 trainings; aggregation best, reference_split test, feature_extractor inception;" in quoted
+    assert quoted.endswith("checkpoint, evaluate_every not stated; released code does not apply")
+    assert (
+        "released code: reference_split test, feature_extractor inception; read in google/compare_gan@19922d3" in ssgan
+    )
+    assert "SSGAN+ + MS [4, 5] 19.89" in found
+    assert "[5] MS-16" in found
+
+
+def test_many_metrics_are_rows(monkeypatch, capsys):
+    _, out, _ = command(monkeypatch, capsys, "cvpr2019")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "row Uncond-GAN Cond-GAN Rot-only [1] SS-GAN (sBN)" in lines
+    assert "linear_probe_block3 77.6 78 75.2 79.9" in lines
 
 
 def test_json_has_every_value_resolved(monkeypatch, capsys):
