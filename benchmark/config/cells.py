@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from benchmark.config.layers import Provenance
+from benchmark.config.layers import Provenance, location_of
 from benchmark.config.published import PublishedReference, PublishedTables
 from benchmark.config.resolve import RowResolver, SuiteRow
 from benchmark.config.scales import apply_scale
 from benchmark.config.schema import SuiteFile
-from benchmark.config.validate import validate_spec
+from benchmark.config.validate import check_measures, validate_spec
 from benchmark.config.yaml_source import KeyPath, YamlFile
 from benchmark.core.errors import UserError, did_you_mean, with_location
 from benchmark.core.protocol import all_output_keys, metric_outputs
@@ -29,6 +29,10 @@ class Cell:
     specs: tuple[TrialSpec, ...]
     provenance: dict[KeyPath, Provenance] = field(default_factory=dict, compare=False, repr=False)
 
+    def location(self, path: KeyPath) -> str:
+        """`file:line: key` of the value at a path, or else of the innermost part of the path that a file sets."""
+        return location_of(self.provenance, path)
+
 
 def build_cells(source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int, ...]) -> tuple[Cell, ...]:
     """All cells of a suite at a scale, in the order of the file. Raises UserError with every problem, each once."""
@@ -45,6 +49,8 @@ def build_cells(source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int
             published = _find_published(source, row, papers)
             _check_published(source, row, published, spec)
             specs = apply_scale(spec, reduction).with_seeds(seeds)
+            with with_location(source.location(("scales", scale))):
+                check_measures(specs[0])
         except UserError as error:
             problems.append(str(error))
             continue

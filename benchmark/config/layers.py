@@ -4,7 +4,7 @@ A layer may state under `sources` where its values come from: a text for all of 
 as `optimizer.betas` or `optimizer`, to a text. Sources inform readers and are no part of a trial.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,14 +44,17 @@ class MergedLayers:
 
     def location(self, path: KeyPath) -> str:
         """Where the value at a path was written, or else the innermost part of the path that was."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.provenance:
-                return self.provenance[path[:end]].location
-        return self.default
+        return location_of(self.provenance, path) or self.default
 
     def at(self, path: KeyPath) -> AbstractContextManager[None]:
         """Prefixes a UserError raised inside with the location of a value."""
         return with_location(self.location(path))
+
+
+def location_of(provenance: Mapping[KeyPath, Provenance], path: KeyPath) -> str:
+    """Where the value at a path was written, or else the innermost part of the path that was; "" for neither."""
+    written = (path[:end] for end in range(len(path), 0, -1) if path[:end] in provenance)
+    return next((provenance[prefix].location for prefix in written), "")
 
 
 def merge(layers: Iterable[Layer], default: str) -> MergedLayers:

@@ -39,10 +39,26 @@ def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
     )
     _check_network(spec, merged)
     _check_method(spec, merged)
-    for metric in bind_metrics(spec.protocol):
-        with merged.at(("protocol", "measures", metric.label)):
-            _raise(metric.metric.check_config(metric.options, registry.datasets[spec.dataset], metric.n_fake))
+    for label, problem in measure_problems(spec).items():
+        with merged.at(("protocol", "measures", label)):
+            _raise(problem)
     return spec
+
+
+def check_measures(spec: TrialSpec) -> None:
+    """Raises UserError if a measure cannot be computed with its options and numbers of images."""
+    for label, problem in measure_problems(spec).items():
+        raise UserError(f"{label}: {problem}")
+
+
+def measure_problems(spec: TrialSpec) -> dict[str, str]:
+    """The measures that cannot be computed with their options and numbers of images, by label, and why."""
+    dataset = registry.datasets[spec.dataset]
+    problems = {
+        bound.label: bound.metric.check_config(bound.options, dataset, bound.n_fake)
+        for bound in bind_metrics(spec.protocol)
+    }
+    return {label: problem for label, problem in problems.items() if problem}
 
 
 def _complete(options: Any, values: Overrides, merged: MergedLayers, key: KeyPath) -> Overrides:

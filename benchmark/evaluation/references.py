@@ -47,6 +47,14 @@ class EvaluationAssets(FrozenModel):
     references: dict[str, ReferenceFiles]
 
 
+def unmeasurable(protocol: Protocol, dataset: type[Dataset], prepared: PreparedData) -> dict[str, str]:
+    """The measures that the prepared images do not suffice for, by label, and why. Extracts no features."""
+    problems = {
+        bound.label: bound.metric.check_data(bound.options, dataset, prepared) for bound in bind_metrics(protocol)
+    }
+    return {label: problem for label, problem in problems.items() if problem}
+
+
 def prepare_references(
     protocol: Protocol, dataset: type[Dataset], prepared: PreparedData, cache: Path, data_dir: Path
 ) -> EvaluationAssets:
@@ -67,9 +75,9 @@ def prepare_references(
     paths: dict[str, Path] = {}
     extractors: dict[str, Extractor] = {}
     references = {}
+    if problems := unmeasurable(protocol, dataset, prepared):
+        raise UserError("\n".join(f"{label}: {problem}" for label, problem in problems.items()))
     for bound in bind_metrics(protocol):
-        if problem := bound.metric.check_data(bound.options, dataset, prepared):
-            raise UserError(f"{bound.label}: {problem}")
         if not issubclass(bound.metric, SampleMetric):
             continue
         name = bound.options.extractor
@@ -88,13 +96,7 @@ def _prepare_features(
 ) -> Path:
     """The folder of the features of the real images that a measure compares with."""
     split, codec = getattr(prepared, bound.options.reference), bound.measure.codec
-    available = len(split.labels)
-    n = available if bound.options.n_real is None else bound.options.n_real
-    if dataset.stacked == 1 and n > available:
-        raise UserError(
-            f"{bound.label}: {n:,} real images are asked for, and the {bound.options.reference} split of"
-            f" {dataset.name} has {available:,}"
-        )
+    n = len(split.labels) if bound.options.n_real is None else bound.options.n_real
     recipe: dict[str, Any] = {
         "version": VERSION,
         "data": {key: str(value) for key, value in prepared.manifest.items()},

@@ -12,7 +12,7 @@ from benchmark.core.spec import TrialSpec
 from benchmark.data.manifest import data_unchanged, manifest_of
 from benchmark.planning.estimate import Estimate, estimate
 from benchmark.planning.hardware import Hardware
-from benchmark.planning.prerequisites import MissingInputs, find_missing
+from benchmark.planning.prerequisites import MissingInputs, find_missing, unmeasurable_cells
 from benchmark.planning.timings import Calibration
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import FileVersion, TrialSummary
@@ -79,6 +79,7 @@ class Plan:
             "estimate": cost.as_json(),
             "missing_data": self.missing.data,
             "missing_weights": self.missing.weights,
+            "unmeasurable": self.missing.measures,
             "cell_states": [
                 {
                     "table": cell.table,
@@ -118,4 +119,6 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
         images_mib={name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()},
         record_versions=versions,
     )
-    return replace(plan, missing=find_missing(plan.todo.values(), workspace, data_dir))
+    missing = find_missing(plan.todo.values(), workspace, data_dir)
+    cells = [cell for cell in suite.cells if any(spec.trial_id in plan.todo for spec in cell.specs)]
+    return replace(plan, missing=replace(missing, measures=unmeasurable_cells(cells, workspace)))

@@ -1,15 +1,18 @@
 """Whether the datasets and weights that a run needs are usable here, and what to type if not."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.config.cells import Cell
 from benchmark.core import registry
 from benchmark.core.protocol import extractors_used
 from benchmark.core.spec import TrialSpec
 from benchmark.data.acquire import acquisition_hint
+from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
-from benchmark.data.prepared import find_damage
+from benchmark.data.prepared import find_damage, open_prepared
+from benchmark.evaluation.references import unmeasurable
 from benchmark.store.workspace import Workspace, as_options
 
 
@@ -17,16 +20,23 @@ from benchmark.store.workspace import Workspace, as_options
 class MissingInputs:
     """Datasets and extractors that cannot be used, by name: what is wrong with their files, and what to type.
 
-    `steps` says the same in one line each: "dataset NAME" or "weights NAME" -> what to do next.
+    `steps` says the same in one line each: "dataset NAME" or "weights NAME" -> what to do next. `measures` are those
+    that the prepared images do not suffice for, by the place where a suite sets them.
     """
 
     data: dict[str, str] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     steps: dict[str, str] = field(default_factory=dict)
+    measures: dict[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
         """For people: everything about a single missing thing, one line each for several, empty for none."""
+        unmeasurable = [f"{place}: {problem}" for place, problem in self.measures.items()]
+        return "\n".join([*filter(None, [self._inputs_message]), *unmeasurable])
+
+    @property
+    def _inputs_message(self) -> str:
         if len(self.steps) <= 1:
             return "".join((*self.data.values(), *self.weights.values()))
         width = max(map(len, self.steps))
@@ -46,6 +56,25 @@ def find_missing(specs: Collection[TrialSpec], workspace: Workspace, data_dir: P
     steps = {f"dataset {name}": next_command(registry.datasets[name], workspace, data_dir) for name in data}
     steps |= {f"weights {name}": f"python -m benchmark datasets fetch {name}{options}" for name in weights}
     return MissingInputs(data, weights, steps)
+
+
+def unmeasurable_cells(cells: Iterable[Cell], workspace: Workspace) -> dict[str, str]:
+    """The measures that the prepared images do not suffice for, by `file:line: key`, and why.
+
+    Cells whose dataset is not prepared, or damaged, are left out.
+    """
+    problems: dict[str, str] = {}
+    opened: dict[str, PreparedData] = {}
+    for cell in cells:
+        spec = cell.specs[0]
+        dataset = registry.datasets[spec.dataset]
+        folder = dataset.prepared_dir(workspace.data)
+        if spec.dataset not in opened and dataset.is_prepared(workspace.data) and not find_damage(folder):
+            opened[spec.dataset] = open_prepared(folder)
+        if spec.dataset in opened:
+            for label, problem in unmeasurable(spec.protocol, dataset, opened[spec.dataset]).items():
+                problems[cell.location(("protocol", "measures", label))] = problem
+    return problems
 
 
 def _without_none(problems: Mapping[str, str | None]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.spec import TrialSpec, canonical_json
 from benchmark.data.arrays import PreparedData
 from benchmark.data.prepared import open_prepared
-from benchmark.evaluation.references import EvaluationAssets, prepare_references
+from benchmark.evaluation.references import EvaluationAssets, prepare_references, unmeasurable
 from benchmark.store.workspace import Workspace
 from benchmark.trials.build import count_classes
 from benchmark.trials.job import Job
@@ -48,6 +48,12 @@ def make_jobs(
 
     datasets = _open_datasets(specs, workspace, data_dir)
     keys = [(spec.dataset, canonical_json(spec.protocol.model_dump(mode="json")["measures"])) for spec in specs]
+    used = dict(zip(keys, specs, strict=True))
+    problems = (
+        unmeasurable(spec.protocol, registry.datasets[name], datasets[name]) for (name, _), spec in used.items()
+    )
+    if messages := [f"{label}: {problem}" for found in problems for label, problem in found.items()]:
+        raise UserError("\n".join(dict.fromkeys(messages)))  # before the first features are extracted
     assets: dict[tuple[str, str], EvaluationAssets] = {}
     for key, spec in zip(keys, specs, strict=True):
         if key not in assets:
@@ -117,7 +123,8 @@ def check_labels(spec: TrialSpec, data: PreparedData) -> None:
     if classes == 0 or (label_fraction == 1 and unlabelled):
         raise UserError(
             f"method '{spec.method}' learns from labels, and {unlabelled:,} of {len(data.train.labels):,} images of"
-            f" {spec.dataset} have none; put every image into a folder of its class, delete {data.path}, run again"
+            f" {spec.dataset} have none; put every image into a folder of its class, and type"
+            f" `python -m benchmark datasets prepare {spec.dataset}`"
         )
     problem = method.check_config(spec.options, spec.batch_size, classes)
     if problem:

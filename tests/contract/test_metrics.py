@@ -15,6 +15,7 @@ from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import Protocol
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.data.prepared import open_prepared
+from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import DiscriminatorMetric, ReferenceFeatures, SampleMetric
 from benchmark.evaluation.references import EvaluationAssets, prepare_references
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
@@ -198,6 +199,56 @@ def test_it_refuses_to_compute_without_samples(metric_class, options):
         statistics = metric_class.reference_statistics(options, reference, CPU)
     with pytest.raises(ValueError, match="no samples"):
         metric_class(options, reference, statistics).compute()
+
+
+def some_features(rng, n):
+    """Features and logits of n images of 10 classes."""
+    return [rng.standard_normal((n, width)).astype(np.float32) for width in (3, 10)]
+
+
+def measured_from(metric_class, options, n_fake, n_real):
+    """The values over so many generated and real images, from features."""
+    rng = np.random.default_rng(0)
+    real = ReferenceFeatures(*some_features(rng, n_real)) if metric_class.needs_reference else None
+    statistics = metric_class.reference_statistics(options, real, CPU) if real else {}
+    metric = metric_class(options, real, statistics)
+    metric.update(Features(*map(torch.from_numpy, some_features(rng, n_fake))))
+    return metric.compute()
+
+
+def test_it_states_exactly_how_many_images_it_needs(metric_class, dataset, options):
+    """With as many it is computed; with one fewer of either kind it is refused before a run, and cannot be computed."""
+    required = metric_class.required_images(options)
+    assert all(map(math.isfinite, measured_from(metric_class, options, required.generated, required.real).values()))
+    assert metric_class.check_config(options, dataset, required.generated) is None
+    problem = metric_class.check_config(options, dataset, required.generated - 1)
+    assert f"n_fake is {required.generated - 1:,}, but '{metric_class.name}'" in problem
+    with pytest.raises(ValueError, match=r"samples|images"):
+        measured_from(metric_class, options, required.generated - 1, required.real)
+    if not metric_class.needs_reference:
+        return
+    if required.real > 1:
+        few = options.model_copy(update={"n_real": required.real - 1})
+        assert f"n_real is {required.real - 1:,}, but" in metric_class.check_config(few, dataset, SAMPLES)
+        with pytest.raises(ValueError, match=r"samples|images"):
+            measured_from(metric_class, options, required.generated, required.real - 1)
+
+
+def test_prepared_images_must_suffice(metric_class, dataset, options, prepared):
+    """All images of a split, if `n_real` is not set, may be too few; and `n_real` may be more than there are."""
+    assert metric_class.check_data(options, dataset, prepared) is None
+    if not metric_class.needs_reference or dataset.stacked > 1:
+        return
+    every, required = options.model_copy(update={"n_real": None}), metric_class.required_images(options).real
+
+    def check(options, n):
+        arrays = ArraySplit(prepared.train.images[:n], prepared.train.labels[:n])
+        return metric_class.check_data(options, dataset, PreparedData(prepared.path, arrays, arrays, {}))
+
+    assert check(every, required) is None
+    for n in range(required):
+        assert f"split of {dataset.name} has {n:,} image" in check(every, n)
+    assert f"n_real is {SAMPLES}, and the train split" in check(options, SAMPLES - 1)
 
 
 def test_a_sample_cap_limits_the_real_images(metric_class):

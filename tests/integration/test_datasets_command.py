@@ -420,6 +420,62 @@ def test_images_that_changed_after_preparing_stop_a_run(command, benchmark, tmp_
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("n", [10, 19])
+def test_too_few_held_out_images_for_a_metric_stop_a_run_before_it_starts(n, benchmark, tmp_path):
+    own_images(tmp_path, n)
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
+    assert benchmark("datasets", "prepare", "folder_32", *where)[0] == 0
+    before = files(tmp_path)
+    for command in ("plan", "run"):
+        code, output = benchmark(command, "suites/own_images.yaml", *where)
+        assert code == (2 if command == "run" else 0)
+        assert "suites/own_images.yaml:" in output
+        assert (
+            "defaults.protocol.measures.fid: 'fid' fits a covariance to the images of each kind: it needs at least 2"
+            " real images, and the test split of folder_32 has 1 image; add images, or compare with the other split"
+        ) in output
+    assert files(tmp_path) == before
+
+
+def test_every_measure_of_every_cell_is_checked_before_a_run(benchmark, small_suite, tmp_path):
+    measures = {
+        "fid": {"n_fake": 50, "options": {"extractor": "random_conv", "reference": "test"}},
+        "prc": {"n_fake": 50, "options": {"extractor": "random_conv", "reference": "test", "neighbourhood": 2}},
+        "kid": {"n_fake": 50, "options": {"extractor": "random_conv", "subset_size": 50}},
+        "linear_probe": {"options": {"n_train": 40}},
+    }
+    own_images(tmp_path, 30)
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
+    assert benchmark("datasets", "prepare", "folder_32", *where)[0] == 0
+    cell = {"dataset": "folder_32", "network": "dcgan", "network_options": {}}
+    tables = [
+        {
+            "title": label,
+            "defaults": {**cell, "protocol": {"measures": {label: measure}, "evaluations": 1}},
+            "rows": {"GAN": {"method": "gan"}},
+        }
+        for label, measure in measures.items()
+    ]
+    defaults = {
+        "latent": {"dim": 4, "distribution": "normal"},
+        "steps": 6,
+        "batch_size": 8,
+        "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
+    }
+    suite = small_suite(tables=tables, defaults=defaults)
+    code, output = benchmark("run", suite, *where, "--runner", "inprocess")
+    assert code == 2
+    for expected in (
+        "measures.kid: 'kid' draws subsets of subset_size=50: it needs at least 50 real images, and the train split",
+        "measures.linear_probe: n_train asks for 40 labelled training images, and of the 27",
+    ):
+        assert expected in output, output
+    assert "measures.fid" not in output, "3 held-out images are enough"
+    assert "measures.prc" not in output
+    assert not (tmp_path / "ws/results").exists()
+    assert not (tmp_path / "ws/instruments").exists(), "no features were extracted"
+
+
 def test_damaged_arrays_stop_a_run_before_it_starts(benchmark, raw, tmp_path):
     raw.rename(tmp_path / "mnist")
     where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]

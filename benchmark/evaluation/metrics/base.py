@@ -84,6 +84,21 @@ class HistogramSpec:
         return math.prod(self.shape)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RequiredImages:
+    """The fewest images from which a metric can be computed.
+
+    Attributes:
+        why: what the metric does that needs them, a phrase whose subject is the metric.
+        generated: how many generated images it needs.
+        real: how many real images it needs.
+    """
+
+    why: str
+    generated: int = 1
+    real: int = 1
+
+
 Statistics = dict[str, np.ndarray]  # of the real images, by name; see `SampleMetric.reference_statistics`
 
 
@@ -230,6 +245,12 @@ class SampleMetric(Metric):
         return phrase
 
     @classmethod
+    def required_images(cls, options: Any) -> RequiredImages:
+        """The fewest images of each kind that the metric needs; of real ones only if `needs_reference`."""
+        del options
+        return RequiredImages(why="is computed from images")
+
+    @classmethod
     def protocol_fields(cls, options: Any) -> dict[str, object]:
         """The extractor, and the split and number of the real images."""
         fields: dict[str, object] = {"feature_extractor": options.extractor}
@@ -246,8 +267,12 @@ class SampleMetric(Metric):
 
     @classmethod
     def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """Why the extractor does not suit the dataset or the metric, or None."""
-        del n_fake
+        """Why the extractor does not suit the dataset or the metric, or why there are too few images, or None."""
+        required = cls.required_images(options)
+        if n_fake < required.generated:
+            return f"n_fake is {n_fake:,}, but '{cls.name}' {required.why}: it needs at least {required.generated:,}"
+        if cls.needs_reference and options.n_real is not None and options.n_real < required.real:
+            return f"n_real is {options.n_real:,}, but '{cls.name}' {required.why}: it needs at least {required.real:,}"
         extractor = registry.extractors[options.extractor]
         if not extractor.supports(dataset):
             return f"extractor '{options.extractor}' does not take images of {dataset.name}"
@@ -256,6 +281,24 @@ class SampleMetric(Metric):
             return (
                 f"extractor '{options.extractor}' has no class logits, which '{cls.name}' needs;"
                 f" extractors that have: {', '.join(able)}"
+            )
+        return None
+
+    @classmethod
+    def check_data(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
+        """There must be `n_real` images in the reference split, and as many as the metric needs."""
+        if not cls.needs_reference:
+            return None
+        available, required = len(getattr(prepared, options.reference).labels), cls.required_images(options)
+        has = f"the {options.reference} split of {dataset.name} has {available:,} image{'s' * (available != 1)}"
+        if dataset.stacked > 1:  # any number of stacks can be made
+            return None if available else has
+        if (options.n_real or 1) > available:
+            return f"n_real is {options.n_real or 1:,}, and {has}; ask for fewer, or add images"
+        if available < required.real:
+            return (
+                f"'{cls.name}' {required.why}: it needs at least {required.real:,} real images, and {has}; add images,"
+                " or compare with the other split (options.reference)"
             )
         return None
 

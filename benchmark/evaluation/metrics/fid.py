@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from benchmark.core import registry
-from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
     MetricOptions,
     Output,
     ReferenceFeatures,
     ReferenceOptions,
+    RequiredImages,
     SampleMetric,
     Statistics,
     comparability_note,
@@ -71,11 +71,10 @@ class FID(SampleMetric):
         return {output.title: note + comparability_note("FID", "features", options.extractor)}
 
     @classmethod
-    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+    def required_images(cls, options: Any) -> RequiredImages:
         """A covariance needs two samples."""
-        if min(n_fake, options.n_real or n_fake) < 2:
-            return f"'{cls.name}' fits a covariance, which needs at least 2 generated and 2 real images"
-        return super().check_config(options, dataset, n_fake)
+        del options
+        return RequiredImages(why="fits a covariance to the images of each kind", generated=2, real=2)
 
     @classmethod
     def reference_statistics(cls, options: Any, reference: ReferenceFeatures, device: torch.device) -> Statistics:

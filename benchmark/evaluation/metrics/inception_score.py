@@ -16,12 +16,12 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.core.spec import PositiveInt
-from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
     MetricOptions,
     Output,
     ReferenceFeatures,
+    RequiredImages,
     SampleMetric,
     SampleOptions,
     comparability_note,
@@ -70,11 +70,9 @@ class InceptionScore(SampleMetric):
         return {output.title: note + comparability_note("the Inception Score", "classes", options.extractor)}
 
     @classmethod
-    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+    def required_images(cls, options: Any) -> RequiredImages:
         """Every split needs an image."""
-        if n_fake < options.splits:
-            return f"'{cls.name}' splits {n_fake:,} images into {options.splits:,}: set fewer splits"
-        return super().check_config(options, dataset, n_fake)
+        return RequiredImages(why=f"takes the mean over splits={options.splits:,}", generated=options.splits)
 
     def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
         del reference, statistics

@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.core.spec import PositiveInt
-from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
     MetricOptions,
     Output,
     ReferenceFeatures,
     ReferenceOptions,
+    RequiredImages,
     SampleMetric,
     comparability_note,
     output_name,
@@ -77,15 +77,13 @@ class KID(SampleMetric):
     def with_sample_cap(cls, options: Any, samples: int) -> Any:
         """The options with at most `samples` real images and subsets of at most that size."""
         capped = super().with_sample_cap(options, samples)
-        return capped.model_copy(update={"subset_size": min(options.subset_size, samples)})
+        return capped.model_copy(update={"subset_size": max(min(options.subset_size, samples), 2)})
 
     @classmethod
-    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """A subset is drawn without replacement."""
-        for kind, n in (("generated", n_fake), ("real", options.n_real)):
-            if n is not None and n < options.subset_size:
-                return f"'{cls.name}' draws subsets of {options.subset_size:,} from {n:,} {kind} images: {REMEDY}"
-        return super().check_config(options, dataset, n_fake)
+    def required_images(cls, options: Any) -> RequiredImages:
+        """A subset is drawn without replacement, and the mean over pairs of its images needs two."""
+        size = max(options.subset_size, 2)
+        return RequiredImages(why=f"draws subsets of subset_size={options.subset_size:,}", generated=size, real=size)
 
     def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
         del statistics

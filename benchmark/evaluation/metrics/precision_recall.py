@@ -16,13 +16,13 @@ from torch import Tensor
 
 from benchmark.core import registry
 from benchmark.core.spec import PositiveInt
-from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 from benchmark.evaluation.metrics.base import (
     MetricOptions,
     Output,
     ReferenceFeatures,
     ReferenceOptions,
+    RequiredImages,
     SampleMetric,
     Statistics,
     image_count,
@@ -78,12 +78,10 @@ class PrecisionRecall(SampleMetric):
         return {first.title: note}
 
     @classmethod
-    def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
+    def required_images(cls, options: Any) -> RequiredImages:
         """Every image needs k neighbours."""
-        for kind, n in (("generated", n_fake), ("real", options.n_real)):
-            if n is not None and n <= options.neighbourhood:
-                return f"'{cls.name}' needs more than {options.neighbourhood} {kind} images, and gets {n:,}"
-        return super().check_config(options, dataset, n_fake)
+        k = options.neighbourhood
+        return RequiredImages(why=f"looks for neighbourhood={k:,} others of every image", generated=k + 1, real=k + 1)
 
     @classmethod
     def reference_statistics(cls, options: Any, reference: ReferenceFeatures, device: torch.device) -> Statistics:

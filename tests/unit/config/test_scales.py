@@ -74,6 +74,23 @@ def test_cap_samples_caps_generated_and_real_images(trials, samples):
             assert {key: measure.options[key] for key in same} == {key: before.options[key] for key in same}
 
 
+def test_a_cap_below_what_a_metric_needs_is_refused_with_the_place_of_the_scale(small_suite):
+    cell = {"dataset": "synthetic_32", "network": "dcgan", "network_options": {}}
+    measures = {"prc": {"n_fake": 50, "options": {"extractor": "random_conv", "n_real": 40}}}
+    rows = {"GAN": {"method": "gan", **cell, "protocol": {"measures": measures}}}
+    defaults = {
+        "latent": {"dim": 4, "distribution": "normal"},
+        "steps": 20,
+        "batch_size": 8,
+        "optimizer": {"lr": 1e-3, "betas": [0.0, 0.9]},
+    }
+    scales = {"few": {"samples": 4}, "too_few": {"samples": 3}}
+    path = small_suite(defaults=defaults, tables=[{"title": "T", "rows": rows}], scales=scales)
+    assert load_suite(path, "few").cells
+    with pytest.raises(UserError, match=r"small.yaml:\d+: scales.too_few: prc: n_fake is 3, but 'prc' looks for"):
+        load_suite(path, "too_few")
+
+
 def test_a_cap_above_all_counts_changes_only_open_counts(trials):
     for spec in trials:
         for label, measure in cap_samples(spec, 10**7).protocol.measures.items():

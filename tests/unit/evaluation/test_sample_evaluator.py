@@ -233,7 +233,7 @@ def test_references_of_stacked_images_are_fixed_stacks(tmp_path):
 
 
 def test_more_references_than_images_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"fid_all: 61 real images .* train split of noise has 60"):
+    with pytest.raises(UserError, match=r"fid_all: n_real is 61, and the train split of noise has 60 images"):
         prepare(protocol(fid_all=fid(n_real=61)), tmp_path / "cache", prepared(tmp_path))
 
 

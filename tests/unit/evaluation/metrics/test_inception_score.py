@@ -84,7 +84,7 @@ def test_fewer_images_than_splits_are_refused(n, expected):
 
 def test_too_few_images_are_refused_before_a_run():
     options = InceptionScore.Options(extractor="random_conv")
-    assert "fewer splits" in InceptionScore.check_config(options, NoFiles32, 9)
+    assert "n_fake is 9, but" in InceptionScore.check_config(options, NoFiles32, 9)
     assert InceptionScore.check_config(options, NoFiles32, 10) is None
 
 

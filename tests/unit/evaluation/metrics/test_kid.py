@@ -82,7 +82,7 @@ def test_too_few_real_images_are_refused():
         measured(KID, normal(40, 3), normal(29, 3), subset_size=30)
 
 
-@pytest.mark.parametrize("n_fake, n_real, kind", [(999, None, "999 generated"), (1000, 999, "999 real")])
+@pytest.mark.parametrize("n_fake, n_real, kind", [(999, None, "n_fake is 999"), (1000, 999, "n_real is 999")])
 def test_too_few_images_are_refused_before_a_run(n_fake, n_real, kind):
     problem = KID.check_config(KID.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake)
     assert kind in problem

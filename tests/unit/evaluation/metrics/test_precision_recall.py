@@ -94,7 +94,7 @@ def test_too_few_images_are_refused(n, expected):
         both(normal(9, 3), normal(n, 3))
 
 
-@pytest.mark.parametrize("n_fake, n_real, kind", [(3, None, "3 generated"), (9, 3, "3 real")])
+@pytest.mark.parametrize("n_fake, n_real, kind", [(3, None, "n_fake is 3"), (9, 3, "n_real is 3")])
 def test_too_few_images_are_refused_before_a_run(n_fake, n_real, kind):
     problem = PrecisionRecall.check_config(
         PrecisionRecall.Options(extractor="random_conv", n_real=n_real), NoFiles32, n_fake
