@@ -32,4 +32,5 @@ NETWORKS = {
     "dcgan": "baselines.networks.dcgan:DCGAN",
     "biggan": "baselines.networks.biggan:BigGAN",
     "compare_gan_resnet": "baselines.networks.compare_gan_resnet:CompareGANResNet",
+    "compare_gan_sndcgan": "baselines.networks.compare_gan_sndcgan:CompareGANSNDCGAN",
 }

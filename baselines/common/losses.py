@@ -63,11 +63,17 @@ def generator_loss(game: GameName, fake: Tensor) -> Tensor:
 
 
 def gradient_norms(
-    discriminate: Callable[[Tensor], DiscriminatorOutput], real: Tensor, fake: Tensor, rng: Rng, norm: str = "l2"
+    discriminate: Callable[[Tensor], DiscriminatorOutput],
+    real: Tensor,
+    fake: Tensor,
+    rng: Rng,
+    norm: str = "l2",
+    offset: float = 0.0,
 ) -> Tensor:
     """(N,) norms of the logit's gradient at random interpolates of (N, C, H, W) real and fake images.
 
     `norm`: `l2`, the Euclidean norm (Gulrajani et al. 2017, eq. 3), or `rms`, the root mean square over pixels.
+    `offset` is added to the squared norm; a positive one keeps the gradient of the root finite.
     The interpolation weight is uniform on [0, 1), one per image. The result is differentiable.
     """
     share = random_streams.uniform(rng, len(fake), 1, 1, 1)
@@ -78,4 +84,4 @@ def gradient_norms(
         interpolates.requires_grad_()
         (gradient,) = torch.autograd.grad(discriminate(interpolates).logit.sum(), interpolates, create_graph=True)
     squares = gradient.square().flatten(1)
-    return (squares.mean(1) if norm == "rms" else squares.sum(1)).sqrt()
+    return ((squares.mean(1) if norm == "rms" else squares.sum(1)) + offset).sqrt()

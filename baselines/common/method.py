@@ -99,7 +99,7 @@ class Method(nn.Module, ABC):
         basis: what the implementation follows, `official-code` or `derived-from-abstract`; a tag of every run.
         has_rotation_head: whether `rotation_logits` is implemented.
         is_per_image: whether `discriminate` takes single images; False if it takes packs of them.
-        uses_gradient_penalty: whether a loss may differentiate the discriminator with respect to its input.
+        uses_gradient_penalty: whether a loss differentiates the discriminator with respect to its input by default.
 
     Args:
         network: the family that builds the players.

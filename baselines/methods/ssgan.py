@@ -23,12 +23,12 @@ from torch.nn.functional import cross_entropy
 
 from baselines.common import losses, method, rotations
 from baselines.common.random_streams import Rng
-from baselines.methods.gan import GAN, GANOptions, Task
+from baselines.methods.gan import GAN, GANOptions, PenalisedGANOptions, Task
 
 CODE = "google/compare_gan@19922d3 gans/ssgan.py"
 
 
-class SSGANOptions(GANOptions):
+class SSGANOptions(PenalisedGANOptions):
     """`batches`: which images are rotated (SS-01). `weight_d`, `weight_g`: weights of the rotation task."""
 
     game: losses.GameName = Field(

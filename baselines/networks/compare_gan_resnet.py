@@ -45,6 +45,7 @@ from baselines.networks.layers.conditional import (
     affine_modulate,
     batch_norms,
 )
+from baselines.networks.layers.initialisation import normal_
 from baselines.networks.layers.resample_conv import ConvDown, UpConv
 from baselines.networks.layers.residual import Residual, conv3
 from baselines.networks.layers.spectral_norm import spectral_norm_
@@ -187,15 +188,10 @@ def _block_down(inputs: int, outputs: int, down: bool) -> Residual:
 
 
 def _initialise(network: nn.Module) -> nn.Module:
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, STD)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, ConditionalBatchNorm):
+    for layer in normal_(network, STD).modules():
+        if isinstance(layer, ConditionalBatchNorm):
             nn.init.normal_(layer.scale.weight, 0.0, STD)
             nn.init.normal_(layer.shift.weight, 0.0, STD)
-    for layer in network.modules():
-        if isinstance(layer, SelfModulatedBatchNorm):
+        elif isinstance(layer, SelfModulatedBatchNorm):
             nn.init.ones_(layer.scale.bias)
     return network

@@ -20,6 +20,8 @@ VARIANTS: list[dict[str, object]] = [  # of MSGAN's task
 STANDARD = (
     [("gan", {"game": game}) for game in GAMES]
     + [("wgan_gp", {}), ("wgan_gp", {"lambda_gp": 0.3})]
+    + [(name, {"game": game, "lambda_gp": 0.3}) for name, game in product(("gan", "ssgan", "msgan"), GAMES)]
+    + [("ssgan", {"batches": "random", "lambda_gp": 10.0})]
     + [("ssgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("msgan", {"game": game, "batches": b}) for game, b in product(GAMES, BATCHES)]
     + [("ssgan", WEIGHTS), ("msgan", WEIGHTS)]

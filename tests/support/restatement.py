@@ -100,7 +100,13 @@ def batch(images, o, order=None):
 
 
 def gan(player, nets, x, d, t, o):
-    return {"game": game_value(player, nets.logit(x), nets.logit(nets.generate(d["z"])), o)}
+    """The game and, for D with a weight, lambda mean (sqrt(1e-4 + |grad|^2) - 1)^2 as in compare_gan's penalty_lib."""
+    fake = nets.generate(d["z"])
+    terms = {"game": game_value(player, nets.logit(x), nets.logit(fake), o)}
+    if player == "discriminator" and o.get("lambda_gp"):
+        slopes = np.sqrt(1e-4 + np.sum(nets.logit_gradient(x + d["share"] * (fake - x)) ** 2, axis=1))
+        terms["penalty"] = o["lambda_gp"] * np.mean((slopes - 1) ** 2)
+    return terms
 
 
 def game_value(player, real, fake, o):

@@ -97,7 +97,7 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     """The random numbers of one loss, redrawn in the order in which the methods draw them.
 
     1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
-    shares, by WGAN-GP's discriminator, and by Dist-GAN's when its penalty is on; 3. the permutation of
+    shares, by the discriminator of WGAN-GP, and of GANs and Dist-GAN when their penalty is on; 3. the permutation of
     the 4N candidates, by Dist-GAN's tasks and `random` batches, or of 5N by a discriminator with upright fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
@@ -108,7 +108,8 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     if name == "conditional_gan" or getattr(options, "latent_label", "") == "mixture":
         num_labels = MANUAL if name == "conditional_gan" else options.prototypes
         drawn["y"] = torch.randint(num_labels, (BATCH,), generator=rng)
-    if player == "discriminator" and (name == "wgan_gp" or getattr(options, "penalty", "off") != "off"):
+    penalised = getattr(options, "lambda_gp", 0) or getattr(options, "penalty", "off") != "off"
+    if player == "discriminator" and penalised:
         drawn["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
     if player == "discriminator" and getattr(options, "fake_class", "") == "upright":
         drawn["order"] = torch.randperm(5 * BATCH, generator=rng)[:BATCH]
