@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.analysis.verdicts import protocol_mismatches
 from benchmark.config.published import find_paper, reference_rows
+from benchmark.config.suite import load_suite
 from benchmark.core import registry
+from benchmark.core.protocol import metric_outputs
 
 FOLDER = Path("suites/papers")
 
@@ -255,6 +258,23 @@ def test_every_headline_value_states_what_a_verdict_requires(paper, table, names
         for value in rows[name].all_values:
             assert value.status == "verified"
             assert required(value.metric) <= value.protocol.stated.keys(), (name, value.metric)
+
+
+@pytest.mark.parametrize("name", ["neurips2019", "cvpr2019"])
+def test_a_suite_measures_by_the_protocol_of_its_headline_values(name):
+    """Only CelebA, whose numbers of images are not stated, and values of other papers may be without a verdict."""
+    headlines = {
+        (find_paper(FOLDER, paper).tables[table].title, row) for paper, table, rows in HEADLINES for row in rows
+    }
+    judged = 0
+    for cell in load_suite(Path(f"suites/{name}.yaml")).cells:
+        published = cell.published
+        if published is None or (published.table.title, published.row) not in headlines:
+            continue
+        for metric in published.values.keys() & metric_outputs(cell.specs[0].protocol).keys() & {"fid", "fid_10k"}:
+            assert protocol_mismatches(published, cell.specs[0], metric) == (), (cell.table, cell.row)
+            judged += 1
+    assert judged
 
 
 @pytest.mark.parametrize(
