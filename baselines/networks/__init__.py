@@ -1,4 +1,4 @@
-"""One file per family of networks; `baselines.NETWORKS` registers them by name."""
+"""One file per family of networks, which `baselines.NETWORKS` registers by name, and the ResNet18 of a method."""
 
 # The modules that other rooms may import; all others are private to this room.
-PUBLIC = ["base"]
+PUBLIC = ["base", "resnet18"]

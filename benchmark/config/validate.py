@@ -130,10 +130,11 @@ def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
 def _check_method(spec: TrialSpec, merged: MergedLayers) -> None:
     """Refuse unknown players, a method without the labels that it needs, and options that the method rejects."""
     method, dataset = registry.methods[spec.method], registry.datasets[spec.dataset]
-    for player in spec.optimizer.player_lr:
-        if player not in method.players:
-            where = merged.location(("optimizer", "player_lr", player))
-            raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
+    for key, players in (("player_lr", spec.optimizer.player_lr), ("nesterov", spec.optimizer.nesterov)):
+        for player in players:
+            if player not in method.players:
+                where = merged.location(("optimizer", key, player))
+                raise UserError(f"{where}: unknown player '{player}'; {did_you_mean(player, method.players)}")
     with merged.at(("options",)):
         if method.label_fraction(spec.options) and not dataset.num_classes():
             labelled = sorted(name for name in registry.datasets if registry.datasets[name].num_classes())

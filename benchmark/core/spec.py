@@ -24,6 +24,7 @@ PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Momentum = Annotated[float, Field(strict=True, gt=0, lt=1)]
 
 # The description of a field states the source of its default value; `methods NAME` prints it.
 
@@ -42,7 +43,7 @@ class Latent(FrozenModel):
 
 
 class Optimizer(FrozenModel):
-    """Adam for every player.
+    """Adam for every player but those in `nesterov`: SGD with this Nesterov momentum trains them.
 
     `player_lr` gives single players their own learning rate. `schedule` says how a learning rate lr depends on the
     share t of the training done: `constant`; `linear`, lr (1 - t); or `capped_linear`, lr min(1 - t, 1/2), which is
@@ -53,6 +54,7 @@ class Optimizer(FrozenModel):
     betas: tuple[Beta, Beta]
     eps: PositiveFloat = Field(default=1e-8, description="torch.optim.Adam's default")
     player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: all players use lr")
+    nesterov: dict[str, Momentum] = Field(default_factory=dict, description="ours: Adam trains all players")
     schedule: Literal["constant", "linear", "capped_linear"] = Field(default="constant", description="ours: no decay")
 
     def lr_at(self, player: str, progress: float) -> float:

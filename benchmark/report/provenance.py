@@ -60,7 +60,8 @@ def _options(options: dict[str, Any]) -> str:
 def _optimizer(optimizer: Optimizer) -> str:
     rates = [f"lr {optimizer.lr:g}", *(f"{player} {lr:g}" for player, lr in optimizer.player_lr.items())]
     schedule = "" if optimizer.schedule == "constant" else f", {optimizer.schedule} schedule"
-    return f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}{schedule}"
+    adam = f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}{schedule}"
+    return "; ".join([adam, *(f"{player}: SGD, Nesterov momentum {m:g}" for player, m in optimizer.nesterov.items())])
 
 
 def _sampled(average: EMAConfig | None) -> str:

@@ -123,16 +123,20 @@ class Trainer:
     def _player(self, name: str) -> Player:
         parameters = [p for module in self.method.player_modules(name) for p in module.parameters()]
         updates_per_step = self.method.updates_per_step(name, self.spec.discriminator_steps)
-        return Player(name, updates_per_step, parameters, self.adam(name, parameters))
+        return Player(name, updates_per_step, parameters, self.optimizer(name, parameters))
 
-    def adam(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+    def optimizer(self, player: str, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         """The optimiser of a player's parameters."""
         settings = self.spec.optimizer
         rate = settings.lr_at(player, 0.0)
-        adam = torch.optim.Adam(parameters, lr=rate, betas=settings.betas, eps=settings.eps, fused=True)
-        for group in adam.param_groups:
+        optimizer: torch.optim.Optimizer
+        if momentum := settings.nesterov.get(player):
+            optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, nesterov=True, fused=True)
+        else:
+            optimizer = torch.optim.Adam(parameters, lr=rate, betas=settings.betas, eps=settings.eps, fused=True)
+        for group in optimizer.param_groups:
             group["lr"] = self._rate(group["lr"])
-        return adam
+        return optimizer
 
     def _rate(self, rate: float) -> float | Tensor:
         """A learning rate as the optimiser keeps it: a tensor on a GPU, and wherever updates are captured.

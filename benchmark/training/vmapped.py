@@ -167,12 +167,12 @@ class VmappedTrainer:
         lead = players[0]
         names = {id(parameter): name for name, parameter in self.trainers[0].method.named_parameters()}
         parameters = [self.weights[names[id(parameter)]] for parameter in lead.parameters]
-        adam = self.trainers[0].adam(lead.name, parameters)
+        optimizer = self.trainers[0].optimizer(lead.name, parameters)
         for place, parameter in enumerate(parameters):
             states = [player.optimizer.state.get(player.parameters[place]) for player in players]
             if all(states):
-                adam.state[parameter] = _stack_optimizer_states(states)  # type: ignore[arg-type]
-        stacked = Player(lead.name, lead.updates_per_step, parameters, adam)
+                optimizer.state[parameter] = _stack_optimizer_states(states)  # type: ignore[arg-type]
+        stacked = Player(lead.name, lead.updates_per_step, parameters, optimizer)
         self._share_optimizer_state(index, stacked)
         return stacked
 

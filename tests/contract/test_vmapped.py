@@ -38,8 +38,8 @@ def cannot_vmap(method):
     return has_spectral_norm or (method.uses_gradient_penalty and method.has_batch_norm)
 
 
-def trainers(*case):
-    specs = [spec_of(*case, steps=STEPS).model_copy(update={"seed": seed}) for seed in SEEDS]
+def trainers(*case, **changes):
+    specs = [spec_of(*case, steps=STEPS, **changes).model_copy(update={"seed": seed}) for seed in SEEDS]
     found = [trainer_of(spec) for spec in specs]
     for trainer in found:
         trainer.method.double()
@@ -79,5 +79,22 @@ def test_vmapped_trials_equal_trials_trained_alone(case, monkeypatch):
     for _ in range(STEPS):
         for advance in [trainer.train_step for trainer in alone] + step:
             advance()
+    for one, other in zip(alone, grouped, strict=True):
+        assert_close(one, other)
+
+
+def test_vmapped_trials_with_the_teacher_of_the_self_labelling_paper_equal_trials_trained_alone():
+    """ResNet18, RandAugment and Nesterov's momentum."""
+    changes = {
+        "options": {"teacher": "resnet18", "teacher_width": 2, "augmentation": "randaugment", "other_losses": 0.5},
+        "optimizer": {"lr": 2e-3, "betas": [0.5, 0.9], "nesterov": {"classifier": 0.9}},
+    }
+    alone, grouped = (trainers("self_labelling", "mlp", "stacked_digits", **changes) for _ in range(2))
+    group = VmappedTrainer(grouped)
+    group.dry_run()
+    for _ in range(STEPS):
+        group.train_step()
+        for trainer in alone:
+            trainer.train_step()
     for one, other in zip(alone, grouped, strict=True):
         assert_close(one, other)

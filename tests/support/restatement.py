@@ -205,10 +205,11 @@ def self_labelling(player, nets, x, d, t, o):
     z, y = labelled_latents(nets.a["prototypes"], d, o)
     conditional = o["prototypes"] > 1
     fake = nets.generate(z, y if conditional and o["conditional_generator"] else None)
+    n = round(o["other_losses"] * len(x))  # images in the losses without artificial labels
     if player == "classifier":
         terms = {"fake": cross_entropy(nets.classes(fake, "classifier"), y)}
         if o["labelled"]:
-            known = d["labels"] >= 0
+            known = np.flatnonzero(d["labels"][:n] >= 0)
             terms["labelled"] = cross_entropy(nets.classes(x[known], "classifier"), d["labels"][known])
         return terms
     own, weight = self_labels(nets, x, d, o)
@@ -216,9 +217,12 @@ def self_labelling(player, nets, x, d, t, o):
     conditional_fake_logit, fake_logit = nets.logit(fake, y if conditional else None), nets.logit(fake)
     if player == "generator":
         cost = {"hinge": lambda s: -s, "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
-        terms = {"game": np.mean(fake_weight * cost(conditional_fake_logit) + (1 - fake_weight) * cost(fake_logit))}
+        terms = {
+            "game": np.mean(fake_weight * cost(conditional_fake_logit))
+            + np.mean((1 - fake_weight[:n]) * cost(fake_logit[:n]))
+        }
         if o["weight_classifier"]:
-            terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake, "classifier"), y)
+            terms["classifier"] = o["weight_classifier"] * cross_entropy(nets.classes(fake[:n], "classifier"), y[:n])
         return terms
     cost_real = {"hinge": lambda s: np.maximum(0, 1 - s), "non_saturating": lambda s: -np.log(sigmoid(s))}[o["game"]]
     cost_fake = {"hinge": lambda s: np.maximum(0, 1 + s), "non_saturating": lambda s: -np.log(1 - sigmoid(s))}[
@@ -226,10 +230,14 @@ def self_labelling(player, nets, x, d, t, o):
     ]
     terms = {
         "labelled": np.mean(weight * cost_real(nets.logit(x, own if conditional else None))),
-        "fake": np.mean(fake_weight * cost_fake(conditional_fake_logit) + (1 - fake_weight) * cost_fake(fake_logit)),
+        "fake": np.mean(fake_weight * cost_fake(conditional_fake_logit))
+        + np.mean((1 - fake_weight[:n]) * cost_fake(fake_logit[:n])),
     }
     if o["uncertain"] == "unconditional":
-        terms["unlabelled"] = np.mean((1 - weight) * cost_real(nets.logit(x)))
+        terms["unlabelled"] = np.mean((1 - weight[:n]) * cost_real(nets.logit(x[:n])))
+    if o["weight_penalty"]:
+        slope = np.linalg.norm(nets.logit_gradient(x[:n] + d["share"] * (fake[:n] - x[:n])), axis=1)
+        terms["penalty"] = o["weight_penalty"] * np.mean((slope - 1) ** 2)
     return terms
 
 

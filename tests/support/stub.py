@@ -97,20 +97,22 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     """The random numbers of one loss, redrawn in the order in which the methods draw them.
 
     1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
-    shares, by the discriminator of WGAN-GP, and of GANs and Dist-GAN when their penalty is on; 3. the permutation of
+    shares, by the discriminator of every method whose penalty is on; 3. the permutation of
     the 4N candidates, by Dist-GAN's tasks and `random` batches, or of 5N by a discriminator with upright fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
+    other = round(BATCH * getattr(options, "other_losses", 1.0))  # images in the self-labelling GAN's other losses
+    fakes = other if player == "classifier" else BATCH
     if distribution == "uniform":
-        drawn = {"z": torch.rand(BATCH, LATENT, generator=rng) * 2 - 1}
+        drawn = {"z": torch.rand(fakes, LATENT, generator=rng) * 2 - 1}
     else:
-        drawn = {"z": torch.randn(BATCH, LATENT, generator=rng)}
+        drawn = {"z": torch.randn(fakes, LATENT, generator=rng)}
     if name == "conditional_gan" or getattr(options, "latent_label", "") == "mixture":
         num_labels = MANUAL if name == "conditional_gan" else options.prototypes
-        drawn["y"] = torch.randint(num_labels, (BATCH,), generator=rng)
+        drawn["y"] = torch.randint(num_labels, (fakes,), generator=rng)
     penalised = getattr(options, "lambda_gp", 0) or getattr(options, "penalty", "off") != "off"
     if player == "discriminator" and penalised:
-        drawn["share"] = torch.rand(BATCH, 1, 1, 1, generator=rng)
+        drawn["share"] = torch.rand(other, 1, 1, 1, generator=rng)
     if player == "discriminator" and getattr(options, "fake_class", "") == "upright":
         drawn["order"] = torch.randperm(5 * BATCH, generator=rng)[:BATCH]
     elif getattr(options, "batches", "") == "random" or (
@@ -120,7 +122,7 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     arrays = {key: value.numpy() for key, value in drawn.items()}
     arrays = {k: v if v.dtype == np.int64 else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:
-        arrays["share"] = arrays["share"].reshape(BATCH, 1, 1, 1)
+        arrays["share"] = arrays["share"].reshape(other, 1, 1, 1)
     return arrays
 
 

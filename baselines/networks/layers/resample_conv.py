@@ -56,8 +56,8 @@ class StridedPointwiseConv(nn.Conv2d):
     suffice on an AMD EPYC. The two forms differ by rounding only.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 1, stride=2)
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, stride=2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, ceil(H / 2), ceil(W / 2))."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from baselines.common import losses, rotations
 from baselines.common.method import EagerStepInputs
@@ -16,6 +17,7 @@ from benchmark.core import registry
 from tests.support.cases import BATCHES, DIST_LOSSES, FORMS, GAMES, JOINT_BATCHES, VARIANTS, WEIGHTS
 from tests.support.stub import (
     BATCH,
+    DRAWS,
     FEATURES,
     LATENT,
     MANUAL,
@@ -186,7 +188,8 @@ def test_with_packs_of_one_pacgan_is_gan(game, player):
 
 
 def self_labelled(player, **options):
-    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6} | options, player)
+    """Without the penalty, unless the options say otherwise."""
+    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6, "weight_penalty": 0.0} | options, player)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6, 2.0])
@@ -274,6 +277,61 @@ def test_the_teacher_is_the_moving_average_of_the_classifier():
             share = 0.75 if count else 0.0  # the first update copies
             average[name] = share * average[name] + (1 - share) * value
             torch.testing.assert_close(method.teacher.module.state_dict()[name], average[name], rtol=1e-13, atol=0)
+
+
+def test_without_decay_the_teacher_is_the_classifier():
+    method = self_labelled("classifier", decay=0.0).method
+    for _ in range(2):
+        with torch.no_grad():
+            for parameter in method.classifier.parameters():
+                parameter.add_(1.0)
+        method.after_update("classifier")
+        torch.testing.assert_close(method.teacher.module.state_dict(), method.classifier.state_dict())
+
+
+def test_at_threshold_one_no_real_image_has_a_label():
+    bench = self_labelled("discriminator", threshold=1.0)
+    inputs = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(0))
+    _, weight = bench.method.self_labels(bench.method.class_probabilities(real_images()), inputs)
+    assert not weight.any()
+    assert bench.terms()["labelled"].item() == 0
+
+
+def test_the_label_of_an_image_does_not_depend_on_its_batch():
+    """The teacher is in evaluation mode for the labels, and in training mode again afterwards."""
+    method = self_labelled("discriminator").method
+    for classifier in (method.classifier, method.teacher.module):
+        classifier.hidden = nn.Sequential(classifier.hidden, nn.BatchNorm1d(FEATURES))
+    method.train()
+    method.after_update("classifier")
+    together = method.class_probabilities(real_images())
+    torch.testing.assert_close(method.class_probabilities(real_images()[:1]), together[:1])
+    assert method.teacher.module.training
+
+
+def test_the_classifier_trains_on_augmented_images():
+    """Here the augmentation is the negative; real images are augmented as fakes are."""
+    bench = self_labelled("classifier", labelled=0.5)
+    plain = bench.method
+    drawn, labels = torch.Generator().manual_seed(DRAWS), manual_labels(0.5)
+    with torch.no_grad():
+        fake, y = plain.generate(BATCH, drawn)
+    plain.augment = lambda pixels, rng: 255 - pixels
+    negatives = [1 - (images.clamp(0, 1) * 255).round() / 255 for images in (fake, real_images())]
+    on_fake, on_real = (plain.classifier(images).class_logits for images in negatives)
+    terms = bench.terms()
+    assert terms["fake"].item() == pytest.approx(cross_entropy(on_fake, y).item(), rel=1e-12)
+    known = labels >= 0
+    expected = cross_entropy(on_real[known], labels[known]).item()
+    assert terms["labelled"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_penalty_of_self_labelling_is_that_of_wgan_gp():
+    """The latents and the shares are drawn alike, and the fakes are the same."""
+    ours = self_labelled("discriminator", weight_penalty=0.3, conditional_generator=False)
+    theirs = Bench("wgan_gp", {"lambda_gp": 0.3}, "discriminator")
+    theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
+    assert ours.terms()["penalty"].item() == pytest.approx(theirs.terms()["penalty"].item(), rel=1e-13)
 
 
 def test_latents_are_labelled_by_the_nearest_prototype_or_drawn_around_it():

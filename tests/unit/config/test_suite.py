@@ -190,6 +190,14 @@ def only(method, **changes):
             with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "player_lr": {"encoder": 1e-4}}),
             ["player_lr.encoder", "unknown player 'encoder'"],
         ),
+        (
+            with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "nesterov": {"classifier": 0.9}}),
+            ["nesterov.classifier", "unknown player 'classifier'"],
+        ),
+        (
+            with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "nesterov": {"generator": 0}}),
+            ["nesterov.generator", "greater than 0"],
+        ),
         (with_default(batch_size=6), ["batch_size 6 is not divisible by 4"]),
         (with_default(options={"gmae": "hinge"}), ["defaults.options.gmae", "'game'"]),
         (with_default(options={"game": "hing"}), ["defaults.options.game", "'hing'", "'hinge'"]),

@@ -33,6 +33,13 @@ def test_schedule_and_average_are_stated(suite):
     assert recipe["Samples from"] == "its moving average, decay 0.9999 from step 10,000"
 
 
+def test_players_that_adam_does_not_train_are_named(suite):
+    spec = leaderboard_rows(suite, {})[0].spec
+    optimizer = spec.optimizer.model_copy(update={"nesterov": {"classifier": 0.9}})
+    recipe = provenance._recipe(spec.model_copy(update={"optimizer": optimizer}))
+    assert recipe["Optimiser"].endswith("β 0.5 and 0.9; classifier: SGD, Nesterov momentum 0.9")
+
+
 def test_a_single_row_states_its_whole_recipe(small_suite):
     suite = small_suite("GAN")
     (table,) = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))

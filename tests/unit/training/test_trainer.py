@@ -197,6 +197,23 @@ def test_every_player_has_an_adam_with_the_trials_settings_and_its_own_rate():
         assert group["weight_decay"] == 0
 
 
+def test_nesterovs_momentum_trains_the_players_that_have_one():
+    """Restated on the loss w^2 / 2: v <- m v + w, then w <- w - lr (w + m v). All other players have Adam."""
+    t = trainer(
+        optimizer={"lr": 0.01, "betas": [0.0, 0.9], "player_lr": {"generator": 0.3}, "nesterov": {"generator": 0.9}}
+    )
+    t.method.loss = lambda player, turn: {"half_square": getattr(t.method, player).weight.square().sum() / 2}
+    w, v = t.method.generator.weight.item(), 0.0
+    for step in range(1, 6):
+        run(t, step)
+        v = 0.9 * v + w
+        w -= 0.3 * (w + 0.9 * v)
+        assert t.method.generator.weight.item() == pytest.approx(w, rel=1e-5)
+    kinds = {player.name: type(player.optimizer) for player in t.players}
+    assert kinds.pop("generator") is torch.optim.SGD
+    assert set(kinds.values()) == {torch.optim.Adam}
+
+
 def test_a_step_is_adams_step_on_the_sum_of_the_terms():
     """The first step of Adam moves every weight by lr against the sign of its gradient."""
     t = trainer(optimizer={"lr": 0.01, "betas": [0.3, 0.8], "eps": 1e-12})
