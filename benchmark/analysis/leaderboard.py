@@ -156,7 +156,7 @@ class LeaderboardRow:
 
     @property
     def is_derived(self) -> bool:
-        """Whether the method is implemented from the abstract of its paper alone."""
+        """Whether the method is implemented without code or full text of its paper."""
         return registry.methods[self.spec.method].basis == "derived-from-abstract"
 
     @property

@@ -1,6 +1,7 @@
 """Reduced scales: narrower networks, fewer samples, or images and networks that need no files."""
 
 from collections.abc import Callable
+from typing import Any
 
 from benchmark.config.schema import ScaleConfig
 from benchmark.core import registry
@@ -20,9 +21,12 @@ def apply_scale(spec: TrialSpec, scale: ScaleConfig) -> TrialSpec:
 
 
 def cap_width(spec: TrialSpec, width: int) -> TrialSpec:
-    """The trial with no network wider than `width`."""
-    options = {k: min(v, width) if k.endswith("_width") else v for k, v in spec.network_options.items()}
-    return spec.model_copy(update={"network_options": options})
+    """The trial with no network wider than `width`, those of the method's options included."""
+
+    def cap(options: dict[str, Any]) -> dict[str, Any]:
+        return {key: min(value, width) if key.endswith("_width") else value for key, value in options.items()}
+
+    return spec.model_copy(update={"options": cap(spec.options), "network_options": cap(spec.network_options)})
 
 
 def cap_samples(spec: TrialSpec, samples: int) -> TrialSpec:

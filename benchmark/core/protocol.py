@@ -46,7 +46,8 @@ class BoundMetric(NamedTuple):
     def description(self) -> str:
         """The measure in words, a phrase for the report."""
         codec = "" if self.measure.codec == "none" else f", after {self.measure.codec.upper()} compression"
-        return self.metric.describe(self.options, self.n_fake) + codec
+        mean = "" if self.measure.averaged == 1 else f", mean of the last {self.measure.averaged} evaluations"
+        return self.metric.describe(self.options, self.n_fake) + codec + mean
 
     @property
     def reference_lines(self) -> "dict[str, ReferenceLine]":

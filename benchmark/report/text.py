@@ -49,7 +49,7 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
 
 
 def label(row: LeaderboardRow) -> str:
-    """The name of a row, with ‡ if its method is implemented from an abstract."""
+    """The name of a row, with ‡ if its method is implemented without code or full text."""
     return single_line(row.label) + (DERIVED if row.is_derived else "")
 
 

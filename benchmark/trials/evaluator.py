@@ -1,14 +1,15 @@
 """Evaluates a trial under its protocol."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from benchmark.core import registry
-from benchmark.core.protocol import metric_outputs
+from benchmark.core.protocol import bind_metrics, metric_outputs
 from benchmark.data.arrays import PreparedData
 from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
 from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvaluator
@@ -30,6 +31,7 @@ class TrialEvaluator:
         self.protocol, self.on_batch = job.spec.protocol, on_batch
         self.sample_evaluator = SampleEvaluator(self.protocol, job.assets, job.device)
         self.discriminator_evaluator = DiscriminatorEvaluator(self.protocol, registry.datasets[job.spec.dataset], data)
+        self.windows = {output.key: b.measure.averaged for b in bind_metrics(self.protocol) for output in b.outputs}
 
     @property
     def num_draws(self) -> int:
@@ -54,6 +56,15 @@ class TrialEvaluator:
         result, _ = self._evaluate_samples(trainer, self.protocol.n_fake, draw)
         _raise_if_not_finite(result.values, trainer.step)
         return result.values
+
+    def averaged(self, evaluations: Sequence[dict[str, float]]) -> dict[str, float]:
+        """The metrics of the last of some evaluations, as means over as many of them as their measures say."""
+        return {key: fmean(e[key] for e in evaluations[-self.windows[key] :]) for key in evaluations[-1]}
+
+    @property
+    def longest_window(self) -> int:
+        """The number of evaluations that `averaged` needs."""
+        return max(self.windows.values())
 
     def _evaluate_samples(self, trainer: Trainer, n: int, draw: int) -> tuple[EvaluationResult, Tensor]:
         """The result for n samples, and the first GRID_IMAGES of them."""

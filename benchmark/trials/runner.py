@@ -141,7 +141,8 @@ class TrialRunner:
         """Evaluate other draws of samples, save, and make the record."""
         for draw in range(1 + len(self.state.redraws), self.evaluator.num_draws):
             with self.state.watch.phase("measuring"):
-                self.state.redraws.append(self.evaluator.redraw(self.trainer, draw))
+                redraw = self.evaluator.redraw(self.trainer, draw)
+                self.state.redraws.append(self.evaluator.averaged([*self.state.evaluations[:-1], redraw]))
             self._report_and_save()
         self.save()
         final = partial(checkpoint.save, self.final_weights_path, final_weights(self.trainer))
@@ -207,7 +208,9 @@ class TrialRunner:
         self._report_and_save()
         with state.watch.phase("measuring"):
             result, state.grid_images = self.evaluator.evaluate(self.trainer)
-            state.history.append(Measurement(step=step, metrics=result.values, losses=state.losses))
+            state.evaluations = [*state.evaluations, result.values][-self.evaluator.longest_window :]
+            metrics = self.evaluator.averaged(state.evaluations)
+            state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
             state.histograms, state.losses = result.histograms, None
             grid = partial(write_thumbnails, state.grid_images, self.job.samples, self.job.spec.trial_id, step)
             self._try_to_write("a sample grid", grid)

@@ -32,6 +32,7 @@ class TrialState:
     Attributes:
         started: when the first attempt started.
         history: the measurements so far.
+        evaluations: metrics of the last evaluations, as they were before averaging.
         redraws: metrics of the last measurement, from other latents each.
         histograms: of the last measurement.
         losses: mean losses of a measurement that has not been taken yet.
@@ -42,6 +43,7 @@ class TrialState:
     policy: CheckpointPolicy
     started: str = field(default_factory=now)
     history: list[Measurement] = field(default_factory=list)
+    evaluations: list[dict[str, float]] = field(default_factory=list)
     redraws: list[dict[str, float]] = field(default_factory=list)
     histograms: dict[str, list[int]] = field(default_factory=dict)
     losses: dict[str, float] | None = None
@@ -70,6 +72,7 @@ class TrialState:
             "trainer": trainer.state(),
             "started": self.started,
             "history": [measurement.model_dump() for measurement in self.history],
+            "evaluations": self.evaluations,
             "redraws": self.redraws,
             "histograms": self.histograms,
             "losses": self.losses,
@@ -88,10 +91,11 @@ class TrialState:
         grid_images = None if saved["sheet"] is None else saved["sheet"].cpu()
         last_cost = float(saved["took"])
         started, redraws, histograms = saved["started"], saved["redraws"], saved["histograms"]
-        losses, peak_memory = saved["losses"], saved["peak_memory"]
+        losses, peak_memory, evaluations = saved["losses"], saved["peak_memory"], saved["evaluations"]
         trainer.restore(saved["trainer"])
         self.started, self.history, self.redraws, self.histograms = started, history, redraws, histograms
         self.losses, self.grid_images, self.peak_memory, self.events = losses, grid_images, peak_memory, events
+        self.evaluations = evaluations
         self.watch.seconds, self.policy.last_cost = seconds, last_cost
 
 

@@ -42,16 +42,19 @@ def trials():
 def test_cap_width_never_widens_a_network(trials):
     for spec in trials:
         for width in (4, 10**6):
-            narrow = cap_width(spec, width).network_options
-            assert narrow.keys() == spec.network_options.keys()
-            for key, value in spec.network_options.items():
-                assert narrow[key] == (min(value, width) if key.endswith("_width") else value)
+            narrow = cap_width(spec, width)
+            for before, after in ((spec.network_options, narrow.network_options), (spec.options, narrow.options)):
+                assert after.keys() == before.keys()
+                for key, value in before.items():
+                    assert after[key] == (min(value, width) if key.endswith("_width") else value)
 
 
 def test_capped_widths_are_valid_options(trials):
     """`width` goes around the checks of a suite, so its result must pass them."""
     for spec in trials:
-        registry.networks[spec.network].Options.model_validate(cap_width(spec, 4).network_options)
+        narrow = cap_width(spec, 4)
+        registry.networks[spec.network].Options.model_validate(narrow.network_options)
+        registry.methods[spec.method].Options.model_validate(narrow.options)
 
 
 # --- samples -------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import signal
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from baselines.methods.gan import GAN
 from benchmark.core import environment
 from benchmark.core.files import write_atomically
-from benchmark.core.spec import TrialSpec
+from benchmark.core.spec import Protocol, TrialSpec
 from benchmark.evaluation.sample_evaluator import SampleEvaluator
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
@@ -87,6 +88,38 @@ def test_a_stop_during_a_measurement_restores_the_generator(job, monkeypatch):
     with pytest.raises(TrialStopped):
         runner.run_trial(job, report)
     assert reproducible_fields(runner.run_trial(job, ignore_progress)) == reproducible_fields(undisturbed)
+
+
+# --- averaged measures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def averaging_job(job):
+    """Both measures see the same samples; one is the mean of the last three evaluations."""
+    measures = {"modes": {"n_fake": 64}, "modes_3ep": {"metric": "modes", "n_fake": 64, "averaged": 3}}
+    protocol = Protocol.model_validate({"measures": measures, "evaluations": 5, "sample_batch": 32, "draws": 2})
+    return changed(job, protocol=protocol, steps=10)
+
+
+def test_an_averaged_measure_is_the_mean_of_the_last_evaluations(averaging_job):
+    """Fewer at the start; a redraw repeats the last of them."""
+    record = runner.run_trial(averaging_job, ignore_progress)
+    for key in ("modes", "kl"):
+        single = [entry.metrics[key] for entry in record.history]
+        means = [entry.metrics[f"{key}_3ep"] for entry in record.history]
+        assert means == pytest.approx([np.mean(single[max(0, i - 2) : i + 1]) for i in range(5)], rel=1e-12)
+        (redraw,) = record.redraws
+        assert redraw[f"{key}_3ep"] == pytest.approx(np.mean([*single[2:4], redraw[key]]), rel=1e-12)
+    assert record.metrics == record.history[-1].metrics
+
+
+def test_a_killed_trial_with_an_averaged_measure_ends_bit_identical(averaging_job, always, tmp_path):
+    undisturbed = runner.run_trial(
+        averaging_job.model_copy(update={"checkpoints": tmp_path / "other"}), ignore_progress
+    )
+    assert sum(killed_after(n, lambda report: runner.run_trial(averaging_job, report)) for n in (12, 8)) == 2
+    record = runner.run_trial(averaging_job, ignore_progress)
+    assert reproducible_fields(record) == reproducible_fields(undisturbed)
 
 
 # --- time limits ---------------------------------------------------------------------------------------
