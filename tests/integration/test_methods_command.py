@@ -142,7 +142,7 @@ def test_a_method_is_printed_with_its_recipes(monkeypatch, capsys):
 
 def test_an_abstract_is_named_as_the_basis(monkeypatch, capsys):
     _, said, _ = command(monkeypatch, capsys, "self_labelling")
-    assert "the paper's abstract; neither code nor full text was available" in said
+    assert "the paper's abstract and quoted settings; neither code nor full text was available" in said
 
 
 def test_a_recipe_as_json_is_the_same(monkeypatch, capsys):
