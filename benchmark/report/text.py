@@ -22,8 +22,8 @@ SPREADS = {
     "not_stated": "spread, of a kind that the source does not state",
 }
 DERIVED_MEANING = (
-    "implemented from the abstract of its paper, because neither code nor full text was available: its result says"
-    " nothing about the paper's claims"
+    "follows the abstract of its paper and quoted settings, because neither code nor full text was available: its"
+    " result says nothing about the paper's claims"
 )
 
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$])")
