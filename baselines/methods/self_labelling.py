@@ -77,7 +77,7 @@ class SelfLabellingOptions(method.Options):
     decay: float = Field(default=0.999, strict=True, ge=0, lt=1, description=f"{QUOTED}: EMA decay 0.999")
     labelled: float = Field(default=0.0, strict=True, ge=0, le=1, description=f"{ABSTRACT}: any share")
     other_losses: float = Field(default=1.0, strict=True, gt=0, le=1, description="ours: all losses see one batch")
-    weight_penalty: float = Field(
+    lambda_gp: float = Field(
         default=10.0, strict=True, ge=0, allow_inf_nan=False, description=f"{QUOTED}; its form is an assumption"
     )
     teacher: Literal["network", "resnet18"] = Field(
@@ -234,9 +234,9 @@ class SelfLabelling(method.Method):
         }
         if self.options.uncertain == "unconditional":
             terms["unlabelled"] = ((1 - w) * real_loss(on_real.logit))[:n].mean()
-        if self.options.weight_penalty:
+        if self.options.lambda_gp:
             norms = losses.gradient_norms(self.discriminate, inputs.real[:n], fake[:n], inputs.rng)
-            terms["penalty"] = self.options.weight_penalty * (norms - 1).square().mean()
+            terms["penalty"] = self.options.lambda_gp * (norms - 1).square().mean()
         return terms
 
     def generator_loss(self, inputs: method.StepInputs, fake: Tensor, y: Tensor) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
         {"prototypes": 1},
         {"threshold": 0.0},
         {"threshold": 1.0},
-        {"weight_penalty": 0.0},
+        {"lambda_gp": 0.0},
         {"other_losses": 0.5, "labelled": 0.5, "weight_classifier": 0.7},
         {"other_losses": 0.25, "latent_label": "mixture", "game": "non_saturating"},
     )

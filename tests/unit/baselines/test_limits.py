@@ -189,7 +189,7 @@ def test_with_packs_of_one_pacgan_is_gan(game, player):
 
 def self_labelled(player, **options):
     """Without the penalty, unless the options say otherwise."""
-    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6, "weight_penalty": 0.0} | options, player)
+    return Bench("self_labelling", {"prototypes": 4, "threshold": 0.6, "lambda_gp": 0.0} | options, player)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6, 2.0])
@@ -328,7 +328,7 @@ def test_the_classifier_trains_on_augmented_images():
 
 def test_the_penalty_of_self_labelling_is_that_of_wgan_gp():
     """The latents and the shares are drawn alike, and the fakes are the same."""
-    ours = self_labelled("discriminator", weight_penalty=0.3, conditional_generator=False)
+    ours = self_labelled("discriminator", lambda_gp=0.3, conditional_generator=False)
     theirs = Bench("wgan_gp", {"lambda_gp": 0.3}, "discriminator")
     theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
     assert ours.terms()["penalty"].item() == pytest.approx(theirs.terms()["penalty"].item(), rel=1e-13)

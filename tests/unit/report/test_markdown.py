@@ -196,6 +196,6 @@ def test_a_method_from_an_abstract_is_marked_under_its_table_only(derived_suite,
     assert line_of(own, "| Selfish‡ |")
     assert line_of(own, "| GAN |")
     note = line_of(own, "- ‡ ")
-    assert "implemented from the abstract" in note
+    assert "follows the abstract" in note
     assert "says nothing about the paper's claims" in note
     assert "‡" not in before + document

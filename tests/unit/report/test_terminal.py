@@ -46,5 +46,5 @@ def test_labels_are_not_markup(small_suite):
 def test_a_method_from_an_abstract_is_marked(derived_suite, suite):
     shown = " ".join(printed(derived_suite, {}).split())
     assert "Selfish‡" in shown
-    assert "‡ implemented from the abstract of its paper" in shown
+    assert "‡ follows the abstract of its paper" in shown
     assert "‡" not in printed(suite, {})
