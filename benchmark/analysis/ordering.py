@@ -186,14 +186,15 @@ def kendall_tau(points: Sequence[tuple[float, float]]) -> float | None:
 
 def _ranked_method(row: LeaderboardRow, key: str, is_reduced: bool) -> RankedMethod:
     result, reference = row.results[key], row.results[key].reference
-    values = list(result.aggregate.values.values()) if result.aggregate else []
+    trainings = result.judged.trainings if result.judged else None
+    values = list(trainings.values.values()) if trainings else []
     sign = 1.0 if result.output.better == "higher" else -1.0
     scores = [sign * value if math.isfinite(value) else -math.inf for value in values]
     return RankedMethod(
         label=row.label,
         scores=(*scores, *[-math.inf] * row.counts.diverged),
         is_complete=len(values) + row.counts.diverged == row.counts.total,
-        mean=result.aggregate.mean if result.aggregate else math.nan,
+        mean=trainings.mean if trainings else math.nan,
         published=reference.value if reference else None,
         published_spread=(result.published.spread if result.published else None) or 0.0,
         is_comparable=reference is not None and reference.is_comparable and not is_reduced,

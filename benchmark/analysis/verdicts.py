@@ -120,21 +120,21 @@ class Reference:
 
     @property
     def rule(self) -> str:
-        """How measured and published value are compared, in a few words: `best over training, expected best of 3`."""
-        k = self.uncertainty.best_of
-        parts = ["best over training" if self.checkpoint == "best" else "last evaluation"]
+        """The rule in a few words, `mean` for the equivalence of means of last evaluations."""
+        parts = [f"best over training{self._grid}"] if self.checkpoint == "best" else []
         parts += [self.instruments.words] if self.instruments else []
-        parts += [f"expected best of {k}" if k > 1 else "mean"]
-        parts += ["prediction interval"] if self.uncertainty.is_single else []
-        return ", ".join(parts)
+        if self.uncertainty.best_of > 1:
+            parts.append(f"expected best of {self.uncertainty.best_of}")
+        else:
+            parts.append("prediction interval for one published training" if self.uncertainty.is_single else "mean")
+        return "; ".join(parts)
 
     @property
     def rule_notes(self) -> tuple[str, ...]:
         """What the rule means, a phrase for each of its parts that is not the plain mean of last evaluations."""
-        every = f", every {self.evaluate_every:,} steps" if self.evaluate_every else ""
         notes = []
         if self.checkpoint == "best":
-            notes.append(f"best over training: each training counts with the best of its evaluations{every}")
+            notes.append(f"best over training: each training counts with the best of its evaluations{self._grid}")
         if self.instruments:
             notes.append(
                 f"{self.instruments.words}: each training counts with their mean. The classifier of the paper counts as"
@@ -142,6 +142,10 @@ class Reference:
                 f" {len(self.instruments.outputs) - 1} degrees of freedom"
             )
         return (*notes, self.uncertainty.basis)
+
+    @property
+    def _grid(self) -> str:
+        return f", every {self.evaluate_every:,} steps" if self.evaluate_every else ""
 
 
 def judge(

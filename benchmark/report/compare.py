@@ -107,7 +107,7 @@ def _cells(metric: MetricComparison) -> list[str]:
 def _side(result: MetricResult | None) -> str:
     if result is None or result.aggregate is None:
         return "–"
-    return f"{text.format_measured(result)} ({result.aggregate.n})"
+    return f"{text.format_mean(result.aggregate, result.output.decimals)} ({result.aggregate.n})"
 
 
 def _difference(metric: MetricComparison) -> str:

@@ -188,8 +188,8 @@ def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     results = [result for row in rows for result in row.results.values()]
     lines = [
         "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at the end"
-        " of its training. A single seed has no ±. The best mean of a table is **bold**, which does not imply that the"
-        " difference is significant.",
+        " of its training unless a rule says otherwise. A single seed has no ±. The best mean of a table is **bold**,"
+        " which does not imply that the difference is significant.",
         "- **↑** higher is better, **↓** lower is better; **–** means no result, or a metric that does not apply to the"
         " method.",
         "- **Seeds** counts the trainings of a row, and states how many gave no result.",
@@ -199,7 +199,16 @@ def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
         lines.append(
             "- **95 % interval** is the t-interval of the measured mean over training seeds, within the range of the"
             " metric. **Difference** is measured minus published, with its 95 % interval; it is in brackets where the"
-            " two must not be compared. Among many verdicts, some are wrong by chance."
+            " two must not be compared. Among many verdicts, some are wrong by chance.\n"
+            "- **CV** is the coefficient of variation over trainings, standard deviation / mean."
+            f" {noise.LOTTERY}"
+        )
+    if any(result.rule for result in results):
+        lines.append(
+            "- **Rule** says how the measured side follows what was published: *best over training* takes the best"
+            " evaluation of each training, *expected best of k* the mean of the best over all subsets of k seeds, and a"
+            " *prediction interval* asks whether one more training of ours could give the published one. **Last"
+            " evaluations** is then the plain mean ± standard deviation at the end of training, by one instrument."
         )
     if any(result.aggregate and result.aggregate.sampling_std is not None for result in results):
         lines.append(
@@ -266,6 +275,11 @@ def _main_caption(rows: list[LeaderboardRow]) -> str:
         "Large dots with bars are mean ± sample standard deviation over seeds; small dots are single seeds. Tables of"
         " the same data and protocol share their axes."
     )
+    if any(not result.is_plain for row in rows for result in row.results.values()):
+        caption += (
+            " Where a rule selects the best over training or several instruments, all dots follow it; a dot without a"
+            " bar is the expected best of several trainings."
+        )
     if _any_published(rows):
         caption += (
             " Diamonds are published values, hollow if unverified or of another protocol; their bars show the spread"

@@ -7,10 +7,27 @@ from itertools import pairwise
 
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
 from benchmark.analysis.ordering import MethodPair, OrderVerdict, TableOrder, table_orders
+from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue, with_discrepancy_ids
 from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
+
+COLUMNS = (
+    "Method",
+    "Published",
+    "Measured",
+    "95 % interval",
+    "Last evaluations",
+    "CV",
+    "Sampling noise",
+    "Difference",
+    "Seeds",
+    "Rule",
+    "Verdict",
+)
+OPTIONAL = {"Last evaluations", "CV", "Sampling noise", "Rule"}  # left out where no row has anything to show
+WORDS = {"Method", "Seeds", "Rule", "Verdict"}  # aligned to the left
 
 
 @dataclass
@@ -39,17 +56,13 @@ def compare_with_published(members: Sequence[LeaderboardRow], key: str, notes: F
     """One metric of one table: title, grid, and the findings about the published order."""
     rows = [row for row in members if key in row.results]
     output = rows[0].results[key].output
-    header = ["Method", "Published", "Measured", "95 % interval", "Difference", "Seeds", "Verdict"]
-    body = [_line(row, row.results.get(key), notes) for row in members]
-    sampling = [_sampling_noise(row.results.get(key)) for row in members]
-    if any(sampling):
-        header.insert(4, "Sampling noise")
-        for line, noise in zip(body, sampling, strict=True):
-            line.insert(4, noise or "–")
+    columns = [_columns(row, row.results.get(key), notes) for row in members]
+    header = [name for name in COLUMNS if name not in OPTIONAL or any(cells[name] for cells in columns)]
+    body = [[cells[name] or "–" for name in header] for cells in columns]
     order = table_orders(rows, key)
     return [
         f"**{escape_markdown(output.title)}** {text.ARROWS[output.better]}",
-        grid(header, body, "l" + "r" * (len(header) - 3) + "ll"),
+        grid(header, body, "".join("l" if name in WORDS else "r" for name in header)),
         "\n".join([*_only_published(members, key), *(_order(order) if order else [])]),
     ]
 
@@ -103,30 +116,57 @@ def row_notes(row: LeaderboardRow) -> list[str]:
     return [note for note in (row.cell.note, f"published: {published}" if published else "") if note]
 
 
-def _line(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes) -> list[str]:
-    name = escape_markdown(text.label(row)) + notes.mark(*row_notes(row))
+def _columns(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes) -> dict[str, str]:
+    """The cells of one line by the name of their column; "" where there is nothing to show."""
+    cells = dict.fromkeys(COLUMNS, "")
+    cells["Method"] = escape_markdown(text.label(row)) + notes.mark(*row_notes(row))
+    cells["Seeds"] = str(row.counts)
     if result is None:
-        return [name, "–", "–", "–", "–", str(row.counts), "–"]
-    interval = text.format_interval(result.interval, result.output.decimals) if result.interval else "–"
-    published, measured = text.format_published(result) or "–", text.format_measured(result) or "–"
-    difference = _difference(result, notes)  # numbers its footnotes before those of the verdict
-    mismatches = result.reference.mismatches if result.reference else ()
-    mark = notes.mark("protocol of the published value: " + "; ".join(mismatches)) if mismatches else ""
-    return [name, published, measured, interval, difference, str(row.counts), result.verdict.value + mark]
-
-
-def _difference(result: MetricResult, notes: Footnotes) -> str:
-    """Measured minus published; with interval and basis only if the two may be compared."""
-    if result.difference is None:
-        return "–"
+        return cells
+    digits = result.output.decimals
     is_judged = result.verdict not in (Verdict.NO_REFERENCE, Verdict.REDUCED)
-    basis = notes.mark(*result.reference.rule_notes) if is_judged and result.reference else ""
-    return text.format_difference(result.difference, result.output.decimals, is_judged) + basis
+    cells["Published"], cells["Measured"] = text.format_published(result), text.format_measured(result)
+    cells["95 % interval"] = text.format_interval(result.interval, digits) if result.interval else ""
+    cells["Last evaluations"] = "" if result.is_plain else text.format_mean(result.aggregate, digits)
+    cells["CV"] = text.format_variation(result)
+    cells["Sampling noise"] = _sampling_noise(result)
+    cells["Difference"] = text.format_difference(result.difference, digits, is_judged) if result.difference else ""
+    cells["Rule"] = _rule(result, notes) if is_judged else ""
+    cells["Verdict"] = result.verdict.value + _verdict_notes(result, notes)
+    return cells
 
 
-def _sampling_noise(result: MetricResult | None) -> str:
-    std = result.aggregate.sampling_std if result and result.aggregate else None
-    return "" if result is None or std is None else f"± {std:.{result.output.decimals}f}"
+def _rule(result: MetricResult, notes: Footnotes) -> str:
+    """The rule in a few words, and its footnotes."""
+    return escape_markdown(result.rule) + notes.mark(*result.reference.rule_notes) if result.reference else ""
+
+
+def _verdict_notes(result: MetricResult, notes: Footnotes) -> str:
+    """Why the verdict could not be another: another protocol, or a published value that is too uncertain."""
+    reasons = []
+    if result.reference and result.reference.mismatches:
+        reasons.append("protocol of the published value: " + "; ".join(result.reference.mismatches))
+    difference = result.difference
+    if result.verdict is Verdict.INCONCLUSIVE and difference and difference.is_out_of_reach:
+        reasons.append(out_of_reach_note(difference, result))
+    return notes.mark(*reasons)
+
+
+def out_of_reach_note(difference: Difference, result: MetricResult) -> str:
+    """That `reproduced` is impossible, and by how much the published value alone is too uncertain."""
+    digits, value = result.output.decimals, abs(result.reference.value) if result.reference else 0.0
+    half_width, margin = difference.published_half_width or 0.0, difference.margin or 0.0
+    share = f" ({100 * half_width / value:.1f} %)" if value else ""
+    return (
+        f"out of reach: however many seeds are trained, the 90 % interval keeps a half-width of {half_width:.{digits}f}"
+        f"{share} from the published side alone, more than the tolerance of {margin:.{digits}f}, so the value cannot be"
+        " reproduced"
+    )
+
+
+def _sampling_noise(result: MetricResult) -> str:
+    std = result.aggregate.sampling_std if result.aggregate else None
+    return "" if std is None else f"± {std:.{result.output.decimals}f}"
 
 
 def _only_published(members: Sequence[LeaderboardRow], key: str) -> list[str]:

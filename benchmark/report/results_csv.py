@@ -29,6 +29,11 @@ CSV_COLUMNS = {
     "device": "cpu or cuda",
     "cpus": "CPUs, and threads, of the trial",
     "gpus": "share of a GPU that the trial used",
+    "judged_<metric>": "one column per metric output: what the training counts with by the rule of the published value,"
+    " such as its best evaluation or the mean over several classifiers; the last evaluation without a rule; empty for a"
+    " trial that did not finish",
+    "cv_<metric>": "one column per metric output: the coefficient of variation of `judged_<metric>` over the trainings"
+    " of the row; empty for fewer than two",
     "published_<metric>": "one column per metric output: the published value of the cell, empty without one. It may be"
     " unverified or of another protocol: see the leaderboard before comparing",
     "source": "where the published values were read",
@@ -77,6 +82,10 @@ def _line(suite: Suite, row: LeaderboardRow, trial: TrialOutcome) -> dict[str, o
         "source": "; ".join(dict.fromkeys(value.source for value in published.values() if value)),
     }
     line |= {f"published_{key}": value and value.value for key, value in published.items()}
+    for key, result in row.results.items():
+        if result.judged and trial.status == "finished":
+            line[f"judged_{key}"] = result.judged.trainings.values.get(spec.seed)
+            line[f"cv_{key}"] = result.judged.trainings.coefficient_of_variation
     if record:
         line |= {key: record.metrics[key] for key in row.results if key in record.metrics}
         line |= record.cost.model_dump(exclude={"checkpoint_seconds"}) if record.cost else {}

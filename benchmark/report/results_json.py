@@ -64,6 +64,7 @@ def _result(result: MetricResult) -> dict[str, Any]:
             "notes": list(result.reference.rule_notes) if result.reference and result.rule else [],
             "by_seed": judged.trainings.values,
             "value": judged.estimate,
+            "coefficient_of_variation": judged.trainings.coefficient_of_variation,
             "interval_95": result.interval,
             "instruments": judged.instruments and vars(judged.instruments),
         },

@@ -1,11 +1,10 @@
 """Formats numbers, and escapes text for Markdown."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from benchmark.analysis.aggregate import Interval
+from benchmark.analysis.aggregate import Aggregate, Interval
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
 from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
@@ -60,13 +59,30 @@ def truncate(text: str, length: int) -> str:
 
 
 def format_measured(result: MetricResult) -> str:
-    """`mean ± sample standard deviation` with the metric's decimals; empty without a result."""
-    if result.aggregate is None:
+    """The judged value: `mean ± sample standard deviation`, or the expected best of k; empty without one."""
+    judged, digits = result.judged, result.output.decimals
+    if judged is None:
         return ""
-    digits, spread = result.output.decimals, result.aggregate.std
-    if not math.isfinite(result.aggregate.mean):
+    if judged.best_of == 1 or not judged.trainings.is_finite:
+        return format_mean(judged.trainings, digits)
+    return "" if judged.estimate is None else f"{judged.estimate:.{digits}f}"
+
+
+def format_mean(of: Aggregate | None, digits: int) -> str:
+    """`mean ± sample standard deviation`; empty without values."""
+    if of is None:
+        return ""
+    if not of.is_finite:
         return "not a number"
-    return f"{result.aggregate.mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return f"{of.mean:.{digits}f}" + ("" if of.std is None else f" ± {of.std:.{digits}f}")
+
+
+def format_variation(result: MetricResult) -> str:
+    """The coefficient of variation over the trainings that are judged, `1.8 %`; empty without one."""
+    variation = result.judged.trainings.coefficient_of_variation if result.judged else None
+    if variation is None:
+        return ""
+    return f"{100 * variation:.1f} %" if variation < 0.1 else f"{100 * variation:.0f} %"
 
 
 def format_published(result: MetricResult) -> str:

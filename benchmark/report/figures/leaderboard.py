@@ -161,11 +161,18 @@ def _panel(output: "Output", members: list[LeaderboardRow], limits: Limits, widt
     numbers = {}
     for index, row in enumerate(members):
         if result := row.results.get(output.key):
-            lines = [text.format_measured(result) or result.verdict.value]
+            lines = [_numbers(result)]
             if result.aggregate and not row.counts.is_complete:
                 lines.append(f"{row.counts.finished} of {row.counts.total} seeds")
             numbers[index] = "\n".join(page.wrap(line, SMALL, NUMBERS, 2) for line in lines)
     return Panel(output, panel_title(output, width), limits[_axis(members, output)], numbers)
+
+
+def _numbers(result: MetricResult) -> str:
+    """The judged value in words, or the verdict without one."""
+    shown = text.format_measured(result)
+    is_best = shown and result.judged and result.judged.best_of > 1
+    return f"{shown}, best of {result.judged.best_of}" if is_best and result.judged else shown or result.verdict.value
 
 
 def _axis(members: list[LeaderboardRow], output: "Output") -> tuple[object, ...]:
@@ -194,9 +201,21 @@ def _values(members: list[LeaderboardRow], key: str) -> Iterator[float]:
         if result.published:
             value, spread = result.published.value, result.published.spread or 0
             yield from (value - spread, value + spread)
-        if result.aggregate:
-            mean, std = result.aggregate.mean, result.aggregate.std or 0
-            yield from (*result.aggregate.values.values(), mean - std, mean + std)
+        if result.judged:
+            yield from result.judged.trainings.values.values()
+        if (estimate := _estimate(result)) is not None:
+            std = _spread(result) or 0
+            yield from (estimate - std, estimate + std)
+
+
+def _estimate(result: MetricResult) -> float | None:
+    """The large dot: the judged value."""
+    return result.judged.estimate if result.judged else None
+
+
+def _spread(result: MetricResult) -> float | None:
+    """Half the length of its bar: the standard deviation over seeds of a mean. An expected best has none."""
+    return result.judged.trainings.std if result.judged and result.judged.best_of == 1 else None
 
 
 def _legend(tables: Tables, keys: Collection[str]) -> list[LegendEntry]:
@@ -271,21 +290,20 @@ def _draw_panel(axes: "Axes", panel: Panel, rows: list[LeaderboardRow], styles: 
 
 
 def _draw_measured(axes: "Axes", results: list[tuple[int, MetricResult, str]]) -> None:
-    """Single seeds, and the mean with a bar of one sample standard deviation to both sides."""
+    """Single seeds, and the judged value; a mean has a bar of one sample standard deviation to both sides."""
     from matplotlib.collections import LineCollection
 
     seeds, means = [], []
     bars: list[Segment] = []
     bar_colours: list[str] = []
     for index, result, colour in results:
-        if result.aggregate is None:
+        if result.judged is None:
             continue
-        finite = filter(math.isfinite, result.aggregate.values.values())
+        finite = filter(math.isfinite, result.judged.trainings.values.values())
         seeds += [(value, index + SEED_LANE, colour) for value in finite]
-        mean, std = result.aggregate.mean, result.aggregate.std
-        if math.isfinite(mean):
-            means.append((mean, index, colour))
-            segments = _bar(mean, index, std, CAP)
+        if (estimate := _estimate(result)) is not None:
+            means.append((estimate, index, colour))
+            segments = _bar(estimate, index, _spread(result), CAP)
             bars += segments
             bar_colours += [colour] * len(segments)
     for dots, size, alpha, zorder in ((seeds, 9, 0.65, 3), (means, 42, None, 5)):

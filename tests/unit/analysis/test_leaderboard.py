@@ -83,11 +83,11 @@ def rewritten(suite_file, folder, *changes):
 @pytest.mark.parametrize(
     "kind, seeds, verdict, rule, note",
     [
-        ("sampling_seeds", 8, "reproduced", "last evaluation, mean", "no spread over its 8 trainings"),
-        ("sampling_seeds", 1, "reproduced", "last evaluation, mean, prediction interval", "the source reports one"),
-        ("training_seeds", 8, "reproduced", "last evaluation, mean", "spread over 8 trainings is counted in"),
-        ("standard_error", 8, "inconclusive", "last evaluation, mean", "standard error over 8 trainings is counted in"),
-        ("not_stated", 8, "inconclusive", "last evaluation, mean", "does not say what its spread is taken over"),
+        ("sampling_seeds", 8, "reproduced", "mean", "no spread over its 8 trainings"),
+        ("sampling_seeds", 1, "reproduced", "prediction interval for one published training", "the source reports one"),
+        ("training_seeds", 8, "reproduced", "mean", "spread over 8 trainings is counted in"),
+        ("standard_error", 8, "inconclusive", "mean", "standard error over 8 trainings is counted in"),
+        ("not_stated", 8, "inconclusive", "mean", "does not say what its spread is taken over"),
     ],
 )
 def test_the_rule_follows_from_what_was_published(
@@ -128,7 +128,7 @@ def test_a_best_over_training_is_measured_as_one(suite_file, tmp_path, make_reco
     assert kl.judged.trainings.values == {0: 0.5, 1: 0.5, 2: 0.5}, "the best of each metric, wherever it is"
     assert modes.aggregate.values == {0: 500, 1: 500, 2: 500}
     assert (modes.judged.estimate, modes.difference.estimate) == (931, 931 - 926.75)
-    assert (modes.verdict, modes.rule, modes.is_plain) == ("reproduced", "best over training, mean", False)
+    assert (modes.verdict, modes.rule, modes.is_plain) == ("reproduced", "best over training, every 200 steps; mean", False)
     assert modes.reference.rule_notes[0].endswith("the best of its evaluations, every 200 steps")
 
 
@@ -159,7 +159,7 @@ def test_a_best_over_seeds_is_measured_as_the_expected_one(best_of_two, make_rec
     modes, kl = found["modes"], found["kl"]
     assert modes.judged.estimate == pytest.approx((927 + 930 + 930) / 3)
     assert kl.judged.estimate == pytest.approx((0.7 + 0.7 + 0.8) / 3)
-    assert (modes.aggregate.mean, modes.rule) == (927, "last evaluation, expected best of 2")
+    assert (modes.aggregate.mean, modes.rule) == (927, "expected best of 2")
     assert modes.interval[0] < modes.judged.estimate < modes.interval[1]
     assert modes.difference.estimate == pytest.approx(929 - 926.75)
 
@@ -198,7 +198,7 @@ def test_another_classifier_is_one_more_of_the_harness(suite_file, tmp_path, mak
     assert found.judged.trainings.values == {0: 926, 1: 927, 2: 928}
     assert (found.judged.instruments.std, found.judged.instruments.number) == (6.0, 3)
     assert found.aggregate.values == {0: 920, 1: 921, 2: 922}
-    assert (found.rule, found.verdict) == ("last evaluation, 3 digit classifiers, mean", "reproduced")
+    assert (found.rule, found.verdict) == ("3 digit classifiers; mean", "reproduced")
     assert "variance component of the interval, with 2 degrees of freedom" in found.reference.rule_notes[0]
 
 

@@ -62,7 +62,7 @@ def test_the_setting_names_scale_seeds_data_and_protocol(document, quick, all_fi
 def test_tables_show_published_and_measured_values_side_by_side(document, suite, mixed):
     checked = document[document.index("## Checked") : document.index("## Remembered")]
     modes, kl = checked.split("**KL")
-    assert "| Method | Published | Measured | 95 % interval | Difference | Seeds | Verdict |" in modes
+    assert "| Method | Published | Measured | 95 % interval | CV | Difference | Seeds | Rule | Verdict |" in modes
     line = line_of(modes, "| MSGAN <sup>")
     assert "926.75 ± 32.65" in line
     result = next(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 
 import pytest
 
@@ -11,7 +12,7 @@ from benchmark.report.results_csv import CSV_COLUMNS, csv_columns, results_csv
 HEADER = (
     "table,row,trial_id,method,network,dataset,seed,scale,steps,batch_size,status,error,modes,kl,"
     "train_seconds,evaluation_seconds,images_per_second,peak_memory_mib,device,cpus,gpus,"
-    "published_modes,published_kl,source"
+    "judged_modes,judged_kl,cv_modes,cv_kl,published_modes,published_kl,source"
 )
 
 
@@ -22,7 +23,7 @@ def lines(suite, mixed):
 
 def test_the_columns_are_stable_and_documented(suite, mixed):
     assert results_csv(suite, leaderboard_rows(suite, mixed)).splitlines()[0] == HEADER
-    assert len(csv_columns(leaderboard_rows(suite, {}))) == len(CSV_COLUMNS) + 2
+    assert len(csv_columns(leaderboard_rows(suite, {}))) == len(CSV_COLUMNS) + 4
     assert all(CSV_COLUMNS.values())
 
 
@@ -42,6 +43,15 @@ def test_values_survive_exactly(lines, mixed):
             assert float(line["train_seconds"]) == record.cost.train_seconds
             for key in record.metrics:
                 assert float(line[key]) == record.metrics[key]
+
+
+def test_the_judged_value_of_a_training_and_the_variation_of_its_row(lines):
+    row = [line for line in lines if (line["table"], line["row"]) == ("Own", "MSGAN")]
+    values = [float(line["modes"]) for line in row]
+    assert [float(line["judged_modes"]) for line in row] == values
+    variation = statistics.stdev(values) / statistics.mean(values)
+    assert [float(line["cv_modes"]) for line in row] == pytest.approx([variation] * 3)
+    assert {line["judged_modes"] for line in lines if line["status"] != "finished"} == {""}
 
 
 def test_published_values_and_sources_are_columns(lines):

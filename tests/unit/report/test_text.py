@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmark.analysis.aggregate import Aggregate
-from benchmark.analysis.leaderboard import MetricResult, TotalCost
+from benchmark.analysis.leaderboard import JudgedValue, MetricResult, TotalCost
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue
 from benchmark.evaluation.metrics.base import Output
@@ -45,10 +45,12 @@ def test_clipped_text_fits(raw, length):
     assert len(text.truncate(raw, length)) <= length
 
 
-def result(published=None, digits=1, values=None):
+def result(published=None, digits=1, values=None, best_of=1):
+    aggregate = Aggregate(dict(enumerate(values))) if values else None
     return MetricResult(
         output=Output(key="modes", title="modes", better="higher", decimals=digits),
-        aggregate=Aggregate(dict(enumerate(values))) if values else None,
+        aggregate=aggregate,
+        judged=JudgedValue(trainings=aggregate, better="higher", best_of=best_of) if aggregate else None,
         published=published,
         reference=None,
         verdict=Verdict.INCONCLUSIVE,
@@ -66,6 +68,27 @@ def result(published=None, digits=1, values=None):
 )
 def test_measured(values, words):
     assert text.format_measured(result(values=values)) == words
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ([900.0, 910.0, 920.0], "916.7"),
+        ([900.0], ""),
+        (None, ""),
+        ([900.0, 910.0, float("nan")], "not a number"),
+    ],
+)
+def test_an_expected_best_has_no_spread_and_needs_enough_seeds(values, words):
+    assert text.format_measured(result(values=values, best_of=2)) == words
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [([99.0, 101.0], "1.4 %"), ([-99.0, -101.0], "1.4 %"), ([50.0, 150.0], "71 %"), ([5.0], ""), ([-1.0, 1.0], "")],
+)
+def test_the_coefficient_of_variation_is_a_share_of_the_mean(values, words):
+    assert text.format_variation(result(values=values)) == words
 
 
 @pytest.mark.parametrize(
