@@ -128,7 +128,11 @@ def test_a_best_over_training_is_measured_as_one(suite_file, tmp_path, make_reco
     assert kl.judged.trainings.values == {0: 0.5, 1: 0.5, 2: 0.5}, "the best of each metric, wherever it is"
     assert modes.aggregate.values == {0: 500, 1: 500, 2: 500}
     assert (modes.judged.estimate, modes.difference.estimate) == (931, 931 - 926.75)
-    assert (modes.verdict, modes.rule, modes.is_plain) == ("reproduced", "best over training, every 200 steps; mean", False)
+    assert (modes.verdict, modes.rule, modes.is_plain) == (
+        "reproduced",
+        "best over training, every 200 steps; mean",
+        False,
+    )
     assert modes.reference.rule_notes[0].endswith("the best of its evaluations, every 200 steps")
 
 
