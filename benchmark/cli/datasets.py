@@ -13,8 +13,11 @@ from benchmark.cli.options import (
     DEFAULT_WORKSPACE,
     DataOption,
     JsonOption,
+    OnlyOption,
+    ScaleOption,
     WorkspaceOption,
     examples,
+    load_cells,
 )
 from benchmark.core.errors import UserError, did_you_mean
 from benchmark.store.workspace import Workspace, absolute, as_options, require_writable
@@ -29,6 +32,16 @@ app.add_typer(group, name="datasets")
 DatasetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A dataset, as `datasets` lists it.")]
 DatasetOrWeightsArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A dataset or weights, as `datasets` lists them.")
+]
+OptionalDatasetArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A dataset, as `datasets` lists it.", show_default=False)
+]
+OptionalDatasetOrWeightsArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="A dataset or weights, as `datasets` lists them.", show_default=False),
+]
+ForOption = Annotated[
+    Path | None, typer.Option("--for", metavar="SUITE", help="Instead of NAME: all that the cells of this suite need.")
 ]
 COLOURS = {"prepared": "green", "raw files found": "cyan", "missing": "yellow", "outdated": "yellow"}
 COLOURS |= {"corrupt": "red", "found": "green"}
@@ -67,24 +80,42 @@ def datasets(
     )
 
 
-@group.command(epilog=examples("datasets prepare stacked_digits", "datasets prepare cifar10 --data-dir /data"))
+@group.command(epilog=examples("datasets prepare stacked_digits", "datasets prepare --for suites/own_images.yaml"))
 def prepare(
-    name: DatasetArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: OptionalDatasetArgument = None,
+    suite: ForOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    scale: ScaleOption = None,
+    only: OnlyOption = None,
 ) -> None:
     """Write the arrays that training reads from the raw files. `run` needs them."""
-    _prepare(_dataset(name), *_folders(workspace, data_dir))
+    if suite or not name:
+        _gather(name, suite, scale, only, workspace, data_dir, download=False)
+    else:
+        _refuse_without_suite(scale, only)
+        _prepare(_dataset(name), *_folders(workspace, data_dir))
 
 
-@group.command(epilog=examples("datasets fetch stacked_mnist", "datasets fetch inception"))
+@group.command(epilog=examples("datasets fetch stacked_mnist", "datasets fetch --for suites/neurips2019.yaml"))
 def fetch(
-    name: DatasetOrWeightsArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, data_dir: DataOption = DEFAULT_DATA
+    name: OptionalDatasetOrWeightsArgument = None,
+    suite: ForOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data_dir: DataOption = DEFAULT_DATA,
+    scale: ScaleOption = None,
+    only: OnlyOption = None,
 ) -> None:
     """Download and check the raw files of a dataset, and prepare it; or download and check weights.
 
-    An interrupted download resumes where it stopped.
+    With --for, all that a suite needs. An interrupted download resumes where it stopped.
     """
     from benchmark.data.acquire import fetch as fetch_files
 
+    if suite or not name:
+        _gather(name, suite, scale, only, workspace, data_dir, download=True)
+        return
+    _refuse_without_suite(scale, only)
     place, data = _folders(workspace, data_dir)
     weights = _weights().get(name)
     dataset: Any = None if weights else _dataset(name)
@@ -196,6 +227,54 @@ def _print_prepared(dataset: Any, workspace: Workspace, already: str = "") -> No
         if topic in prepared.manifest:
             print_line(f"{dataset.name}: {topic.replace('_', ' ')}: {prepared.manifest[topic]}")
     print_line(f"{dataset.name}: {already}prepared in {prepared.path}")
+
+
+def _refuse_without_suite(scale: str | None, only: list[str] | None) -> None:
+    for option, value in (("--scale", scale), ("--only", only)):
+        if value:
+            raise UserError(f"{option}: selects cells of a suite; name the suite with --for")
+
+
+def _gather(
+    name: str | None,
+    path: Path | None,
+    scale: str | None,
+    only: list[str] | None,
+    workspace: Path,
+    data_dir: Path,
+    *,
+    download: bool,
+) -> None:
+    """Get all that a suite needs under one view of the progress, then say what is ready and what must be brought."""
+    if path is None or name:
+        raise UserError("give either the NAME of a dataset, or --for SUITE")
+    suite, (place, data) = load_cells(path, scale, None, only), _folders(workspace, data_dir)
+    from benchmark.core import registry
+    from benchmark.planning.gather import gather
+    from benchmark.planning.prerequisites import gather_command
+
+    require_writable(place.root, "--workspace")
+    if download:
+        require_writable(data, "--data-dir")
+    consequence = RESUMES if download else "what was prepared is kept, and the same command prepares the rest"
+    with stoppable(consequence), ProgressBars() as bars:
+        gathered = gather(suite, place, data, bars, download=download)
+    for ready in gathered.ready:
+        print_line(f"{ready}: ready")
+    for new in gathered.new:
+        if new in registry.datasets:
+            _print_prepared(registry.datasets[new], place)
+        else:
+            print_line(f"{new}: {_weights()[new].find(data)}")
+    rest = [f"{name}: {problem}" for name, problem in gathered.failed.items()]
+    if gathered.to_fetch:
+        command = gather_command("fetch", suite, as_options(place, data))
+        rest.append(f"To download: {', '.join(gathered.to_fetch)}\n  {command}")
+    if gathered.by_hand:
+        rest += [f"To bring by hand: {', '.join(gathered.by_hand)}", *gathered.by_hand.values()]
+    if rest:
+        raise UserError("\n\n".join([f"{suite.path}: not everything that it needs is ready", *rest]))
+    print_line(f"{suite.path}: all datasets and weights are ready")
 
 
 def _folders(workspace: Path, data_dir: Path) -> tuple[Workspace, Path]:

@@ -118,7 +118,7 @@ def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:
         plan = make_plan(load_suite(path), workspace, data_dir)
     except UserError as error:
         return str(error)
-    return "\n".join(f"{what}: {step}" for what, step in (plan.missing.steps | plan.missing.measures).items())
+    return "\n".join(f"{what}: {step}" for what, step in (plan.missing.next_steps | plan.missing.measures).items())
 
 
 def _package(name: str) -> Finding:

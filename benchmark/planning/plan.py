@@ -119,6 +119,6 @@ def make_plan(suite: Suite, workspace: Workspace, data_dir: Path) -> Plan:
         images_mib={name: math.prod(manifest.get("train", [0])) / 2**20 for name, manifest in manifests.items()},
         record_versions=versions,
     )
-    missing = find_missing(plan.todo.values(), workspace, data_dir)
+    missing = find_missing(plan.todo.values(), workspace, data_dir, suite)
     cells = [cell for cell in suite.cells if any(spec.trial_id in plan.todo for spec in cell.specs)]
     return replace(plan, missing=replace(missing, measures=unmeasurable_cells(cells, workspace)))

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from benchmark.cli import app
+from benchmark.core.errors import UserError
 from benchmark.data import acquire
 from benchmark.data.datasets.stacked_mnist import StackedMNIST
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.download import Download
 from benchmark.data.raw.examples import random_image, write_files
+from benchmark.evaluation.extractors.weights import INCEPTION
 from benchmark.store.workspace import Workspace, as_options
+from tests.conftest import SMALL
 from tests.support.examples import small_mnist
 from tests.unit.data.raw.test_download import Server, serving
 
@@ -372,11 +375,112 @@ def test_plan_and_run_print_the_command_for_missing_data(command, benchmark, tmp
     places = f"--data-dir {tmp_path} --workspace {tmp_path / 'ws'}"
     code, output = benchmark(command, SUITE, *places.split())
     assert code == (2 if command == "run" else 0)
-    assert f"python -m benchmark datasets fetch stacked_mnist {places}\n" in output
+    assert f"python -m benchmark datasets fetch --for {SUITE} {places}\n" in output
     code, output = benchmark(command, SUITE, "--only", "K/4, MSGAN's networks/GAN", *places.split())
     assert f"python -m benchmark datasets import stacked_mnist PATH {places}\n" in output
     assert "train-images-idx3-ubyte" in output, "a single missing dataset is explained in full"
     assert list(tmp_path.iterdir()) == []
+
+
+def suite_of(small_suite, *names, metric="modes"):
+    """A suite with a table for each dataset."""
+    options = {"modes": {}, "fid": {"extractor": "inception"}}[metric]
+    protocol = {"measures": {metric: {"n_fake": 50, "options": options}}, "evaluations": 1}
+    networks = {"stacked_mnist": "msgan_stacked_mnist", "stacked_digits": "mlp"}
+    tables = [
+        {
+            "title": name,
+            "defaults": {
+                "dataset": name,
+                "network": networks.get(name, "dcgan"),
+                "network_options": {"k": 4} if name == "stacked_mnist" else {},
+                "protocol": protocol,
+            },
+            "rows": {"GAN": {"method": "gan"}},
+        }
+        for name in names
+    ]
+    shared = ("latent", "steps", "batch_size", "optimizer")
+    return small_suite(tables=tables, defaults={key: SMALL["defaults"][key] for key in shared})
+
+
+def test_fetch_for_a_suite_gets_what_can_be_had_and_ends_with_the_rest(datasets, small_suite, raw, offered, tmp_path):
+    import_other_files(raw, tmp_path)
+    own_images(tmp_path / "data", 20)
+    suite = suite_of(small_suite, "stacked_mnist", "stacked_digits")
+    code, output = datasets("prepare", "--for", suite)
+    assert code == 2
+    assert f"To download: stacked_mnist\n  python -m benchmark datasets fetch --for {suite} --data-dir" in output
+    assert offered.requested_ranges == []
+    code, output = datasets("fetch", "--for", suite)
+    assert code == 0, output
+    assert f"{suite}: all datasets and weights are ready\n" in output
+    assert "stacked_mnist: prepared in" in output
+    assert "stacked_digits" not in output, "it needs no files"
+    code, output = datasets("fetch", "--for", suite)
+    assert (code, "stacked_mnist: ready" in output) == (0, True)
+    assert len(offered.requested_ranges) == 1
+
+
+def test_fetch_for_a_suite_goes_on_after_a_failure_and_names_what_to_bring_by_hand(
+    datasets, small_suite, monkeypatch, tmp_path
+):
+    own_images(tmp_path / "data", 20)
+    monkeypatch.setattr(INCEPTION.__class__, "find", lambda *_: None)
+    suite = suite_of(small_suite, "cifar10", "imagenet32", "folder_32", metric="fid")
+
+    def refused(self, *_):
+        raise UserError(f"{self.name}: cannot be downloaded")
+
+    monkeypatch.setattr(INCEPTION.__class__, "fetch", refused)
+    monkeypatch.setattr(acquire, "download", lambda file, *_: refused(file))
+    code, output = datasets("fetch", "--for", suite)
+    assert code == 2
+    assert "folder_32: layout: 18 images for training" in output
+    assert "folder_32: prepared in" in output
+    for expected in (
+        "inception: cannot be downloaded",
+        "cifar-10-python.tar.gz: cannot be downloaded",
+        "To bring by hand: imagenet32",
+        "https://image-net.org/download-images",
+    ):
+        assert expected in output
+    assert output.index("To bring by hand") > output.index("cannot be downloaded")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "give either the NAME of a dataset, or --for SUITE"),
+        (("mnist", "--for", "suites/quickstart.yaml"), "give either the NAME"),
+        (("mnist", "--only", "GAN"), "--only: selects cells of a suite; name the suite with --for"),
+        (("--for", "suites/quickstart.yaml", "--only", "nothing"), "no such cell"),
+    ],
+)
+def test_fetch_and_prepare_take_either_a_name_or_a_suite(arguments, problem, datasets, tmp_path):
+    for command in ("fetch", "prepare"):
+        code, output = datasets(command, *arguments)
+        assert code == 2
+        assert problem in output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "doctor"])
+def test_several_missing_inputs_are_one_command_and_what_must_be_brought(command, benchmark, tmp_path):
+    suite = "suites/neurips2019.yaml"
+    places = f"--data-dir {tmp_path} --workspace {tmp_path / 'ws'}"
+    code, output = benchmark(command, *([] if command == "doctor" else [suite]), *places.split())
+    output = "".join(output.split())
+    assert code == (2 if command == "run" else 0)
+    assert "".join(f"python -m benchmark datasets fetch --for {suite} {places}".split()) in output
+    assert "".join(f"python -m benchmark datasets import celeba PATH {places}".split()) in output
+    assert "datasetsfetchstl10" not in output
+
+
+def test_the_command_names_the_cells_that_were_selected(benchmark, tmp_path):
+    where = ["--data-dir", tmp_path, "--workspace", tmp_path / "ws"]
+    output = benchmark("plan", "suites/mimicry2020.yaml", "--only", "SSGAN", *where)[1]
+    assert "datasets fetch --for suites/mimicry2020.yaml --only SSGAN --data-dir" in output
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "doctor"])
@@ -388,7 +492,7 @@ def test_unprepared_raw_files_stop_a_run_with_the_command(command, benchmark, ra
         command, *([] if command == "doctor" else [SUITE]), "--data-dir", data, "--workspace", workspace
     )
     assert code == (2 if command == "run" else 0)
-    command = f"benchmark datasets prepare stacked_mnist --data-dir {data} --workspace '{workspace}'"
+    command = f"benchmark datasets prepare --for {SUITE} --data-dir {data} --workspace '{workspace}'"
     assert "".join(command.split()) in "".join(output.split())
     assert files(tmp_path) == before
     assert not workspace.exists(), "nothing was started"
