@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.cli.logs import ProgressBars, print_json, print_line, stdout, stoppable
 from benchmark.cli.options import (
@@ -70,13 +70,12 @@ def datasets(
     table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
     for name, state in (states | weights).items():
         shape = "weights" if name in weights else "x".join(map(str, state["shape"]))
-        about = f"{state['about']}\n[dim]{escape(state['source'])}\n{escape(state['licence'])}[/]"
-        table.add_row(name, shape, state["size"], f"[{COLOURS[state['state']]}]{state['state']}[/]", about)
+        about = Text(state["about"]).append(f"\n{state['source']}\n{state['licence']}", style="dim")
+        table.add_row(name, shape, state["size"], Text(state["state"], style=COLOURS[state["state"]]), about)
     stdout.print(table)
     stdout.print(
         "\n`datasets fetch NAME` downloads, `datasets import NAME PATH` takes files that you have; both prepare."
-        " `datasets prepare NAME` prepares from raw files that are already in place.",
-        markup=False,
+        " `datasets prepare NAME` prepares from raw files that are already in place."
     )
 
 

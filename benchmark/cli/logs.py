@@ -14,9 +14,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from benchmark.core.errors import printable
 
+# Names and paths of users may hold square brackets and colons, so neither console reads markup or emoji codes in text.
 # The live view of a run draws on `stderr` too: rich then prints every other line above it.
-stdout = Console(width=None if sys.stdout.isatty() else 120)
-stderr = Console(stderr=True)
+stdout = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
+stderr = Console(stderr=True, markup=False, emoji=False)
 
 logger = logging.getLogger("benchmark")
 STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -60,7 +61,7 @@ def print_error(text: str) -> None:
 
 def print_line(text: str) -> None:
     """Print one result to standard output, on one line however long it is."""
-    stdout.print(text, markup=False, highlight=False, soft_wrap=True)
+    stdout.print(text, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

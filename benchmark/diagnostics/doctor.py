@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.config.suite import load_suite
 from benchmark.core import environment, registry
@@ -47,9 +48,9 @@ class DoctorReport:
         """The report for people."""
         table = Table(box=None, pad_edge=False, show_header=False)
         for finding in self.findings:
-            table.add_row(finding.what, "[green]ok[/]" if finding.ok else "[yellow]--[/]", finding.found)
+            table.add_row(finding.what, _sign(finding.ok), finding.found)
         for name, missing in self.suites.items():
-            table.add_row(f"suite {name}", "[yellow]--[/]" if missing else "[green]ok[/]", missing or "can run")
+            table.add_row(f"suite {name}", _sign(not missing), missing or "can run")
         return table
 
 
@@ -111,6 +112,10 @@ def _size(manifest: dict[str, Any]) -> str:
     shapes = [manifest[split] for split in SPLITS]
     size = sum(math.prod(shape) + 8 * shape[0] for shape in shapes)
     return " + ".join(f"{shape[0]:,}" for shape in shapes) + f"\n{size / 1e6:,.0f} MB"
+
+
+def _sign(ok: bool) -> Text:
+    return Text("ok", style="green") if ok else Text("--", style="yellow")
 
 
 def _missing(path: Path, workspace: Workspace, data_dir: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from benchmark.core.errors import UserError
@@ -58,7 +59,7 @@ class MetricCheckReport:
     def table(self) -> Table:
         """The report for people."""
         table = Table("metric, on what", "", "found", "known", box=None, pad_edge=False)
-        signs = {True: "[green]ok[/]", False: "[red]wrong[/]", None: ""}
+        signs = {True: Text("ok", style="green"), False: Text("wrong", style="red"), None: Text()}
         for check in self.checks:
             table.add_row(check.what, signs[check.ok], check.found, check.expected)
         return table

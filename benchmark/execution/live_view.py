@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.config.suite import Suite
 from benchmark.execution.events import AttemptFailed, Event, RunListener, TrialFinished, TrialStarted
@@ -123,18 +124,17 @@ class LiveView(RunListener):
     def __rich__(self) -> Table:
         ended = sum(line.state not in ("waiting", "running", "again") for line in self.lines.values())
         title = f"{ended} of {len(self.lines)} trials ended, {format_clock(time.monotonic() - self._start)}"
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
         for column in ("trial", "state", "step", "steps/s", "time", "last measurement"):
             table.add_column(column, justify="right" if column in ("step", "steps/s", "time") else "left")
         for line in self._visible_lines():
-            style = STYLES.get(line.state, "")
             table.add_row(
-                line.label,
-                f"[{style}]{line.state}[/]" if style else line.state,
+                Text(line.label),
+                Text(line.state, style=STYLES.get(line.state, "")),
                 f"{line.step}/{line.steps}",
                 f"{line.steps_per_second:.1f}" if line.steps_per_second else "",
                 line.time,
-                line.measurement,
+                Text(line.measurement),
             )
         return table
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from benchmark.config.suite import Suite
 from benchmark.store.records import TrialRecord
+from benchmark.tracking.fields import MAX_VALUE
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>{title}</title>
 <style>
@@ -44,7 +45,7 @@ def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, s
     sources = sorted({str(record.environment.get("source", "unknown")) for record in records.values()})
     statuses = Counter(record.status for record in records.values())
     counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
-    return {
+    tags = {
         "report": part,
         "suite": suite.name,
         "scale": suite.scale,
@@ -54,6 +55,7 @@ def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, s
         "The report is under *Artifacts*: leaderboard.html to read, results.csv for computations.",
         "mlflow.source.name": suite.path.name,
     }
+    return {key: value[:MAX_VALUE] for key, value in tags.items()}
 
 
 def report_artifacts(folder: Path) -> dict[str, bytes]:

@@ -8,20 +8,27 @@ changed since, such as a verdict after more seeds, are updated.
 import hashlib
 import logging
 import os
+import platform
 import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock
 
 from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
+from benchmark.core.errors import UserError
 from benchmark.core.spec import canonical_json, content_hash
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord, without_samples_png
 from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking.fields import (
+    MAX_VALUE,
     STEP_SIDE,
     metric_points,
     milliseconds,
@@ -51,6 +58,16 @@ SETTINGS = {
 }
 
 
+def sqlite_uri(path: Path) -> str:
+    """The URI of a SQLite file. MLflow and SQLAlchemy give these three characters of a path a meaning."""
+    return f"sqlite:///{str(path).translate({ord(c): quote(c) for c in '%?#'})}"
+
+
+def is_folder(uri: str) -> bool:
+    """Whether a tracking URI means MLflow's old store of files: a path, or `file:`."""
+    return ":" not in uri or uri.startswith("file:")
+
+
 class MLflowWriter:
     """Writes records and reports through MLflow's client API; the fluent API's global state belongs to the user."""
 
@@ -58,8 +75,10 @@ class MLflowWriter:
         self.suite = suite
         self.folder = workspace.mlflow
         self.samples = workspace.samples
-        self.own_uri = f"sqlite:///{workspace.mlflow / 'mlflow.db'}"
+        self.own_uri = sqlite_uri(workspace.mlflow / "mlflow.db")
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self.own_uri
+        self.origin = f"{platform.node()}:{workspace.mlflow.parent}"
+        self.experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or suite.name
         self.experiment = ""
         self.written: list[str] = []  # trial ids, and REPORT, whose runs were created
         self._client: Any = None
@@ -76,6 +95,10 @@ class MLflowWriter:
 
         The records of the other seeds of a record's cells are updated too, as their verdict may have changed.
         """
+        with self._only_writer():
+            yield from self._write_all(records)
+
+    def _write_all(self, records: Sequence[TrialRecord]) -> Iterator[tuple[str, Exception | None]]:
         failures, error = 0, None
         runs: dict[str, list[Any]] = {}
         verdicts: Mapping[str, Mapping[str, str]] = {}
@@ -103,13 +126,21 @@ class MLflowWriter:
         """
         if self._unreachable is not None:
             return self._unreachable
+        with self._only_writer():
+            return self._write_report(folder)
+
+    def _write_report(self, folder: Path) -> Exception | None:
         try:
             self._connect()
             tags, files = report_tags(self.suite, self._known), report_artifacts(folder)
             digest = content_hash({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
             end = max((milliseconds(record.finished) for record in self._known.values()), default=0)
-            if self._keep_one(self._runs("report").get(tags["report"], []), digest, end) is None:
-                run_id = self._client.create_run(self.experiment, end + 1, tags).info.run_id  # sorts before all trials
+            same_part = self._runs("report").get(tags["report"], [])  # of every suite in this experiment
+            if (
+                self._keep_one([run for run in same_part if run.data.tags["suite"] == self.suite.name], digest, end)
+                is None
+            ):
+                run_id = self._create_run(end + 1, tags)  # sorts before all trials
                 self._log_files(run_id, files)
                 self._complete(run_id, "FINISHED", end + 1, digest)
                 self.written.append(REPORT)
@@ -123,6 +154,15 @@ class MLflowWriter:
         ids = dict.fromkeys(spec.trial_id for i in given for cell in self._cells[i] for spec in cell.specs)
         return list((given | {i: self._known[i] for i in ids if i in self._known and i not in given}).values())
 
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        """Wait for other processes that mirror this workspace: each would create the runs that are missing."""
+        with ExitStack() as stack:
+            with suppress(OSError, NotImplementedError):  # a read-only workspace, or a file system without locks
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.folder / "mirror.lock"))
+            yield
+
     def _connect(self) -> None:
         """Import MLflow, create the client, and look up the experiment."""
         if self._client is None:
@@ -133,6 +173,11 @@ class MLflowWriter:
             if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # MLflow logs every table that it creates
                 for name in ("mlflow", "alembic", "urllib3.connectionpool"):
                     logging.getLogger(name).setLevel(logging.ERROR)
+            if is_folder(self.uri) and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() != "true":
+                raise UserError(
+                    f"MLflow no longer stores runs in a folder, as {self.uri} asks for; set MLFLOW_TRACKING_URI to"
+                    " sqlite:///PATH/mlflow.db, or unset it to use the workspace's own database"
+                )
             if self.uri == self.own_uri:
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(self.uri, self.uri)
@@ -141,21 +186,21 @@ class MLflowWriter:
     def _find_experiment(self) -> str:
         """The id of the suite's experiment; replaces one that was deleted, or moved with its workspace."""
         location = (self.folder / "artifacts").as_uri() if DATABASE.match(self.uri) else None
-        existing = self._client.get_experiment_by_name(self.suite.name)
+        existing = self._client.get_experiment_by_name(self.experiment_name)
         if existing is not None:
             moved = self.uri == self.own_uri and existing.artifact_location != location
             if existing.lifecycle_stage == "active" and not moved:
                 return str(existing.experiment_id)
             if existing.lifecycle_stage != "active":  # only active experiments can be renamed
                 self._client.restore_experiment(existing.experiment_id)
-            replaced = f"{self.suite.name} (replaced, {existing.experiment_id})"
+            replaced = f"{self.experiment_name} (replaced, {existing.experiment_id})"
             self._client.rename_experiment(existing.experiment_id, replaced)
             self._client.delete_experiment(existing.experiment_id)
         tags = {
-            "mlflow.note.content": f"{self.suite.title}. {self.suite.about}",
+            "mlflow.note.content": f"{self.suite.title}. {self.suite.about}"[:MAX_VALUE],
             "mlflow.experimentKind": "custom_model_development",
         }
-        return str(self._client.create_experiment(self.suite.name, location, tags))
+        return str(self._client.create_experiment(self.experiment_name, location, tags))
 
     def _runs(self, tag: str) -> dict[str, list[Any]]:
         """Value of a tag -> the runs that have it, by one paged search."""
@@ -180,11 +225,15 @@ class MLflowWriter:
             if kept.data.tags["mirrored"] == digest:
                 self._set_tags(kept, tags)
             return
-        run_id = self._client.create_run(self.experiment, milliseconds(record.started), tags).info.run_id
+        run_id = self._create_run(milliseconds(record.started), tags)
         complete = record if record.samples_png else self._store.read(record.trial_id) or record
         self._log(run_id, tags["mlflow.runName"], complete, published)
         self._complete(run_id, "FINISHED" if record.status == "finished" else "FAILED", end, digest)
         self.written.append(record.trial_id)
+
+    def _create_run(self, start: int, tags: Mapping[str, str]) -> str:
+        run = self._client.create_run(self.experiment, start, {**tags, "workspace": self.origin})
+        return str(run.info.run_id)
 
     def _complete(self, run_id: str, status: str, end: int, digest: str) -> None:
         self._client.set_terminated(run_id, status, end)
@@ -193,14 +242,20 @@ class MLflowWriter:
     def _keep_one(self, old: Sequence[Any], digest: str, end: int) -> Any:
         """Delete all runs but one that is up to date or newer, and return that one, or None.
 
-        A newer run is another user's result of the same trial on a shared server.
+        A newer run of another workspace is another user's result of the same trial on a shared server. Runs of this
+        workspace are replaced even if they seem newer, because the clock may have been set back.
         """
         complete = [run for run in old if run.data.tags.get("mirrored")]
-        kept = [run for run in complete if run.data.tags["mirrored"] == digest or run.info.end_time > end + 1][:1]
+        kept = [run for run in complete if run.data.tags["mirrored"] == digest or self._is_newer(run, end)][:1]
         for run in old:
             if run not in kept:
                 self._client.delete_run(run.info.run_id)
         return kept[0] if kept else None
+
+    def _is_newer(self, run: Any, end: int) -> bool:
+        """Whether another workspace wrote the run, and later."""
+        is_foreign = self.uri != self.own_uri and run.data.tags.get("workspace") != self.origin
+        return bool(is_foreign and run.info.end_time > end + 1)
 
     def _set_tags(self, run: Any, tags: Mapping[str, str]) -> None:
         """Update our tags that have changed, except for name and note, which the user may have edited."""

@@ -4,10 +4,12 @@ import io
 import logging
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 
 from benchmark.cli import app, logs
 
@@ -81,3 +83,23 @@ def test_logging_is_as_before_once_a_command_has_ended():
     with logs.status_on_stderr():
         pass
     assert (logs.logger.level, logs.logger.propagate, logs.logger.handlers) == before
+
+
+BRACKETS = "GAN [ours] [/x=0.2] [bold]b[/bold] :smile:"
+
+
+@pytest.mark.parametrize("console", [logs.stdout, logs.stderr], ids=["stdout", "stderr"])
+def test_text_of_users_is_never_read_as_markup(console):
+    table = Table(BRACKETS, title=BRACKETS)
+    table.add_row(BRACKETS)
+    table.caption = BRACKETS
+    for shown in (BRACKETS, table):
+        with console.capture() as captured:
+            console.print(shown, width=200, highlight=False)
+        assert captured.get().count(BRACKETS) == (1 if shown is BRACKETS else 4)
+
+
+def test_no_module_writes_markup_into_text():
+    """Styles are given as Text(..., style=...), because markup in a string would be printed as it stands."""
+    package = Path(logs.__file__).parents[1]
+    assert not [path.name for path in package.rglob("*.py") if "[/]" in path.read_text()]

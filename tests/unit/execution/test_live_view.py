@@ -51,3 +51,12 @@ def test_durations_are_short(seconds):
     assert len(text) <= 12
     parts = text.replace(" d", "").replace(" h", "").replace(" s", "").replace(":", " ").split()
     assert all(part.isdigit() for part in parts)
+
+
+def test_square_brackets_in_names_are_shown(view):
+    """They would be read as markup: an error for `[/x=0.2]`, and nothing for `[ours]`."""
+    view, out, _ = view
+    for line in view.lines.values():
+        line.label = "GAN [ours] [/x=0.2]"
+    Console(file=out, width=200).print(view)
+    assert "GAN [ours] [/x=0.2]" in out.getvalue()

@@ -1,9 +1,11 @@
 """The mirror in MLflow, with real SQLite stores."""
 
 import base64
+import dataclasses
 import io
 import math
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from benchmark.tracking.fields import (
     trial_tags,
 )
 from benchmark.tracking.mirror import MLflowMirror
+from benchmark.tracking.writer import sqlite_uri
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 1000
@@ -106,7 +109,7 @@ class Room:
     """A workspace with a suite and records; writes with the mirror and reads with MLflow's client."""
 
     def __init__(self, folder: Path) -> None:
-        self.workspace = Workspace.at(folder / "work room #1")
+        self.workspace = Workspace.at(folder / "work room #1, 100%25? [x]")
         self.workspace.create()
         self.suite = make_suite(folder)
         self.records = [make_record(spec) for spec in self.suite.specs.values()]
@@ -122,7 +125,7 @@ class Room:
     def client(self) -> Any:
         from mlflow import MlflowClient
 
-        return MlflowClient(f"sqlite:///{self.workspace.mlflow / 'mlflow.db'}")
+        return MlflowClient(sqlite_uri(self.workspace.mlflow / "mlflow.db"))
 
     def runs(self, name: str = "digits") -> dict[str, Any]:
         """Trial id -> run; asserts that there is one run per trial."""
@@ -177,6 +180,7 @@ def test_a_run_holds_everything_of_its_record(room: Room, capfd: pytest.CaptureF
         "seed": "0",
         "scale": "quick",
         "source": "0123456789ab+changes",
+        "workspace": f"{platform.node()}:{room.workspace.root}",
     }
     assert run.data.tags["mlflow.note.content"] == "**finished** modes 500, kl 0.2\n\nplain"
     assert run.data.params["optimizer.lr"] == "0.0002"
@@ -247,8 +251,6 @@ def test_a_retried_trial_replaces_its_failed_run(room: Room) -> None:
     room.sync(later, suite=suite)
     finished = room.runs("retried")[later.trial_id]
     assert (finished.info.status, finished.data.tags["status"]) == ("FINISHED", "finished")
-    room.sync(earlier, suite=suite)  # as another workspace on the same server would
-    assert room.runs("retried")[later.trial_id].info.run_id == finished.info.run_id
 
 
 def test_incomplete_runs_of_an_interrupted_driver_are_replaced(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,22 +391,85 @@ def test_an_unreachable_server_costs_seconds_and_leaves_an_error(
 def test_a_tracking_uri_of_the_user_is_honoured(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     own = room.workspace.root / "my.db"
     monkeypatch.chdir(room.workspace.root)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(own))
     mirror = room.sync(room.records[0])
     assert own.is_file()
     assert not (room.workspace.root / "mlruns").exists()
-    assert f"sqlite:///{own}" in mirror.ui_command
+    assert sqlite_uri(own) in mirror.ui_command
     assert mirror.experiment_url == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 
 
 def test_the_command_shows_the_store_but_no_password(room: Room) -> None:
     mirror = MLflowMirror(room.suite, room.workspace)
-    assert (
-        mirror.ui_command
-        == f"mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri 'sqlite:///{room.workspace.mlflow}/mlflow.db'"
-    )
+    uri = sqlite_uri(room.workspace.mlflow / "mlflow.db")
+    assert mirror.ui_command == f"mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri '{uri}'"
     secret = MLflowMirror(room.suite, room.workspace, "postgresql://me:secret@host/db")
     assert secret.ui_command == 'mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$MLFLOW_TRACKING_URI"'
+
+
+def test_a_path_with_characters_that_a_uri_reads_is_quoted() -> None:
+    assert sqlite_uri(Path("/a b/100%25/what?/#1 [x]/ü")) == "sqlite:////a b/100%2525/what%3F/%231 [x]/ü"
+
+
+@pytest.mark.parametrize("uri", ["file:///runs", "file:runs", "runs", "./runs"])
+def test_a_folder_of_runs_is_answered_with_what_to_set(room: Room, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mirror = MLflowMirror(room.suite, room.workspace)
+    mirror.sync(room.records[:1])
+    mirror.close()
+    assert mirror.last_error is not None
+    assert "set MLFLOW_TRACKING_URI to sqlite:///PATH/mlflow.db, or unset it" in mirror.last_error
+
+
+def test_the_experiment_name_of_the_user_is_honoured(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "my thesis")
+    first, second = make_suite(room.suite.path.parent, "one"), make_suite(room.suite.path.parent, "two", "paper")
+    for suite in (first, second):
+        room.sync(make_record(next(iter(suite.specs.values()))), suite=suite)
+    assert len(room.runs("my thesis")) == len({next(iter(suite.specs)) for suite in (first, second)})
+    assert room.client.get_experiment_by_name("one") is None
+
+
+def test_a_record_from_before_replaces_the_run_of_its_own_workspace_only(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock may have been set back; but on a shared server a newer run is another user's result."""
+    suite = make_suite(room.suite.path.parent, "clock")
+    server = sqlite_uri(room.workspace.mlflow / "mlflow.db") + "?timeout=60"  # not the URI of the workspace's own store
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    record = make_record(next(iter(suite.specs.values())))
+
+    def years(year: int) -> TrialRecord:
+        return record.model_copy(update=dict.fromkeys(("started", "finished"), f"{year}-01-01T00:00:00+00:00"))
+
+    room.sync(record, suite=suite)
+    room.sync(years(2001), suite=suite)
+    shown = room.runs("clock")[record.trial_id].info
+    assert shown.end_time == milliseconds(years(2001).finished)
+    other = MLflowMirror(suite, room.workspace)
+    other._writer.origin = "another machine"
+    other.sync([years(2000)])
+    other.close(timeout=None)
+    assert room.runs("clock")[record.trial_id].info.run_id == shown.run_id
+
+
+def test_two_processes_that_mirror_one_workspace_take_turns(room: Room) -> None:
+    suite = make_suite(room.suite.path.parent, "race")
+    records = [make_record(spec) for spec in suite.specs.values()]
+    mirrors = [MLflowMirror(suite, room.workspace) for _ in range(4)]  # each has a thread and a lock of its own
+    for mirror in mirrors:
+        mirror.sync(records)
+    for mirror in mirrors:
+        mirror.close(timeout=None)
+        assert mirror.last_error is None
+    assert set(room.runs("race")) == set(suite.specs)
+
+
+def test_texts_beyond_the_limits_of_an_experiment_are_cut(room: Room) -> None:
+    suite = make_suite(room.suite.path.parent, "long")
+    suite = dataclasses.replace(suite, about="word " * 10_000)
+    room.sync(make_record(next(iter(suite.specs.values()))), suite=suite)
+    assert len(room.client.get_experiment_by_name("long").tags["mlflow.note.content"]) == MAX_VALUE
 
 
 def test_closing_ends_the_thread_and_respects_its_timeout(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
