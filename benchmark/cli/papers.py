@@ -119,7 +119,7 @@ def _facts(table: PublishedTable) -> Table:
     grid = Table(box=None, show_header=False, pad_edge=False)
     for key, value in lines:
         if value:
-            grid.add_row(Text(f"  {key}"), Text(value))
+            grid.add_row(Text(f"  {key}"), Text(value, overflow="fold"))
     return grid
 
 
@@ -146,7 +146,7 @@ def _values(table: PublishedTable, references: list[PublishedReference]) -> Iter
     if footnotes:
         lines = Table(box=None, show_header=False, pad_edge=False)
         for note, index in footnotes.items():
-            lines.add_row(Text(f"  [{index}]"), Text(note))
+            lines.add_row(Text(f"  [{index}]"), Text(note, overflow="fold"))
         yield lines
 
 

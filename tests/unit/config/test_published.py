@@ -437,10 +437,11 @@ def test_the_pages_of_papers_that_were_read_have_no_dagger(monkeypatch, capsys, 
 @pytest.mark.parametrize("width", [80, 120])
 @EVERY
 def test_a_page_fits_the_terminal(monkeypatch, capsys, paper, width):
-    """Text is folded at spaces, so that a number or a path is never cut; only a path is longer than a line."""
+    """Long lines continue on the next one: nothing is cut off."""
     monkeypatch.setattr(app.stdout, "_width", width)
     _, out, _ = command(monkeypatch, capsys, paper)
     assert all(len(line) <= width for line in out.splitlines())
+    assert "…" not in out
     shown = set(out.replace("[", " ").split())
     for _, _, value in (entry for entry in VALUES if entry[0] == paper):
         assert set(papers.number(value).split()) <= shown
