@@ -16,9 +16,9 @@ Conditional players are those of the parent repository, without its shared embed
 batch norm with gain 1 + g_y and bias b_y, where g and b are embeddings without spectral norm (ccbn); and a projection
 of the pooled maps with spectral norm (Discriminator.embed).
 
-Assumptions: the table of SSGAN-LA's code gives the discriminator for 48x48 four stages; the number of its blocks that
-halve the side follows the parent's rule for 64x64 and up: down to the side at which the generator starts, and one more
-block there. The class head has spectral norm and sees the pooled maps, as `linear` does. `1 + g_y` is stored as one
+For 48x48 three of the discriminator's four blocks halve the side, by the table of SSGAN-LA's code (BigGAN.py:276-279).
+
+Assumptions: the class head has spectral norm and sees the pooled maps, as `linear` does. `1 + g_y` is stored as one
 embedding that starts from N(1, 0.02). The singular vectors start from 15 power iterations (torch) where the source
 starts from noise, and are normalised with epsilon 1e-12 where its scripts use 1e-8. Disabling spectral norm in either
 player is not a recipe of the source.

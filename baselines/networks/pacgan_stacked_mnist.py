@@ -5,10 +5,12 @@ fjxmlzn/PacGAN, stacked_MNIST_experiments/unrolled_GAN_experiment/D=0.25G/model.
 3x3 kernels, SAME padding, batch norm in every layer of both players except the last, leak 0.3, tanh.
 MSGAN's network for "K/4" is a different one (X-02).
 
-Assumptions. The two folders hold K/4 (2-4-8 maps) and K/2 (4-8-16); K/1 continues them (8-16-32). The folders' ops.py
-is missing from the repository, so celeba_experiments/ops.py is used: batch norm decay 0.9 and epsilon 1e-5; biases zero
-and present before batch norm too; weights normal with standard deviation 0.02, in convolutions truncated at two
-standard deviations. The class head, which PacGAN does not have, sees the flat features like the real/fake head.
+Both folders' ops.py: batch norm with decay 0.9 and epsilon 1e-5, by the statistics of the batch while sampling too;
+biases zero and present before batch norm too; weights normal with standard deviation 0.02, in convolutions truncated at
+two standard deviations.
+
+Assumptions. The two folders hold K/4 (2-4-8 maps) and K/2 (4-8-16); K/1 continues them (8-16-32). The class head, which
+PacGAN does not have, sees the flat features like the real/fake head.
 """
 
 from itertools import pairwise

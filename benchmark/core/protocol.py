@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # importing it at run time would load torch
     from benchmark.evaluation.metrics.base import HistogramSpec, Metric, Output, ReferenceLine
 
 
+CODECS_IN_WORDS = {"none": "", "jpeg": ", after JPEG compression", "min_max": ", each batch stretched to 0..255"}
+
+
 class BoundMetric(NamedTuple):
     """A measure of a protocol with its metric, its validated options, and the suffix of its outputs ("" for none)."""
 
@@ -45,9 +48,8 @@ class BoundMetric(NamedTuple):
     @property
     def description(self) -> str:
         """The measure in words, a phrase for the report."""
-        codec = "" if self.measure.codec == "none" else f", after {self.measure.codec.upper()} compression"
         mean = "" if self.measure.averaged == 1 else f", mean of the last {self.measure.averaged} evaluations"
-        return self.metric.describe(self.options, self.n_fake) + codec + mean
+        return self.metric.describe(self.options, self.n_fake) + CODECS_IN_WORDS[self.measure.codec] + mean
 
     @property
     def reference_lines(self) -> "dict[str, ReferenceLine]":

@@ -78,15 +78,18 @@ class EMAConfig(FrozenModel):
 class Measure(FrozenModel):
     """One metric under one protocol, over the first `n_fake` samples after they passed through `codec`.
 
-    `codec` is `none` or `jpeg`: Pillow's JPEG with its defaults (quality 75, halved chroma), which MSGAN's code applies
-    to generated and real images before the metric (MS-08, MS-09). A metric of the discriminator uses no samples and
-    has neither field. `averaged`: the value at an evaluation is the mean over the last so many, or over all so far if
-    they are fewer; with evaluations once per epoch and 5, FID is FID-5ep. `options` are the metric's own.
+    `codec` is `none`, `jpeg` or `min_max`. `jpeg` is Pillow's with its defaults (quality 75, halved chroma), which
+    MSGAN's code applies to generated and real images (MS-08, MS-09); `min_max` stretches each batch of samples to the
+    full range of grey values, as mimicry's Inception Score does (X-09). A metric of the discriminator uses no samples
+    and has neither field. `averaged`: the value at an evaluation is the mean over the last so many, or over all so far
+    if they are fewer; with evaluations once per epoch and 5, FID is FID-5ep. `options` are the metric's own.
     """
 
     metric: str = Field(description="ours: the measure's name starts with its metric")
     n_fake: PositiveInt | None = Field(default=None, description="the metric uses no samples")
-    codec: Literal["none", "jpeg"] = Field(default="none", description="ours: images are not compressed (MS-09)")
+    codec: Literal["none", "jpeg", "min_max"] = Field(
+        default="none", description="ours: images are not compressed (MS-09)"
+    )
     averaged: PositiveInt = Field(default=1, description="ours: an evaluation has its own value")
     options: dict[str, Any] = Field(default_factory=dict, description="the metric has none")
 

@@ -67,15 +67,18 @@ class SampleEvaluator:
             groups.setdefault((metric.bound.measure.codec, metric.bound.options.extractor), []).append(metric)
         for images in batches:
             decoded: dict[str, Tensor] = {}
+            extracted: dict[tuple[int, str], Features] = {}  # of a decoded batch by an extractor
             for (codec, extractor), members in groups.items():
                 wanted = min(max(member.remaining for member in members), len(images))
                 if not wanted:
                     continue
                 if codec not in decoded:
                     decoded[codec] = apply_codec(images, codec)
-                features = self.extractors[extractor](decoded[codec][:wanted])
+                source = id(decoded[codec]), extractor  # a codec that changes nothing returns the batch itself
+                if source not in extracted or len(extracted[source].features) < wanted:
+                    extracted[source] = self.extractors[extractor](decoded[codec][:wanted])
                 for member in members:
-                    member.update(features)
+                    member.update(extracted[source])
         values = {key: value for metric in pending for key, value in metric.compute().items()}
         histograms = ((metric.bound.label, metric.metric.histogram()) for metric in pending)
         return EvaluationResult(values, {label: counts.tolist() for label, counts in histograms if counts is not None})

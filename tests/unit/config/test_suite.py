@@ -121,6 +121,18 @@ def test_a_rows_recipe_comes_between_the_tables_recipe_and_defaults(tmp_path, sm
     assert {spec.batch_size for spec in load_suite(small_suite(tables=[table])).specs.values()} == {20}
 
 
+def test_wgan_gp_trains_by_its_authors_code_on_msgans_networks_and_is_compared_with_nothing():
+    """gan_cifar.py:29 and :137-138 of igul222/improved_wgan_training, and the 128 normal latents of its generator."""
+    cells = [cell for cell in load_suite(Path("suites/stacked_mnist.yaml")).cells if cell.specs[0].method == "wgan_gp"]
+    assert [cell.specs[0].network_options["k"] for cell in cells] == [4, 2]
+    for cell in cells:
+        spec = cell.specs[0]
+        assert (spec.discriminator_steps, spec.steps, spec.batch_size) == (5, 200_000, 64)
+        assert (spec.optimizer.lr, spec.optimizer.betas, spec.optimizer.schedule) == (1e-4, (0.5, 0.9), "constant")
+        assert (spec.latent.dim, spec.latent.distribution) == (128, "normal")
+        assert not cell.published
+
+
 def test_options_of_a_method_point_to_their_line_and_source_in_the_recipe(monkeypatch, capsys):
     """`python -m benchmark methods dist_gan_ms`, as a reader looks it up."""
     monkeypatch.setattr(sys, "argv", ["benchmark", "methods", "dist_gan_ms", "--json"])

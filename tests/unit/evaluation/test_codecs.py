@@ -1,4 +1,4 @@
-"""The JPEG codec equals Pillow's for every image; its effect on stacked digits is MS-09."""
+"""JPEG equals Pillow's for every image, with its effect on stacked digits (MS-09); stretching is mimicry's (X-09)."""
 
 import io
 
@@ -54,6 +54,37 @@ def test_shape_and_type_stay_and_no_image_depends_on_another(channels, n):
 def test_the_codec_none_returns_the_images_themselves():
     given = images()
     assert apply_codec(given, "none") is given
+
+
+def mimicrys(images):
+    """mimicry's compute_is.py:29-36 on float images: the batch's own range becomes [0, 1], then 8 bits, rounded."""
+    low, high = images.min(), images.max()
+    return np.clip((images - low) / (high - low + 1e-5) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("gain", [0.1, 1.0, 3.0])
+def test_min_max_is_mimicrys_stretch_up_to_rounding_twice(gain):
+    """mimicry stretches floats and rounds once; here the rounded values are stretched and rounded again."""
+    floats = np.tanh(gain * np.random.default_rng(1).normal(size=(50, 3, 8, 8)))
+    eight_bits = torch.from_numpy(np.rint((floats + 1) * 127.5).astype(np.uint8))
+    stretched, expected = apply_codec(eight_bits, "min_max").numpy(), mimicrys(floats)
+    levels = np.abs(stretched.astype(int) - expected.astype(int)).max()
+    assert stretched.min() == expected.min() == 0
+    assert stretched.max() == expected.max() == 255
+    used = int(eight_bits.max()) - int(eight_bits.min())
+    assert levels <= 0.5 + 255 / used, "half a level of the narrow range, stretched, and the rounding to whole levels"
+
+
+def test_min_max_returns_a_batch_that_has_the_full_range_or_a_single_value_itself():
+    full = torch.tensor([0, 7, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    flat = torch.full((2, 3, 4, 4), 7, dtype=torch.uint8)
+    assert apply_codec(full, "min_max") is full
+    assert apply_codec(flat, "min_max") is flat
+
+
+def test_min_max_depends_on_the_whole_batch():
+    dark, bright = (torch.full((1, 1, 1, 1), value, dtype=torch.uint8) for value in (100, 200))
+    assert apply_codec(torch.cat([dark, bright]), "min_max").flatten().tolist() == [0, 255]
 
 
 def test_three_digits_as_one_colour_image_lose_more_than_three_grey_images(tmp_path):

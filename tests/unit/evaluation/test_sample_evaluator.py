@@ -138,6 +138,20 @@ def test_a_batch_passes_each_codec_and_extractor_once_and_only_as_far_as_needed(
     assert torch.equal(torch.cat(PASSES["second"]), images[:20])
 
 
+def test_a_codec_that_changes_nothing_shares_the_pass_of_the_images(tmp_path):
+    stretched = protocol(fid=fid(40, n_real=50), isc=fid(40, "min_max", "isc", splits=2))
+    evaluator = evaluator_of(stretched, tmp_path)
+    full = [batch.clone() for batch in batches()]
+    for batch in full:
+        batch[0, 0, 0, :2] = torch.tensor([0, 255])
+    values = evaluator.evaluate(full).values
+    assert [len(images) for images in PASSES["watched"]] == [16, 16, 8]
+    PASSES.clear()
+    narrow = [batch // 2 for batch in full]
+    assert evaluator.evaluate(narrow).values.keys() == values.keys()
+    assert sorted(len(images) for images in PASSES["watched"]) == [8, 8, 16, 16, 16, 16]
+
+
 @pytest.mark.parametrize("size", [1, 16, 60])
 def test_measures_give_the_same_values_together_and_alone(tmp_path, size):
     together = evaluator_of(protocol(**FOUR), tmp_path).evaluate(batches(size=size)).values
