@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.analysis.compare import Comparison, ComparisonSide, compare_runs
-from benchmark.cli.logs import print_json, print_line, stdout
+from benchmark.cli.logs import logger, print_json, print_line, stdout
 from benchmark.cli.options import (
     DEFAULT_DATA,
     DEFAULT_WORKSPACE,
@@ -24,6 +24,7 @@ from benchmark.cli.run import print_results
 from benchmark.config.suite import Suite
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_atomically
+from benchmark.core.spec import RECIPE_VERSION
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace, require_writable
 
@@ -69,11 +70,27 @@ def report(
         raise UserError(f"report: {advice}")
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
     records = suite_run.report_records()
+    missing = len(suite_run.suite.specs) - len(records)
+    others = _records_of_other_versions(suite_run.workspace) if missing else ""
     if not records:
-        raise UserError(
-            f"{suite_run.workspace.root}: has no results of {suite}; `run` trains them, and no report was written"
-        )
+        root = suite_run.workspace.root
+        raise UserError(f"{root}: has no results of {suite}; `run` trains them, and no report was written{others}")
+    if others:
+        logger.warning("%s: %d of its trials have no result%s", suite, missing, others)
     print_results(suite_run.suite, records, suite_run.render(records))
+
+
+def _records_of_other_versions(workspace: Workspace) -> str:
+    """The end of a message about missing results, if other versions of the recipes have trained in this workspace."""
+    counts = sorted(RecordStore(workspace.results).recipe_versions().items())
+    others = [f"{count} of recipe version {version}" for version, count in counts if version != RECIPE_VERSION]
+    if not others:
+        return ""
+    return (
+        f". This release trains recipe version {RECIPE_VERSION}, whose numbers differ (CHANGELOG.md says why). The"
+        f" workspace also holds records of other versions ({', '.join(others)}): they stay as they are, and the release"
+        " that made them reports them"
+    )
 
 
 def _compare(

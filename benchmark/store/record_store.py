@@ -1,7 +1,9 @@
 """The result records: one JSON file per trial, written atomically. Reports and mirrors are derived from them."""
 
+import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +72,14 @@ class RecordStore:
         """How these trials ended, for those that have a record, in their order. Raises UserError if one is damaged."""
         existing = self._existing()
         return {trial_id: self._summary(trial_id) for trial_id in trial_ids if trial_id in existing}
+
+    def recipe_versions(self) -> Counter[int]:
+        """Recipe version -> number of records that it trained, of all suites. Damaged records are left out."""
+        counts: Counter[int] = Counter()
+        for trial_id in self.ids():
+            with suppress(ValueError, KeyError, TypeError):  # the spec of another version need not fit today's model
+                counts[int(json.loads(self._read_until(HISTOGRAMS, trial_id))["spec"]["version"])] += 1
+        return counts
 
     def version(self, trial_id: str) -> FileVersion | None:
         """A value that changes whenever the trial's record is rewritten; None without a record. Reads no content."""

@@ -618,3 +618,31 @@ def test_a_report_without_results_is_refused_and_keeps_the_one_before(tiny, monk
     assert exit_info.value.code == 2
     assert "mistyped: has no results of suites/tiny.yaml" in capsys.readouterr().err
     assert page.read_text() == "the report of yesterday"
+
+
+@pytest.mark.parametrize("retrained", [0, 1])
+def test_a_report_after_an_upgrade_names_the_records_of_the_version_before(
+    tiny, monkeypatch, capsys, tmp_path, retrained
+):
+    """Without a word of explanation, a leaderboard of `not run` rows would replace the one before."""
+    monkeypatch.chdir(tmp_path)
+    suite = load_suite(Path("suites/tiny.yaml"))
+    records, specs = RecordStore(Path("old/results")), list(suite.specs.values())
+    records.folder.mkdir(parents=True)
+    for spec in specs:
+        of_before = spec.model_copy(update={"version": spec.version - 1})
+        records.write(synthetic_record(of_before))
+    for spec in specs[:retrained]:
+        records.write(synthetic_record(spec))
+    page = Path("reports/tiny/leaderboard.md")
+    page.parent.mkdir(parents=True)
+    page.write_text("the report of yesterday")
+    command = ["benchmark", "report", "suites/tiny.yaml", "--workspace", "old"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as exit_info:
+        app.main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{len(specs)} of recipe version {specs[0].version - 1}" in said
+    assert "the release that made them reports them" in said
+    assert exit_info.value.code == (0 if retrained else 2)
+    assert (page.read_text() == "the report of yesterday") == (not retrained)
