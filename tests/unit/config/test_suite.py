@@ -121,6 +121,16 @@ def test_a_rows_recipe_comes_between_the_tables_recipe_and_defaults(tmp_path, sm
     assert {spec.batch_size for spec in load_suite(small_suite(tables=[table])).specs.values()} == {20}
 
 
+@pytest.mark.parametrize(
+    ("suite", "batches"),
+    [("cvpr2019", "quarter_four_ways"), ("mimicry2020", "each_one_way"), ("neurips2021", "each_one_way")],
+)
+def test_ssgan_rotates_the_images_of_its_source_in_every_suite(suite, batches):
+    """SSGAN's paper rotates 16 of its 64 images four ways, mimicry and SSGAN-LA every image once (SS-01)."""
+    specs = load_suite(Path(f"suites/{suite}.yaml")).specs.values()
+    assert {spec.options["batches"] for spec in specs if spec.method == "ssgan"} == {batches}
+
+
 def test_wgan_gp_trains_by_its_authors_code_on_msgans_networks_and_is_compared_with_nothing():
     """gan_cifar.py:29 and :137-138 of igul222/improved_wgan_training, and the 128 normal latents of its generator."""
     cells = [cell for cell in load_suite(Path("suites/stacked_mnist.yaml")).cells if cell.specs[0].method == "wgan_gp"]
