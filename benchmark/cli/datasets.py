@@ -1,5 +1,6 @@
 """`datasets`: what is on this machine; and prepare, fetch, import or verify one dataset."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,8 +160,8 @@ def import_(
             files = weights.import_(sources, data, link)
         else:
             files = import_raw_files(dataset, sources, data, verify, link)
-    folders = ", ".join(sorted({str(path.parent) for path in files}))
-    print_line(f"{name}: {len(files)} files put into {folders}" if files else f"{name}: all files were already there")
+    folder = os.path.commonpath([path.parent for path in files]) if files else ""
+    print_line(f"{name}: {len(files):,} files put into {folder}" if files else f"{name}: all files were already there")
     if dataset:
         _print_prepared(dataset, place)
 

@@ -1,12 +1,12 @@
 """How the raw files of a dataset get into the data directory: by download, or from files that the user has."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from benchmark.core.errors import UserError
 from benchmark.data.base import Dataset
 from benchmark.data.raw.download import ProgressCallback, download
-from benchmark.data.raw.import_files import import_files
+from benchmark.data.raw.import_files import RequiredFile, import_files
 
 
 def fetch(dataset: type[Dataset], data_dir: Path, progress: ProgressCallback | None = None) -> Path | None:
@@ -52,8 +52,20 @@ def import_raw_files(
             raise UserError(problem)
         verify()
 
-    folder = data_dir / dataset.raw_dir
-    return import_files(dataset.required_files, sources, folder, name=dataset.name, verify=check, link=link)
+    missing = dataset.missing_files(data_dir)
+
+    def is_present(file: RequiredFile) -> bool:
+        return not any(PurePath(pattern).name in line for form in file for pattern in form for line in missing)
+
+    return import_files(
+        dataset.required_files,
+        sources,
+        data_dir / dataset.raw_dir,
+        name=dataset.name,
+        is_present=is_present,
+        verify=check,
+        link=link,
+    )
 
 
 def acquisition_hint(dataset: type[Dataset], options: str) -> str:

@@ -26,6 +26,7 @@ ARCHIVE = Download(
 )
 FOLDERS = (".", "tiny_imagenet", "tiny-imagenet", "TinyImageNet")
 PARTS = ("wnids.txt", "train", "val/images", "val/val_annotations.txt")
+UNPACKED = ("wnids.txt", "train/**", "val/images/**", "val/val_annotations.txt")
 CLASSES = 200
 SIZE = 64
 
@@ -40,7 +41,7 @@ class TinyImageNet(Dataset):
     shape = (3, SIZE, SIZE)
     num_labels = CLASSES
     raw_dir = "tiny_imagenet"
-    required_files = (((ARCHIVE.name,),),)
+    required_files = (((ARCHIVE.name,), tuple(f"{ROOT}/{part}" for part in UNPACKED)),)
     downloads = (ARCHIVE,)
     how_to_get = (
         f"Get the archive (248 MB, MD5 {ARCHIVE.checksum}) with\n  curl -LO {ARCHIVE.urls[0]}\n"

@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from benchmark.core.errors import UserError
 
 # A required file can come in several forms, of which the first complete one is used: an archive, or the files in it,
-# say. A form is a list of patterns: each a file name, if necessary with its folder; `*` matches many files.
+# say. A form is a list of patterns: each a file name, if necessary with its folder; `*` matches many files, `**` all
+# files in a folder and in the folders below it.
 Alternative = tuple[str, ...]
 RequiredFile = tuple[Alternative, ...]
 
@@ -22,16 +23,26 @@ def import_files(
     folder: Path,
     *,
     name: str,
+    is_present: Callable[[RequiredFile], bool],
     verify: Callable[[], object],
     link: bool = False,
 ) -> list[Path]:
     """Copy or hard-link the required files from `sources` into `folder`; returns the new files.
 
-    `sources` are files, or folders that are searched recursively. `verify` raises UserError if a file is wrong; all
-    new files are then removed. Existing files stay as they are. `name`, of the dataset, is for messages.
+    `sources` are files, or folders that are searched recursively. Nothing is copied if a required file is neither in
+    them nor, according to `is_present`, there already. `verify` raises UserError if a file is wrong; all new files are
+    then removed. Existing files stay as they are. `name`, of the dataset, is for messages.
     """
     by_name = _files_by_name(sources)
-    plan = {folder / target: path for file in required for target, path in _first_complete(file, by_name).items()}
+    found = [_first_complete(file, by_name) for file in required]
+    plan = {folder / target: path for files in found for target, path in files.items()}
+    absent = [file for file, files in zip(required, found, strict=True) if not files and not is_present(file)]
+    if plan and absent:
+        forms = "\n".join("  " + "\n    or ".join(map(_form_text, file)) for file in absent)
+        raise UserError(
+            f"{', '.join(map(str, sources))}: {name} also needs what was found neither there nor in the data directory;"
+            f" nothing was changed. Get it, and name its place too:\n{forms}"
+        )
     if not plan:
         forms = "\n".join("  " + "\n    or ".join(map(_form_text, file)) for file in required)
         raise UserError(
@@ -65,7 +76,8 @@ def _put_all(plan: dict[Path, Path], folder: Path, verify: Callable[[], object],
     except BaseException:  # includes KeyboardInterrupt
         for path in new_files:
             path.unlink(missing_ok=True)
-        for path in [*dict.fromkeys(file.parent for file in new_files), *new_folders]:
+        parents = {parent for file in new_files for parent in file.parents if parent.is_relative_to(folder)}
+        for path in [*sorted(parents, key=_by_depth, reverse=True), *new_folders]:
             with suppress(OSError):  # it holds other files
                 path.rmdir()
         raise
@@ -104,14 +116,26 @@ def _by_depth(path: Path) -> tuple[int, Path]:
 
 
 def _matches(pattern: str, by_name: dict[str, list[Path]]) -> dict[str, Path]:
-    """Target -> source of the files that match a pattern; for `*`, those in the first folder that has some."""
+    """Target -> source of the files that match a pattern; for `*` and `**`, those in the first folder with some."""
     name = PurePath(pattern).name
+    if name == "**":
+        return _below(PurePath(pattern).parent.as_posix(), by_name)
     if "*" not in name:
         path = next((path for path in by_name.get(name, []) if path.match(pattern) and path.is_file()), None)
         return {pattern: path} if path else {}
     paths = [path for group in by_name.values() for path in group if path.match(pattern) and path.is_file()]
     folder = min((path.parent for path in paths), key=_by_depth, default=None)
     return {str(PurePath(pattern).with_name(path.name)): path for path in paths if path.parent == folder}
+
+
+def _below(folder: str, by_name: dict[str, list[Path]]) -> dict[str, Path]:
+    """Target -> source of all files below the first folder whose path ends with `folder`."""
+    trees: dict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in (path for group in by_name.values() for path in group):
+        before, matched, rest = path.as_posix().partition(f"/{folder}/")
+        if matched:
+            trees[Path(before)][f"{folder}/{rest}"] = path
+    return trees[min(trees, key=_by_depth)] if trees else {}
 
 
 def _put(source: Path, target: Path, link: bool) -> bool:

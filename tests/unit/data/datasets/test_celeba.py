@@ -7,9 +7,12 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CelebA as Theirs
 
+from benchmark.core.errors import UserError
+from benchmark.data.acquire import import_raw_files
 from benchmark.data.datasets import celeba
 from benchmark.data.datasets.celeba import CelebA
 from benchmark.data.prepared import open_prepared
+from benchmark.data.raw import import_files
 from benchmark.data.raw.checksums import md5_of
 from benchmark.data.raw.examples import zip_of
 from tests.support.damage import refused
@@ -64,6 +67,73 @@ def test_archive_and_folder_give_the_same_images_and_checksums_of_them(raw, monk
     sources = plain.manifest["sources"]
     assert set(sources) == {celeba.PARTITION, "img_align_celeba train (5 files)", "img_align_celeba test (3 files)"}
     assert packed.manifest["sources"] == sources | {celeba.ARCHIVE: CelebA.checksums[celeba.ARCHIVE]}
+
+
+def as_csv(raw, header="image_id,partition\n"):
+    """Replace the partition by Kaggle's form of it."""
+    path = raw / "celeba" / celeba.PARTITION
+    lines = path.read_text().splitlines()
+    path.unlink()
+    csv = path.with_suffix(".csv")
+    csv.write_text(header + "".join(line.replace(" ", ",") + "\n" for line in lines))
+    return csv
+
+
+@pytest.mark.parametrize("header", ["image_id,partition\n", ""])
+def test_kaggles_partition_gives_the_same_images_and_checksums(raw, header):
+    official = open_prepared(CelebA.prepare(raw, raw / "official"))
+    as_csv(raw, header)
+    assert CelebA.missing_files(raw) == []
+    kaggle = open_prepared(CelebA.prepare(raw, raw / "kaggle"))
+    assert kaggle.manifest == official.manifest
+
+
+def test_a_partition_of_kaggle_with_other_splits_is_refused(raw):
+    path = as_csv(raw)
+    path.write_text(path.read_text().replace("000004.jpg,0", "000004.jpg,2"))
+    message = refused(CelebA, raw)
+    assert f"{path}: is not the official {celeba.PARTITION}" in message
+    path.write_text("image_id;partition\n")
+    assert "line 1 is 'image_id;partition', expected as in '000001.jpg,0'" in refused(CelebA, raw)
+
+
+def test_the_published_checksum_is_of_lines_that_end_in_cr_and_lf():
+    """The three splits are consecutive, so the official file can be written down and compared with its checksum."""
+    splits = ((celeba.TRAIN, 1, 162_770), (celeba.VALIDATION, 162_771, 182_637), (celeba.TEST, 182_638, 202_599))
+    lines = (f"{number:06}.jpg {split}\r\n" for split, first, last in splits for number in range(first, last + 1))
+    assert md5_of("".join(lines).encode()) == CelebA.checksums[celeba.PARTITION]
+
+
+def test_kaggles_layout_is_imported(raw, tmp_path):
+    as_csv(raw)
+    (tmp_path / "kaggle").mkdir()
+    (raw / "celeba/img_align_celeba").rename(tmp_path / "kaggle/x")
+    (tmp_path / "kaggle/img_align_celeba").mkdir()
+    (tmp_path / "kaggle/x").rename(tmp_path / "kaggle/img_align_celeba/img_align_celeba")
+    (raw / "celeba/list_eval_partition.csv").rename(tmp_path / "kaggle/list_eval_partition.csv")
+    data = tmp_path / "data"
+    files = import_raw_files(CelebA, [tmp_path / "kaggle"], data, lambda: CelebA.prepare(data, tmp_path / "cache"))
+    assert len(files) == 10
+    assert CelebA.is_prepared(tmp_path / "cache")
+
+
+def test_import_without_the_partition_copies_nothing(raw, tmp_path, monkeypatch):
+    (raw / "celeba" / celeba.PARTITION).rename(tmp_path / "partition.txt")
+    monkeypatch.setattr(import_files, "_put", lambda *_: pytest.fail("a file was copied"))
+    with pytest.raises(UserError) as raised:
+        import_raw_files(CelebA, [raw / "celeba"], tmp_path / "data", lambda: None)
+    assert "list_eval_partition.txt\n    or list_eval_partition.csv" in str(raised.value)
+    assert "nothing was changed" in str(raised.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_import_completes_what_is_in_the_data_directory(raw, tmp_path):
+    (tmp_path / "data").mkdir()
+    partition = (raw / "celeba" / celeba.PARTITION).rename(tmp_path / "data" / celeba.PARTITION)
+    data = tmp_path / "data"
+    files = import_raw_files(CelebA, [raw / "celeba"], data, lambda: CelebA.prepare(data, tmp_path / "cache"))
+    assert len(files) == 9
+    assert partition.exists()
 
 
 @pytest.mark.parametrize("where", [".", "CelebA/Img", "celeba/img_align_celeba"])

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from benchmark.core.errors import UserError
+from benchmark.data.acquire import import_raw_files
 from benchmark.data.datasets import tiny_imagenet
 from benchmark.data.datasets.tiny_imagenet import TinyImageNet
 from benchmark.data.prepared import open_prepared
@@ -129,3 +131,38 @@ def test_a_damaged_image_is_named(files, tmp_path):
 def test_an_archive_with_another_checksum_is_refused(tmp_path):
     write_files(tmp_path, {ARCHIVE: zip_of({"x": b""})})
     refused(TinyImageNet, tmp_path, f"{tmp_path / ARCHIVE}: is not the official {ARCHIVE}")
+
+
+# --- import --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [".", ROOT])
+def test_the_unpacked_folder_is_imported(where, files, tmp_path):
+    write_files(tmp_path / "mine" / where / ROOT, files)
+    data = tmp_path / "data"
+    imported = import_raw_files(
+        TinyImageNet, [tmp_path / "mine"], data, lambda: TinyImageNet.prepare(data, tmp_path / "cache")
+    )
+    root = data / "tiny_imagenet" / ROOT
+    assert {path.relative_to(root).as_posix() for path in imported} == {
+        name for name in files if not name.startswith("test/")
+    }
+    assert TinyImageNet.is_prepared(tmp_path / "cache")
+
+
+def test_an_incomplete_unpacked_folder_is_not_imported(files, tmp_path):
+    write_files(tmp_path / ROOT, {name: content for name, content in files.items() if not name.startswith("val/")})
+    with pytest.raises(UserError, match="nothing that tiny_imagenet needs was found"):
+        import_raw_files(TinyImageNet, [tmp_path / ROOT], tmp_path / "data", lambda: None)
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unpacked_folder_with_a_damaged_image_leaves_nothing(files, tmp_path):
+    damaged = next(name for name in files if name.endswith(".JPEG"))
+    write_files(tmp_path / "mine" / ROOT, files | {damaged: b""})
+    data = tmp_path / "data"
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        import_raw_files(
+            TinyImageNet, [tmp_path / "mine"], data, lambda: TinyImageNet.prepare(data, tmp_path / "cache")
+        )
+    assert not data.exists()
