@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.leaderboard import LeaderboardRow, leaderboard_rows, outputs_of
 from benchmark.config.suite import Suite, load_suite
 from benchmark.core.errors import UserError
+from benchmark.planning.looks import with_recorded_looks
 from benchmark.report.results_csv import csv_columns, trial_lines
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import Cost
@@ -67,7 +68,8 @@ def history(workspace: str | Path, suite: str | Path | Suite, *, scale: str | No
 
 def _load(workspace: str | Path, suite: str | Path | Suite, scale: str | None) -> tuple[Suite, list[LeaderboardRow]]:
     loaded = suite if isinstance(suite, Suite) else load_suite(Path(suite), scale)
-    folder = Workspace.at(Path(workspace)).results
-    if not folder.is_dir():
+    place = Workspace.at(Path(workspace))
+    if not place.results.is_dir():
         raise UserError(f"{workspace}: not a workspace, it has no results/; pass the folder that --workspace names")
-    return loaded, leaderboard_rows(loaded, RecordStore(folder).read_without_samples(loaded.specs))
+    loaded = with_recorded_looks(loaded, place)
+    return loaded, leaderboard_rows(loaded, RecordStore(place.results).read_without_samples(loaded.specs))

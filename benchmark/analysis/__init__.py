@@ -8,6 +8,8 @@ PUBLIC = [
     "mode_counts",
     "noise",
     "ordering",
+    "power",
     "reproduction",
+    "sequential",
     "verdicts",
 ]

@@ -1,7 +1,8 @@
 """The rows of the leaderboard: measured and published values, verdict and cost of every cell."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmark.analysis.rules.best_of import expected_best, expected_best_interv
 from benchmark.analysis.rules.difference import Difference, InstrumentNoise, difference_to_published
 from benchmark.analysis.rules.selection import instrument_noise, training_values
 from benchmark.analysis.rules.uncertainty import EXACT, published_uncertainty
+from benchmark.analysis.sequential import Look, looks_taken
 from benchmark.analysis.verdicts import (
     Reference,
     SeedCounts,
@@ -85,6 +87,8 @@ class MetricResult:
 
     `judged`: the value that is compared with the published one, by its rule; None without results. `rule`: that rule in
     words; "" without a published value, or at a reduced scale, where `judged` is the mean of the last evaluations.
+    `look`: the one that decided, or the last one, if seeds are added until a cell is decided; then `aggregate` is over
+    all seeds and everything else over those of the look.
     `difference`: judged - published; None without a published value or without a judged one. It does not imply that the
     two may be compared: only `verdict` decides that.
     """
@@ -97,6 +101,7 @@ class MetricResult:
     judged: JudgedValue | None = None
     rule: str = ""
     difference: Difference | None = None
+    look: Look | None = None
 
     @property
     def interval(self) -> Interval | None:
@@ -204,8 +209,7 @@ def best_results(rows: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
 
 def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> LeaderboardRow:
     trials = tuple(TrialOutcome(spec, records.get(spec.trial_id)) for spec in cell.specs)
-    statuses = [trial.status for trial in trials]
-    counts = SeedCounts(*(statuses.count(status) for status in ("finished", "diverged", "failed", "not run")))
+    counts = _counts(trials)
     outputs = metric_outputs(cell.specs[0].protocol).values()
     return LeaderboardRow(
         cell=cell,
@@ -216,10 +220,36 @@ def _row(suite: Suite, cell: Cell, records: Mapping[str, TrialRecord]) -> Leader
     )
 
 
+def _counts(trials: Iterable[TrialOutcome]) -> SeedCounts:
+    statuses = [trial.status for trial in trials]
+    return SeedCounts(*(statuses.count(status) for status in ("finished", "diverged", "failed", "not run")))
+
+
 def _result(
     suite: Suite, cell: Cell, output: "Output", trials: tuple[TrialOutcome, ...], counts: SeedCounts
 ) -> MetricResult:
-    records = {trial.spec.seed: trial.record for trial in trials if trial.record and trial.status == "finished"}
+    """One metric of a cell, judged on all seeds or, if it has looks, by the first of them that decides."""
+    if not cell.looks:
+        return _judged_result(suite, cell, output, trials, counts)
+    ended = sum(1 for _ in takewhile(lambda trial: trial.record, trials))
+    for look in looks_taken(cell.looks, ended):
+        size = look.seeds[-1]
+        seen = trials[:size] + tuple(trial for trial in trials[size:] if trial.record)  # also those that diverged since
+        result = _judged_result(suite, cell, output, trials[:size], _counts(seen), look)
+        if result.verdict.is_decided:
+            break
+    return replace(result, aggregate=_last_evaluations(output.key, _finished(trials)))
+
+
+def _judged_result(
+    suite: Suite,
+    cell: Cell,
+    output: "Output",
+    trials: tuple[TrialOutcome, ...],
+    counts: SeedCounts,
+    look: Look | None = None,
+) -> MetricResult:
+    records = _finished(trials)
     published = cell.published.value(output.key) if cell.published else None
     reference = _reference(suite, cell, output.key, published)
     rule = None if suite.is_reduced else reference
@@ -232,17 +262,27 @@ def _result(
             reference.uncertainty if rule else EXACT,
             output.better,
             judged.instruments,
+            look.share if look else 1.0,
         )
+    verdict = judge(counts, difference, reference, output.better, suite.is_reduced)
+    if look and not look.is_complete and verdict.is_decided:
+        verdict = Verdict.INCONCLUSIVE
     return MetricResult(
         output=output,
         aggregate=_last_evaluations(output.key, records),
         published=published,
         reference=reference,
-        verdict=judge(counts, difference, reference, output.better, suite.is_reduced),
+        verdict=verdict,
         judged=judged,
         rule=rule.rule if rule else "",
         difference=difference,
+        look=look if rule else None,
     )
+
+
+def _finished(trials: Iterable[TrialOutcome]) -> dict[int, TrialRecord]:
+    """Seed -> record, for the trials that finished."""
+    return {trial.spec.seed: trial.record for trial in trials if trial.record and trial.status == "finished"}
 
 
 def _last_evaluations(key: str, records: Mapping[int, TrialRecord]) -> Aggregate | None:

@@ -39,6 +39,11 @@ class Verdict(StrEnum):
     FAILED = "failed"
     NOT_RUN = "not run"
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether it answers the question if the published value holds."""
+        return self in (Verdict.REPRODUCED, Verdict.BETTER, Verdict.WORSE)
+
 
 VERDICT_MEANINGS = {
     Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"

@@ -7,6 +7,7 @@ import typer
 
 from benchmark.cli.logs import live_console
 from benchmark.config.suite import RunnerName, Suite, load_suite, select_cells
+from benchmark.core.errors import UserError
 from benchmark.store.workspace import (
     DATA_VARIABLE,
     DEFAULT_DATA,
@@ -67,6 +68,17 @@ OnlyOption = Annotated[
         " reports/SUITE-only/.",
     ),
 ]
+UntilDecidedOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Add seeds to every judged cell until it is decided or has --max-seeds, with a correction for the repeated"
+        " looks.",
+    ),
+]
+MaxSeedsOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1000, help="The most seeds of a cell, with --until-decided.")
+]
 RunnerOption = Annotated[
     RunnerName,
     typer.Option(
@@ -96,6 +108,15 @@ def examples(*commands: str) -> str:
 def load_cells(path: Path, scale: str | None, seeds: int | None, only: list[str] | None) -> Suite:
     """The suite of a file, at a scale, with the selected cells only. Raises UserError."""
     return select_cells(load_suite(path, scale, seeds), only or ())
+
+
+def limit_of_seeds(until_decided: bool, max_seeds: int | None) -> int | None:
+    """The limit of `--until-decided`; None without that option. Raises UserError unless both options go together."""
+    if until_decided and max_seeds is None:
+        raise UserError("--until-decided: also state the most seeds that a cell may get, for example --max-seeds 10")
+    if max_seeds is not None and not until_decided:
+        raise UserError(f"--max-seeds {max_seeds}: goes with --until-decided only; --seeds sets a fixed number")
+    return max_seeds
 
 
 def report_folder(chosen: Path | None, suite: Suite) -> Path:

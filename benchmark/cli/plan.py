@@ -1,5 +1,6 @@
 """`plan`: what is done, what `run` would train, and what that would cost."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +16,15 @@ from benchmark.cli.options import (
     DEFAULT_WORKSPACE,
     DataOption,
     JsonOption,
+    MaxSeedsOption,
     OnlyOption,
     ScaleOption,
     SeedsOption,
     SuiteArgument,
+    UntilDecidedOption,
     WorkspaceOption,
     examples,
+    limit_of_seeds,
     open_suite,
 )
 from benchmark.store.workspace import Workspace, absolute, require_writable
@@ -28,6 +32,7 @@ from benchmark.store.workspace import Workspace, absolute, require_writable
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.planning.estimate import CellEstimate, Estimate
     from benchmark.planning.plan import Plan
+    from benchmark.planning.seed_needs import SeedCost, SeedNeed
 
 app = typer.Typer()
 MOST_ROWS = 60  # that fit on a screen; a longer plan has one line per table
@@ -51,21 +56,41 @@ def plan(
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    until_decided: UntilDecidedOption = False,
+    max_seeds: MaxSeedsOption = None,
     calibrate: CalibrateOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what `run` would train, how long it would take, and which data are missing. Trains nothing."""
-    made = open_suite(suite, workspace, data_dir, None, scale, seeds, only).plan()
+    """Show what `run` would train, how long it would take, and which data are missing. Trains nothing.
+
+    For every judged cell, it also shows how many more seeds would decide it.
+    """
+    limit = limit_of_seeds(until_decided, max_seeds)
+    suite_run = open_suite(suite, workspace, data_dir, None, scale, seeds, only)
+    suite_run = next(suite_run.looks(limit)) if limit else suite_run.as_recorded()
+    made = suite_run.plan()
     if calibrate:
         from benchmark.planning.calibrate import calibrate as calibrate_plan
 
         require_writable(Workspace.at(workspace).root, "--workspace")
         with stoppable("finished timings are kept, and the same command times the rest"):
             calibrate_plan(made, absolute(data_dir, "--data-dir"))
+    from benchmark.planning.seed_needs import costs_until_decided, seed_needs
+
+    needs = seed_needs(made, suite_run.workspace)
+    costs = costs_until_decided(made, suite_run.workspace, limit) if limit else None
     if as_json:
-        print_json(made.as_json())
+        print_json(
+            made.as_json()
+            | {"seeds_needed": [need.as_json() for need in needs]}
+            | ({"until_decided": {"expected": vars(costs[0]), "largest": vars(costs[1])}} if costs else {})
+        )
         return
     stdout.print(render_plan(made))
+    if needs:
+        stdout.print(seeds_table(needs))
+    if costs and limit:
+        stdout.print(*until_decided_lines(costs, limit), sep="\n", markup=False, highlight=False)
     if made.missing.message:
         print_line(made.missing.message)
 
@@ -151,6 +176,41 @@ def _totals(estimate: "Estimate") -> Iterator[str]:
             "warning: the parallel trials do not fit into memory; give each trial more of the machine under 'resources'"
             " in the suite, so that fewer run at a time"
         )
+
+
+def seeds_table(needs: "Sequence[SeedNeed]") -> Group:
+    """How many more seeds would decide each judged metric, and why no number would."""
+    from benchmark.report.seeds import more_seeds, reason, spread
+    from benchmark.report.text import single_line
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Table", "Row", "metric"):
+        table.add_column(name, overflow="fold")
+    for name in ("seeds", "spread", "more seeds", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = ""
+    for need in needs[:MOST_ROWS]:
+        cost = "–" if need.needed.more is None else _duration(need.seconds)
+        names = (need.row.table if need.row.table != previous else "", need.row.label, need.result.output.key)
+        previous = need.row.table
+        numbers = (str(need.needed.finished), spread(need.result, need.needed), more_seeds(need.needed), cost)
+        table.add_row(*(Text(single_line(name)) for name in names), *numbers)
+    reasons = Counter(why for need in needs if (why := reason(need.result, need.needed)))
+    rest = [f"{len(needs) - MOST_ROWS} more; --json lists all"] if len(needs) > MOST_ROWS else []
+    return Group(
+        Text("seeds that would decide each judged cell with a probability of 80 %"),
+        table,
+        *map(Text, rest),
+        *(Text(f"  {count} x {why}") for why, count in reasons.items()),
+    )
+
+
+def until_decided_lines(costs: "tuple[SeedCost, SeedCost]", max_seeds: int) -> Iterator[str]:
+    """The expected and the largest cost of `run --until-decided`."""
+    expected, largest = costs
+    yield f"until decided, at most {max_seeds} seeds per judged cell, one training after the other:"
+    yield f"  expected at most {expected.trainings:.0f} trainings, {_duration(expected.seconds)}"
+    yield f"  largest possible {largest.trainings:.0f} trainings, {_duration(largest.seconds)}"
 
 
 def _duration(seconds: float | None) -> str:

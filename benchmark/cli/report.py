@@ -1,11 +1,10 @@
 """`report`: write a suite's report from the stored results, or compare two sets of results."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.analysis.compare import Comparison, ComparisonSide, compare_runs
 from benchmark.cli.logs import logger, print_json, print_line, stdout
 from benchmark.cli.options import (
     DEFAULT_DATA,
@@ -27,6 +26,9 @@ from benchmark.core.files import write_atomically
 from benchmark.core.spec import RECIPE_VERSION
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace, require_writable
+
+if TYPE_CHECKING:  # importing it for real would load NumPy, which help texts do not need
+    from benchmark.analysis.compare import Comparison, ComparisonSide
 
 app = typer.Typer()
 USAGE = (
@@ -68,7 +70,7 @@ def report(
     if suite is None or as_json:
         advice = "give a suite file, or --compare A B" if suite is None else "--json goes with --compare A B only"
         raise UserError(f"report: {advice}")
-    suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
+    suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only).as_recorded()
     records = suite_run.report_records()
     missing = len(suite_run.suite.specs) - len(records)
     others = _records_of_other_versions(suite_run.workspace) if missing else ""
@@ -100,8 +102,10 @@ def _compare(
     scale: str | None,
     seeds: int | None,
     only: list[str] | None,
-) -> Comparison:
+) -> "Comparison":
     """Compare one suite in two workspaces, or two suites in one. Raises UserError for anything else."""
+    from benchmark.analysis.compare import compare_runs
+
     for operand in operands:
         if not operand.exists():
             raise UserError(f"--compare {operand}: no such file or folder; {USAGE}")
@@ -125,14 +129,19 @@ def _compare(
     return comparison
 
 
-def _side(suite: Suite, folder: Path, name: str) -> ComparisonSide:
-    store = RecordStore(Workspace.at(folder).results)
+def _side(suite: Suite, folder: Path, name: str) -> "ComparisonSide":
+    from benchmark.analysis.compare import ComparisonSide
+    from benchmark.planning.looks import with_recorded_looks
+
+    place = Workspace.at(folder)
+    store = RecordStore(place.results)
     if not store.folder.is_dir():
         raise UserError(f"{folder}: not a workspace, because it has no results/; name a folder that --workspace named")
-    return ComparisonSide(name, suite, store.read_many(suite.specs))
+    recorded = with_recorded_looks(suite, place)
+    return ComparisonSide(name, recorded, store.read_many(recorded.specs))
 
 
-def _show_comparison(comparison: Comparison, folder: Path, as_json: bool) -> None:
+def _show_comparison(comparison: "Comparison", folder: Path, as_json: bool) -> None:
     from benchmark.report.compare import markdown, terminal
 
     require_writable(folder, "--report-dir")

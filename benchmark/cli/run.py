@@ -1,5 +1,6 @@
 """`run`: train what a suite lacks, then write its report."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmark.cli.options import (
     DEFAULT_WORKSPACE,
     AddressOption,
     DataOption,
+    MaxSeedsOption,
     OnlyOption,
     ReportOption,
     RunnerOption,
@@ -20,8 +22,10 @@ from benchmark.cli.options import (
     SeedsOption,
     StorageOption,
     SuiteArgument,
+    UntilDecidedOption,
     WorkspaceOption,
     examples,
+    limit_of_seeds,
     open_suite,
 )
 from benchmark.cli.plan import render_plan
@@ -35,7 +39,13 @@ app = typer.Typer()
 KEPT = "results and checkpoints are kept, and the same command continues"
 
 
-@app.command(epilog=examples("run suites/quickstart.yaml", "run suites/quickstart.yaml --only K/8/MSGAN --seeds 5"))
+@app.command(
+    epilog=examples(
+        "run suites/quickstart.yaml",
+        "run suites/quickstart.yaml --only K/8/MSGAN --seeds 5",
+        "run suites/neurips2019.yaml --until-decided --max-seeds 10",
+    )
+)
 def run(
     suite: SuiteArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -44,6 +54,8 @@ def run(
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    until_decided: UntilDecidedOption = False,
+    max_seeds: MaxSeedsOption = None,
     runner: RunnerOption = "ray",
     address: AddressOption = None,
     storage: StorageOption = None,
@@ -56,21 +68,25 @@ def run(
     from benchmark.execution.remote_storage import RemoteFiles
     from benchmark.execution.signals import sigterm_as_interrupt
 
+    limit = limit_of_seeds(until_decided, max_seeds)
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
     try:
         with stoppable(KEPT), sigterm_as_interrupt():
             suite_run = replace(suite_run, address=address, storage=RemoteFiles.at(storage) if storage else None)
-            suite_run.pull()
-            plan = suite_run.plan()
-            stdout.print(render_plan(plan))
-            records, path = suite_run.run_and_report(runner, plan)
+            for look in suite_run.looks(limit) if limit else [suite_run]:
+                look.pull()
+                plan = look.plan()
+                stdout.print(render_plan(plan))
+                records, path = look.run_and_report(runner, plan)
     except ClusterLost as error:
         print_error(f"{error}; {KEPT}")
         raise typer.Exit(1) from None
-    print_results(suite_run.suite, records, path)
+    print_results(look.suite, records, path)
+    if limit:
+        print_line(looks_summary(look.suite, records))
     failed = sum(record.status == "failed" for record in records.values())
     if failed:
-        print_error(f"{failed} of {len(suite_run.suite.specs)} trials failed; see the report. `run` retries them.")
+        print_error(f"{failed} of {len(look.suite.specs)} trials failed; see the report. `run` retries them.")
         raise typer.Exit(1)
 
 
@@ -80,3 +96,16 @@ def print_results(suite: "Suite", records: "Mapping[str, TrialRecord]", path: Pa
 
     stdout.print(summary_table(suite, records))
     print_line(f"report: {path}")
+
+
+def looks_summary(suite: "Suite", records: "Mapping[str, TrialRecord]") -> str:
+    """How many judged cells are decided, and why the others are not: one line."""
+    from benchmark.analysis.leaderboard import leaderboard_rows
+    from benchmark.planning.looks import cell_state
+
+    rows = [row for row in leaderboard_rows(suite, records) if row.cell.looks]
+    states = Counter(cell_state(row, suite.max_seeds or 0) for row in rows)
+    trials = sum(row.counts.total for row in rows)
+    return f"{len(rows)} judged cells, {trials} seeds: " + "; ".join(
+        f"{count} {state.value}" for state, count in states.items()
+    )

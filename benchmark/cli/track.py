@@ -45,12 +45,13 @@ def sync(
 
     `run` does this automatically; use it when MLflow was unreachable. Exit code 1: MLflow is still unreachable.
     """
-    loaded = load_cells(suite, scale, seeds, only)
+    place = Workspace.at(workspace)
+    from benchmark.planning.looks import with_recorded_looks
     from benchmark.store.record_store import RecordStore
     from benchmark.tracking.mirror import MLflowMirror
     from benchmark.tracking.writer import REPORT
 
-    place = Workspace.at(workspace)
+    loaded = with_recorded_looks(load_cells(suite, scale, seeds, only), place)
     records = RecordStore(place.results).read_without_samples(loaded.specs)
     if not records:
         print_line(f"nothing to write to MLflow: no trial of {loaded.path} has a record in {place.results}")

@@ -19,7 +19,9 @@ from benchmark.core.spec import TrialSpec
 class Cell:
     """One place in a table: the trials for it, one per seed, and the published value, if one is known.
 
-    `provenance` has the key path of every value that a file sets; all other values are defaults.
+    `provenance` has the key path of every value that a file sets; all other values are defaults. `looks`: the numbers
+    of seeds after which the cell is judged, in increasing order, if seeds are added until it is decided; empty for a
+    fixed list of seeds.
     """
 
     table: str
@@ -28,6 +30,12 @@ class Cell:
     note: str
     specs: tuple[TrialSpec, ...]
     provenance: dict[KeyPath, Provenance] = field(default_factory=dict, compare=False, repr=False)
+    looks: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`TABLE/ROW`, as `--only` takes it."""
+        return f"{self.table}/{self.row}"
 
     def location(self, path: KeyPath) -> str:
         """`file:line: key` of the value at a path, or else of the innermost part of the path that a file sets."""

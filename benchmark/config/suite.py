@@ -8,6 +8,7 @@ text into plain values with positions, resolving (`resolve`) merges everything t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ class Suite:
     tables: dict[str, str]  # title -> note, in the order of the file
     cells: tuple[Cell, ...]
     only: tuple[str, ...] = ()  # the names that `--only` selected; empty for all cells
+    max_seeds: int | None = None  # the limit of `--until-decided`; None: every cell has the seeds of the list
 
     @property
     def is_reduced(self) -> bool:
@@ -48,9 +50,22 @@ class Suite:
     @cached_property
     def specs(self) -> dict[str, TrialSpec]:
         """Trial id -> trial, each once: the first seed of every cell first, in the order of the file."""
-        rank = {seed: index for index, seed in enumerate(self.seeds)}
-        specs = [spec for cell in self.cells for spec in cell.specs]
-        return {spec.trial_id: spec for spec in sorted(specs, key=lambda spec: rank[spec.seed])}
+        ranked = [(rank, spec) for cell in self.cells for rank, spec in enumerate(cell.specs)]
+        return {spec.trial_id: spec for _, spec in sorted(ranked, key=lambda pair: pair[0])}
+
+    def with_looks(self, looks: Sequence[tuple[int, ...]], max_seeds: int) -> "Suite":
+        """The suite with seeds added to some cells, until they are decided or have `max_seeds`.
+
+        `looks`: for each cell, the numbers of seeds after which it is judged. It gets as many seeds as the last one:
+        those of the list, then the smallest numbers that are not in it. Empty: the cell keeps the seeds of the list.
+        """
+        unused = (seed for seed in count() if seed not in self.seeds)
+        seeds = tuple(islice(chain(self.seeds, unused), max((counts[-1] for counts in looks if counts), default=0)))
+        cells = tuple(
+            replace(cell, looks=counts, specs=cell.specs[0].with_seeds(seeds[: counts[-1]])) if counts else cell
+            for cell, counts in zip(self.cells, looks, strict=True)
+        )
+        return replace(self, cells=cells, max_seeds=max_seeds)
 
 
 def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -> Suite:
@@ -105,7 +120,7 @@ def select_cells(suite: Suite, names: Sequence[str]) -> Suite:
 
 def _select(cells: tuple[Cell, ...], problems: Mapping[str, str]) -> tuple[Cell, ...]:
     """The cells with one of these names. `problems`: name -> the message if it matches no cell."""
-    names_of = [{f"{cell.table}/{cell.row}", cell.row} for cell in cells]
+    names_of = [{cell.name, cell.row} for cell in cells]
     known = {name for names in names_of for name in names}
     folded = set(map(_fold, known))
     for name, problem in problems.items():

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from benchmark.execution.result_sink import ResultSink
 from benchmark.execution.runners import make_runner
 from benchmark.execution.signals import StopSignal
 from benchmark.execution.work_sharing import WorkSharing
+from benchmark.planning.looks import record_looks, require_judged, with_due_looks, with_recorded_looks
 from benchmark.planning.plan import Plan, make_plan
 from benchmark.report import render as report
 from benchmark.store.claims import Claims
@@ -41,7 +42,8 @@ logger = logging.getLogger(__name__)
 class SuiteRun:
     """A suite with the places of its data, results and report.
 
-    The order of a run is `pull` (with a remote storage), `plan`, `run` or `run_and_report`.
+    The order of a run is `pull` (with a remote storage), `plan`, `run` or `run_and_report`. With `--until-decided`,
+    `looks` gives one run after the other.
 
     Args:
         console: shows the live view.
@@ -67,6 +69,25 @@ class SuiteRun:
     def plan(self) -> Plan:
         """Which trials are done and which are missing. Trains and writes nothing."""
         return make_plan(self.suite, self.workspace, self.data_dir)
+
+    def looks(self, max_seeds: int) -> "Iterator[SuiteRun]":
+        """A run of every look at the cells, each with the seeds that undecided cells need; run one before the next.
+
+        Raises UserError at once if no cell could be decided.
+        """
+        require_judged(self.suite, max_seeds)
+        return self._looks(max_seeds)
+
+    def _looks(self, max_seeds: int) -> "Iterator[SuiteRun]":
+        due = with_due_looks(self.suite, self.workspace, max_seeds)
+        previous = None
+        while due != previous:
+            yield replace(self, suite=due)
+            previous, due = due, with_due_looks(self.suite, self.workspace, max_seeds)
+
+    def as_recorded(self) -> "SuiteRun":
+        """The run of the suite with the seeds that earlier looks added to its cells, if there were any."""
+        return replace(self, suite=with_recorded_looks(self.suite, self.workspace))
 
     def run(self, runner_name: RunnerName, plan: Plan) -> dict[str, TrialRecord]:
         """Train the missing trials, store and mirror their records, and return all records of the suite.
@@ -145,6 +166,8 @@ class SuiteRun:
         """Connect, clean up, train, and bring the mirror and the remote storage up to date."""
         with self._connected() if plan.todo else nullcontext():
             self.workspace.create()
+            if forgotten := record_looks(self.suite, self.workspace):
+                logger.info("cells judged by a fixed list of seeds again, no longer by repeated looks: %d", forgotten)
             claims = Claims(self.workspace.claims)
             sink = ResultSink(
                 store=self._store,

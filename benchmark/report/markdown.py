@@ -12,7 +12,7 @@ from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
-from benchmark.report import modes, noise, provenance, published_tables, text
+from benchmark.report import modes, noise, provenance, published_tables, seeds, text
 from benchmark.report.published_tables import Footnotes
 from benchmark.report.text import escape_markdown, grid
 
@@ -41,6 +41,7 @@ def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[st
     blocks += [
         "## How to read the tables",
         "\n".join(_explanations(suite, rows)),
+        *_section("## Seeds that would decide", seeds.section(tables, Footnotes())),
         *_section("## Trials without a result", _unsuccessful_trials(rows)),
         *_section("## Other metrics", _figure("besides.png", figures, "The other metrics", OTHER_METRICS)),
         *_section("## Sources of variation", noise.section(tables)),
@@ -69,10 +70,9 @@ def _settings(suite: Suite, tables: dict[str, list[LeaderboardRow]]) -> list[str
         meaning = "the full recipe"
     rows = [row for members in tables.values() for row in members]
     fullest = sorted(rows, key=lambda row: len(row.spec.protocol.measures))  # some metrics do not apply to all methods
-    seeds = ", ".join(map(str, suite.seeds))
     return [
         f"- **Scale** {escape_markdown(suite.scale)}, {meaning}{about}",
-        f"- **Seeds** {seeds} – each seed is one training from scratch",
+        f"- **Seeds** {seeds.stated(suite)} – each seed is one training from scratch",
         *_by_tables("Data", tables, {row.table: _dataset(row.spec.dataset) for row in rows}),
         *_by_tables("Protocol", tables, {row.table: protocol_words(row.spec.protocol) for row in fullest}),
         f"- **Trials** {_progress(rows)}",

@@ -168,11 +168,12 @@ def _shell(line: str) -> str:
 
 def cell_command(suite: Suite, cell: Cell) -> str:
     """The command that runs one cell again, quoted for a shell."""
-    return _run(suite, [f"{cell.table}/{cell.row}"])
+    return _run(suite, [cell.name])
 
 
 def _run(suite: Suite, only: Iterable[str]) -> str:
     file, scale = f"suites/{text.single_line(suite.name)}.yaml", text.single_line(suite.scale)
     counted = ["--seeds", str(suite.seeds_option)] if suite.seeds_option else []
+    counted += ["--until-decided", "--max-seeds", str(suite.max_seeds)] if suite.max_seeds else []
     cells = [word for name in only for word in ("--only", text.single_line(name))]
     return shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted, *cells])

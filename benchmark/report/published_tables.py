@@ -11,6 +11,7 @@ from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue, with_discrepancy_ids
 from benchmark.report import text
+from benchmark.report.seeds import look_notes
 from benchmark.report.text import escape_markdown, grid
 
 COLUMNS = (
@@ -138,7 +139,9 @@ def _columns(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes)
 
 def _rule(result: MetricResult, notes: Footnotes) -> str:
     """The rule in a few words, and its footnotes."""
-    return escape_markdown(result.rule) + notes.mark(*result.reference.rule_notes) if result.reference else ""
+    if result.reference is None:
+        return ""
+    return escape_markdown(result.rule) + notes.mark(*result.reference.rule_notes, *look_notes(result))
 
 
 def _verdict_notes(result: MetricResult, notes: Footnotes) -> str:

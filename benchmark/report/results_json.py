@@ -8,6 +8,7 @@ from typing import Any
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of, rows_by_table
 from benchmark.analysis.ordering import MethodPair, table_orders
 from benchmark.config.suite import Suite
+from benchmark.report import seeds
 
 FORMAT = 1  # increases when a key changes its meaning
 
@@ -21,6 +22,7 @@ def results_json(suite: Suite, rows: list[LeaderboardRow]) -> str:
         "scale": suite.scale,
         "reduced": suite.is_reduced,
         "seeds": list(suite.seeds),
+        "max_seeds": suite.max_seeds,
         "tolerance": suite.tolerance,
         "tables": [
             {"title": title, "rows": [_row(row) for row in members], "orders": _orders(members)}
@@ -31,6 +33,7 @@ def results_json(suite: Suite, rows: list[LeaderboardRow]) -> str:
 
 
 def _row(row: LeaderboardRow) -> dict[str, Any]:
+    needs = {key: needed.as_json() for key, needed in seeds.inconclusive(row).items()}
     return {
         "row": row.label,
         "method": row.spec.method,
@@ -40,7 +43,8 @@ def _row(row: LeaderboardRow) -> dict[str, Any]:
         "derived_from_abstract": row.is_derived,
         "trials": [{"trial_id": t.spec.trial_id, "seed": t.spec.seed, "status": t.status} for t in row.trials],
         "cost": row.cost and vars(row.cost),
-        "results": {key: _result(result) for key, result in row.results.items()},
+        "looks": list(row.cell.looks),
+        "results": {key: _result(result) | {"seeds_needed": needs.get(key)} for key, result in row.results.items()},
     }
 
 
@@ -80,6 +84,7 @@ def _result(result: MetricResult) -> dict[str, Any]:
             "published_half_width_90": difference.published_half_width,
             "out_of_reach": difference.is_out_of_reach,
         },
+        "look": result.look and {"seeds": result.look.seeds, "share_of_error_rates": result.look.share},
         "verdict": result.verdict.value,
     }
 

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from benchmark.analysis.aggregate import Aggregate, Interval
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
-from benchmark.analysis.rules.difference import Difference
-from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue
+
+if TYPE_CHECKING:  # importing them for real would load NumPy, which help texts do not need
+    from benchmark.analysis.aggregate import Aggregate, Interval
+    from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
+    from benchmark.analysis.rules.difference import Difference
+    from benchmark.analysis.verdicts import Verdict
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
@@ -47,7 +50,7 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
 
 
-def label(row: LeaderboardRow) -> str:
+def label(row: "LeaderboardRow") -> str:
     """The name of a row, with ‡ if its method is implemented without code or full text."""
     return single_line(row.label) + (DERIVED if row.is_derived else "")
 
@@ -58,7 +61,7 @@ def truncate(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def format_measured(result: MetricResult) -> str:
+def format_measured(result: "MetricResult") -> str:
     """The judged value: `mean ± sample standard deviation`, or the expected best of k; empty without one."""
     judged, digits = result.judged, result.output.decimals
     if judged is None:
@@ -68,7 +71,7 @@ def format_measured(result: MetricResult) -> str:
     return "" if judged.estimate is None else f"{judged.estimate:.{digits}f}"
 
 
-def format_mean(of: Aggregate | None, digits: int) -> str:
+def format_mean(of: "Aggregate | None", digits: int) -> str:
     """`mean ± sample standard deviation`; empty without values."""
     if of is None:
         return ""
@@ -77,7 +80,7 @@ def format_mean(of: Aggregate | None, digits: int) -> str:
     return f"{of.mean:.{digits}f}" + ("" if of.std is None else f" ± {of.std:.{digits}f}")
 
 
-def format_variation(result: MetricResult) -> str:
+def format_variation(result: "MetricResult") -> str:
     """The coefficient of variation over the trainings that are judged, `1.8 %`; empty without one."""
     variation = result.judged.trainings.coefficient_of_variation if result.judged else None
     if variation is None:
@@ -85,7 +88,7 @@ def format_variation(result: MetricResult) -> str:
     return f"{100 * variation:.1f} %" if variation < 0.1 else f"{100 * variation:.0f} %"
 
 
-def format_published(result: MetricResult) -> str:
+def format_published(result: "MetricResult") -> str:
     """The published value and spread with as many decimals as the source gives, and † if unverified."""
     return published_value(result.published) if result.published else ""
 
@@ -106,12 +109,12 @@ def _decimals(value: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def format_interval(of: Interval, digits: int) -> str:
+def format_interval(of: "Interval", digits: int) -> str:
     """`[low, high]`."""
     return f"[{of[0]:.{digits}f}, {of[1]:.{digits}f}]"
 
 
-def format_difference(of: Difference, digits: int, judged: bool) -> str:
+def format_difference(of: "Difference", digits: int, judged: bool) -> str:
     """`+1.23 [+0.45, +2.01]`, without interval for a single seed; `(+1.23)` if the values must not be compared."""
     shown = f"{of.estimate:+.{digits}f}"
     if not judged:
@@ -124,7 +127,7 @@ def format_memory(mib: float) -> str:
     return f"{mib:,.0f} MiB" if mib < 1000 else f"{mib / 1024:,.1f} GiB"
 
 
-def verdict_words(verdicts: dict[str, Verdict]) -> str:
+def verdict_words(verdicts: "dict[str, Verdict]") -> str:
     """One word if all metrics agree, or one per metric."""
     if len(set(verdicts.values())) == 1:
         return next(iter(verdicts.values())).value
@@ -143,7 +146,7 @@ def format_duration(seconds: float, unit: str = "") -> str:
     return f"{seconds / 3600:,.1f} {lead}h"
 
 
-def format_cost(cost: TotalCost | None) -> str:
+def format_cost(cost: "TotalCost | None") -> str:
     """Device time of all trials of a row: core time on CPUs, GPU time on GPUs."""
     if cost is None:
         return ""
@@ -153,6 +156,6 @@ def format_cost(cost: TotalCost | None) -> str:
     )
 
 
-def format_speed(cost: TotalCost | None) -> str:
+def format_speed(cost: "TotalCost | None") -> str:
     """Training images per second."""
     return f"{cost.images_per_second:,.0f} img/s" if cost and cost.images_per_second else ""

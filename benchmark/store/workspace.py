@@ -33,6 +33,11 @@ class Workspace:
         return self.root / "checkpoints"
 
     @property
+    def looks(self) -> Path:
+        """The numbers of seeds after which `run --until-decided` judged the cells of each suite."""
+        return self.root / "looks"
+
+    @property
     def samples(self) -> Path:
         """Small sample grids of every trial, one per measurement."""
         return self.root / "samples"

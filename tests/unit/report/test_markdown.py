@@ -35,6 +35,7 @@ def test_sections_have_their_order(document):
         "Remembered",
         "Own",
         "How to read the tables",
+        "Seeds that would decide",
         "Trials without a result",
         "Sources of variation",
         "Learning curves",
