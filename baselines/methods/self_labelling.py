@@ -13,7 +13,7 @@ alternatives has a switch. docs/methods/self_labelling.md has the two side by si
                                  w(x) = [q(x) > 0.95]
       4. Discriminator, by Adam: L_D = mean w r(D(x, y(x))) + mean v f(D(x', y))                  128 images
                                      + mean (1 - w) r(D(x)) + mean (1 - v) f(D(x'))               64 images
-                                     + 10 mean (|grad D(x + u (x' - x))|_2 - 1)^2                 64 images
+                                     + 10 mean (|grad D(x + u (x' - x))|_2 - 1)^2, as in `gan`   64 images
       5. Generator, by Adam:     L_G = mean v g(D(x', y)) + mean (1 - v) g(D(x'))
 
 A is RandAugment. r, f and g are the adversarial losses of a real image, of a fake one and of the generator; D(x) is the
@@ -44,6 +44,7 @@ from baselines.common import losses, method, random_streams
 from baselines.common.ema import EMA
 from baselines.common.randaugment import WHITE, RandAugment
 from baselines.common.random_streams import Rng
+from baselines.methods.gan import PENALTY_OFFSET
 from baselines.networks.base import DiscriminatorOutput, Network
 from baselines.networks.layers.precision import autocast_disabled, to_float32
 from baselines.networks.resnet18 import resnet18
@@ -235,7 +236,9 @@ class SelfLabelling(method.Method):
         if self.options.uncertain == "unconditional":
             terms["unlabelled"] = ((1 - w) * real_loss(on_real.logit))[:n].mean()
         if self.options.lambda_gp:
-            norms = losses.gradient_norms(self.discriminate, inputs.real[:n], fake[:n], inputs.rng)
+            norms = losses.gradient_norms(
+                self.discriminate, inputs.real[:n], fake[:n], inputs.rng, offset=PENALTY_OFFSET
+            )
             terms["penalty"] = self.options.lambda_gp * (norms - 1).square().mean()
         return terms
 

@@ -237,7 +237,7 @@ def self_labelling(player, nets, x, d, t, o):
         terms["unlabelled"] = np.mean((1 - weight[:n]) * cost_real(nets.logit(x[:n])))
     if o["lambda_gp"]:
         slope = np.linalg.norm(nets.logit_gradient(x[:n] + d["share"] * (fake[:n] - x[:n])), axis=1)
-        terms["penalty"] = o["lambda_gp"] * np.mean((slope - 1) ** 2)
+        terms["penalty"] = o["lambda_gp"] * np.mean((np.sqrt(slope**2 + 1e-4) - 1) ** 2)
     return terms
 
 

@@ -326,10 +326,10 @@ def test_the_classifier_trains_on_augmented_images():
     assert terms["labelled"].item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_penalty_of_self_labelling_is_that_of_wgan_gp():
+def test_the_penalty_of_self_labelling_is_that_of_gan():
     """The latents and the shares are drawn alike, and the fakes are the same."""
     ours = self_labelled("discriminator", lambda_gp=0.3, conditional_generator=False)
-    theirs = Bench("wgan_gp", {"lambda_gp": 0.3}, "discriminator")
+    theirs = Bench("gan", {"lambda_gp": 0.3}, "discriminator")
     theirs.method.load_state_dict(ours.method.state_dict(), strict=False)
     assert ours.terms()["penalty"].item() == pytest.approx(theirs.terms()["penalty"].item(), rel=1e-13)
 
