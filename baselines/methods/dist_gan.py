@@ -34,10 +34,11 @@ class DistGANOptions(method.Options):
     """Switches of MS-01 to MS-03 and weights; `released` follows what the code does for the chosen loss.
 
     `loss`: `log` (:320-325), `hinge_sigmoid` (:333-336, MS-01) or `hinge_logit` (:329-332).
-    `penalty`: sign of the gradient penalty (MS-02); released: plus with log, minus with either hinge.
+    `penalty`: sign of the gradient penalty (MS-02), plus in the paper; released: plus with log, minus with hinge.
     `penalty_norm`: `rms` over pixels as released (:262-270, MS-03) or the usual `l2`.
     `reconstruction`: weight of x' against x (:311-317); released: 0.05 constant with log, decaying with hinge.
-    `encoder_updates_generator`: whether the encoder's update also changes G (:380, :410-413, MS-17).
+    `encoder_updates_generator`: whether the encoder's update also changes G, as in the paper and, in the release, on
+    MNIST-like sets only (:380, :410-413, MS-17).
     """
 
     loss: Literal["log", "hinge_sigmoid", "hinge_logit"] = Field(
@@ -187,8 +188,8 @@ class DistGANSS(DistGAN):
     """Dist-GAN + rotation task on N of the 4N rotated images (:273-286).
 
     L_D += weight_d CE(C(rotated real), r); L_G += weight_g |CE(C(rotated fake), r) - CE(C(rotated real), r)|,
-    with the same N of 4N for real and fake. The scripts set weight_g = 0 everywhere (MS-06), so this is not SSGAN's
-    rotation task.
+    with the same N of 4N for real and fake. The scripts set weight_g = 0 everywhere, and the paper calls 0 the best for
+    this task (MS-06), so this is not SSGAN's rotation task.
     """
 
     title = "Dist-GAN + SS"
