@@ -99,10 +99,10 @@ def protocol_words(protocol: Protocol) -> str:
     batch_norm = BATCH_NORM[protocol.batch_norm].format(batch=protocol.sample_batch)
     how = (
         f"Batch norm of the generator uses {batch_norm}. Measured at {protocol.evaluations} evenly spaced steps; the"
-        " last one counts"
+        " last one counts, unless a rule selects the best"
     )
     if protocol.draws > 1:
-        how += f", and is repeated on {protocol.draws} sets of samples, of which the first counts"
+        how += f". The last one is repeated on {protocol.draws} sets of samples, of which the first counts"
     return f"{metrics[0]}. {how}" if len(metrics) == 1 else "\n  - ".join([how, *metrics])
 
 

@@ -15,8 +15,8 @@ ABOUT = (
     " deviation of training. It holds for a single pair of rows; among many pairs, some differ by chance."
 )
 LOTTERY = (
-    "For FID it is usually 1 to 2 %: retraining moves it 3.2 times as much as resampling, and gaps under 1.3 % are no"
-    ' evidence ("The FID Lottery", 2026, arXiv:2606.20536).'
+    "The FID of one recipe usually varies by 1 to 2 % between trainings: retraining moves it 3.2 times as much as"
+    ' resampling, and gaps under 1.3 % are no evidence ("The FID Lottery", 2026, arXiv:2606.20536).'
 )
 PAIRED = (
     " *a − b* measures the same samples of each trial in both ways: the mean difference ± its standard deviation over"

@@ -27,12 +27,12 @@ STEP_SIDE = 256  # pixels of the sample grid of a step: MLflow's pages show them
 
 
 def trial_tags(
-    record: TrialRecord, suite: Suite, cells: Sequence[Cell], verdicts: Mapping[str, str] | None = None
+    record: TrialRecord, suite: Suite, cells: Sequence[Cell], judgements: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The tags of a trial's run, including its name and its description.
 
-    Tables and rows of a trial that appears in several cells are joined by semicolons. `verdicts` maps metric output ->
-    verdict of the cell, for the outputs with a published value.
+    Tables and rows of a trial that appears in several cells are joined by semicolons. `judgements` are the
+    tags of `judgement_tags` for this trial.
     """
     spec = record.spec
     tables = "; ".join(dict.fromkeys(cell.table for cell in cells))
@@ -63,7 +63,7 @@ def trial_tags(
         "mlflow.source.git.commit": source.removesuffix("+changes"),
     }
     tags |= {f"published.{key}": describe_published(value) for key, value in published.items()}
-    tags |= {f"verdict.{key}": verdict for key, verdict in (verdicts or {}).items()}
+    tags |= judgements or {}
     return {safe_key(key): value[:MAX_VALUE] for key, value in tags.items()}
 
 

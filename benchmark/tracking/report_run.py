@@ -1,4 +1,4 @@
-"""The report in MLflow's terms: the verdicts for the tags of trials, and the run that holds the report."""
+"""The report in MLflow's terms: the judgements for the tags of trials, and the run that holds the report."""
 
 import base64
 import html
@@ -23,19 +23,28 @@ img {{ max-width: 100% }}
 """
 
 
-def verdicts_by_trial(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
-    """Trial id -> metric output -> verdict of its cell, for outputs with a published value; several are joined."""
+def judgement_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, dict[str, str]]:
+    """Trial id -> tag -> value: verdict, rule and judged value of its cell, for outputs with a published value.
+
+    Those of several cells are joined.
+    """
     from benchmark.analysis.leaderboard import leaderboard_rows
 
     by_trial: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in leaderboard_rows(suite, records):
         for trial in row.trials:
+            tags = by_trial[trial.spec.trial_id]
             for key, result in row.results.items():
-                if result.published is not None:
-                    by_trial[trial.spec.trial_id][key].append(result.verdict.value)
+                if result.published is None:
+                    continue
+                tags[f"verdict.{key}"].append(result.verdict.value)
+                if result.rule:
+                    tags[f"rule.{key}"].append(result.rule)
+                if result.judged and result.judged.estimate is not None:
+                    tags[f"judged.{key}"].append(f"{result.judged.estimate:.6g}")
     return {
-        trial_id: {key: "; ".join(dict.fromkeys(verdicts)) for key, verdicts in by_output.items()}
-        for trial_id, by_output in by_trial.items()
+        trial_id: {tag: " | ".join(dict.fromkeys(values)) for tag, values in tags.items()}
+        for trial_id, tags in by_trial.items()
     }
 
 

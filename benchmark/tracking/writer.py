@@ -39,7 +39,7 @@ from benchmark.tracking.fields import (
     trial_tags,
     upscale,
 )
-from benchmark.tracking.report_run import report_artifacts, report_tags, verdicts_by_trial
+from benchmark.tracking.report_run import judgement_tags, report_artifacts, report_tags
 
 REPORT = "report"  # in place of a trial id
 GIVE_UP_AFTER = 3  # consecutive failures; the rest of the batch would only wait for an unreachable server
@@ -101,18 +101,18 @@ class MLflowWriter:
     def _write_all(self, records: Sequence[TrialRecord]) -> Iterator[tuple[str, Exception | None]]:
         failures, error = 0, None
         runs: dict[str, list[Any]] = {}
-        verdicts: Mapping[str, Mapping[str, str]] = {}
+        judgements: Mapping[str, Mapping[str, str]] = {}
         self._known |= {record.trial_id: without_samples_png(record) for record in records}
         try:
             self._connect()
             runs = self._runs("trial_id")
-            verdicts = verdicts_by_trial(self.suite, self._known)
+            judgements = judgement_tags(self.suite, self._known)
         except Exception as caught:
             failures, error = GIVE_UP_AFTER, caught
         for record in self._with_siblings(records):
             if failures < GIVE_UP_AFTER:
                 try:
-                    self._write(record, runs.get(record.trial_id, []), verdicts.get(record.trial_id, {}))
+                    self._write(record, runs.get(record.trial_id, []), judgements.get(record.trial_id, {}))
                     failures, error = 0, None
                 except Exception as caught:
                     failures, error = failures + 1, caught
@@ -212,13 +212,13 @@ class MLflowWriter:
             if not (token := page.token):
                 return runs
 
-    def _write(self, record: TrialRecord, old: Sequence[Any], verdicts: Mapping[str, str]) -> None:
+    def _write(self, record: TrialRecord, old: Sequence[Any], judgements: Mapping[str, str]) -> None:
         """Leave exactly one run of this trial: the newest complete one."""
         cells = self._cells[record.trial_id]
         published = {key: value.value for key, value in published_of(record.spec, cells).items()}
         numbers = record.model_dump_json(exclude={"samples_png", "histograms"})  # both belong to the same training
         digest = hashlib.sha256((numbers + canonical_json(published)).encode()).hexdigest()[:16]
-        tags = trial_tags(record, self.suite, cells, verdicts)
+        tags = trial_tags(record, self.suite, cells, judgements)
         end = milliseconds(record.finished)
         kept = self._keep_one(old, digest, end)
         if kept is not None:

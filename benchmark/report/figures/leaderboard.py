@@ -223,8 +223,13 @@ def _legend(tables: Tables, keys: Collection[str]) -> list[LegendEntry]:
     rows = [row for members in tables.values() for row in members]
     results = [result for row in rows for key, result in row.results.items() if key in keys]
     entries = []
-    if any(result.aggregate for result in results):
-        entries.append(LegendEntry("mean ± s.d. over seeds", {"color": FAINT, "marker": "o", "markersize": 6.5}))
+    judged = [result.judged for result in results if result.judged]
+    dot = {"color": FAINT, "marker": "o", "markersize": 6.5}
+    if any(value.best_of == 1 for value in judged):
+        entries.append(LegendEntry("mean ± s.d. over seeds", dot))
+    if any(value.best_of > 1 for value in judged):
+        entries.append(LegendEntry("expected best of several seeds", dot | {"linestyle": "none"}))
+    if judged:
         entries.append(LegendEntry("one seed", {"color": FAINT, "marker": "o", "markersize": 3, "linestyle": "none"}))
     return entries + published_legend(results)
 

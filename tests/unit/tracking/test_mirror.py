@@ -6,6 +6,7 @@ import io
 import math
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -531,7 +532,7 @@ def test_published_values_are_metrics_and_tags(tmp_path: Path) -> None:
         ("published/modes", 1000): 1000,
         ("published/difference/modes", 1000): -500,
     }
-    tags = trial_tags(record, suite, suite.cells[:1], {"modes": "inconclusive"})
+    tags = trial_tags(record, suite, suite.cells[:1], {"verdict.modes": "inconclusive"})
     assert tags["published.modes"] == "1000 ± 20.5, verified (spread: training seeds): the PDF, page 7"
     assert tags["verdict.modes"] == "inconclusive"
     assert tags["mlflow.note.content"].startswith("**finished** modes 500 (published 1000), kl 0.2")
@@ -562,6 +563,9 @@ def test_a_changed_verdict_updates_a_tag_and_keeps_the_run(room: Room) -> None:
     mirror.close()
     after = room.runs("judged")
     assert {run.data.tags["verdict.modes"] for run in after.values()} == {"worse"}
+    assert {run.data.tags["rule.modes"] for run in after.values()} == {"mean"}
+    judged = statistics.mean(record.metrics["modes"] for record in (first, second, third))
+    assert {run.data.tags["judged.modes"] for run in after.values()} == {f"{judged:.6g}"}
     assert {i: after[i].info.run_id for i in before} == {i: run.info.run_id for i, run in before.items()}
     assert after[first.trial_id].data.tags["mlflow.note.content"] == "mine"
 
