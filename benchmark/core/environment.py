@@ -11,6 +11,7 @@ from typing import Any
 
 import baselines
 import benchmark
+from benchmark.core.container import cpu_quota, memory_limit
 from benchmark.core.errors import UserError
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "mlflow", "ssgan-benchmark")
@@ -53,8 +54,18 @@ def cpu_name() -> str:
 
 
 def available_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of whole cores that this process may use: its CPU affinity, and the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def available_memory() -> int:
+    """Bytes of the machine's main memory, or of the container that limits this process."""
+    import psutil
+
+    total, limit = int(psutil.virtual_memory().total), memory_limit()
+    return total if limit is None else min(total, limit)
 
 
 def gpu_name() -> str:

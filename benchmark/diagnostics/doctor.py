@@ -61,6 +61,7 @@ def run_doctor(workspace: Workspace, data_dir: Path, suites: Path) -> DoctorRepo
         Finding("Python", platform.python_version(), True),
         *(_package(name) for name in ("torch", "torchvision", "ray", "mlflow")),
         Finding("CPU", f"{environment.cpu_name()}, {environment.available_cores()} cores", True),
+        Finding("memory", f"{environment.available_memory() / 2**30:.1f} GiB", True),
         Finding("GPU", gpu or "none found: trials run on the CPU", bool(gpu)),
         _disk(workspace.root),
         *(_weights(weights, data_dir) for weights in WEIGHTS.values()),

@@ -25,6 +25,7 @@ from benchmark.execution.signals import StopSignal
 from benchmark.execution.work_sharing import WorkSharing
 from benchmark.planning.looks import record_looks, require_judged, with_due_looks, with_recorded_looks
 from benchmark.planning.plan import Plan, make_plan
+from benchmark.planning.prerequisites import require_room
 from benchmark.report import render as report
 from benchmark.store.claims import Claims
 from benchmark.store.record_store import RecordStore
@@ -191,6 +192,8 @@ class SuiteRun:
             raise UserError("--runner inprocess: trains in this process only; without --address and --storage")
         if runner_name == "ray" and plan.todo and find_spec("ray") is None:
             raise UserError("--runner ray: Ray is not installed; pip install 'ray[tune]', or use --runner inprocess")
+        if plan.todo and not self.address:
+            require_room(self.suite.resources)
         require_writable(self.workspace.root, "--workspace")
         require_writable(self.report_dir, "--report-dir")
 

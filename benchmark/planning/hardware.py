@@ -1,13 +1,10 @@
 """The hardware that a suite's trials will run on."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmark.config.schema import Resources
 from benchmark.core import environment
-
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +29,11 @@ class Hardware:
         slots = cores // resources.cpus
         if gpus:
             slots = min(slots, int(gpus / resources.gpus))
-        memory = sum(torch.cuda.get_device_properties(i).total_memory for i in range(gpus)) if gpus else _main_memory()
+        memory = (
+            sum(torch.cuda.get_device_properties(i).total_memory for i in range(gpus))
+            if gpus
+            else environment.available_memory()
+        )
         fingerprint = {
             "cpu": environment.cpu_name(),
             "cores": cores,
@@ -53,15 +54,3 @@ def hardware_fingerprint(described: dict[str, Any]) -> dict[str, Any]:
     """The part of a record's environment that its timings depend on."""
     fingerprint = {key: described.get(key) for key in ("cpu", "cores", "threads", "device", "gpu")}
     return fingerprint | {"torch": described.get("packages", {}).get("torch")}
-
-
-def _main_memory() -> int:
-    """Bytes of the machine, or of the container that limits this process."""
-    import psutil
-
-    total: int = psutil.virtual_memory().total
-    try:
-        limit = CGROUP_LIMIT.read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdigit() else total

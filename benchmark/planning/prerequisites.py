@@ -1,4 +1,4 @@
-"""Whether the datasets and weights that a run needs are usable here, and what to type if not."""
+"""Whether the datasets, weights and cores that a run needs are here, and what to do if not."""
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.config.cells import Cell
+from benchmark.config.schema import Resources
 from benchmark.config.suite import Suite
-from benchmark.core import registry
+from benchmark.core import environment, registry
+from benchmark.core.errors import UserError
 from benchmark.core.protocol import extractors_used
 from benchmark.core.spec import TrialSpec
 from benchmark.data.acquire import acquisition_hint
@@ -169,3 +171,18 @@ def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -
         return f"put your images into {folder}, then {prepare_command(dataset, workspace, data_dir)}"
     way = f"fetch {dataset.name}" if dataset.downloads else f"import {dataset.name} PATH"
     return f"python -m benchmark datasets {way}{as_options(workspace, data_dir)}"
+
+
+def require_room(resources: Resources) -> None:
+    """Raise UserError if a trial needs more than this machine has: Ray would wait for it for ever."""
+    import torch
+
+    gpus = torch.cuda.device_count() if resources.gpus and torch.cuda.is_available() else 0
+    cores = environment.available_cores()
+    if resources.cpus > cores or (gpus and resources.gpus > gpus):
+        here = f"{cores} core{'s' * (cores != 1)}" + (f" and {gpus} GPU{'s' * (gpus != 1)}" if gpus else "")
+        wanted = f"{resources.cpus} cores" + (f" and {resources.gpus:g} GPUs" if gpus else "")
+        raise UserError(
+            f"`resources` of the suite: a trial needs {wanted}, and this machine has {here} to give;"
+            " lower `resources`, or join a cluster with --address"
+        )

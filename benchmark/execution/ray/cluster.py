@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.schema import Resources
-from benchmark.core.environment import revision
+from benchmark.core.environment import available_cores, revision
 from benchmark.core.errors import ClusterLost, UserError
 from benchmark.execution.ray import watchdog as ray_watchdog
 from benchmark.execution.signals import handlers_restored, signals_ignored
@@ -128,7 +128,7 @@ def _init(**options: Any) -> None:
         # Ray prints a page when a node dies, even with log_to_driver=False; we report it in a line.
         worker.print_to_stdstream = lambda *_, **__: None
     if options["address"] == "local":
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "num_cpus": available_cores()}  # Ray rounds half a core down to none
     ray.init(log_to_driver=False, configure_logging=True, logging_level=logging.ERROR, **options)
 
 
