@@ -15,7 +15,7 @@ def test_what_all_rows_share_is_stated_once(suite):
     assert "optimiser Adam, lr 0.0002, β 0.5 and 0.9" in shared
     header, _, *lines = table.splitlines()
     assert header == "| Row | Method | Options | Steps |"
-    assert lines[0] == "| Checked: GAN | gan | game=non\\_saturating | 1,000 |"
+    assert lines[0] == "| Checked: GAN | gan | game=non\\_saturating, lambda\\_gp=0.0 | 1,000 |"
     assert len(lines) == len(suite.cells)
 
 
@@ -43,7 +43,7 @@ def test_players_that_adam_does_not_train_are_named(suite):
 def test_a_single_row_states_its_whole_recipe(small_suite):
     suite = small_suite("GAN")
     (table,) = provenance.recipes(rows_by_table(suite, leaderboard_rows(suite, {})))
-    assert "| GAN | gan | game=non\\_saturating | stacked\\_digits |" in table
+    assert "| GAN | gan | game=non\\_saturating, lambda\\_gp=0.0 | stacked\\_digits |" in table
 
 
 def test_records_that_disagree_are_listed_each(suite, make_record, specs_of):
