@@ -213,14 +213,16 @@ def _locked(target: Path) -> Iterator[None]:
 # --- opening and checking ------------------------------------------------------------------------------
 
 
-def open_prepared(path: Path) -> PreparedData:
+def open_prepared(path: Path, checksums: dict[str, str] | None = None) -> PreparedData:
     """Map a prepared dataset into memory, copy-on-write: all processes of a machine share its pages.
 
-    Raises UserError if the sizes of the files differ from the manifest.
+    Raises UserError if the sizes of the files differ from the manifest, or if `checksums` are given and differ.
     """
     damage = find_damage(path)
     if damage:
         raise UserError(damage)
+    if checksums and read_manifest(path).get("checksums", checksums) != checksums:
+        raise UserError(f"{path}: other images were prepared while the run was going on; run again to train on them")
     train, test = (
         ArraySplit(np.load(path / f"{name}_images.npy", mmap_mode="c"), np.load(path / f"{name}_labels.npy"))
         for name in SPLITS

@@ -14,6 +14,7 @@ from benchmark.config.suite import RunnerName, Suite
 from benchmark.core import registry
 from benchmark.core.errors import ResultsNotStored, UserError
 from benchmark.core.spec import TrialSpec
+from benchmark.data.manifest import data_unchanged, manifest_of
 from benchmark.data.prepared import open_prepared
 from benchmark.data.sampler import ImageSampler
 from benchmark.execution.live_view import LiveView, trial_lines
@@ -131,12 +132,12 @@ class SuiteRun:
         return records, page
 
     def records(self) -> dict[str, TrialRecord]:
-        """All stored records of the suite, by trial id."""
-        return self._store.read_many(self.suite.specs)
+        """All stored records of the suite, by trial id, except those of other images than are prepared here."""
+        return self._on_prepared_images(self._store.read_many(self.suite.specs))
 
     def report_records(self) -> dict[str, TrialRecord]:
-        """All stored records of the suite for a report, which shows one sample grid a cell: the others are not read."""
-        records = self._store.read_without_samples(self.suite.specs)
+        """The `records` for a report, which shows one sample grid a cell: the others are not read."""
+        records = self._on_prepared_images(self._store.read_without_samples(self.suite.specs))
         for cell in self.suite.cells:
             for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
                 record = self._store.read(trial_id)
@@ -144,6 +145,23 @@ class SuiteRun:
                     records[trial_id] = record
                     break
         return records
+
+    def _on_prepared_images(self, records: dict[str, TrialRecord]) -> dict[str, TrialRecord]:
+        """The records that count as results here, as they do in a plan: those of the images that are prepared."""
+        names = {record.spec.dataset for record in records.values()}
+        manifests = {name: manifest_of(name, self.workspace.data) for name in names}
+        counted = {
+            trial_id: record
+            for trial_id, record in records.items()
+            if data_unchanged(record.data, manifests[record.spec.dataset])
+        }
+        if others := {record.spec.dataset for trial_id, record in records.items() if trial_id not in counted}:
+            logger.warning(
+                "%d results were measured on other images of %s than those that are prepared here, and are left out",
+                len(records) - len(counted),
+                ", ".join(sorted(others)),
+            )
+        return counted
 
     def render(self, records: dict[str, TrialRecord]) -> Path:
         """Write the report of these records and return the path of its page."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 
 from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.evaluation.references import EvaluationAssets
@@ -17,6 +18,7 @@ class Job(FrozenModel):
     Attributes:
         spec: the trial.
         data: folder of the prepared dataset.
+        checksums: checksums of its arrays; the trial is refused if the folder has others by then. Empty: any.
         assets: evaluation networks and features of real images.
         checkpoints: folder of the checkpoints and final weights of all trials.
         samples: folder of the sample grids of all trials.
@@ -39,6 +41,7 @@ class Job(FrozenModel):
     checkpoint_seconds: float | None = None
     vmap_seeds: int = 1
     cuda_graphs: bool = False
+    checksums: dict[str, str] = Field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

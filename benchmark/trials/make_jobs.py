@@ -74,6 +74,7 @@ def make_jobs(
             checkpoint_seconds=resources.checkpoint_seconds,
             vmap_seeds=vmap_seeds,
             cuda_graphs=resources.cuda_graphs,
+            checksums=datasets[spec.dataset].manifest.get("checksums", {}),
         )
         for key, spec in zip(keys, specs, strict=True)
     ]

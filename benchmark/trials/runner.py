@@ -112,7 +112,7 @@ class TrialRunner:
         self.checkpoints = Checkpoints(job.checkpoints, spec.trial_id)
         remove_partial_writes(self.final_weights_path.parent, self.final_weights_path.name)
         remove_partial_writes(sample_grid_path(job.samples, spec.trial_id, 0).parent, "*.png")
-        self.data = open_prepared(job.data)
+        self.data = open_prepared(job.data, job.checksums)
         self.evaluation_steps = evaluation_steps(spec.steps, spec.protocol.evaluations)
         self.evaluator = TrialEvaluator(job, self.data, on_batch=self.report_progress)
         self.trainer = self._build_trainer()

@@ -56,7 +56,7 @@ class PixelHash:
 def spec(method_name, monkeypatch):
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
-    monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
+    monkeypatch.setattr(runner, "open_prepared", lambda *_: prepared)
     monkeypatch.setattr(evaluator, "SampleEvaluator", PixelHash)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
     monkeypatch.setattr(evaluator, "GRID_IMAGES", 12)

@@ -18,8 +18,8 @@ from benchmark.trials.make_jobs import check_labels
 CLASSES = ("ant", "bee", "cat")
 
 
-def write_images(folder, classes, n=12):
-    rng = np.random.default_rng(0)
+def write_images(folder, classes, n=12, seed=0):
+    rng = np.random.default_rng(seed)
     for index in range(n):
         place = folder / classes[index % len(classes)] if classes else folder
         place.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,10 @@ def suite(small_suite):
     return of
 
 
-def run(monkeypatch, suite, tmp_path):
+def run(monkeypatch, suite, tmp_path, command="run"):
     places = ["--workspace", tmp_path / "w", "--data-dir", tmp_path, "--report-dir", tmp_path / "r"]
-    monkeypatch.setattr("sys.argv", ["benchmark", "run", str(suite), "--runner", "inprocess", *map(str, places)])
+    runner = ["--runner", "inprocess"] if command == "run" else []
+    monkeypatch.setattr("sys.argv", ["benchmark", command, str(suite), *runner, *map(str, places)])
     try:
         main()
     except SystemExit as stop:
@@ -92,3 +93,26 @@ def test_a_method_with_too_few_prototypes_for_the_classes_is_refused(tmp_path, s
     (spec,) = load_suite(suite("self_labelling", prototypes=2, labelled=0.5)).specs.values()
     with pytest.raises(UserError, match="prototypes is 2, too few for 3 manual classes"):
         check_labels(spec, prepared)
+
+
+def test_results_on_former_images_are_no_results_of_the_new_ones(monkeypatch, tmp_path, suite, capsys):
+    write_images(tmp_path / "folder", CLASSES, n=20)
+    prepare = registry.datasets["folder_32"].prepare
+    prepare(tmp_path, tmp_path / "w" / "data")
+    path = suite("gan")
+    assert run(monkeypatch, path, tmp_path) == 0
+    (record,) = (tmp_path / "w" / "results").glob("*.json")
+    results, first = tmp_path / "r" / "results.csv", json.loads(record.read_text())
+    before = results.read_bytes()
+    write_images(tmp_path / "folder", CLASSES, n=20, seed=1)
+    prepare(tmp_path, tmp_path / "w" / "data")
+    capsys.readouterr()
+    assert run(monkeypatch, path, tmp_path, "report") == 2
+    assert "1 results were measured on other images of folder_32" in " ".join(capsys.readouterr().err.split())
+    assert results.read_bytes() == before, "the report of the former images stays"
+    assert run(monkeypatch, path, tmp_path) == 0
+    second = json.loads(record.read_text())
+    assert second["trial_id"] == first["trial_id"]
+    assert second["data"]["checksums"] != first["data"]["checksums"]
+    assert second["history"][-1]["metrics"] != first["history"][-1]["metrics"]
+    assert results.read_bytes() != before

@@ -49,6 +49,16 @@ def visible(folder):
 # --- what is written -----------------------------------------------------------------------------------
 
 
+def test_images_that_were_prepared_anew_in_the_meantime_are_refused(tmp_path):
+    checksums = open_prepared(prepared(tmp_path / "some")).manifest["checksums"]
+    assert open_prepared(tmp_path / "some", checksums).manifest["checksums"] == checksums
+    write_prepared(
+        tmp_path / "some", lambda: (arrays(12), arrays(4, seed=1), {}), {"dataset": "some"}, is_current=lambda: False
+    )
+    with pytest.raises(UserError, match="other images were prepared while the run was going on"):
+        open_prepared(tmp_path / "some", checksums)
+
+
 def test_arrays_survive_and_the_manifest_describes_them(tmp_path):
     prepared_data = open_prepared(prepared(tmp_path / "some"))
     assert np.array_equal(prepared_data.train.images, arrays(10).images)

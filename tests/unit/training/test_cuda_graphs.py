@@ -314,7 +314,7 @@ class NoEvaluator:
 def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_path):
     of = spec(steps=9, protocol={"measures": {"rotation_accuracy": {}}, "evaluations": 1})
     prepared, build = random_images(of.dataset), build_trainer
-    monkeypatch.setattr(runner, "open_prepared", lambda _: prepared)
+    monkeypatch.setattr(runner, "open_prepared", lambda *_: prepared)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
     asked = []
 

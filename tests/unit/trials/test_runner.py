@@ -46,6 +46,13 @@ def test_a_trial_that_is_killed_repeatedly_ends_bit_identical(job, always, tmp_p
     assert weights(job) == weights(job.model_copy(update={"checkpoints": tmp_path / "other"}))
 
 
+def test_a_trial_is_refused_if_other_images_were_prepared_after_the_run_had_started(job):
+    record = runner.run_trial(job.model_copy(update={"checksums": {"train_images.npy": "0" * 64}}), ignore_progress)
+    assert record.status == "failed"
+    assert "other images were prepared while the run was going on" in record.error
+    assert not record.history
+
+
 def test_a_record_that_was_not_stored_is_made_again_without_training(job, monkeypatch):
     job = changed(job, protocol=job.spec.protocol.model_copy(update={"draws": 2}))
     record = runner.run_trial(job, ignore_progress)
@@ -242,7 +249,7 @@ def test_a_checkpoint_of_other_images_is_not_resumed(job, always, monkeypatch):
     undisturbed = runner.run_trial(job.model_copy(update={"checkpoints": job.checkpoints / "other"}), ignore_progress)
     real = runner.open_prepared
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "open_prepared", lambda path: replace(real(path), manifest={"checksums": {"a": "0"}}))
+        patch.setattr(runner, "open_prepared", lambda path, _: replace(real(path), manifest={"checksums": {"a": "0"}}))
         stopped(job, 4)
     record = runner.run_trial(job, ignore_progress)
     assert list(events(record)) == [
