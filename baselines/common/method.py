@@ -5,7 +5,7 @@ player's loss and updates that player. A method's file should read like the pape
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from baselines.common import random_streams
 from baselines.common.random_streams import Rng
 from baselines.networks.base import DiscriminatorOutput, Network
 from baselines.networks.layers.memory_format import has_gradient
+from baselines.networks.layers.spectral_norm import PowerMethod
 
 
 class Options(BaseModel):
@@ -106,6 +107,11 @@ class Method(nn.Module, ABC):
         distribution: prior of the latents, `uniform` on [-1, 1] or `normal`.
         options: a validated instance of `Options`.
         num_classes: number of manual classes of the dataset; 0 for unlabelled datasets.
+
+    Attributes:
+        power_iterations: how many power iterations a discriminator under spectral norm takes in an update of the
+            `discriminator`, and of any other player (`generator`). None: every batch has a call of its own, and every
+            call takes one iteration.
     """
 
     title: ClassVar[str]
@@ -123,6 +129,7 @@ class Method(nn.Module, ABC):
 
     def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
         super().__init__()
+        self.power_iterations: Mapping[str, int] | None = {"discriminator": 1, "generator": 1}
         self.options = options
         self.num_classes = num_classes
         self.latent_dim = network.latent_dim
@@ -219,6 +226,11 @@ class Method(nn.Module, ABC):
         """Whether the discriminator has batch norm. Cached, because every update asks."""
         return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.discriminator.modules())
 
+    @cached_property
+    def power_method(self) -> PowerMethod:
+        """The power method of the discriminator's layers under spectral norm."""
+        return PowerMethod(self.discriminator)
+
     def discriminate_batches(self, *batches: Tensor) -> list[DiscriminatorOutput]:
         """The discriminator's output for each of several batches.
 
@@ -226,13 +238,19 @@ class Method(nn.Module, ABC):
         norm: then each batch has a call and thus statistics of its own (PacGAN model.py:71-73, MSGAN msdistgan.py).
         If the discriminator is not being trained, batches that need no gradient go through in a separate call, because
         in a common call a gradient with respect to them would be computed in vain.
+
+        A call takes one power iteration under spectral norm; `power_iterations` beyond those are taken beforehand, so
+        that a common call normalises as the separate calls of other codes do on average.
         """
-        if self.has_batch_norm:
+        if self.has_batch_norm or self.power_iterations is None:
             return [self.discriminate(batch) for batch in batches]
         is_trained = any(map(has_gradient, self.discriminator.parameters()))
+        needs_gradient = [is_trained or has_gradient(batch) for batch in batches]
+        iterations = self.power_iterations["discriminator" if is_trained else "generator"]
+        self.power_method.iterate(iterations - len(set(needs_gradient)))
         outputs: dict[int, DiscriminatorOutput] = {}
-        for needs_gradient in (True, False):
-            indices = [i for i, batch in enumerate(batches) if (is_trained or has_gradient(batch)) is needs_gradient]
+        for group in (True, False):
+            indices = [i for i, needed in enumerate(needs_gradient) if needed is group]
             outputs |= zip(indices, self._discriminate_jointly([batches[i] for i in indices]), strict=True)
         return [outputs[i] for i in range(len(batches))]
 

@@ -56,7 +56,8 @@ class ConditionalGAN(GAN):
         latents, labels = self.generator_input(len(inputs.real), inputs.rng)
         if player == "generator":
             fake = self.generator(latents, labels)
-            return {"game": losses.generator_loss(self.options.game, self.discriminate(fake).logit_given(labels))}
+            (on_fake,) = self.discriminate_batches(fake)
+            return {"game": losses.generator_loss(self.options.game, on_fake.logit_given(labels))}
         with torch.no_grad():
             fake = self.generator(latents, labels)
         on_real, on_fake = self.discriminate_batches(inputs.real, fake)

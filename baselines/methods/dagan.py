@@ -52,7 +52,8 @@ class DAGAN(method.Method):
         recipe, game = self.options.batches, self.options.game
         if player == "generator":
             fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
-            return {"game": losses.generator_loss(game, self.logit(self.discriminate(fake.images), fake.labels))}
+            (on_fake,) = self.discriminate_batches(fake.images)
+            return {"game": losses.generator_loss(game, self.logit(on_fake, fake.labels))}
         with torch.no_grad():
             fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
         real = rotations.rotated_batch(recipe, inputs.real, inputs.rng)

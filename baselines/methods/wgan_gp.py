@@ -40,7 +40,8 @@ class WGANGP(method.Method):
         """L_D, with the penalty as a separate term, or L_G."""
         latents = self.latents(len(inputs.real), inputs.rng)
         if player == "generator":
-            return {"game": -self.discriminate(self.generator(latents)).logit.mean()}
+            (on_fake,) = self.discriminate_batches(self.generator(latents))
+            return {"game": -on_fake.logit.mean()}
         with torch.no_grad():
             fake = self.generator(latents)
         on_real, on_fake = self.discriminate_batches(inputs.real, fake)

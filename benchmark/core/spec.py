@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Increase it whenever a change of the code changes the numbers of an unchanged recipe.
-RECIPE_VERSION = 6
+RECIPE_VERSION = 7
 
 TRIAL_ID_KEY = "__trial_id"  # under which a spec caches its identity, beside its fields
 
@@ -48,11 +48,15 @@ class Optimizer(FrozenModel):
     `player_lr` gives single players their own learning rate. `schedule` says how a learning rate lr depends on the
     share t of the training done: `constant`; `linear`, lr (1 - t); or `capped_linear`, lr min(1 - t, 1/2), which is
     the effective schedule of MSGAN's ResNet recipe (MS-04).
+
+    `epsilon` says whose Adam it is (TF-01): `pytorch` adds `eps` to the bias-corrected root of the second moment,
+    `tensorflow` to the uncorrected one, as TensorFlow 1 does. They differ where early gradients are tiny.
     """
 
     lr: PositiveFloat
     betas: tuple[Beta, Beta]
     eps: PositiveFloat = Field(default=1e-8, description="torch.optim.Adam's default")
+    epsilon: Literal["pytorch", "tensorflow"] = Field(default="pytorch", description="Kingma & Ba 2015, Algorithm 1")
     player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: all players use lr")
     nesterov: dict[str, Momentum] = Field(default_factory=dict, description="ours: Adam trains all players")
     schedule: Literal["constant", "linear", "capped_linear"] = Field(default="constant", description="ours: no decay")
@@ -68,11 +72,21 @@ class EMAConfig(FrozenModel):
     """An exponential moving average of the generator, which then draws the samples.
 
     After each generator update, average <- decay average + (1 - decay) generator, buffers included. During the first
-    `start` steps the average equals the generator.
+    `start` - 1 steps the average equals the generator; step `start` is the first that is averaged.
     """
 
     decay: Annotated[float, Field(strict=True, ge=0, lt=1)]
     start: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="ours: from the first step")
+
+
+class PowerIterations(FrozenModel):
+    """Power iterations that a discriminator under spectral norm takes in one update (SN-03).
+
+    `discriminator` counts those in an update of the discriminator, `generator` those in an update of any other player.
+    """
+
+    discriminator: PositiveInt = Field(default=1, description="ours: one, as real and fake images share a call")
+    generator: PositiveInt = Field(default=1, description="ours: one, as all images share a call")
 
 
 class Measure(FrozenModel):
@@ -140,7 +154,15 @@ class Protocol(FrozenModel):
 
 
 class TrialSpec(FrozenModel):
-    """One training of one cell with one seed."""
+    """One training of one cell with one seed.
+
+    `power_iterations` matters under spectral norm only. With numbers, all images of an update pass through the
+    discriminator in one call, after all but one of the power iterations. `one_per_call` gives every batch a call of its
+    own with one iteration, as most codes do: slower, and closest to them.
+
+    `sampling` draws training images `with_replacement`, or in `epochs` without: every image once, in a new random order
+    each time. A batch that the end of an epoch cuts short is filled from the next.
+    """
 
     method: str
     options: dict[str, Any] = Field(default_factory=dict, description="the method has none")
@@ -153,6 +175,12 @@ class TrialSpec(FrozenModel):
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
     average: EMAConfig | None = Field(default=None, description="ours: samples come from the generator itself")
+    power_iterations: PowerIterations | Literal["one_per_call"] = Field(
+        default=PowerIterations(), description="ours: one, as all images of an update share a call"
+    )
+    sampling: Literal["with_replacement", "epochs"] = Field(
+        default="with_replacement", description="ours: every image is drawn independently"
+    )
     precision: Precision = Field(default=REFERENCE_PRECISION, description="ours: the same on every device")
     protocol: Protocol
     seed: Seed

@@ -8,17 +8,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import cycle
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from benchmark.data.epochs import Epochs
 
 GPU_SHARE = 0.5  # share of a GPU's free memory that images may use
 FIXED_STACKS_SEED = 2018
 MASKED_LABELS_SEED = 2019
 
 Range = tuple[float, float]
+Sampling = Literal["with_replacement", "epochs"]
+IndexGenerator = torch.Generator | Epochs
 
 
 class Batch(NamedTuple):
@@ -29,23 +33,30 @@ class Batch(NamedTuple):
 
 
 class IndexSampler:
-    """Samples indices of stored images uniformly and with replacement.
+    """Samples indices of stored images, `with_replacement` or in `epochs` without.
 
     Each sample consists of `stacked` images. With `num_fixed_stacks` > 0 there are only so many different samples.
     """
 
-    def __init__(self, num_images: int, stacked: int, num_fixed_stacks: int = 0) -> None:
-        self.num_images, self.stacked = num_images, stacked
+    def __init__(
+        self, num_images: int, stacked: int, num_fixed_stacks: int = 0, sampling: Sampling = "with_replacement"
+    ) -> None:
+        self.stacked, self.sampling = stacked, sampling
+        self.size = num_fixed_stacks or num_images
         self.fixed_stacks: Tensor | None = None
         if num_fixed_stacks:
             rng = torch.Generator().manual_seed(FIXED_STACKS_SEED)
             self.fixed_stacks = torch.randint(num_images, (num_fixed_stacks, stacked), generator=rng)
 
-    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+    def generator(self, seed: int) -> IndexGenerator:
+        """A new generator for `sample`."""
+        return Epochs(self.size, seed) if self.sampling == "epochs" else torch.Generator().manual_seed(seed)
+
+    def sample(self, n: int, rng: IndexGenerator) -> Tensor:
         """(n * stacked,) indices on the CPU."""
-        if self.fixed_stacks is not None:
-            return self.fixed_stacks[torch.randint(len(self.fixed_stacks), (n,), generator=rng)].flatten()
-        return torch.randint(self.num_images, (n * self.stacked,), generator=rng)
+        n = n if self.fixed_stacks is not None else n * self.stacked
+        indices = rng.next(n) if isinstance(rng, Epochs) else torch.randint(self.size, (n,), generator=rng)
+        return indices if self.fixed_stacks is None else self.fixed_stacks[indices].flatten()
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -59,7 +70,7 @@ class DeviceImages:
     def __init__(self, images: Tensor, indices: IndexSampler, device: torch.device) -> None:
         self.images, self.indices = images.to(device), indices
 
-    def draw(self, n: int, *rngs: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, n: int, *rngs: IndexGenerator) -> tuple[Tensor, Tensor]:
         """The stored images of n samples for each generator in turn, and their indices, both on the device."""
         indices = _to_device(torch.cat([self.indices.sample(n, rng) for rng in rngs]), self.images.device)
         return self.images.index_select(0, indices), indices
@@ -82,7 +93,7 @@ class PrefetchingImages:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="gather")
         self.pending: _PendingBatch | None = None
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, n: int, rng: IndexGenerator) -> tuple[Tensor, Tensor]:
         """As `DeviceImages.draw`. Raises what the thread raised; the generator then keeps its state."""
         state = rng.get_state()
         pending, self.pending = self.pending, None
@@ -135,7 +146,7 @@ class _Fetcher:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         # Two buffers in turn: one may still be copied to the device while the other is filled.
         self.buffers = cycle([_Buffer(images[:0]), _Buffer(images[:0])])
-        self.rng = torch.Generator()
+        self.rng = indices.generator(seed=0)
 
     def fetch(self, n: int, state: Tensor) -> _FetchedBatch:
         """The batch that a generator in this state chooses."""
@@ -171,9 +182,9 @@ def fits_on_device(size: int, device: torch.device) -> bool:
 class ImageSampler:
     """Samples training batches: from the memory of the device if the images fit, else prefetched from the host.
 
-    With `stacked` = k, every training image has k channels: k independent, uniform draws of a one-channel image
-    (MSGAN modules/mnist.py:5-25). Its label is the number with the k labels as digits, 100 R + 10 G + B for three
-    digits; it has one only if all its parts do.
+    With `stacked` = k, every training image has k channels: k draws of a one-channel image, which are independent if
+    they are with replacement (MSGAN modules/mnist.py:5-25). Its label is the number with the k labels as digits,
+    100 R + 10 G + B for three digits; it has one only if all its parts do.
 
     Args:
         images: uint8 (N, C, H, W), such as a memory map. On a CPU only drawn images are read.
@@ -182,6 +193,7 @@ class ImageSampler:
         labels: (N,) labels of the stored images, -1 for no label; None if labels are not used.
         num_labels: the number of classes of the stored images.
         num_fixed_stacks: how many different stacks there are, the same for all trials; 0 for no limit.
+        sampling: how stored images, or fixed stacks, are drawn: `with_replacement`, or in `epochs` without.
     """
 
     def __init__(
@@ -193,22 +205,27 @@ class ImageSampler:
         labels: np.ndarray | None = None,
         num_labels: int = 0,
         num_fixed_stacks: int = 0,
+        sampling: Sampling = "with_replacement",
     ) -> None:
         stored = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-        indices = IndexSampler(len(stored), stacked, num_fixed_stacks)
+        self.indices = indices = IndexSampler(len(stored), stacked, num_fixed_stacks, sampling)
         source = DeviceImages if fits_on_device(stored.nbytes, device) else PrefetchingImages
         self.source = source(stored, indices, device)
         self.stacked = stacked
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.powers = num_labels ** torch.arange(stacked - 1, -1, -1, device=device)
 
+    def generator(self, seed: int) -> IndexGenerator:
+        """A new generator for `draw`. Its state is saved and restored as that of a `torch.Generator`."""
+        return self.indices.generator(seed)
+
     @property
     def is_resident(self) -> bool:
         """Whether the images are in the memory of the device; only then can several generators draw at once."""
         return isinstance(self.source, DeviceImages)
 
-    def draw(self, n: int, *rngs: torch.Generator) -> Batch:
-        """n images, drawn uniformly and with replacement by a generator on the CPU.
+    def draw(self, n: int, *rngs: IndexGenerator) -> Batch:
+        """n images, chosen on the CPU by a generator from `generator`.
 
         With several generators, which needs resident images, n images for each of them in turn.
         """

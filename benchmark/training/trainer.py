@@ -14,10 +14,12 @@ from baselines.networks.layers.memory_format import channels_last
 from benchmark.core.precision import autocast, tf32_mode
 from benchmark.core.spec import REFERENCE_PRECISION, TrialSpec
 from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_uint8
+from benchmark.training.adam import TensorFlowAdam
 from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
 
 EVALUATION_SEED = 2020  # of the latents of samples
+ADAMS = {"pytorch": torch.optim.Adam, "tensorflow": TensorFlowAdam}
 
 
 class TrainingDiverged(Exception):  # noqa: N818 - a result, not an error
@@ -64,7 +66,7 @@ class Trainer:
         self.loss_count = 0
         # The weights came from the seed itself. Images are chosen on the host, so that every device sees the same.
         self.rng = torch.Generator(device).manual_seed(stream_seed(spec.seed, "training"))
-        self.data_rng = torch.Generator().manual_seed(stream_seed(spec.seed, "images"))
+        self.data_rng = images.generator(stream_seed(spec.seed, "images"))
         self.players = [self._player(name) for name in method.players]
         self.gradients = GradientSwitch(tuple(method.parameters()))
         self.ema = EMA(method.generator, spec.average.decay) if spec.average else None
@@ -103,7 +105,7 @@ class Trainer:
     def finish_step(self) -> None:
         """What follows the updates of a step: the generator's moving average, and the counters."""
         if self.ema and self.spec.average:
-            self.ema.update_parameters(self.method.generator, reset=self.step < self.spec.average.start)
+            self.ema.update_parameters(self.method.generator, reset=self.step + 1 < self.spec.average.start)
         self.step += 1
         self.loss_count += 1
 
@@ -133,7 +135,7 @@ class Trainer:
         if momentum := settings.nesterov.get(player):
             optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, nesterov=True, fused=True)
         else:
-            optimizer = torch.optim.Adam(parameters, lr=rate, betas=settings.betas, eps=settings.eps, fused=True)
+            optimizer = ADAMS[settings.epsilon](parameters, lr=rate, betas=settings.betas, eps=settings.eps, fused=True)
         for group in optimizer.param_groups:
             group["lr"] = self._rate(group["lr"])
         return optimizer

@@ -29,6 +29,7 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         )
         options = method_class.Options.model_validate(spec.options)
         method = method_class(network, spec.latent.distribution, options, count_classes(dataset, data)).to(device)
+    method.power_iterations = None if spec.power_iterations == "one_per_call" else spec.power_iterations.model_dump()
     label_fraction = method_class.label_fraction(spec.options)
     images = ImageSampler(
         data.train.images,
@@ -37,6 +38,7 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         labels=mask_labels(data.train.labels, label_fraction, dataset.stacked) if label_fraction else None,
         num_labels=max(dataset.num_labels, 0),
         num_fixed_stacks=dataset.num_fixed_stacks,
+        sampling=spec.sampling,
     )
     backend = CudaGraphs if cuda_graphs and device.type == "cuda" else None
     return Trainer(

@@ -39,8 +39,7 @@ def cannot_vmap(method):
 
 
 def trainers(*case, **changes):
-    specs = [spec_of(*case, steps=STEPS, **changes).model_copy(update={"seed": seed}) for seed in SEEDS]
-    found = [trainer_of(spec) for spec in specs]
+    found = [trainer_of(spec) for spec in spec_of(*case, steps=STEPS, **changes).with_seeds(SEEDS)]
     for trainer in found:
         trainer.method.double()
     return found
@@ -94,6 +93,21 @@ def test_vmapped_trials_with_the_teacher_of_the_self_labelling_paper_equal_trial
     group.dry_run()
     for _ in range(STEPS):
         group.train_step()
+        for trainer in alone:
+            trainer.train_step()
+    for one, other in zip(alone, grouped, strict=True):
+        assert_close(one, other)
+
+
+CHANGES = {"optimizer": {"lr": 2e-3, "betas": [0.5, 0.9], "epsilon": "tensorflow"}, "sampling": "epochs"}
+
+
+def test_vmapped_trials_equal_trials_trained_alone_with_tensorflows_adam_and_in_epochs():
+    case = "dist_gan_ms", "mlp", "stacked_digits"
+    alone, grouped = trainers(*case, **CHANGES), trainers(*case, **CHANGES)
+    vmapped_trainer = VmappedTrainer(grouped)
+    for _ in range(STEPS):
+        vmapped_trainer.train_step()
         for trainer in alone:
             trainer.train_step()
     for one, other in zip(alone, grouped, strict=True):

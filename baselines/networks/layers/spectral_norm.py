@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.nn.utils.parametrize import ParametrizationList
 
 from baselines.networks.layers.precision import autocast_disabled
 
@@ -20,12 +21,12 @@ def spectral_norm_(module: nn.Module, exclude: Sequence[nn.Module | None] = ()) 
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer not in exclude:
             parametrizations.spectral_norm(layer)
             chain = layer.get_submodule("parametrizations.weight")
-            chain[0] = _Float32Parametrisation(chain[0])  # type: ignore[operator,index]
+            chain[0] = _SpectralNorm(chain[0])  # type: ignore[operator,index]
     return module
 
 
-class _Float32Parametrisation(nn.Module):
-    """A parametrisation that is computed without autocast."""
+class _SpectralNorm(nn.Module):
+    """torch's parametrisation `of`, computed without autocast."""
 
     def __init__(self, of: nn.Module) -> None:
         super().__init__()
@@ -35,3 +36,31 @@ class _Float32Parametrisation(nn.Module):
         with autocast_disabled(weight):
             parametrised: Tensor = self.of(weight)
         return parametrised
+
+    def iterate(self, weight: Tensor, iterations: int) -> None:
+        """Take power iterations without a forward pass."""
+        with autocast_disabled(weight):
+            self.of._power_method(self._matrix(weight), iterations)  # type: ignore[operator]
+
+    def sigma(self, weight: Tensor) -> Tensor:
+        """The present estimate of the largest singular value."""
+        sigma: Tensor = self.of._u @ self._matrix(weight) @ self.of._v  # type: ignore[operator]
+        return sigma
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        matrix: Tensor = self.of._reshape_weight_to_matrix(weight)  # type: ignore[operator]
+        return matrix
+
+
+class PowerMethod:
+    """The power method of all layers of a module under spectral norm, for iterations beyond those of forward passes."""
+
+    def __init__(self, module: nn.Module) -> None:
+        chains = [chain for chain in module.modules() if isinstance(chain, ParametrizationList)]
+        self.layers = [(chain[0], chain) for chain in chains if isinstance(chain[0], _SpectralNorm)]
+
+    def iterate(self, iterations: int) -> None:
+        """Take so many power iterations; none if the number is not positive."""
+        if iterations > 0:
+            for norm, chain in self.layers:
+                norm.iterate(chain.original, iterations)

@@ -61,7 +61,7 @@ def test_the_identity_of_a_literal_trial_is_unchanged():
 
     Change the expected value only together with RECIPE_VERSION, or with a new field of a trial.
     """
-    assert spec().trial_id == "aa7fe08017e2be41"
+    assert spec().trial_id == "62471b68f9adbdef"
 
 
 @given(value=json_values, seed=st.integers(0, 9))
@@ -128,6 +128,7 @@ CHANGES = {
     "optimizer.lr": 2.0000001e-4,
     "optimizer.betas": [0.5, 0.901],
     "optimizer.eps": 1e-7,
+    "optimizer.epsilon": "tensorflow",
     "optimizer.player_lr": {"generator": 2e-4},
     "optimizer.nesterov": {"generator": 0.9},
     "protocol.measures": {"modes": {"n_fake": 25601, "options": {"extractor": "digits"}}},
@@ -141,6 +142,8 @@ CHANGES = {
     "seed": 1,
     "average": {"decay": 0.9999, "start": 10_000},
     "optimizer.schedule": "capped_linear",
+    "power_iterations": "one_per_call",
+    "sampling": "epochs",
     "precision": "bfloat16",
     "version": 3,
 }
