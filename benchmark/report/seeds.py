@@ -39,10 +39,10 @@ def look_notes(result: MetricResult) -> list[str]:
     *before, last = look.seeds
     if not look.is_complete:
         return [f"seeds are added until the cell is decided; the first look at it is due after {last}"]
-    earlier = f", after earlier ones at {_listed(before)} that left it undecided" if before else ""
+    earlier = f", as {_listed(before)} left it undecided" if before else ""
     confidences = " and ".join(f"{100 - error * look.share:.3g} %" for error in (5, 10))
     return [
-        f"seeds are added until the cell is decided; this is the look at {last} seeds{earlier}. It spends"
+        f"seeds are added until the cell is decided; this is the look at {last} seeds{earlier}. This look spends"
         f" {100 * look.share:.0f} % of the error rates, so that all looks together err no more often than one test:"
         f" the two intervals of the difference have a confidence of {confidences} instead of 95 and 90 %"
     ]
@@ -85,10 +85,18 @@ def more_seeds(needed: SeedsNeeded) -> str:
     return "none" if needed.has_gap else f"over {needed.cell.most - needed.finished:,}"
 
 
+def summary(row: LeaderboardRow) -> str:
+    """The further seeds that a row needs, in a few words; empty if no metric is inconclusive."""
+    words = dict.fromkeys(map(more_seeds, inconclusive(row).values()))
+    return f"more seeds: {'; '.join(words)}" if words else ""
+
+
 def reason(result: MetricResult, needed: SeedsNeeded) -> str:
     """Why there is no number, in a phrase; empty if there is one."""
     if needed.more is not None:
         return ""
+    if result.reference and result.reference.margin is None:
+        return "unknown: the suite states no tolerance, without which no value is reproduced"
     if needed.cell is None:
         return "unknown: the spread between trainings is neither measured nor published"
     if needed.is_out_of_reach:

@@ -7,7 +7,7 @@ from rich.text import Text
 from benchmark.analysis.leaderboard import LeaderboardRow, best_results, outputs_of, rows_by_table
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
-from benchmark.report import text
+from benchmark.report import seeds, text
 
 STYLES = {
     Verdict.REPRODUCED: "green",
@@ -77,6 +77,8 @@ def _verdict(row: LeaderboardRow) -> Text:
     ]
     if row.counts.finished < row.counts.total != row.counts.not_run:
         lines.append(Text(str(row.counts), style="dim"))
+    if needed := seeds.summary(row):
+        lines.append(Text(needed, style="dim"))
     return Text("\n").join(lines)
 
 

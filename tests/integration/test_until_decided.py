@@ -145,7 +145,7 @@ class TestWithGivenValues:
         command("run", write_suite(), *UNTIL_DECIDED)
         page = (tmp_path / "report" / "leaderboard.md").read_text()
         assert "4, 0, 2, and more until a judged cell is decided, at most 8 per cell" in page
-        assert "this is the look at 5 seeds, after earlier ones at 3 that left it undecided" in page
+        assert "this is the look at 5 seeds, as 3 left it undecided" in page
         assert "22 % of the error rates" in page
         assert "--until-decided --max-seeds 8" in page
         look = results(tmp_path / "report")["GAN"]["results"]["kl"]
@@ -211,6 +211,7 @@ class TestWithGivenValues:
         assert code == 0
         assert looks_of(tmp_path / "ws") == {"GAN": (3, 4, 6, 7), "SSGAN": (3,)}
         assert "2 judged cells, 10 seeds: 1 not decided with the largest number of seeds; 1 decided" in output
+        assert "more seeds: " in output
         assert "## Seeds that would decide" in (tmp_path / "report" / "leaderboard.md").read_text()
 
     def test_a_cell_with_a_diverged_seed_gets_no_more(self, command, write_suite, tmp_path, runner, monkeypatch):

@@ -17,6 +17,7 @@ CELLS = 20_000
 PUBLISHED, MARGIN = 100.0, 5.0
 MEAN_OF_FIVE = published_uncertainty("training_seeds", 2.0, 5, "mean")
 SINGLE = published_uncertainty("none", None, None, "single")
+BEST_OF_THREE = published_uncertainty("none", None, 3, "best")
 
 
 def tolerance_of(rate):
@@ -31,7 +32,7 @@ def simulate(truth, spread, looks, uncertainty=EXACT, corrected=True, error=0.0)
     """
     rng = np.random.default_rng([len(looks), looks[-1]])
     values = rng.normal(truth, spread, (CELLS, looks[-1]))
-    published = rng.normal(PUBLISHED, error, CELLS)
+    published = rng.normal(PUBLISHED, error, (CELLS, uncertainty.best_of)).max(axis=1)
     verdicts = np.full(CELLS, "inconclusive", dtype="<U12")
     seeds = np.full(CELLS, looks[0])
     for look, number in enumerate(looks):
@@ -91,6 +92,13 @@ def test_the_error_rates_hold_for_uncertain_published_values(uncertainty, error)
     at_edge, _ = simulate(PUBLISHED + MARGIN, 1.0, LOOKS, uncertainty, error=error)
     assert at_edge.get("reproduced", 0) <= 0.05 + tolerance_of(0.05)
     assert at_edge.get("better", 0) <= 0.025 + tolerance_of(0.025)
+
+
+def test_the_error_rates_hold_for_a_best_of_three():
+    """Its intervals are simulated and no t-intervals."""
+    at_edge, _ = simulate(PUBLISHED + MARGIN, 1.0, LOOKS[:3], BEST_OF_THREE, error=1.0)
+    assert 0.01 < at_edge.get("reproduced", 0) <= 0.05 + tolerance_of(0.05)
+    assert 0.005 < at_edge.get("better", 0) <= 0.025 + tolerance_of(0.025)
 
 
 @pytest.mark.parametrize("spread, expected", [(1.3, 3.6), (2.0, 4.7), (3.0, 7.3), (5.0, 17.3)])

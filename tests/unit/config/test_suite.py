@@ -656,3 +656,14 @@ def test_a_report_after_an_upgrade_names_the_records_of_the_version_before(
     assert "the release that made them reports them" in said
     assert exit_info.value.code == (0 if retrained else 2)
     assert (page.read_text() == "the report of yesterday") == (not retrained)
+
+
+def test_looks_add_the_smallest_seeds_that_the_list_lacks_to_their_cells_only(small_suite):
+    suite = load_suite(small_suite(seeds=[4, 0]))
+    grown = suite.with_looks([(3, 5), ()], max_seeds=8)
+    assert [[spec.seed for spec in cell.specs] for cell in grown.cells] == [[4, 0, 1, 2, 3], [4, 0]]
+    assert [cell.looks for cell in grown.cells] == [(3, 5), ()]
+    assert (grown.seeds, grown.max_seeds) == (suite.seeds, 8)
+    assert grown.specs.keys() > suite.specs.keys()
+    assert [spec.seed for spec in grown.specs.values()] == [4, 4, 0, 0, 1, 2, 3]
+    assert grown.with_looks([(3,), ()], max_seeds=8) == suite.with_looks([(3,), ()], max_seeds=8)
