@@ -125,6 +125,10 @@ def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
             )
     with merged.at(("network_options",)):
         _raise(network.check_config(spec.network_options, method.roles))
+    family = network(shape, spec.latent.dim, network.Options.model_validate(spec.network_options))
+    for bound in bind_metrics(spec.protocol):
+        with merged.at(("protocol", "measures", bound.label)):
+            _raise(bound.metric.check_network(bound.options, family))
 
 
 def _check_method(spec: TrialSpec, merged: MergedLayers) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from baselines.common.method import Method
 from baselines.networks.base import DiscriminatorOutput
+from baselines.networks.layers.residual import residual_blocks
 from benchmark.core.precision import tf32_mode
 from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import REFERENCE_PRECISION, Protocol
@@ -41,6 +42,14 @@ class FrozenDiscriminator:
     def rotation_logits(self, images: Tensor) -> Tensor:
         """(N, 4) rotation logits of uint8 (N, C, H, W) images, on its device."""
         return torch.cat(list(self._batches(self.method.rotation_logits, images)))
+
+    def block_maps(self, images: Tensor, block: int) -> Tensor:
+        """(N, C', H', W') maps after residual block `block` of uint8 (N, C, H, W) images, on its device."""
+        maps: list[Tensor] = []
+        probed = residual_blocks(self.method.discriminator)[block]
+        with probed.register_forward_hook(lambda _module, _inputs, output: maps.append(output)):
+            list(self._batches(self.method.discriminate, images))
+        return torch.cat(maps)
 
     def _batches(self, forward: Callable[[Tensor], T], images: Tensor) -> Iterator[T]:
         with torch.no_grad(), eval_mode(self.method):

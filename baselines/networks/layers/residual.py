@@ -49,6 +49,11 @@ class Residual(Conditional):
         return total
 
 
+def residual_blocks(network: nn.Module) -> list[Residual]:
+    """The residual blocks of a network, in the order of its layers."""
+    return [module for module in network.modules() if isinstance(module, Residual)]
+
+
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)

@@ -25,6 +25,7 @@ from benchmark.evaluation.extractors.base import Features
 
 if TYPE_CHECKING:
     from baselines.common.method import Method
+    from baselines.networks.base import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +202,12 @@ class Metric(ABC):
         """Why the metric cannot be measured on a dataset with these options, or None. Reads no images."""
 
     @classmethod
+    def check_network(cls, options: Any, network: "Network") -> str | None:
+        """Why the metric cannot be measured on a network of the family with these options, or None."""
+        del options, network
+        return None
+
+    @classmethod
     def check_data(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
         """Why the prepared images do not suffice, or None. Called once, before any trial of a run starts."""
         del options, dataset, prepared
@@ -334,6 +341,9 @@ class EvaluatedDiscriminator(Protocol):
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """(N, 4) logits of the rotations by 0, 90, 180 and 270 degrees, for a method with a rotation head."""
+
+    def block_maps(self, images: Tensor, block: int) -> Tensor:
+        """The (N, C', H', W') feature maps after residual block `block`, counted from 0."""
 
 
 class DiscriminatorMetric(Metric):

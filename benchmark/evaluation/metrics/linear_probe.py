@@ -1,22 +1,32 @@
 """How well a linear classifier can read the class of an image from the discriminator's features.
 
 Source: Chen et al., "Self-Supervised GANs via Auxiliary Rotation Loss", CVPR 2019, who argue that a discriminator
-forgets classes during training and evaluate a linear classifier on its features. The classifier here is ours, so that
-its values are exact and the same everywhere: ridge regression on class indicators (one against the rest, the largest
-score wins), solved in float64. Its features are those of the last layer before the heads
-(`DiscriminatorOutput.features`), standardised by mean and standard deviation over the probe's training images. The
-penalty is the one of `PENALTIES` with the best accuracy on a fifth of these, the strongest of equals; the final
-classifier is fitted to all of them. The accuracy is that on held-out images.
+forgets classes during training and evaluate a linear classifier on its features.
+
+With `blocks` the classifier is theirs: logistic regression (`logistic_regression`) on the feature maps after each
+residual block of the discriminator, and the best of all blocks. Assumption: larger maps are averaged to 8x8 positions
+and flattened, which makes 8,192 numbers of 128 maps. The paper says "on the feature maps from each ResNet block", after
+Zhang et al., "Colorful Image Colorization", ECCV 2016.
+
+Without `blocks` it is ours, so that its values are exact and the same everywhere: ridge regression on class indicators
+(one against the rest, the largest score wins), solved in float64. Its features are those of the last layer before the
+heads (`DiscriminatorOutput.features`), standardised by mean and standard deviation over the probe's training images.
+The penalty is the one of `PENALTIES` with the best accuracy on a fifth of these, the strongest of equals; the final
+classifier is fitted to all of them.
+
+The accuracy is that on held-out images.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from baselines.networks.layers.residual import residual_blocks
 from benchmark.core import registry
 from benchmark.core.spec import PositiveInt
 from benchmark.data.arrays import ArraySplit, PreparedData
@@ -29,20 +39,40 @@ from benchmark.evaluation.metrics.base import (
     Output,
     image_count,
 )
+from benchmark.evaluation.metrics.logistic_regression import fit_logistic
 
 if TYPE_CHECKING:
     from baselines.common.method import Method
+    from baselines.networks.base import Network
 
 PENALTIES = tuple(10.0**power for power in range(3, -4, -1))  # for standardised features, whose mean square is 1
 VALIDATION = 5  # one in five training images selects the penalty
+POSITIONS = 8  # along each side of the maps of a block
+BEST_KEY = "linear_probe_best"
 FLAT = 1e-6  # features with a smaller ratio of deviation to magnitude are constant up to float32 rounding
 
 
+FeaturesOf = Callable[[Tensor], Tensor]  # uint8 (m, C, H, W) images -> (m, ...) features
+
+
+class Classifier(Protocol):
+    """A fitted classifier."""
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(N, D) features -> (N,) classes."""
+
+
 class ProbeOptions(MetricOptions):
-    """The first `n_train` and `n_test` labelled images of a fixed shuffle of each split."""
+    """The first `n_train` and `n_test` labelled images of a fixed shuffle of each split, and what is probed.
+
+    `blocks`: the number of residual blocks of the discriminator, each of which is probed as in SSGAN's paper.
+    """
 
     n_train: Annotated[int, Field(strict=True, ge=2)] = Field(default=5000, description="ours: fast, and STL-10's all")
     n_test: PositiveInt | None = Field(default=None, description="ours: all held-out images that have a label")
+    blocks: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+        default=None, description="ours: the features of the last layer before the heads, by ridge regression"
+    )
 
 
 class LinearProbe(DiscriminatorMetric):
@@ -54,21 +84,32 @@ class LinearProbe(DiscriminatorMetric):
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The accuracy in [0, 100]."""
-        del options
-        return (Output.percentage("probe_accuracy", "linear probe accuracy"),)
+        """The accuracy in [0, 100], or those of every block and the best of them."""
+        if not options.blocks:
+            return (Output.percentage("probe_accuracy", "linear probe accuracy"),)
+        blocks = (Output.percentage(_block_key(n), f"linear probe, block {n}") for n in range(options.blocks))
+        return (*blocks, Output.percentage(BEST_KEY, "linear probe, best block"))
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:
         """What is measured, and on how many images of each split."""
         del n_fake
         fitted = f"fitted to {options.n_train:,} labelled images of the training split"
+        if options.blocks:
+            fitted = f"for each of {options.blocks} residual blocks, {fitted}"
         return f"{cls.about}, {fitted}, on {image_count(options.n_test)} held-out images"
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
         """What the classifier is, and what its accuracy does not compare with."""
         del n_fake
+        if options.blocks:
+            return {
+                "Linear probe": f"logistic regression, fitted to {options.n_train:,} labelled images, on the feature"
+                " maps after each residual block of the discriminator, as in SSGAN's paper. The best block is that of"
+                " each training, whereas the paper's is the best of its means. That maps are averaged to at most 8x8"
+                " positions and that the momentum is 0.9 are assumptions."
+            }
         return {
             "Linear probe": f"ridge regression, fitted to {options.n_train:,} labelled images, on the features of the"
             " discriminator's last layer before its heads, whose width depends on the network. The classifier and the"
@@ -98,6 +139,17 @@ class LinearProbe(DiscriminatorMetric):
         return f"'{cls.name}' needs images of a few classes, and {dataset.name} {why}; labelled: {', '.join(labelled)}"
 
     @classmethod
+    def check_network(cls, options: Any, network: "Network") -> str | None:
+        """The discriminator must have as many residual blocks as are probed."""
+        if not options.blocks:
+            return None
+        with torch.device("meta"):  # shapes without values
+            available = len(residual_blocks(network.discriminator(0)))
+        if available == options.blocks:
+            return None
+        return f"blocks is {options.blocks}, and the discriminator of this network has {available} residual blocks"
+
+    @classmethod
     def check_data(cls, options: Any, dataset: type[Dataset], prepared: PreparedData) -> str | None:
         """There must be `n_train` and `n_test` labelled images."""
         wanted = {"n_train": (options.n_train, prepared.train), "n_test": (options.n_test or 1, prepared.test)}
@@ -116,36 +168,58 @@ class LinearProbe(DiscriminatorMetric):
         self.train, self.test = prepared.train, prepared.test
         self.train_indices = labelled_indices(prepared.train, options.n_train)
         self.test_indices = labelled_indices(prepared.test, options.n_test)
-        self.accuracy: float | None = None
+        self.blocks = options.blocks
+        self.values: dict[str, float] = {}
 
     def update(self, discriminator: EvaluatedDiscriminator) -> None:
-        """Fit the probe to the training images and count its correct predictions on the held-out ones."""
-        self.accuracy = float("nan")
-        batches = list(_features_and_labels(discriminator, self.train, self.train_indices))
-        features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        if not bool(torch.isfinite(features).all()):
+        """Fit the probes to the training images and count their correct predictions on the held-out ones."""
+        if not self.blocks:
+            accuracy = self._accuracy(lambda images: discriminator.discriminate(images).features, fit_probe)
+            self.values = {"probe_accuracy": accuracy}
             return
-        probe, correct = fit_probe(features, labels), 0
-        for features, labels in _features_and_labels(discriminator, self.test, self.test_indices):
-            if not bool(torch.isfinite(features).all()):
-                return
-            correct += int((probe.predict(features) == labels).sum())
-        self.accuracy = 100 * correct / len(self.test_indices)
+        for n in range(self.blocks):
+            features = partial(_block_features, discriminator, n)
+            self.values[_block_key(n)] = self._accuracy(features, fit_logistic)
+        self.values[BEST_KEY] = float(np.max(list(self.values.values())))  # NaN if one is
 
     def compute(self) -> dict[str, float]:
-        """The accuracy in per cent; NaN if some features are not finite."""
-        if self.accuracy is None:
+        """The accuracies in per cent; NaN if some features are not finite."""
+        if not self.values:
             raise ValueError("no features to measure")
-        return {"probe_accuracy": self.accuracy}
+        return dict(self.values)
+
+    def _accuracy(self, features_of: FeaturesOf, fit: Callable[[Tensor, Tensor], Classifier]) -> float:
+        """The percentage of held-out images whose class a fitted classifier predicts."""
+        batches = list(_features_and_labels(features_of, self.train, self.train_indices))
+        features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        if not bool(torch.isfinite(features).all()):
+            return float("nan")
+        classifier, correct = fit(features, labels), 0
+        for features, labels in _features_and_labels(features_of, self.test, self.test_indices):
+            if not bool(torch.isfinite(features).all()):
+                return float("nan")
+            correct += int((classifier.predict(features) == labels).sum())
+        return 100 * correct / len(self.test_indices)
+
+
+def _block_key(block: int) -> str:
+    return f"linear_probe_block{block}"
+
+
+def _block_features(discriminator: EvaluatedDiscriminator, block: int, images: Tensor) -> Tensor:
+    """The maps after a residual block, averaged to at most `POSITIONS` along each side."""
+    maps = discriminator.block_maps(images, block)
+    height, width = (min(side, POSITIONS) for side in maps.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(maps, (height, width))
 
 
 def _features_and_labels(
-    discriminator: EvaluatedDiscriminator, split: ArraySplit, indices: np.ndarray
+    features_of: FeaturesOf, split: ArraySplit, indices: np.ndarray
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(m, D) features and (m,) labels of the images at `indices`, in chunks."""
     for start in range(0, len(indices), CHUNK):
         chunk = indices[start : start + CHUNK]
-        features = discriminator.discriminate(torch.from_numpy(split.images[chunk])).features.flatten(1)
+        features = features_of(torch.from_numpy(split.images[chunk])).flatten(1)
         yield features, torch.from_numpy(split.labels[chunk]).to(features.device)
 
 

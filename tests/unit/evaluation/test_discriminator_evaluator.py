@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 
+from baselines.networks.layers.residual import residual_blocks
 from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
@@ -149,6 +150,29 @@ def test_a_frozen_discriminator_is_in_evaluation_mode_and_takes_images_one_by_on
     torch.testing.assert_close(named[:9], expected)
 
 
+def test_the_maps_of_a_block_are_those_of_the_network_cut_off_after_it(data, tmp_path):
+    spec = load_suite(suite(tmp_path, ["ssgan"])).cells[0].specs[0]
+    prepared = open_prepared(data)
+    trainer = build_trainer(spec, prepared, CPU)
+    list(trainer.train_until(2))
+    images = torch.from_numpy(prepared.test.images[:260].copy())
+    frozen = FrozenDiscriminator(trainer.method, trainer.image_range, CPU)
+    maps = [frozen.block_maps(images, block) for block in range(4)]
+    trainer.method.eval()
+    with torch.no_grad():
+        expected = to_range(images[:9], trainer.image_range)
+        for found, block in zip(maps, residual_blocks(trainer.method.discriminator), strict=True):
+            expected = block(expected)
+            assert len(found) == 260
+            torch.testing.assert_close(found[:9], expected)
+            assert not block._forward_hooks
+
+
+def test_a_wrong_number_of_blocks_is_refused_with_its_location(tmp_path):
+    with pytest.raises(UserError, match=r"small.yaml:\d+.*linear_probe.*blocks is 5, and the discriminator .* has 4"):
+        load_suite(suite(tmp_path, ["gan"], {"linear_probe": {"options": {"n_train": 60, "blocks": 5}}}))
+
+
 def test_discriminator_metrics_are_not_repeated_with_other_latents(data, tmp_path):
     protocol = {
         "measures": {
@@ -235,6 +259,6 @@ def test_too_few_images_stop_a_run_before_training(data, tmp_path):
 def test_a_reduced_scale_reaches_the_options(tmp_path):
     path = suite(tmp_path, ["ssgan"], {"linear_probe": {}, "rotation_accuracy": {}}, {"samples": 50})
     measures = load_suite(path).cells[0].specs[0].protocol.measures
-    assert measures["linear_probe"].options == {"n_train": 50, "n_test": 50}
+    assert measures["linear_probe"].options == {"n_train": 50, "n_test": 50, "blocks": None}
     assert measures["rotation_accuracy"].options == {"n_test": 50}
     assert {measure.n_fake for measure in measures.values()} == {None}

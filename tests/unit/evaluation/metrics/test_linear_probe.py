@@ -9,6 +9,7 @@ import torch
 
 from benchmark.core import registry
 from benchmark.data.arrays import ArraySplit, PreparedData
+from benchmark.evaluation.metrics import linear_probe
 from benchmark.evaluation.metrics.linear_probe import (
     PENALTIES,
     LinearProbe,
@@ -229,6 +230,67 @@ def test_a_sample_cap_limits_the_images():
 def test_two_images_are_enough_to_fit():
     probe = fit_probe(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
     assert probe.predict(torch.tensor([[0.0], [1.0]])).tolist() == [0, 1]
+
+
+# --- blocks --------------------------------------------------------------------------------------------
+
+
+class SeesMaps:
+    """A discriminator whose blocks have the given maps."""
+
+    def __init__(self, *maps):
+        self.maps = maps
+
+    def block_maps(self, images, block):
+        return self.maps[block](images)
+
+
+def probed(*maps, data=None, n_train=400):
+    metric = LinearProbe(ProbeOptions(n_train=n_train, blocks=len(maps)), Synthetic32, data or prepared())
+    metric.update(SeesMaps(*maps))
+    return metric.compute()
+
+
+def as_maps(features, side=1):
+    return lambda images: features(images)[:, :, None, None].expand(-1, -1, side, side)
+
+
+def test_every_block_has_an_accuracy_and_the_best_is_named():
+    values = probed(as_maps(lambda images: noise(images)[:, :3] / 255), as_maps(one_hot))
+    assert list(values) == [output.key for output in LinearProbe.outputs(ProbeOptions(blocks=2))]
+    assert list(values) == ["linear_probe_block0", "linear_probe_block1", "linear_probe_best"]
+    assert values["linear_probe_block0"] == pytest.approx(100 / CLASSES, abs=8)
+    assert values["linear_probe_block1"] == values["linear_probe_best"] == 100.0
+
+
+@pytest.mark.parametrize(("side", "features"), [(16, 64), (8, 64), (4, 16)])
+def test_maps_are_averaged_to_at_most_8x8_positions(monkeypatch, side, features):
+    seen = []
+    fit = linear_probe.fit_logistic
+    monkeypatch.setattr(linear_probe, "fit_logistic", lambda x, y: seen.append(x) or fit(x, y))
+    maps = torch.arange(side * side).view(1, 1, side, side) / side**2
+    probed(lambda images: maps.expand(len(images), 1, -1, -1), n_train=20)
+    assert seen[0].shape == (20, features)
+    if side == 16:
+        means = maps[0, 0].view(8, 2, 8, 2).mean((1, 3)).flatten()
+        torch.testing.assert_close(seen[0][0], means)
+
+
+def test_non_finite_maps_of_one_block_give_nan_for_it_and_for_the_best():
+    values = probed(as_maps(lambda images: one_hot(images) * torch.nan), as_maps(one_hot))
+    assert np.isnan(values["linear_probe_block0"])
+    assert np.isnan(values["linear_probe_best"])
+    assert values["linear_probe_block1"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "available"), [("compare_gan_resnet", 4, None), ("compare_gan_resnet", 3, 4), ("dcgan", 1, 0)]
+)
+def test_the_network_must_have_the_blocks_that_are_probed(name, blocks, available):
+    family = registry.networks[name]
+    problem = LinearProbe.check_network(ProbeOptions(blocks=blocks), family((3, 32, 32), 8, family.Options()))
+    assert problem is None if available is None else f"has {available} residual blocks" in problem
+    assert LinearProbe.check_network(ProbeOptions(), family((3, 32, 32), 8, family.Options())) is None
 
 
 def test_the_features_of_packs_are_not_probed():
