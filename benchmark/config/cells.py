@@ -42,8 +42,13 @@ class Cell:
         return location_of(self.provenance, path)
 
 
-def build_cells(source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int, ...]) -> tuple[Cell, ...]:
-    """All cells of a suite at a scale, in the order of the file. Raises UserError with every problem, each once."""
+def build_cells(
+    source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int, ...] | None = None
+) -> tuple[Cell, ...]:
+    """All cells of a suite at a scale, in the order of the file. `seeds` replaces those of scale, tables and suite.
+
+    Raises UserError with every problem, each once.
+    """
     resolver, papers = RowResolver(source, suite, scale), PublishedTables(source.path.parent / "papers")
     cells: list[Cell] = []
     problems = _unknown_rows(source, suite)
@@ -53,10 +58,11 @@ def build_cells(source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int
     for row in resolver.rows():
         try:
             merged = resolver.resolve(row)
-            spec = validate_spec(merged, seeds[0])
+            row_seeds = seeds or _seeds_of(source, row, suite, scale)
+            spec = validate_spec(merged, row_seeds[0])
             published = _find_published(source, row, papers)
             _check_published(source, row, published, spec)
-            specs = apply_scale(spec, reduction).with_seeds(seeds)
+            specs = apply_scale(spec, reduction).with_seeds(row_seeds)
             with with_location(source.location(("scales", scale))):
                 check_measures(specs[0])
         except UserError as error:
@@ -82,6 +88,19 @@ def build_cells(source: YamlFile, suite: SuiteFile, scale: str, seeds: tuple[int
     if problems:
         raise UserError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return tuple(cells)
+
+
+def _seeds_of(source: YamlFile, row: SuiteRow, suite: SuiteFile, scale: str) -> tuple[int, ...]:
+    """The seeds of a row: those of the scale, or else of its table, or else of the suite."""
+    candidates = (
+        (suite.scales[scale].seeds, ("scales", scale, "seeds")),
+        (row.table.seeds, (*row.table_key, "seeds")),
+        (suite.seeds, ("seeds",)),
+    )
+    seeds, key = next((seeds, key) for seeds, key in candidates if seeds)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"{source.location(key)}: a seed appears twice")
+    return tuple(seeds)
 
 
 def _unknown_rows(source: YamlFile, suite: SuiteFile) -> list[str]:

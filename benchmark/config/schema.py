@@ -64,10 +64,12 @@ class TableConfig(FrozenModel):
 
     `published` is `paper/table`; without it the rows have no published values. `published_as` maps a label to what the
     row's own `published` would be, for rows that several tables share. Each of several recipes overrides the ones
-    before. `methods` maps a method to what is merged over `defaults` in its rows.
+    before. `methods` maps a method to what is merged over `defaults` in its rows. `seeds` replaces the suite's, unless
+    the scale has seeds of its own.
     """
 
     title: str
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     published: str | None = None
     note: str = ""
     recipe: str | list[str] | None = None

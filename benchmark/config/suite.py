@@ -33,7 +33,7 @@ class Suite:
     scale: str
     scale_about: str
     scales: tuple[str, ...]  # all scales of the file
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of all cells; a table may have more than others
     seeds_option: int | None  # the number of seeds that `--seeds` asked for instead of the file's
     resources: Resources
     tolerance: dict[str, float]
@@ -59,13 +59,18 @@ class Suite:
         `looks`: for each cell, the numbers of seeds after which it is judged. It gets as many seeds as the last one:
         those of the list, then the smallest numbers that are not in it. Empty: the cell keeps the seeds of the list.
         """
-        unused = (seed for seed in count() if seed not in self.seeds)
-        seeds = tuple(islice(chain(self.seeds, unused), max((counts[-1] for counts in looks if counts), default=0)))
         cells = tuple(
-            replace(cell, looks=counts, specs=cell.specs[0].with_seeds(seeds[: counts[-1]])) if counts else cell
+            replace(cell, looks=counts, specs=_with_seeds(cell.specs, counts[-1])) if counts else cell
             for cell, counts in zip(self.cells, looks, strict=True)
         )
         return replace(self, cells=cells, max_seeds=max_seeds)
+
+
+def _with_seeds(specs: Sequence[TrialSpec], n: int) -> tuple[TrialSpec, ...]:
+    """`n` trials of a cell: those with its seeds, then those with the smallest numbers that are none of them."""
+    seeds = [spec.seed for spec in specs]
+    unused = (seed for seed in count() if seed not in seeds)
+    return specs[0].with_seeds(islice(chain(seeds, unused), n))
 
 
 def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -> Suite:
@@ -83,10 +88,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
     reduction = file.scales[scale]
     if len({table.title for table in file.tables}) < len(file.tables):
         raise UserError(f"{source.location(('tables',))}: two tables have the same title")
-    used_seeds = tuple(range(seeds)) if seeds else tuple(reduction.seeds or file.seeds)
-    if len(set(used_seeds)) < len(used_seeds):
-        raise UserError(f"{source.location(('seeds',))}: a seed appears twice")
-    cells = build_cells(source, file, scale, used_seeds)
+    cells = build_cells(source, file, scale, tuple(range(seeds)) if seeds else None)
     if reduction.rows:
         where = source.location(("scales", scale, "rows"))
         cells = _select(cells, {name: f"{where}: no such row: '{name}'" for name in reduction.rows})
@@ -98,7 +100,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         scale=scale,
         scale_about=reduction.about,
         scales=tuple(file.scales),
-        seeds=used_seeds,
+        seeds=tuple(dict.fromkeys(spec.seed for cell in cells for spec in cell.specs)),
         seeds_option=seeds,
         resources=file.resources,
         tolerance=dict(file.tolerance),

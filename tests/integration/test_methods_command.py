@@ -75,7 +75,7 @@ def test_a_constant_names_who_sets_it():
 def test_a_recipe_of_two_suites_is_listed_once():
     k4, k2, *switched = recipes_of("dist_gan_ms", "stacked_mnist", SUITES)
     assert [(use.suite, use.table, use.row, use.scale) for use in k4.uses] == [
-        ("neurips2019", "Stacked-MNIST, K/4", "Dist-GAN + MS", "paper"),
+        ("neurips2019", "Table 3, Stacked-MNIST, K/4", "Dist-GAN + MS", "paper"),
         ("stacked_mnist", "K/4, MSGAN's networks", "Dist-GAN + MS", "paper"),
         ("stacked_mnist", "K/4, one switch at a time", "Dist-GAN + MS", "paper"),
     ]
@@ -131,7 +131,7 @@ def test_a_method_is_printed_with_its_recipes(monkeypatch, capsys):
         "encoder, discriminator, generator",
         "5 classes",
         "recipe 1 of 6, on stacked_mnist",
-        "suite neurips2019, table Stacked-MNIST, K/4, row Dist-GAN + MS, scale paper",
+        "suite neurips2019, table Table 3, Stacked-MNIST, K/4, row Dist-GAN + MS, scale paper",
         "suite stacked_mnist, table K/4, MSGAN's networks, row Dist-GAN + MS, scale paper",
         "msdistgan_mnist1k.py:139-163",
     ):
@@ -192,7 +192,7 @@ def test_long_names_are_folded_at_their_joints(text, width, expected):
         (["msgan", "--dataset", "stacked_digit"], "unknown dataset 'stacked_digit'; did you mean 'stacked_digits'?"),
         (
             ["msgan", "--dataset", "svhn"],
-            "trains method 'msgan' on 'svhn'; it is trained on: celeba, cifar10, cifar100,",
+            "trains method 'msgan' on 'svhn'; it is trained on: celeba, cifar10,",
         ),
         (["--dataset", "stacked_mnist"], "--dataset: also name the method"),
     ],

@@ -143,8 +143,10 @@ class LinearProbe(DiscriminatorMetric):
         """The discriminator must have as many residual blocks as are probed."""
         if not options.blocks:
             return None
-        with torch.device("meta"):  # shapes without values
-            available = len(residual_blocks(network.discriminator(0)))
+        narrow = {name: 1 for name in type(network.options).model_fields if name.endswith("_width")}
+        family = type(network)(network.shape, network.latent_dim, network.options.model_copy(update=narrow))
+        with torch.random.fork_rng(devices=()):
+            available = len(residual_blocks(family.discriminator(0)))
         if available == options.blocks:
             return None
         return f"blocks is {options.blocks}, and the discriminator of this network has {available} residual blocks"

@@ -58,6 +58,21 @@ def test_the_same_cell_in_two_suites_is_one_trial():
     assert len(set(other.specs) & set(one.specs)) == 6 * 5, "Dist-GAN, + SS and + MS, twice, with five seeds"
 
 
+def test_a_table_may_have_seeds_of_its_own(small_suite):
+    rows = {"A": {"method": "gan"}}
+    tables = [{"title": "T", "rows": rows}, {"title": "U", "seeds": [0, 5], "rows": {"B": {"method": "ssgan"}}}]
+    path = small_suite(seeds=[0, 1, 2], tables=tables, scales={"paper": {}, "quick": {"seeds": [7]}})
+    seeds = lambda suite: {cell.row: [spec.seed for spec in cell.specs] for cell in suite.cells}  # noqa: E731
+    suite = load_suite(path, "paper")
+    assert seeds(suite) == {"A": [0, 1, 2], "B": [0, 5]}
+    assert suite.seeds == (0, 1, 2, 5)
+    assert [spec.seed for spec in suite.specs.values()] == [0, 0, 1, 5, 2], "the first seed of every cell first"
+    assert seeds(load_suite(path, "quick")) == {"A": [7], "B": [7]}
+    assert seeds(load_suite(path, "paper", seeds=2)) == {"A": [0, 1], "B": [0, 1]}
+    tables[1]["seeds"] = [5, 5]
+    assert "small.yaml:33: tables[1].seeds: a seed appears twice" in message(small_suite(tables=tables))
+
+
 def test_later_layers_override_earlier_ones(tmp_path, small_suite):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "wide.yaml").write_text("{steps: 10, batch_size: 12, optimizer: {lr: 0.5}}")
