@@ -154,6 +154,7 @@ def test_wgan_gp_trains_by_its_authors_code_on_msgans_networks_and_is_compared_w
         spec = cell.specs[0]
         assert (spec.discriminator_steps, spec.steps, spec.batch_size) == (5, 200_000, 64)
         assert (spec.optimizer.lr, spec.optimizer.betas, spec.optimizer.schedule) == (1e-4, (0.5, 0.9), "constant")
+        assert spec.optimizer.epsilon == "tensorflow"
         assert (spec.latent.dim, spec.latent.distribution) == (128, "normal")
         assert not cell.published
 
