@@ -131,7 +131,7 @@ def test_every_value_has_the_protocol_of_its_row():
     assert {v.metric for name, _, v in VALUES if name == "neurips2021"} == {"fd_inception_torchvision"}, (
         "no FID (LA-02)"
     )
-    assert found["cvpr2019", "cifar10", "SSGAN"].protocol.reference_split == "test"
+    assert found["cvpr2019", "celeba-hq", "SS-GAN"].protocol.n_fake == 3_000
     best = found["cvpr2019", "cifar10-best", "SS-GAN"]
     assert (best.protocol.aggregation, best.n_seeds) == ("best", 3)
 
