@@ -267,6 +267,12 @@ def _curves_caption(rows: list[LeaderboardRow]) -> str:
             " Dashed lines with a diamond are published values in the colour of their method, hollow if unverified or"
             " of another protocol; those far from the curves are numbers at the edge."
         )
+    bound = (bound for row in rows for bound in bind_metrics(row.spec.protocol))
+    if any(not metric.metric.needs_samples for metric in bound):
+        caption += (
+            " Rotation accuracy and linear probes show what the discriminator knows of real images: where they fall"
+            " during training, it forgets."
+        )
     return caption
 
 

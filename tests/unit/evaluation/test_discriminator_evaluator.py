@@ -98,7 +98,8 @@ def test_without_sample_metrics_there_is_still_a_full_sample_grid(records):
 def test_the_report_describes_the_protocol_and_shows_a_dash(records):
     loaded, records_by_row = records
     table = leaderboard_rows(loaded, {record.trial_id: record for record in records_by_row.values()})
-    text = leaderboard(loaded, table, [])
+    text = leaderboard(loaded, table, ["curves.png"])
+    assert "where they fall during training, it forgets" in text
     assert "rotation accuracy, % ↑" in text
     gan = next(line for line in text.splitlines() if line.startswith("| gan"))
     assert " – " in gan
