@@ -1,7 +1,7 @@
 """`run`: train what a suite lacks, then write its report."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from benchmark.core.errors import ClusterLost
 
 if TYPE_CHECKING:  # importing it for real would load torch
     from benchmark.config.suite import Suite
+    from benchmark.planning.plan import Plan
     from benchmark.store.records import TrialRecord
 
 app = typer.Typer()
@@ -76,6 +77,8 @@ def run(
             for look in suite_run.looks(limit) if limit else [suite_run]:
                 look.pull()
                 plan = look.plan()
+                for line in looks_due(plan):
+                    print_line(line)
                 stdout.print(render_plan(plan))
                 records, path = look.run_and_report(runner, plan)
     except ClusterLost as error:
@@ -98,6 +101,13 @@ def print_results(suite: "Suite", records: "Mapping[str, TrialRecord]", path: Pa
     print_line(f"report: {path}")
 
 
+def looks_due(plan: "Plan") -> Iterator[str]:
+    """The looks that wait for trials of the plan, one line for each number of seeds."""
+    waiting = (cell for cell in plan.suite.cells if cell.looks and any(s.trial_id in plan.todo for s in cell.specs))
+    for seeds, cells in sorted(Counter(cell.looks[-1] for cell in waiting).items()):
+        yield f"next look: at {seeds} seeds, for {cells} of {len(plan.suite.cells)} cells"
+
+
 def looks_summary(suite: "Suite", records: "Mapping[str, TrialRecord]") -> str:
     """How many judged cells are decided, and why the others are not: one line."""
     from benchmark.analysis.leaderboard import leaderboard_rows
@@ -106,6 +116,5 @@ def looks_summary(suite: "Suite", records: "Mapping[str, TrialRecord]") -> str:
     rows = [row for row in leaderboard_rows(suite, records) if row.cell.looks]
     states = Counter(cell_state(row, suite.max_seeds or 0) for row in rows)
     trials = sum(row.counts.total for row in rows)
-    return f"{len(rows)} judged cells, {trials} seeds: " + "; ".join(
-        f"{count} {state.value}" for state, count in states.items()
-    )
+    by_state = "; ".join(f"{count} {state.value}" for state, count in states.items())
+    return f"judged cells: {len(rows)}, with {trials} seeds; {by_state}"

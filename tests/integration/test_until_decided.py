@@ -138,7 +138,9 @@ class TestWithGivenValues:
         assert seeds_of(tmp_path / "ws") == {"gan": [0, 1, 2, 3, 4], "ssgan": [0, 2, 4]}
         assert looks_of(tmp_path / "ws") == {"GAN": (3, 5), "SSGAN": (3,)}
         assert verdicts(tmp_path / "report") == {"GAN": "reproduced", "SSGAN": "worse"}
-        assert "2 judged cells, 8 seeds: 2 decided" in output
+        assert "next look: at 3 seeds, for 2 of 2 cells\n" in output
+        assert "next look: at 5 seeds, for 1 of 2 cells\n" in output
+        assert "judged cells: 2, with 8 seeds; 2 decided" in output
         assert max(map(len, output.splitlines()[:-2])) <= 80  # the last lines hold a path, and are one line each
 
     def test_the_report_says_how_it_was_judged(self, command, write_suite, tmp_path):
@@ -210,7 +212,7 @@ class TestWithGivenValues:
         code, output, _ = command("run", path, "--until-decided", "--max-seeds", "7")
         assert code == 0
         assert looks_of(tmp_path / "ws") == {"GAN": (3, 4, 6, 7), "SSGAN": (3,)}
-        assert "2 judged cells, 10 seeds: 1 not decided with the largest number of seeds; 1 decided" in output
+        assert "judged cells: 2, with 10 seeds; 1 not decided with the largest number of seeds; 1 decided" in output
         assert "more seeds: " in output
         assert "## Seeds that would decide" in (tmp_path / "report" / "leaderboard.md").read_text()
 
@@ -312,6 +314,6 @@ def test_real_trainings_stop_as_their_values_say_and_continue_bit_identical(
     monkeypatch.setattr(GAN, "loss", real_loss)
     code, output, _ = command("run", path, *UNTIL_DECIDED)
     assert code == 0
-    assert "1 judged cells, 5 seeds: 1 decided" in output
+    assert "judged cells: 1, with 5 seeds; 1 decided" in output
     assert verdicts(tmp_path / "report", "fd_pixels") == {"GAN": "reproduced"}
     assert numbers_of(tmp_path / "ws") == numbers_of(tmp_path / "alone")
