@@ -1,6 +1,7 @@
 """tests.unit.report.test_markdown"""
 
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -200,3 +201,90 @@ def test_a_method_from_an_abstract_is_marked_under_its_table_only(derived_suite,
     assert "follows the abstract" in note
     assert "says nothing about the paper's claims" in note
     assert "‡" not in before + document
+
+
+# --- rules ------------------------------------------------------------------------------------------------
+
+RULES = [
+    (
+        ("n_seeds: 8", "n_seeds: 1"),
+        "prediction interval for one published training",
+        "the source reports one training, whose spread is taken to be the measured one",
+    ),
+    (
+        ("protocol: {n_fake: 25600, codec", "protocol: {checkpoint: best, evaluate_every: 200, n_fake: 25600, codec"),
+        "best over training, every 200 steps; mean",
+        "each training counts with the best of its evaluations, every 200 steps",
+    ),
+    (
+        ("protocol: {n_fake: 25600, codec", "protocol: {aggregation: best, n_fake: 25600, codec"),
+        "expected best of 3",
+        "the mean of the best over all subsets of 3 seeds",
+    ),
+]
+
+
+@pytest.fixture
+def with_paper(suite_file, tmp_path):
+    """The suite with (old, new) replaced in its first published table."""
+
+    def change(*pairs):
+        folder = tmp_path / "suites"
+        shutil.copytree(suite_file.parent, folder)
+        paper = folder / "papers" / "paper.yaml"
+        text = paper.read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new, 1)
+        paper.write_text(text)
+        return load_suite(folder / suite_file.name, "paper")
+
+    return change
+
+
+@pytest.mark.parametrize("change, rule, note", RULES, ids=[rule for _, rule, _ in RULES])
+def test_every_cell_names_its_rule_with_a_footnote(with_paper, all_finished, change, rule, note):
+    seeds = ("n_seeds: 8", "n_seeds: 3")
+    spreads = ("spread_kind: training_seeds", "spread_kind: sampling_seeds")
+    suite = with_paper(change, spreads, *([seeds] if change[0] != seeds[0] else []))
+    document = written(suite, all_finished(suite))
+    modes = document[document.index("## Checked") : document.index("**KL")]
+    for label in ("GAN", "SSGAN", "MSGAN"):
+        assert f"| {rule} <sup>" in line_of(modes, f"| {label} ")
+    assert document.count(note) == 1, "one footnote for all cells of a table"
+    assert ("Last evaluations" in modes) == ("best" in rule)
+
+
+def test_the_judged_value_stands_beside_the_plain_mean(with_paper, all_finished):
+    best = "protocol: {checkpoint: best, evaluate_every: 200, n_fake: 25600, codec"
+    suite = with_paper(("protocol: {n_fake: 25600, codec", best))
+    records = all_finished(suite)
+    result = next(row for row in leaderboard_rows(suite, records) if row.label == "GAN").results["kl"]
+    falling = {  # the last evaluation is the worst
+        trial_id: record.model_copy(update={"history": record.history[::-1]}) for trial_id, record in records.items()
+    }
+    document = written(suite, falling)
+    line = line_of(document[document.index("**KL") :], "| GAN")
+    assert f"| {result.judged.trainings.mean:.3f} ± {result.judged.trainings.std:.3f} |" in line
+    last = next(row for row in leaderboard_rows(suite, falling) if row.label == "GAN").results["kl"].aggregate
+    assert f"| {last.mean:.3f} ± {last.std:.3f} |" in line
+    assert last.mean > 4 * result.judged.trainings.mean
+
+
+def test_a_value_that_is_too_uncertain_is_marked_as_out_of_reach(with_paper, make_record):
+    suite = with_paper(("spread_kind: training_seeds", "spread_kind: standard_error"))
+    records = {
+        trial_id: make_record(spec, metrics={"modes": 926.0 + spec.seed, "kl": 0.78 + spec.seed / 1000})
+        for trial_id, spec in suite.specs.items()
+    }
+    document = written(suite, records)
+    line = line_of(document[document.index("## Checked") :], "| MSGAN")
+    assert "| inconclusive <sup>" in line
+    assert (
+        "keeps a half-width of 61.9 (6.7 %) from the published side alone, more than the tolerance of 46.3" in document
+    )
+
+
+def test_the_lottery_of_seeds_is_cited_where_the_variation_is_explained(document):
+    assert document.count("arXiv:2606.20536") == 2
+    assert "**CV** is the coefficient of variation over trainings" in document

@@ -77,6 +77,14 @@ def test_results_are_those_of_the_rows(content, expected):
                 assert entry["measured"]["by_seed"] == {str(seed): v for seed, v in result.aggregate.values.items()}
                 assert entry["measured"]["mean"] == result.aggregate.mean
                 assert entry["measured"]["standard_deviation"] == result.aggregate.std
+            if result.judged is None:
+                assert entry["judged"] is None
+            else:
+                judged = entry["judged"]
+                assert (judged["rule"], judged["value"]) == (result.rule, result.judged.estimate)
+                assert bool(judged["rule"]) == bool(judged["notes"]) == (result.published is not None)
+                variation = result.judged.trainings.coefficient_of_variation
+                assert judged["coefficient_of_variation"] == variation
             if result.difference is None:
                 assert entry["difference"] is None
             else:
