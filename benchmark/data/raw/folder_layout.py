@@ -59,7 +59,7 @@ def image_roots(root: Path) -> list[Path]:
 def image_states(root: Path) -> FileStates:
     """The size and the time of the last change of every image of both splits, by its path below `root`."""
     return {
-        str(folder.relative_to(root) / name): state
+        name if folder == root else f"{folder.name}/{name}": state
         for folder in image_roots(root)
         for name, state in DirectoryTree(folder).states().items()
     }

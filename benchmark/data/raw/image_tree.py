@@ -84,7 +84,7 @@ class DirectoryTree:
     def states(self) -> FileStates:
         """The size and the time of the last change of every image."""
         try:
-            stats = {name: (self.root / name).stat() for name in self.names()}
+            stats = {name: (self.root / name).stat() for name in self.walk({})}
         except OSError as error:
             raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
         return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
