@@ -242,10 +242,10 @@ def test_missing_data_is_reported_before_the_run_starts(tmp_path):
     _, output = command("run", str(suite), "--workspace", "ws", "--data-dir", "none", code=2, cwd=tmp_path)
     lines = [" ".join(line.split()) for line in output.splitlines()]
     places = f"--data-dir {tmp_path / 'none'} --workspace {tmp_path / 'ws'}"
-    assert f"dataset stacked_mnist python -m benchmark datasets fetch stacked_mnist {places}" in lines
-    assert f"dataset celeba python -m benchmark datasets import celeba PATH {places}" in lines
-    assert f"weights inception python -m benchmark datasets fetch inception {places}" in lines
-    assert len(lines) < 15, "several missing things are a line each"
+    fetched = "dataset cifar10, dataset stl10, dataset cifar100, dataset stacked_mnist, weights inception"
+    assert lines[lines.index(fetched) + 1] == f"python -m benchmark datasets fetch --for {suite} {places}"
+    assert lines[lines.index("dataset celeba") + 1] == f"python -m benchmark datasets import celeba PATH {places}"
+    assert len(lines) < 15, "one command fetches all that can be fetched"
     assert not list(tmp_path.iterdir())
 
 
@@ -397,10 +397,10 @@ def test_doctor_says_what_is_missing_for_which_suite(monkeypatch, capsys, tmp_pa
     suites = json.loads(output)["suites"]
     assert suites["quickstart"]["ready"]
     missing = suites["neurips2019"]["missing"].splitlines()
-    command = "python -m benchmark datasets fetch"
     assert not suites["neurips2019"]["ready"]
-    assert f"dataset stacked_mnist: {command} stacked_mnist --data-dir {tmp_path}" in missing
-    assert f"weights inception: {command} inception --data-dir {tmp_path}" in missing
+    fetched = "dataset cifar10, dataset stl10, dataset cifar100, dataset stacked_mnist, weights inception"
+    command = f"python -m benchmark datasets fetch --for suites/neurips2019.yaml --data-dir {tmp_path}"
+    assert f"{fetched}: {command}" in missing
     folder = f"put your images into {tmp_path / 'folder'}, then python -m benchmark datasets prepare folder_32"
     assert suites["own_images"]["missing"].startswith(f"dataset folder_32: {folder} ")
     assert not any("vgg16" in line for line in missing), "nothing there measures precision and recall"
