@@ -7,7 +7,7 @@ trials.groupby(["table", "row"])["modes"].agg(["mean", "std"])
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.leaderboard import LeaderboardRow, leaderboard_rows, outputs_of
 from benchmark.config.suite import Suite, load_suite
@@ -64,6 +64,28 @@ def history(workspace: str | Path, suite: str | Path | Suite, *, scale: str | No
         for entry in (record.history if record else ())
     ]
     return pd.DataFrame(evaluations, columns=None if evaluations else names).set_index(["trial_id", "step"])
+
+
+def weights(workspace: str | Path, trial_id: str) -> dict[str, Any]:
+    """The final weights of a trial, on the CPU.
+
+    Returns:
+        `method`: the state dict of the whole method, whose keys start with the player (`generator.`); `average`: that
+        of the generator's moving average, with which the trial was measured, or None without one.
+
+    Raises:
+        UserError: if the workspace has no weights of the trial, or the file is damaged.
+    """
+    import torch
+
+    from benchmark.training.checkpoint import load_weights
+
+    path = Workspace.at(Path(workspace)).checkpoints / f"{trial_id}.final.pt"
+    state = load_weights(path, torch.device("cpu"))
+    if state is None:
+        why = "is damaged" if path.exists() else "does not exist; the file is written when a trial has finished"
+        raise UserError(f"{path}: {why}")
+    return state
 
 
 def _load(workspace: str | Path, suite: str | Path | Suite, scale: str | None) -> tuple[Suite, list[LeaderboardRow]]:

@@ -22,7 +22,8 @@ Results (tables, paths, JSON) go to standard output; status, warnings and errors
 | 0 | The command succeeded. |
 | 1 | A trial failed, a result could not be stored, a check failed, or a reproduction differs. |
 | 2 | The input is invalid, or data are missing; one message states the place and the remedy. |
-| 130 | You stopped the command with Ctrl-C; the same command continues. |
+| 130, 143, 129 | Ctrl-C, SIGTERM or SIGHUP (a closed terminal) stopped the command; the same command continues. |
+| 141 | The reader of the output has gone, as with `\\| head`; the command stopped as with Ctrl-C. |
 """
 
 

@@ -1,12 +1,12 @@
 """The command line: all commands, the global options, and how errors become one message and an exit code.
 
-Exit code 0: done. 1: a trial failed, or a result could not be stored. 2: bad input. 130: stopped with Ctrl-C.
+Exit code 0: done. 1: a trial failed, or a result could not be stored. 2: bad input. 130, 143, 129: stopped with
+Ctrl-C, SIGTERM or SIGHUP. 141: the reader of the output has gone.
 """
 
 import errno
 import io
 import logging
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -17,6 +17,7 @@ from benchmark.cli import datasets, doctor, methods, papers, plan, report, repro
 from benchmark.cli.logs import logger, print_error, print_line, status_on_stderr, stdout
 from benchmark.cli.options import examples
 from benchmark.core.errors import ResultsNotStored, UserError
+from benchmark.execution.streams import guarded_streams
 
 app = typer.Typer(name="benchmark", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for module in (run, plan, report, reproduce, methods, papers, datasets, track, doctor):
@@ -53,6 +54,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not text
+    with guarded_streams():
+        _run_command()
+
+
+def _run_command() -> None:
     try:
         with status_on_stderr():
             app()
@@ -60,9 +66,6 @@ def main() -> None:
         _fail(str(error), 2)
     except ResultsNotStored as error:
         _fail(str(error), 1)
-    except BrokenPipeError:  # `benchmark methods | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:  # no permission, a name too long, a loop of links, a full disk
         where = f"{error.filename}: " if error.filename else ""
         if isinstance(error, PermissionError):

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from benchmark.core.errors import printable
+from benchmark.execution.signals import Stopped, StopSignal
 
 # Names and paths of users may hold square brackets and colons, so neither console reads markup or emoji codes in text.
 # The live view of a run draws on `stderr` too: rich then prints every other line above it.
-stdout = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
+stdout = Console(width=None if sys.stdout and sys.stdout.isatty() else 120, markup=False, emoji=False)
 stderr = Console(stderr=True, markup=False, emoji=False)
 
 logger = logging.getLogger("benchmark")
@@ -71,12 +72,13 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def stoppable(consequence: str) -> Iterator[None]:
-    """Turn Ctrl-C into a message that states the consequence, and exit code 130."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a message that states the consequence, and exit code 130, 143 or 129."""
     try:
-        yield
-    except KeyboardInterrupt:
+        with StopSignal(interrupts=True).installed():
+            yield
+    except KeyboardInterrupt as stop:
         print_error(f"stopped; {consequence}")
-        raise typer.Exit(130) from None
+        raise typer.Exit(stop.exit_code if isinstance(stop, Stopped) else 130) from None
 
 
 class ProgressBars:

@@ -67,12 +67,11 @@ def run(
     resume. Exit code 1: a trial failed, or a result could not be stored.
     """
     from benchmark.execution.remote_storage import RemoteFiles
-    from benchmark.execution.signals import sigterm_as_interrupt
 
     limit = limit_of_seeds(until_decided, max_seeds)
     suite_run = open_suite(suite, workspace, data_dir, report_dir, scale, seeds, only)
     try:
-        with stoppable(KEPT), sigterm_as_interrupt():
+        with stoppable(KEPT):
             suite_run = replace(suite_run, address=address, storage=RemoteFiles.at(storage) if storage else None)
             for look in suite_run.looks(limit) if limit else [suite_run]:
                 look.pull()

@@ -23,7 +23,7 @@ class Runner(Protocol):
         """Train all jobs and send every event to every listener. A job is requested only when it can start.
 
         Raises:
-            KeyboardInterrupt: if `stop` was requested before all trials ended; running trials saved a checkpoint.
+            Stopped: if `stop` was requested before all trials ended; running trials saved a checkpoint.
         """
 
 
@@ -56,6 +56,6 @@ class InProcessRunner:
                     for record in run_seed_group(group, report):
                         queue.attempt_ended(record)
                 except TrialStopped:
-                    raise KeyboardInterrupt from None
+                    raise stop.stopped() from None
                 if stop.requested and queue.peek():
-                    raise KeyboardInterrupt
+                    raise stop.stopped()

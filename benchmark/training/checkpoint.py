@@ -29,6 +29,32 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, MAGIC, hashlib.sha256(content).hexdigest().encode(), b"\n", content)
 
 
+def save_weights(path: Path, state: dict[str, Any]) -> None:
+    """Write final weights for people, all or nothing: `torch.load(path, weights_only=True)` reads them.
+
+    Raises OSError if the disk refuses.
+    """
+    buffer = io.BytesIO()
+    torch.save(_without_views(state), buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
+def load_weights(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state that `save_weights` wrote, or None if the file is missing or damaged. Executes nothing it contains.
+
+    Files of earlier versions, which have the header of a checkpoint, are read too.
+    """
+    return load(path, device) or _read(path, device)
+
+
+def _read(source: Path | io.BytesIO, device: torch.device) -> dict[str, Any] | None:
+    try:
+        state = torch.load(source, map_location=device, weights_only=True)
+    except Exception:  # torch raises many kinds of errors
+        return None
+    return state if isinstance(state, dict) else None
+
+
 def _without_views(value: Any) -> Any:
     """The same value with slices of larger tensors copied: torch would write the whole tensor that a slice is of."""
     if isinstance(value, dict):
@@ -50,11 +76,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
     header, content = file[:start], memoryview(file)[start:]
     if header != MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n":
         return None
-    try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except Exception:  # undamaged, but `save` did not write it: torch raises many kinds of errors
-        return None
-    return state if isinstance(state, dict) else None
+    return _read(io.BytesIO(content), device)
 
 
 class Checkpoints:

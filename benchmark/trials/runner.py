@@ -145,7 +145,7 @@ class TrialRunner:
                 self.state.redraws.append(self.evaluator.averaged([*self.state.evaluations[:-1], redraw]))
             self._report_and_save()
         self.save()
-        final = partial(checkpoint.save, self.final_weights_path, final_weights(self.trainer))
+        final = partial(checkpoint.save_weights, self.final_weights_path, final_weights(self.trainer))
         self._try_to_write("the final weights", final)
         self.record = self._make_record("finished")
 

@@ -43,9 +43,8 @@ def _stored_fields(record: TrialRecord | None) -> dict[str, Any]:
 
 def _compare_weights(suite: Suite, baseline: Path, chaos: Path) -> Iterator[str]:
     for trial_id in sorted(suite.specs):
-        left, right = (
-            checkpoint.load(folder / f"{trial_id}.final.pt", torch.device("cpu")) for folder in (baseline, chaos)
-        )
+        paths = (folder / f"{trial_id}.final.pt" for folder in (baseline, chaos))
+        left, right = (checkpoint.load_weights(path, torch.device("cpu")) for path in paths)
         if left is None or right is None:
             yield f"final weights of {trial_id}: missing or damaged"
         elif not bit_identical(left, right):

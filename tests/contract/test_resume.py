@@ -83,7 +83,7 @@ def reproducible_fields(record):
 
 
 def finals(job):
-    return checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
+    return checkpoint.load_weights(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
 
 
 def last(job):

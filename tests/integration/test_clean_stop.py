@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,17 +48,17 @@ def suite(small_suite) -> Path:
 
 
 @pytest.mark.parametrize("runner", ["ray", "inprocess"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_after_one_signal_no_work_is_lost(suite, tmp_path, runner, number):
     workspace = tmp_path / "ws"
     with started(suite, workspace, "--runner", runner) as run:
         wait_until(trials_started(workspace))
         time.sleep(2)
-        if number == signal.SIGINT:  # a terminal sends it to all processes in front of it
-            os.killpg(run.pid, number)
-        else:
-            run.send_signal(number)
-        assert run.wait(120) == 130
+        if number == signal.SIGTERM:  # schedulers signal all processes, `timeout` the command twice
+            for process in processes_of(run):
+                process.send_signal(number)
+        os.killpg(run.pid, number)  # terminals signal the group in front of them
+        assert run.wait(120) == 128 + number
         wait_until(lambda: not processes_of(run), 20)
     assert "running trials write a checkpoint" in output_of(workspace)
     assert "the same command continues" in output_of(workspace)
@@ -68,6 +69,19 @@ def test_after_one_signal_no_work_is_lost(suite, tmp_path, runner, number):
     assert numbers_of(workspace) == undisturbed_numbers(suite, tmp_path / "calm")
     events = [event.what for record in records_of(workspace).values() for event in record.events]
     assert "resumed from a checkpoint" in events
+
+
+@pytest.mark.parametrize("runner", ["ray", "inprocess"])
+def test_a_reader_that_goes_away_stops_the_run(suite, tmp_path, runner):
+    workspace = tmp_path / "ws"
+    command = [sys.executable, "-m", "benchmark", "run", str(suite), "--workspace", str(workspace), "--runner", runner]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    assert run.stdout
+    assert any(": started" in line for line in run.stdout)
+    run.stdout.close()  # as `head` does; the next line that the run prints finds no reader
+    assert run.wait(240) == 128 + signal.SIGPIPE
+    assert list((workspace / "checkpoints").glob("*/*.ckpt"))
+    wait_until(lambda: not processes_of(run), 20)
 
 
 @pytest.mark.parametrize("way", ["ended", "twice", "killed"])

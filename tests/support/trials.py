@@ -38,7 +38,7 @@ def events(record):
 
 
 def weights(job):
-    state = checkpoint.load(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
+    state = checkpoint.load_weights(job.checkpoints / f"{job.spec.trial_id}.final.pt", CPU)
     return [tensor.numpy().tobytes() for tensor in state["method"].values()]
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import results
 from benchmark.analysis.leaderboard import leaderboard_rows
@@ -14,6 +15,7 @@ from benchmark.core.errors import UserError
 from benchmark.report.results_csv import csv_columns
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
+from benchmark.training.checkpoint import save_weights
 from tests.support.report_suite import *  # noqa: F403
 
 DOCS = Path(__file__).parents[2] / "docs" / "results.md"
@@ -86,12 +88,26 @@ def test_pandas_is_imported_only_when_a_frame_is_made():
     assert done.stdout.strip() == "False"
 
 
-def test_the_examples_of_the_docs_run(workspace, suite_file, monkeypatch, capsys):
+def test_the_examples_of_the_docs_run(workspace, trials, suite_file, monkeypatch, capsys):
     examples = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
-    assert len(examples) == 3
+    assert len(examples) == 4
+    state = {"method": {"generator.w": torch.ones(2), "discriminator.w": torch.ones(3)}, "average": None}
+    save_weights(workspace / "checkpoints" / f"{trials.index[0]}.final.pt", state)
     monkeypatch.chdir(workspace)
     names: dict[str, object] = {}
     for example in examples:
         code = example.replace('"workspace"', f'"{workspace}"').replace('"suites/quickstart.yaml"', f'"{suite_file}"')
         exec(code, names)
     assert "MSGAN" in capsys.readouterr().out
+    assert list(names["generator"]) == ["w"]
+
+
+def test_final_weights_are_read_or_refused_by_name(tmp_path):
+    path, state = tmp_path / "checkpoints" / "abc.final.pt", {"method": {"generator.w": torch.ones(2)}, "average": None}
+    with pytest.raises(UserError, match=r"abc\.final\.pt: does not exist"):
+        results.weights(tmp_path, "abc")
+    save_weights(path, state)
+    assert torch.equal(results.weights(tmp_path, "abc")["method"]["generator.w"], torch.ones(2))
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match=r"abc\.final\.pt: is damaged"):
+        results.weights(tmp_path, "abc")

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import dropwhile
 from pathlib import Path
@@ -122,14 +123,29 @@ def first_line(error: Exception) -> str:
 
 def _init(**options: Any) -> None:
     import ray
-    from ray._private import worker
+    from ray._private import services, utils, worker
 
+    vars(services)["ConsolePopen"] = _start_shielded
+    utils.set_sigterm_handler = lambda _: None
     if hasattr(worker, "print_to_stdstream"):
         # Ray prints a page when a node dies, even with log_to_driver=False; we report it in a line.
         worker.print_to_stdstream = lambda *_, **__: None
     if options["address"] == "local":
         options |= {"include_dashboard": False, "num_cpus": available_cores()}  # Ray rounds half a core down to none
     ray.init(log_to_driver=False, configure_logging=True, logging_level=logging.ERROR, **options)
+
+
+def _start_shielded(command: list[str], *, preexec_fn: Callable[[], None], **options: Any) -> Any:
+    """Start a process of Ray that a signal to our process group, or to every process of a job, does not end.
+
+    The driver alone reacts to such a signal: it needs Ray until running trials have written a checkpoint.
+    """
+
+    def block_signals() -> None:
+        preexec_fn()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+
+    return subprocess.Popen(command, process_group=0, preexec_fn=block_signals, **options)
 
 
 def _check_reachable(address: str) -> None:

@@ -62,7 +62,7 @@ class RayRunner:
             while not stop.requested and (job := queue.peek()):
                 self._run_tune(run_state, job)
             if run_state.cancelled or queue.running or queue.peek():
-                raise KeyboardInterrupt
+                raise stop.stopped()
 
     def _run_tune(self, run_state: "RunState", job: Job) -> None:
         """One run of Tune. All jobs of a suite have the resources of `job`."""

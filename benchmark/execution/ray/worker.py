@@ -39,6 +39,7 @@ class TrialWorker(tune.Trainable):
         self._pending_reply: Any = None  # of the board, to a progress report
         self._preempted = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # which the driver blocks in Ray's own processes
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Reuse this process for other trials."""

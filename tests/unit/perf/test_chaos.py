@@ -54,7 +54,7 @@ def baseline(tmp_path, suite):
     for index, spec in enumerate(suite.specs.values()):
         RecordStore(place.results).write(synthetic_record(spec, rng, "", {}))
         state = {"method": {"weight": torch.full((3,), 0.1 + index)}, "average": None}
-        checkpoint.save(place.checkpoints / f"{spec.trial_id}.final.pt", state)
+        checkpoint.save_weights(place.checkpoints / f"{spec.trial_id}.final.pt", state)
         sample_grid_path(place.samples, spec.trial_id, 100).parent.mkdir(parents=True)
         sample_grid_path(place.samples, spec.trial_id, 100).write_bytes(b"png")
     return place
@@ -70,9 +70,9 @@ def change_a_loss(place, trial_id):
 
 def change_a_weight(place, trial_id):
     path = place.checkpoints / f"{trial_id}.final.pt"
-    state = checkpoint.load(path, torch.device("cpu"))
+    state = checkpoint.load_weights(path, torch.device("cpu"))
     state["method"]["weight"][1] = torch.nextafter(state["method"]["weight"][1], torch.tensor(9.0))
-    checkpoint.save(path, state)
+    checkpoint.save_weights(path, state)
 
 
 DAMAGE = {

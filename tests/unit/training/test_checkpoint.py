@@ -266,3 +266,25 @@ def test_no_trial_id_leads_out_of_the_folder(tmp_path_factory, trial_id):
     except UserError:
         return
     assert made.folder.resolve().parent == folder.resolve()
+
+
+def test_final_weights_are_plain_tensors_that_pytorch_reads(tmp_path):
+    path, state = tmp_path / "t.final.pt", {"method": {"generator.weight": torch.randn(3, 2)}, "average": None}
+    checkpoint.save_weights(path, state)
+    assert same(torch.load(path, weights_only=True), state)
+    assert same(checkpoint.load_weights(path, CPU), state)
+
+
+def test_final_weights_with_the_header_of_earlier_versions_stay_readable(tmp_path):
+    path, state = tmp_path / "t.final.pt", {"method": {"generator.weight": torch.randn(3, 2)}, "average": None}
+    checkpoint.save(path, state)
+    assert same(checkpoint.load_weights(path, CPU), state)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -100])
+def test_damaged_final_weights_are_rejected(tmp_path, keep):
+    path = tmp_path / "t.final.pt"
+    checkpoint.save_weights(path, {"method": {"weight": torch.randn(300)}})
+    path.write_bytes(path.read_bytes()[:keep])
+    assert checkpoint.load_weights(path, CPU) is None
+    assert checkpoint.load_weights(tmp_path / "none.pt", CPU) is None
