@@ -36,7 +36,6 @@ from baselines.methods.ssgan import SSGAN, SSGANOptions
 
 FAKE = rotations.NUM_ROTATIONS
 PAPER = "arXiv 1911.06997v2"
-RELEASED = "tntrung/msgan@8b8170f msdistgan.py"
 SSGAN_LA = "houliangict/ssgan-la@43c307e"
 SCRIPTS = f"{SSGAN_LA} scripts"
 

@@ -90,7 +90,7 @@ def plan(
     if needs:
         stdout.print(seeds_table(needs))
     if costs and limit:
-        stdout.print(*until_decided_lines(costs, limit), sep="\n", markup=False, highlight=False)
+        stdout.print(*until_decided_lines(costs, limit), sep="\n", highlight=False)
     if made.missing.message:
         print_line(made.missing.message)
 

@@ -36,7 +36,10 @@ class Gathered:
 def gather(
     suite: Suite, workspace: Workspace, data_dir: Path, progress: ProgressCallback, *, download: bool
 ) -> Gathered:
-    """Download, unless `download` is False, and prepare what the cells of a suite need. A failure stops no other."""
+    """Download, unless `download` is False, and prepare what the cells of a suite need.
+
+    A failure does not stop the others.
+    """
     missing = find_missing(suite.specs.values(), workspace, data_dir, suite)
     names = [*missing.weights, *missing.data]
     gathered = Gathered(ready=[name for name in missing.all_inputs if name not in names])

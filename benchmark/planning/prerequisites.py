@@ -96,7 +96,7 @@ def gather_command(verb: str, suite: Suite, options: str) -> str:
 
 
 def needs_files(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -> bool:
-    """Whether raw files of a dataset must be had before it can be prepared."""
+    """Whether raw files of a dataset must be obtained before it can be prepared."""
     return not dataset.is_prepared(workspace.data) and bool(dataset.missing_files(data_dir))
 
 
@@ -174,7 +174,7 @@ def next_command(dataset: type[Dataset], workspace: Workspace, data_dir: Path) -
 
 
 def require_room(resources: Resources) -> None:
-    """Raise UserError if a trial needs more than this machine has: Ray would wait for it for ever."""
+    """Raise UserError if a trial needs more than this machine has: Ray would wait for it forever."""
     import torch
 
     gpus = torch.cuda.device_count() if resources.gpus and torch.cuda.is_available() else 0

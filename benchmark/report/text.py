@@ -11,7 +11,6 @@ if TYPE_CHECKING:  # importing them for real would load NumPy, which help texts 
     from benchmark.analysis.aggregate import Aggregate, Interval
     from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
     from benchmark.analysis.rules.difference import Difference
-    from benchmark.analysis.verdicts import Verdict
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNVERIFIED = "†"
@@ -125,13 +124,6 @@ def format_difference(of: "Difference", digits: int, judged: bool) -> str:
 def format_memory(mib: float) -> str:
     """`640 MiB` or `2.5 GiB`."""
     return f"{mib:,.0f} MiB" if mib < 1000 else f"{mib / 1024:,.1f} GiB"
-
-
-def verdict_words(verdicts: "dict[str, Verdict]") -> str:
-    """One word if all metrics agree, or one per metric."""
-    if len(set(verdicts.values())) == 1:
-        return next(iter(verdicts.values())).value
-    return "; ".join(f"{key}: {verdict.value}" for key, verdict in verdicts.items())
 
 
 def format_duration(seconds: float, unit: str = "") -> str:

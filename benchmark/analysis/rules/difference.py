@@ -142,9 +142,8 @@ def published_half_width(
     uncertainty: PublishedUncertainty,
     spread: float = 0.0,
     instruments: InstrumentNoise | None = None,
-    confidence: float = EQUIVALENCE_CONFIDENCE,
 ) -> float:
-    """The half-width of the difference's interval that remains however many seeds are trained.
+    """The half-width of the difference's 90 % interval that remains however many seeds are trained.
 
     If it exceeds the tolerance, `reproduced` is out of reach.
 
@@ -152,14 +151,13 @@ def published_half_width(
         uncertainty: of the published value.
         spread: the standard deviation between trainings, which counts where the source states none.
         instruments: the spread between instruments.
-        confidence: of the interval; that of the equivalence test by default.
     """
     if uncertainty.best_of > 1:
-        return best_half_width(uncertainty.best_of, confidence) * spread
+        return best_half_width(uncertainty.best_of, EQUIVALENCE_CONFIDENCE) * spread
     borrowed = spread / np.sqrt(uncertainty.trainings) if uncertainty.trainings else 0.0
     own = max(uncertainty.standard_error, float(borrowed)), np.inf if uncertainty.df is None else uncertainty.df
     error, df = satterthwaite(own, *([instruments.term] if instruments else []))
-    return float(error * StudentPivot(df).quantile((1 + confidence) / 2))
+    return float(error * StudentPivot(df).quantile((1 + EQUIVALENCE_CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True, kw_only=True)

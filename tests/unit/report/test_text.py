@@ -124,8 +124,3 @@ def test_device_time_names_its_device():
     assert text.format_cost(total_cost(gpu_seconds=8000)) == "2.2 GPU-h"
     assert text.format_cost(None) == text.format_speed(None) == ""
     assert text.format_speed(total_cost(images_per_second=6712.4)) == "6,712 img/s"
-
-
-def test_verdicts_are_told_once_when_all_metrics_agree():
-    assert text.verdict_words({"a": Verdict.WORSE, "b": Verdict.WORSE}) == "worse"
-    assert text.verdict_words({"a": Verdict.WORSE, "b": Verdict.BETTER}) == "a: worse; b: better"
