@@ -22,6 +22,7 @@ from benchmark.config.published import (
     reference_rows,
     with_discrepancy_ids,
 )
+from benchmark.core.errors import UserError
 from benchmark.report.text import SPREADS, UNVERIFIED, UNVERIFIED_MEANING, published_value
 
 app = typer.Typer()
@@ -45,6 +46,8 @@ def papers(
         print_json(entry(paper)) if as_json else stdout.print(*render(name, paper), sep="\n")
         return
     known = all_papers(FOLDER)
+    if not known:
+        raise UserError(f"{FOLDER.absolute()}: no papers there; run the command in the project's folder")
     if as_json:
         print_json({key: entry(paper) for key, paper in known.items()})
     else:

@@ -166,6 +166,8 @@ class SuiteRun:
     def render(self, records: dict[str, TrialRecord]) -> Path:
         """Write the report of these records and return the path of its page."""
         require_writable(self.report_dir, "--report-dir")
+        if title := report.replaced_title(self.suite, self.report_dir):
+            logger.warning("%s: replaces the report of '%s'; --report-dir keeps both", self.report_dir, title)
         return report.render(self.suite, records, self.report_dir, self._real_samples())
 
     def prepare_jobs(self, specs: Iterable[TrialSpec]) -> list[Job]:

@@ -1,5 +1,6 @@
 """Writes the report of a suite from its records, at any time, also while trials run."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,15 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
         if stale.name not in figures:
             stale.unlink()
     return path
+
+
+def replaced_title(suite: Suite, folder: Path) -> str:
+    """The title of the other suite whose report is in a folder; empty if there is none."""
+    try:
+        title = json.loads((folder / "results.json").read_bytes())["title"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return "" if title == suite.title else str(title)
 
 
 def summary_table(suite: Suite, records: Mapping[str, TrialRecord]) -> "rich.console.Group":

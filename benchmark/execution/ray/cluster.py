@@ -1,7 +1,9 @@
 """Ray clusters: start one on this machine, or join one that exists. Imports Ray only when it is used."""
 
+import errno
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from benchmark.execution.signals import handlers_restored, signals_ignored
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 120.0
+MIN_FREE_BYTES = 2**25  # Ray needs less than 1 MB for logs and sockets, but more to start its object store
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -49,7 +52,8 @@ def local_cluster() -> Iterator[bool]:
     Yields whether the cluster is our own.
 
     Raises:
-        ClusterLost: if Ray does not start.
+        UserError: if Ray cannot start in its temporary folder; the message states why.
+        ClusterLost: if Ray does not start for another reason.
     """
     silence_ray()
     import ray
@@ -57,13 +61,16 @@ def local_cluster() -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
-    watchdog = None
+    watchdog = session = None
     try:
         try:
             with handlers_restored():
                 _init(address="local")
         except Exception as error:  # of many types: a process was killed, or took too long
+            if problem := start_problem(error):
+                raise UserError(problem) from error
             raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
+        session = _session_folder()
         watchdog = ray_watchdog.watch(_agent_pids())
         yield True
     finally:
@@ -71,6 +78,8 @@ def local_cluster() -> Iterator[bool]:
             ray.shutdown()
             if watchdog:
                 _close(watchdog)
+            if session:
+                shutil.rmtree(session, ignore_errors=True)
 
 
 @contextmanager
@@ -112,6 +121,24 @@ def cluster_has_gpus() -> bool:
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return bool(resources.get("GPU"))
+
+
+def start_problem(error: Exception) -> str:
+    """Why Ray does not start on this machine, with a remedy; empty if its temporary folder is not the reason."""
+    parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    advice = "set RAY_TMPDIR to another folder, or use --runner inprocess"
+    if "AF_UNIX path length" in str(error):
+        return f"Ray cannot start: the path of its temporary folder, {parent}/ray, is too long for sockets; {advice}"
+    if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
+        refused = getattr(error, "filename", None) or parent
+        return f"Ray cannot start: {refused} is not writable; make it writable, {advice}"
+    try:
+        free = shutil.disk_usage(parent).free
+    except OSError:
+        return f"Ray cannot start: its temporary folder {parent} is missing; {advice}"
+    if free < MIN_FREE_BYTES or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return f"Ray cannot start: the disk of its temporary folder {parent} is full; make room there, {advice}"
+    return ""
 
 
 def first_line(error: Exception) -> str:
@@ -221,6 +248,14 @@ def _check_nodes(address: str, workspace: Path | None) -> None:
             problems.append(f"--address {address}: node {host} {problem}")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _session_folder() -> Path | None:
+    """Ray's folder of logs and sockets of this run, which Ray would leave behind."""
+    from ray._private import worker
+
+    node = getattr(worker, "_global_node", None)
+    return Path(node.get_session_dir_path()) if node else None
 
 
 def _agent_pids() -> list[int]:

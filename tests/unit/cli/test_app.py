@@ -36,3 +36,12 @@ def test_verbose_and_quiet_exclude_each_other(monkeypatch, capsys):
         app.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: --verbose and --quiet exclude each other\n"
+
+
+def test_papers_in_another_folder_says_where_it_looked(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "papers"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 2
+    assert f"{tmp_path}/suites/papers: no papers there" in capsys.readouterr().err

@@ -1,11 +1,12 @@
 """tests.unit.report.test_render"""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 
-from benchmark.report.render import render
+from benchmark.report.render import render, replaced_title
 
 
 def contents(folder):
@@ -55,3 +56,10 @@ def test_importing_the_report_loads_nothing_heavy():
     code = "import sys, benchmark.report; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"matplotlib", "pandas", "torch", "scipy", "ray", "mlflow"} & set(done.stdout.split())
+
+
+def test_a_report_of_another_suite_is_recognised_in_its_folder(small, path, tmp_path):
+    suite = small[0]
+    assert replaced_title(suite, path.parent) == ""
+    assert replaced_title(suite, tmp_path) == ""
+    assert replaced_title(dataclasses.replace(suite, title="Other"), path.parent) == suite.title

@@ -48,3 +48,7 @@ def test_a_method_from_an_abstract_is_marked(derived_suite, suite):
     assert "Selfish‡" in shown
     assert "‡ follows the abstract of its paper" in shown
     assert "‡" not in printed(suite, {})
+
+
+def test_no_header_is_cut(suite, mixed):
+    assert "…" not in printed(suite, mixed, 30)  # as narrow as many columns are in 120
