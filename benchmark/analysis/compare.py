@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # importing it for real would load torch
 class ComparisonVerdict(StrEnum):
     """The verdicts on one metric of two cells."""
 
-    IDENTICAL = "same to the bit"
+    IDENTICAL = "bit-identical"
     NO_DIFFERENCE = "no difference seen"
     A_BETTER = "A better"
     B_BETTER = "B better"

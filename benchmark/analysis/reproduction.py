@@ -19,7 +19,7 @@ MIN_VALUES = 3  # for an estimate of the noise; the bound from two is so wide th
 class ReproductionVerdict(StrEnum):
     """The verdicts of `reproduce`."""
 
-    IDENTICAL = "the same to the bit"
+    IDENTICAL = "bit-identical"
     WITHIN_NOISE = "within noise"
     DIFFERENT = "different"
     FAILED = "failed"

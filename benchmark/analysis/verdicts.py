@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.analysis.aggregate import Direction, Floats
-from benchmark.analysis.rules.difference import (
-    DIFFERENCE_CONFIDENCE,
-    EQUIVALENCE_CONFIDENCE,
-    Difference,
-    InstrumentNoise,
-    standardise,
-)
+from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.rules.selection import Checkpoint, InstrumentSet, instruments_of
 from benchmark.analysis.rules.uncertainty import EXACT, PublishedUncertainty
 from benchmark.config.published import PublishedReference
@@ -212,29 +206,6 @@ def verdicts_on(
     choices = [(bad, Verdict.WORSE), (good, Verdict.BETTER), (within & np.greater(edge, 0), Verdict.REPRODUCED)]
     conditions, words = zip(*choices, strict=True)
     return np.select(conditions, [word.value for word in words], Verdict.INCONCLUSIVE.value)
-
-
-def judge_cells(
-    values: Floats,
-    reference: Reference,
-    better: Direction,
-    instruments: InstrumentNoise | None = None,
-    *,
-    published: float | Floats | None = None,
-) -> NDArray[np.str_]:
-    """The verdicts of many complete cells at once, for simulations: those of `judge`, cell by cell.
-
-    Args:
-        values: (..., n) finite values of the n >= 3 trainings of each cell.
-        reference: the published value and its rule; its standard error may be an array over cells.
-        better: the direction of the metric.
-        instruments: the spread between instruments, if the rule has some.
-        published: one published value per cell, in place of that of `reference`.
-    """
-    theirs = reference.value if published is None else published
-    margin = None if reference.tolerance is None else reference.tolerance * np.abs(theirs)
-    found = standardise(values, theirs, reference.uncertainty, better, instruments)
-    return verdicts_on(found.interval(DIFFERENCE_CONFIDENCE), found.interval(EQUIVALENCE_CONFIDENCE), margin, better)
 
 
 def mismatches(stated: Mapping[str, object], ours: Mapping[str, object], required: Collection[str]) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def test_two_identical_stores(once, command, tmp_path):
     shutil.copytree(workspace.results, other / "results")
     code, output, _ = command(suite.path, "--compare", workspace.root, other)
     assert code == 0
-    assert output.count("same to the bit") == 4
+    assert output.count("bit-identical") == 4
     page = (tmp_path / "page" / "compare.md").read_text()
     assert "None: both sides have the same recipes" in page
     assert f"6 of {len(records)} trials" in page
@@ -123,7 +123,7 @@ def test_a_store_with_other_numbers_and_another_machine(once, command, tmp_path)
     (first, _) = content["cells"]
     assert first["metrics"]["modes"]["word"] == "B better"
     assert first["metrics"]["modes"]["difference"] == pytest.approx(500.5, abs=0.5)
-    assert first["metrics"]["kl"]["word"] == "same to the bit"
+    assert first["metrics"]["kl"]["word"] == "bit-identical"
     assert [change["key"] for change in content["environment"]] == ["packages.torch"]
     page = (tmp_path / "page" / "compare.md").read_text()
     assert "| packages.torch |" in page

@@ -10,7 +10,8 @@ from benchmark.analysis.ordering import RankedMethod, compare_methods
 from benchmark.analysis.rules.best_of import expected_best, normal_best
 from benchmark.analysis.rules.difference import InstrumentNoise, StudentPivot, difference_to_published, standardise
 from benchmark.analysis.rules.uncertainty import EXACT, published_uncertainty
-from benchmark.analysis.verdicts import Reference, SeedCounts, judge, judge_cells
+from benchmark.analysis.verdicts import Reference, SeedCounts, judge
+from tests.support.simulated_cells import judge_cells
 
 CELLS = 20_000
 PUBLISHED, TOLERANCE, SPREAD = 100.0, 0.05, 2.0

@@ -10,7 +10,8 @@ from benchmark.analysis.power import CellModel, decision_chance, seeds_needed
 from benchmark.analysis.rules.best_of import expected_best
 from benchmark.analysis.rules.difference import InstrumentNoise
 from benchmark.analysis.rules.uncertainty import EXACT, published_uncertainty
-from benchmark.analysis.verdicts import Reference, Verdict, judge_cells
+from benchmark.analysis.verdicts import Reference, Verdict
+from tests.support.simulated_cells import judge_cells
 
 CELLS = 20_000
 MARGIN = 5.0

@@ -109,7 +109,7 @@ def test_a_bit_identical_reproduction_leaves_the_store_untouched(again, trained)
     assert len(drawn) == 2
     code, output, _ = again(record.trial_id[:6])
     assert code == 0
-    assert "the same to the bit: every evaluation" in output
+    assert "bit-identical: every evaluation" in output
     assert "5 of 5 groups of numbers" in output  # two evaluations with their losses, and a redraw
     assert snapshot(store.folder) == before
     kept = RecordStore(store.folder.parent / "reproductions")
@@ -233,7 +233,7 @@ def test_a_stopped_reproduction_resumes_to_the_same_end(again, trained, monkeypa
     assert "the same command resumes" in output
     code, output, _ = again(trained[1][0].trial_id)
     assert code == 0
-    assert "the same to the bit" in output
+    assert "bit-identical" in output
     assert len(calls) < 7 + 8  # four steps of two players would be a whole training
 
 
