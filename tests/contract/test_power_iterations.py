@@ -75,8 +75,8 @@ def test_separate_calls_take_one_iteration_for_each_batch(method, calls, monkeyp
 
 
 def test_images_without_a_gradient_share_the_iterations_of_the_update(monkeypatch):
-    """The released MSGAN's generator loss has a second call, for real images; SEVERAL counts it."""
-    of = spec("msgan", options={"variant": "released"})
+    """The released generator loss of MSGAN has a second call, for real images; SEVERAL counts it."""
+    of = spec("msgan", options={"fake_class": "upright", "generator_loss": "released"})
     assert iterations_of_updates(trainer_of(of), monkeypatch) == SEVERAL
 
 
