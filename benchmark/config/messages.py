@@ -46,7 +46,7 @@ def validate_model(model: type[M], values: Any, location: Callable[[KeyPath], st
 
 def _message(error: Any, model: type[BaseModel], within: KeyPath) -> str:
     """What is wrong, for one entry of `ValidationError.errors()`."""
-    kind, loc, value = error["type"], error["loc"], _shorten(repr(error.get("input")))
+    kind, loc, value = error["type"], _without_branches(error["loc"]), _shorten(repr(error.get("input")))
     if kind == "missing":
         return f"'{dotted_key((*within, loc[-1]))}' is required" if isinstance(loc[-1], str) else "has too few items"
     if kind == "extra_forbidden":
@@ -57,6 +57,9 @@ def _message(error: Any, model: type[BaseModel], within: KeyPath) -> str:
         return f"is {value}; {did_you_mean(error['input'], allowed)}"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         return f"is {value} but must be {error['msg'].removeprefix('Input should be ')}"
+    if kind == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"is {value} but must have at least {least} {'entry' if least == 1 else 'entries'}"
     if kind == "value_error":
         return f"{error['ctx']['error']}"
     return f"is {value} but {WORDS.get(kind, error['msg'][0].lower() + error['msg'][1:])}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 # Increase it whenever a change of the code changes the numbers of an unchanged recipe.
 RECIPE_VERSION = 7
@@ -87,6 +87,12 @@ class PowerIterations(FrozenModel):
 
     discriminator: PositiveInt = Field(default=1, description="ours: one, as real and fake images share a call")
     generator: PositiveInt = Field(default=1, description="ours: one, as all images share a call")
+
+
+PowerIterationsOrName = Annotated[
+    Annotated[PowerIterations, Tag("is-numbers")] | Annotated[Literal["one_per_call"], Tag("is-name")],
+    Discriminator(lambda value: "is-name" if isinstance(value, str) else "is-numbers"),  # so only one is reported
+]
 
 
 class Measure(FrozenModel):
@@ -175,7 +181,7 @@ class TrialSpec(FrozenModel):
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
     optimizer: Optimizer
     average: EMAConfig | None = Field(default=None, description="ours: samples come from the generator itself")
-    power_iterations: PowerIterations | Literal["one_per_call"] = Field(
+    power_iterations: PowerIterationsOrName = Field(
         default=PowerIterations(), description="ours: one, as all images of an update share a call"
     )
     sampling: Literal["with_replacement", "epochs"] = Field(

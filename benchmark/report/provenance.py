@@ -172,8 +172,13 @@ def cell_command(suite: Suite, cell: Cell) -> str:
 
 
 def _run(suite: Suite, only: Iterable[str]) -> str:
-    file, scale = f"suites/{text.single_line(suite.name)}.yaml", text.single_line(suite.scale)
+    file, scale = text.single_line(_relative_path(suite)), text.single_line(suite.scale)
     counted = ["--seeds", str(suite.seeds_option)] if suite.seeds_option else []
     counted += ["--until-decided", "--max-seeds", str(suite.max_seeds)] if suite.max_seeds else []
     cells = [word for name in only for word in ("--only", text.single_line(name))]
     return shlex.join(["python", "-m", "benchmark", "run", file, "--scale", scale, *counted, *cells])
+
+
+def _relative_path(suite: Suite) -> str:
+    """The suite's file as it was named; without the folders of this machine if its path is absolute."""
+    return f"suites/{suite.path.name}" if suite.path.is_absolute() else suite.path.as_posix()

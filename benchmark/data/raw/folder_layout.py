@@ -113,7 +113,7 @@ def _split_of(name: str) -> str:
 def _every_tenth(tree: DirectoryTree, names: list[str]) -> tuple[list[str], list[str]]:
     if len(names) < HELD_OUT:
         raise UserError(
-            f"{tree.location()}: has {len(names)} images; at least {HELD_OUT} are needed, as one in {HELD_OUT}"
+            f"{tree.location()}: too few images, {len(names)} of at least {HELD_OUT}, as one in {HELD_OUT}"
             " is held out; add some, or make folders train and test"
         )
     return [name for index, name in enumerate(names, 1) if index % HELD_OUT], names[HELD_OUT - 1 :: HELD_OUT]

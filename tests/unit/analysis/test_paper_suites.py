@@ -7,6 +7,7 @@ import pytest
 
 from benchmark.analysis.verdicts import protocol_mismatches
 from benchmark.config.suite import load_suite
+from benchmark.planning.looks import require_judged
 
 UNSTATED = "Section 5.2, CelebA 64x64, SSGAN+"  # the paper states no protocol of this FID
 
@@ -75,3 +76,8 @@ def test_ssgan_plus_has_the_best_settings_of_the_paper():
             assert (spec.discriminator_steps, spec.optimizer.betas, spec.steps) == (10, (0.5, 0.999), 300_000)
             assert (spec.network_options["spectral_norm"], spec.options["lambda_gp"]) == (True, 0.0)
             assert (spec.options["weight_d"], spec.options["weight_g"]) == (1.0, 0.2)
+
+
+def test_run_until_decided_accepts_the_suite(suite):
+    """Every judged metric has a tolerance: without one, no number of seeds gives `reproduced`."""
+    require_judged(suite, max_seeds=10)

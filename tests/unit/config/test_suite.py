@@ -268,7 +268,7 @@ def only(method, **changes):
         (with_default(version=7), ["defaults.version", "cannot be set here"]),
         ({"tabels": []}, ["tabels: unknown key 'tabels'; did you mean 'tables'?"]),
         ({"tables": []}, ["tables", "at least 1"]),
-        ({"tables": [{"title": "T", "rows": {}}]}, ["tables[0].rows", "at least 1"]),
+        ({"tables": [{"title": "T", "rows": {}}]}, ["tables[0].rows: is {} but must have at least 1 entry"]),
         ({"tables": [{"title": "T", "rows": {"A": {"method": "gna"}}}]}, ["tables[0].rows.A.method", "'gan'"]),
         ({"tables": [{"title": "T", "rows": {"A": 3}}]}, ["tables[0].rows.A", "keys and values"]),
         (
@@ -299,6 +299,22 @@ def test_every_mistake_is_named(small_suite, changes, expected):
     text = message(small_suite(**changes))
     for part in expected:
         assert part in text
+
+
+@pytest.mark.parametrize(
+    "value, key, problem",
+    [
+        ("two", "", "is 'two'; known: one_per_call"),
+        (2, "", "is 2 but must hold keys and values"),
+        ({"discriminator": -1}, ".discriminator", "is -1 but must be greater than 0"),
+        ({"encoder": 2}, ".encoder", "unknown key 'encoder'; did you mean 'generator'?"),
+    ],
+)
+def test_wrong_power_iterations_give_one_message(small_suite, value, key, problem):
+    """Of the two forms, the message is about the one that was written."""
+    text = message(small_suite(defaults={**SMALL["defaults"], "power_iterations": value}))
+    assert text.count("\n") == 0
+    assert text.endswith(f"defaults.power_iterations{key}: {problem}")
 
 
 class Unlabelled(Dataset):

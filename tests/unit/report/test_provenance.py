@@ -1,6 +1,7 @@
 """tests.unit.report.test_provenance"""
 
 from dataclasses import replace
+from pathlib import Path
 
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core.spec import EMAConfig
@@ -68,11 +69,18 @@ def test_the_commands_are_safe_to_paste(suite):
         "python -m benchmark run suites/a_suite.yaml --scale paper --only Checked/GAN",
         f"python -m benchmark reproduce {trial}",
     ]
-    odd = replace(suite, name="a b`$(x)", scale="```")
+    odd = replace(suite, path=Path("/folder/a b`$(x).yaml"), scale="```")
     fence, line, end = provenance.rerun_commands(odd)[0].splitlines()
     assert line == "python -m benchmark run 'suites/a b`$(x).yaml' --scale '```'"
     assert fence == "````sh"
     assert end == "````"
+
+
+def test_the_commands_name_the_suite_file_as_the_user_did(suite):
+    """A suite need not lie in suites/; only the folders of an absolute path are left out."""
+    own = replace(suite, path=Path("mine/own.yaml"))
+    assert "run mine/own.yaml --scale paper\n" in provenance.rerun_commands(own)[0]
+    assert "run suites/own.yaml --scale paper\n" in provenance.rerun_commands(replace(own, path=Path("/a/own.yaml")))[0]
 
 
 def test_events_are_listed_with_their_trials(suite, make_record, specs_of):

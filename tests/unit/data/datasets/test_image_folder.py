@@ -85,7 +85,7 @@ def test_an_empty_split_is_named(tmp_path):
 
 def test_too_few_images_are_refused(tmp_path):
     write(tmp_path / "folder", *CLASSES[:9])
-    assert f"{tmp_path / 'folder'}: has 9 images" in refused(Folder32, tmp_path)
+    assert f"{tmp_path / 'folder'}: too few images, 9 of at least 10" in refused(Folder32, tmp_path)
 
 
 def test_a_damaged_image_in_the_middle_is_named(tmp_path):
