@@ -1,6 +1,8 @@
 """Draws all figures of a report. The same records give the same bytes."""
 
 import io
+import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +12,15 @@ import numpy as np
 
 from benchmark.analysis.leaderboard import LeaderboardRow, rows_by_table
 from benchmark.config.suite import Suite
+from benchmark.report.figures.page import fonts
 from benchmark.report.figures.style import RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+logger = logging.getLogger(__name__)
+
+MISSING_GLYPH = re.compile(r"Glyph (\d+) ")  # matplotlib's warning
 MOST_ROWS = 120  # in one figure: more would be unreadable, and Agg cannot draw more than 65,535 pixels
 
 
@@ -39,12 +45,25 @@ def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) ->
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw with the report's settings of matplotlib, whatever the user's are."""
+    """Draw with the report's settings of matplotlib, whatever the user's are.
+
+    Characters that no installed font has are drawn as boxes, and one line names them.
+    """
     from matplotlib import style
 
-    with style.context(["default", dict(RC)]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label may be in any script
+    with style.context(["default", {**RC, "font.family": fonts()}]), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         yield
+    glyphs = [MISSING_GLYPH.match(str(warning.message)) for warning in caught]
+    for warning, glyph in zip(caught, glyphs, strict=True):
+        if not glyph:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if missing := "".join(sorted({chr(int(glyph[1])) for glyph in glyphs if glyph})):
+        logger.warning(
+            "figures: no installed font has %s, so boxes stand for them; install one that has them, such as"
+            " Noto Sans CJK (Chinese, Japanese, Korean) or Noto Emoji, and run `report` again",
+            ", ".join(missing[:20]) + ("..." if len(missing) > 20 else ""),
+        )
 
 
 def to_png(figure: "Figure") -> bytes:

@@ -6,6 +6,7 @@ anything is drawn, so every figure is drawn once, and nothing is clipped or over
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -20,6 +21,12 @@ DPI = 200
 WIDTH = 8.4  # inches: text keeps its size in a README, which is about 880 pixels wide
 EDGE = 0.06  # inches of white around everything
 FONT = "DejaVu Sans"  # ships with matplotlib, so that figures are the same on all machines
+# For characters that FONT lacks, if they are installed: Chinese, Japanese, Korean, other scripts, and emoji
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei",
+    "Hiragino Sans", "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans", "Arial Unicode MS", "Unifont",
+    "Noto Emoji", "Symbola",
+)  # fmt: skip
 LINE = 1.25 / 72  # inches of height per line and point of font size
 BASELINE = 0.8  # share of a line that is above the baseline
 BANNER = 0.25  # inches of the line at the top of a figure that omits rows
@@ -30,18 +37,30 @@ LEGEND_LINE = 1.15  # line spacing of a legend
 
 
 @cache
+def fonts() -> list[str]:
+    """The font of figures, followed by the installed ones that may have the characters that it lacks."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
+        with suppress(OSError, RuntimeError):  # installed after matplotlib listed the fonts; some cannot be read
+            fontManager.addfont(path)
+    installed = {font.name for font in fontManager.ttflist}
+    return [FONT, *(name for name in FALLBACKS if name in installed)]
+
+
+@cache
 def _text_measurer() -> Callable[[str, float, bool], float]:
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
     renderer: Any = cast(Any, RendererAgg)(1, 1, DPI)
-    fonts: dict[tuple[float, bool], Any] = {}
+    styles: dict[tuple[float, bool], Any] = {}
 
     @cache
     def measure(line: str, size: float, bold: bool) -> float:
-        if (size, bold) not in fonts:
-            fonts[size, bold] = FontProperties(family=FONT, size=size, weight="bold" if bold else "normal")
-        return float(renderer.get_text_width_height_descent(line, fonts[size, bold], False)[0]) / DPI
+        if (size, bold) not in styles:
+            styles[size, bold] = FontProperties(family=fonts(), size=size, weight="bold" if bold else "normal")
+        return float(renderer.get_text_width_height_descent(line, styles[size, bold], False)[0]) / DPI
 
     return measure
 

@@ -9,7 +9,7 @@ from benchmark.core import registry
 from benchmark.core.protocol import bind_metrics
 from benchmark.report import text
 from benchmark.report.figures import page
-from benchmark.report.figures.page import FONT, LegendEntry
+from benchmark.report.figures.page import LegendEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,6 @@ INK, FAINT, GRID = "#222222", "#767676", "#E4E4E4"
 FRAME = (INK, FAINT, GRID)
 
 RC: Mapping[str, object] = {
-    "font.family": FONT,
     "font.size": HEAD,
     "text.parse_math": False,  # a label with dollar signs is not a formula
     "text.color": INK,

@@ -1,6 +1,7 @@
 """tests.unit.report.figures.test_draw"""
 
 import io
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -95,3 +96,35 @@ def test_reference_lines_belong_to_the_metric_that_counts_modes(suite):
     assert [mark.value for mark in reference_lines("modes", found)] == [1000]
     assert [mark.value for mark in reference_lines("kl", found)] == [pytest.approx(999 / 51200)]
     assert reference_lines("fid", found) == []
+
+
+def draw_label(label):
+    from matplotlib.figure import Figure
+
+    with draw.figure_style():
+        figure = Figure(figsize=(3, 0.6), dpi=100)
+        figure.text(0.1, 0.4, label)
+        return draw.to_png(figure)
+
+
+def test_characters_that_no_font_has_are_named(monkeypatch, caplog):
+    monkeypatch.setattr(draw, "fonts", lambda: ["DejaVu Sans"])
+    draw_label("GAN: 自监督, 自")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "no installed font has 监, 督, 自, so boxes stand for them" in message
+
+
+def test_a_font_that_is_installed_has_the_characters_that_the_first_lacks(monkeypatch, caplog):
+    """STIX ships with matplotlib too, and has a script g, which DejaVu Sans lacks."""
+    letter = "\u210a"
+    monkeypatch.setattr(draw, "fonts", lambda: ["DejaVu Sans"])
+    boxes = draw_label(letter)
+    assert len(caplog.records) == 1
+    monkeypatch.setattr(draw, "fonts", lambda: ["DejaVu Sans", "STIXGeneral"])
+    assert draw_label(letter) != boxes
+    assert len(caplog.records) == 1
+
+
+def test_other_warnings_are_not_swallowed():
+    with pytest.warns(DeprecationWarning, match="old"), draw.figure_style():
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
