@@ -1,6 +1,7 @@
 """One `run` of a suite, from the plan to the report."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -155,11 +156,15 @@ class SuiteRun:
             for trial_id, record in records.items()
             if data_unchanged(record.data, manifests[record.spec.dataset])
         }
-        if others := {record.spec.dataset for trial_id, record in records.items() if trial_id not in counted}:
+        left_out = Counter(record.spec.dataset for trial_id, record in records.items() if trial_id not in counted)
+        for name, count in left_out.items():
             logger.warning(
-                "%d results were measured on other images of %s than those that are prepared here, and are left out",
-                len(records) - len(counted),
-                ", ".join(sorted(others)),
+                "%s: %d of the suite's results on %s %s left out, measured on other images than those that are prepared"
+                " here",
+                registry.datasets[name].prepared_dir(self.workspace.data),
+                count,
+                name,
+                "is" if count == 1 else "are",
             )
         return counted
 
