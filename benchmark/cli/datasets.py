@@ -210,7 +210,14 @@ def _dataset(name: str) -> Any:
 
 
 def _prepare(dataset: Any, workspace: Workspace, data_dir: Path) -> None:
+    from benchmark.data.raw.file_states import read_states
+
     require_writable(workspace.root, "--workspace")
+    prepared = dataset.prepared_dir(workspace.data)
+    if read_states(prepared) and (missing := dataset.missing_files(data_dir)):
+        raise UserError(
+            f"--data-dir {data_dir}: has no {missing[0]}; {prepared} holds images of another place and stays as it is"
+        )
     already = "already " if dataset.is_current(data_dir, workspace.data) else ""
     with stoppable("nothing was prepared"), ProgressBars() as bars:
         dataset.prepare(data_dir, workspace.data, bars)

@@ -43,6 +43,8 @@ from benchmark.tracking.report_run import judgement_tags, report_artifacts, repo
 
 REPORT = "report"  # in place of a trial id
 GIVE_UP_AFTER = 3  # consecutive failures; the rest of the batch would only wait for an unreachable server
+TITLE = "suite_title"  # a tag of experiments
+MAX_NAME = 500  # characters of an experiment's name
 PAGE = 1000  # runs per page of a search
 METRICS, PARAMS = 900, 100  # per batch; MLflow's limits are 1,000 and 100
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
@@ -78,7 +80,7 @@ class MLflowWriter:
         self.own_uri = sqlite_uri(workspace.mlflow / "mlflow.db")
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or self.own_uri
         self.origin = f"{platform.node()}:{workspace.mlflow.parent}"
-        self.experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or suite.name
+        self.experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")  # found by `_find_experiment` if empty
         self.experiment = ""
         self.written: list[str] = []  # trial ids, and REPORT, whose runs were created
         self._client: Any = None
@@ -186,6 +188,7 @@ class MLflowWriter:
     def _find_experiment(self) -> str:
         """The id of the suite's experiment; replaces one that was deleted, or moved with its workspace."""
         location = (self.folder / "artifacts").as_uri() if DATABASE.match(self.uri) else None
+        self.experiment_name = self.experiment_name or self._suite_experiment()
         existing = self._client.get_experiment_by_name(self.experiment_name)
         if existing is not None:
             moved = self.uri == self.own_uri and existing.artifact_location != location
@@ -199,8 +202,16 @@ class MLflowWriter:
         tags = {
             "mlflow.note.content": f"{self.suite.title}. {self.suite.about}"[:MAX_VALUE],
             "mlflow.experimentKind": "custom_model_development",
+            TITLE: self.suite.title[:MAX_VALUE],
         }
         return str(self._client.create_experiment(self.experiment_name, location, tags))
+
+    def _suite_experiment(self) -> str:
+        """The name of the suite's file, with its title if another suite of that name has an experiment."""
+        existing = self._client.get_experiment_by_name(self.suite.name)
+        title = self.suite.title[:MAX_VALUE]
+        is_ours = existing is None or existing.tags.get(TITLE, title) == title
+        return self.suite.name if is_ours else f"{self.suite.name}: {title}"[:MAX_NAME]
 
     def _runs(self, tag: str) -> dict[str, list[Any]]:
         """Value of a tag -> the runs that have it, by one paged search."""

@@ -148,6 +148,18 @@ def test_prepare_from_other_images_prepares_them(datasets, tmp_path):
     assert state(datasets, "folder_32")["state"] == "outdated", "the data directory of the fixture has the old ones"
 
 
+def test_prepare_from_a_folder_without_images_does_not_keep_those_of_another(datasets, tmp_path):
+    """A mistyped data directory must not pass for the one that is prepared."""
+    own_images(tmp_path / "data", 20)
+    assert datasets("prepare", "folder_32")[0] == 0
+    (tmp_path / "mistyped").mkdir()
+    where = ["--workspace", tmp_path / "ws", "--data-dir", tmp_path / "mistyped"]
+    code, output = datasets("prepare", "folder_32", *where, with_folders=False)
+    assert code == 2
+    assert "holds images of another place and stays as it is" in output
+    assert state(datasets, "folder_32")["state"] == "prepared"
+
+
 # --- import --------------------------------------------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ def local_cluster() -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
-    watchdog = session = None
+    watchdog = None
     try:
         try:
             with handlers_restored():
@@ -70,16 +70,13 @@ def local_cluster() -> Iterator[bool]:
             if problem := start_problem(error):
                 raise UserError(problem) from error
             raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
-        session = _session_folder()
-        watchdog = ray_watchdog.watch(_agent_pids())
+        watchdog = ray_watchdog.watch(_session_folder(), _agent_pids())
         yield True
     finally:
         with signals_ignored():
             ray.shutdown()
             if watchdog:
                 _close(watchdog)
-            if session:
-                shutil.rmtree(session, ignore_errors=True)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""A process that outlives the driver and ends Ray processes that would otherwise live for minutes after a `kill -9`.
+"""A process that outlives the driver and cleans up after Ray, also after a `kill -9` of the driver.
 
-Its arguments are process ids and start times, as `pid:ticks`. Its standard input is a pipe from the driver: when the
-pipe closes, for whatever reason, it ends these processes and itself. It imports only the standard library.
+Some of Ray's processes would live on for minutes, and its session folder for ever. The arguments are that folder, and
+process ids with their start times, as `pid:ticks`. Standard input is a pipe from the driver: when the pipe closes, for
+whatever reason, the watchdog ends these processes, removes the folder and ends. It imports the standard library only.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,27 +24,30 @@ def start_time(pid: int) -> str | None:
         return None
 
 
-def watch(pids: list[int]) -> "subprocess.Popen[bytes]":
-    """Start a watchdog that ends these processes once this process has ended, or closes the watchdog's stdin."""
+def watch(folder: Path | None, pids: list[int]) -> "subprocess.Popen[bytes]":
+    """Start a watchdog that cleans up once this process has ended, or closes the watchdog's stdin."""
     targets = [f"{pid}:{start_time(pid)}" for pid in pids]
-    command = [sys.executable, "-I", "-S", __file__, *targets]
+    command = [sys.executable, "-I", "-S", __file__, str(folder or ""), *targets]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
 
 
 def main(arguments: list[str]) -> None:
-    """Wait until the driver has ended, then end the processes that are left."""
+    """Wait until the driver has ended, then end the processes that are left and remove the folder."""
+    folder, *processes = arguments
     os.set_blocking(0, True)
     while os.read(0, 1):
         pass
-    targets = [(int(pid), started) for pid, _, started in (argument.partition(":") for argument in arguments)]
+    targets = [(int(pid), started) for pid, _, started in (process.partition(":") for process in processes)]
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in targets):
         time.sleep(0.1)
     for pid, started in targets:
         if start_time(pid) == started:  # not another process that got the same id
             os.kill(pid, signal.SIGKILL)
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -431,6 +431,15 @@ def test_the_experiment_name_of_the_user_is_honoured(room: Room, monkeypatch: py
     assert room.client.get_experiment_by_name("one") is None
 
 
+def test_another_suite_of_the_same_file_name_has_an_experiment_of_its_own(room: Room) -> None:
+    first = make_suite(room.suite.path.parent, "namesake")
+    second = dataclasses.replace(first, title="Other tables")
+    record = make_record(next(iter(first.specs.values())))
+    for suite in (first, second, first):
+        room.sync(record, suite=suite)
+    assert set(room.runs("namesake")) == set(room.runs("namesake: Other tables")) == {record.trial_id}
+
+
 def test_a_record_from_before_replaces_the_run_of_its_own_workspace_only(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
