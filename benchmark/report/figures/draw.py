@@ -49,8 +49,9 @@ def figure_style() -> Iterator[None]:
 
     Characters that no installed font has are drawn as boxes, and one line names them.
     """
-    from matplotlib import style
+    from matplotlib import get_cachedir, style
 
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # some fallbacks have no bold face
     with style.context(["default", {**RC, "font.family": fonts()}]), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -61,8 +62,10 @@ def figure_style() -> Iterator[None]:
     if missing := "".join(sorted({chr(int(glyph[1])) for glyph in glyphs if glyph})):
         logger.warning(
             "figures: no installed font has %s, so boxes stand for them; install one that has them, such as"
-            " Noto Sans CJK (Chinese, Japanese, Korean) or Noto Emoji, and run `report` again",
+            " Noto Sans CJK (Chinese, Japanese, Korean) or Noto Emoji, delete matplotlib's list of fonts in %s, and"
+            " run `report` again",
             ", ".join(missing[:20]) + ("..." if len(missing) > 20 else ""),
+            get_cachedir(),
         )
 
 

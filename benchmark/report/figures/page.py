@@ -6,7 +6,6 @@ anything is drawn, so every figure is drawn once, and nothing is clipped or over
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -39,11 +38,8 @@ LEGEND_LINE = 1.15  # line spacing of a legend
 @cache
 def fonts() -> list[str]:
     """The font of figures, followed by the installed ones that may have the characters that it lacks."""
-    from matplotlib.font_manager import findSystemFonts, fontManager
+    from matplotlib.font_manager import fontManager
 
-    for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
-        with suppress(OSError, RuntimeError):  # installed after matplotlib listed the fonts; some cannot be read
-            fontManager.addfont(path)
     installed = {font.name for font in fontManager.ttflist}
     return [FONT, *(name for name in FALLBACKS if name in installed)]
 
