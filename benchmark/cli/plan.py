@@ -180,7 +180,7 @@ def _totals(estimate: "Estimate") -> Iterator[str]:
 
 def seeds_table(needs: "Sequence[SeedNeed]") -> Group:
     """How many more seeds would decide each judged metric, and why no number would."""
-    from benchmark.report.seeds import more_seeds, reason, spread
+    from benchmark.report.sections.seeds import more_seeds, reason, spread
     from benchmark.report.text import single_line
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

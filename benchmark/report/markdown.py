@@ -12,8 +12,9 @@ from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
-from benchmark.report import modes, noise, provenance, published_tables, seeds, text
-from benchmark.report.published_tables import Footnotes
+from benchmark.report import text
+from benchmark.report.sections import modes, noise, provenance, published_tables, seeds
+from benchmark.report.sections.published_tables import Footnotes
 from benchmark.report.text import escape_markdown, grid
 
 if TYPE_CHECKING:  # importing it for real would load torch

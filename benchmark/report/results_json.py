@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of, rows_by_table
 from benchmark.analysis.ordering import MethodPair, table_orders
 from benchmark.config.suite import Suite
-from benchmark.report import seeds
+from benchmark.report.sections import seeds
 
 FORMAT = 1  # increases when a key changes its meaning
 

@@ -7,7 +7,8 @@ from rich.text import Text
 from benchmark.analysis.leaderboard import LeaderboardRow, best_results, outputs_of, rows_by_table
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
-from benchmark.report import seeds, text
+from benchmark.report import text
+from benchmark.report.sections import seeds
 
 STYLES = {
     Verdict.REPRODUCED: "green",

@@ -13,7 +13,7 @@ from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.noise import NoiseSources, PairedShift, PooledNoise, noise_groups
 from benchmark.config.suite import load_suite
 from benchmark.report.markdown import leaderboard
-from benchmark.report.noise import DECIMALS, decimals, section
+from benchmark.report.sections.noise import DECIMALS, decimals, section
 
 SUITE = """
 title: Noise

@@ -18,7 +18,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.registry import DATASETS
 from benchmark.data.base import Dataset
 from benchmark.evaluation.metrics.modes import Modes
-from benchmark.report.provenance import cell_command, rerun_commands
+from benchmark.report.sections.provenance import cell_command, rerun_commands
 from benchmark.store.record_store import RecordStore
 from benchmark.store.workspace import Workspace
 from tests.conftest import SMALL

@@ -15,7 +15,7 @@ from benchmark.data.sampler import to_range
 from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator, FrozenDiscriminator
 from benchmark.evaluation.references import prepare_references
 from benchmark.report.markdown import leaderboard
-from benchmark.report.provenance import metric_notes
+from benchmark.report.sections.provenance import metric_notes
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
 from tests.support.trials import ignore_progress, job_in

@@ -9,10 +9,10 @@ from PIL import Image
 
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.mode_counts import uniform_counts
-from benchmark.report import modes as modes_page
 from benchmark.report.figures import draw, mode_histograms
 from benchmark.report.figures.style import FAINT
 from benchmark.report.render import render
+from benchmark.report.sections import modes as modes_page
 from tests.support.figure_contents import clipped, labels, overlapping, texts
 
 N = 25_600

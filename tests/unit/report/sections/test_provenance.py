@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.core.spec import EMAConfig
-from benchmark.report import provenance
+from benchmark.report.sections import provenance
 from benchmark.store.records import Event
 
 

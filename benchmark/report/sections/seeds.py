@@ -12,7 +12,7 @@ from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 
 if TYPE_CHECKING:  # which imports this module
-    from benchmark.report.published_tables import Footnotes
+    from benchmark.report.sections.published_tables import Footnotes
 
 ABOUT = (
     f"*More seeds* is the number that decides a cell with a probability of {100 * POWER:.0f} %, if every seed finishes,"

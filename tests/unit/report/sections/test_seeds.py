@@ -9,9 +9,9 @@ from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
 from benchmark.analysis.power import CellModel, SeedsNeeded
 from benchmark.analysis.rules.uncertainty import EXACT, published_uncertainty
 from benchmark.analysis.sequential import Look
-from benchmark.report import seeds
-from benchmark.report.published_tables import Footnotes
 from benchmark.report.results_json import results_json
+from benchmark.report.sections import seeds
+from benchmark.report.sections.published_tables import Footnotes
 
 CELL = CellModel(spread=30.0, margin=50.0, uncertainty=EXACT, better="higher")
 UNCERTAIN = replace(CELL, uncertainty=published_uncertainty("training_seeds", 300.0, 3, "mean"))

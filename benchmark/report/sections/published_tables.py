@@ -11,7 +11,7 @@ from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.published import PublishedValue, with_discrepancy_ids
 from benchmark.report import text
-from benchmark.report.seeds import look_notes
+from benchmark.report.sections.seeds import look_notes
 from benchmark.report.text import escape_markdown, grid
 
 COLUMNS = (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmark.analysis.leaderboard import leaderboard_rows
 from benchmark.config.published import PublishedProtocol
-from benchmark.report.published_tables import completed_from_code, sources
+from benchmark.report.sections.published_tables import completed_from_code, sources
 
 CODE = {
     "released_code": PublishedProtocol(codec="none", batch_norm="batch"),
