@@ -297,7 +297,8 @@ class SuiteRun:
             if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
-                grids[name] = sample_grid(images.draw(GRID_IMAGES, torch.Generator().manual_seed(0)).images)
+                batch = images.draw(GRID_IMAGES, torch.Generator().manual_seed(0))
+                grids[name] = sample_grid(batch.images, dataset.stacked)
         return grids
 
     @property

@@ -303,6 +303,6 @@ def _any_published(rows: list[LeaderboardRow]) -> bool:
 
 def _samples_caption(rows: list[LeaderboardRow]) -> str:
     caption = "Real images, and samples of each method from fixed latents at the end of its first training."
-    if any(registry.datasets[row.spec.dataset].stacked == 3 for row in rows):
-        caption += " The three digits of an image are its red, green and blue channels, so they overlap."
+    if any(registry.datasets[row.spec.dataset].stacked > 1 for row in rows):
+        caption += " An image is a stack: its channels are grey images, which are shown side by side."
     return caption

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from benchmark.core import registry
 from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.data.manifest import Manifest
+from benchmark.store.sample_grids import RECORD_COLUMNS, side_by_side
 
 MAX_CORES = 2**16  # of one machine
 MAX_BINS = 2**16  # of one histogram
@@ -106,8 +108,9 @@ class TrialRecord(FrozenModel):
 
     @property
     def samples(self) -> bytes:
-        """The sample grid as PNG; empty without one."""
-        return base64.b64decode(self.samples_png)
+        """The sample grid as PNG, with the digits of a stack side by side; empty without one."""
+        stacked = registry.datasets[self.spec.dataset].stacked
+        return side_by_side(base64.b64decode(self.samples_png), stacked, RECORD_COLUMNS)
 
 
 class TrialSummary(BaseModel):

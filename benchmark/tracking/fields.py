@@ -141,7 +141,7 @@ def trial_artifacts(record: TrialRecord) -> dict[str, bytes]:
 def sample_grids_page(title: str, grids: Mapping[int, bytes]) -> bytes:
     """All sample grids of a trial (step -> PNG) on one HTML page; MLflow's image panel is below all parameters."""
     figures = "".join(
-        f'<figure><img width="{STEP_SIDE}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f'<figure><img height="{STEP_SIDE}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
         f"<figcaption>step {step:,}</figcaption></figure>\n"
         for step, png in grids.items()
     )

@@ -22,10 +22,12 @@ from filelock import FileLock
 
 from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
+from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.spec import canonical_json, content_hash
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord, without_samples_png
+from benchmark.store.sample_grids import THUMBNAIL_COLUMNS, side_by_side
 from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking.fields import (
     MAX_VALUE,
@@ -298,7 +300,12 @@ class MLflowWriter:
     def _sample_grids(self, record: TrialRecord) -> dict[int, bytes]:
         """Step -> sample grid, for the evaluations of the record; other files are of an earlier attempt."""
         paths = {entry.step: sample_grid_path(self.samples, record.trial_id, entry.step) for entry in record.history}
-        return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
+        stacked = registry.datasets[record.spec.dataset].stacked
+        return {
+            step: side_by_side(path.read_bytes(), stacked, THUMBNAIL_COLUMNS)
+            for step, path in paths.items()
+            if path.is_file()
+        }
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="mlflow-mirror-") as scratch:

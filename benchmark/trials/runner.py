@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark.core import registry
 from benchmark.core.files import remove_partial_writes
 from benchmark.data.prepared import open_prepared
 from benchmark.store.records import Cost, Measurement, Status, TrialRecord
@@ -212,7 +213,8 @@ class TrialRunner:
             metrics = self.evaluator.averaged(state.evaluations)
             state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
             state.histograms, state.losses = result.histograms, None
-            grid = partial(write_thumbnails, state.grid_images, self.job.samples, self.job.spec.trial_id, step)
+            names = (self.job.samples, self.job.spec.trial_id, step)
+            grid = partial(write_thumbnails, state.grid_images, self._stacked, *names)
             self._try_to_write("a sample grid", grid)
         self._report_and_save()
 
@@ -221,6 +223,10 @@ class TrialRunner:
         self.report_progress(force=True)
         if self.state.policy.is_due() and not self.is_complete:
             self.save()
+
+    @property
+    def _stacked(self) -> int:
+        return registry.datasets[self.job.spec.dataset].stacked
 
     # --- files ---------------------------------------------------------------------------------------------
 
@@ -298,7 +304,7 @@ class TrialRunner:
             "instruments": self.evaluator.sample_evaluator.identities,
             "data": self.data.manifest,
             "events": list(state.events.by_what.values()),
-            "samples_png": base64.b64encode(sample_grid(images)).decode() if images is not None else "",
+            "samples_png": base64.b64encode(sample_grid(images, self._stacked)).decode() if images is not None else "",
             "cost": self._cost(),
         }
 

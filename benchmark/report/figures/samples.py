@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,12 +13,12 @@ from benchmark.report.figures import page
 from benchmark.report.figures.page import DPI, EDGE, LINE, WIDTH, Page
 from benchmark.report.figures.style import FAINT, HEAD, INK, SMALL, TITLE, Styles, choose_styles, style_of
 from benchmark.report.figures.ticks import LABEL_GAP
+from benchmark.store.sample_grids import RECORD_COLUMNS as SIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-SIDE = 8  # images along each side of a record's sample grid
 GAP = 6  # pixels between images
 FRAME = 4  # pixels of the frame of a sample grid
 HIGHEST = 19.5  # inches, 3,900 pixels: as much as is reasonable to scroll
@@ -25,7 +26,7 @@ TITLE_LINE = LINE * TITLE * 1.3  # inches of a table's title
 
 
 class GridSize(NamedTuple):
-    """How many sample grids fit side by side, and how many images along each side of one are shown."""
+    """How many sample grids fit side by side, and how many square images along each side of one are shown."""
 
     columns: int
     images: int
@@ -195,29 +196,38 @@ def _open(content: bytes) -> "Image | None":
 
 
 def resized(grid: SampleGrid, size: GridSize) -> "Image":
-    """The first images of a sample grid, spaced and framed."""
+    """The first images of a sample grid, spaced and framed. Stacks, which are wide, take more than one column."""
     from PIL import Image
 
     with grid.image as content:
         width, height = content.width // SIDE, content.height // SIDE
-        side = (size.pixels - 2 * (FRAME + GAP) - (size.images - 1) * GAP) // size.images
-        side = side // width * width if side >= 2 * width else side  # a pixel of a sample is a square of whole pixels
-        start = (size.pixels - size.images * side - (size.images - 1) * GAP) // 2
+        columns, lines = shown(width / height, size)
+        room = size.pixels - 2 * (FRAME + GAP)
+        side = min((room - (columns - 1) * GAP) * height // (columns * width), (room - (lines - 1) * GAP) // lines)
+        side = side // height * height if side >= 2 * height else side  # a pixel of a sample is whole pixels
+        pitch = (side * width // height + GAP, side + GAP)
+        start = [(size.pixels - count * step + GAP) // 2 for count, step in zip((columns, lines), pitch, strict=True)]
         canvas = Image.new("RGB", (size.pixels, size.pixels), grid.colour)
         inner = size.pixels - 2 * FRAME
         canvas.paste((255, 255, 255), (FRAME, FRAME, FRAME + inner, FRAME + inner))
-        for index in range(size.images**2):
-            line, column = divmod(index, size.images)
+        for line, column in product(range(lines), range(columns)):
             image = content.crop((column * width, line * height, (column + 1) * width, (line + 1) * height))
-            position = (start + column * (side + GAP), start + line * (side + GAP))
+            position = (start[0] + column * pitch[0], start[1] + line * pitch[1])
             canvas.paste(_enlarged(image.convert("RGB"), side), position)
         return canvas
 
 
-def _enlarged(image: "Image", side: int) -> "Image":
-    """The image at `side` x `side` pixels. Pixels are repeated first, so that they stay squares."""
+def shown(aspect: float, size: GridSize) -> tuple[int, int]:
+    """Columns and lines of the images that are shown of a grid, which fill a square. `aspect`: width / height."""
+    columns = max(1, round((size.images + (aspect > 1)) / aspect))
+    return columns, min(SIDE, round(columns * aspect))
+
+
+def _enlarged(image: "Image", height: int) -> "Image":
+    """The image at `height` pixels. Pixels are repeated first, so that they stay squares."""
     from PIL import Image
 
-    factor = max(1, -(-side // image.width))
+    factor = max(1, -(-height // image.height))
     large = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    return large if large.size == (side, side) else large.resize((side, side), Image.Resampling.BOX)
+    shape = (image.width * height // image.height, height)
+    return large if large.size == shape else large.resize(shape, Image.Resampling.BOX)

@@ -216,7 +216,7 @@ def test_artifacts_are_in_the_workspace(room: Room) -> None:
         "samples.png",
     ]
     with Image.open(folder / "samples.png") as shown, Image.open(io.BytesIO(record.samples)) as drawn:
-        assert shown.size == (512, 512)  # 64 pixels would be tiny on MLflow's page
+        assert shown.size == (3 * 512, 512)  # stacks of three digits; 64 pixels would be tiny on MLflow's page
         assert shown.resize(drawn.size, Image.Resampling.NEAREST).tobytes() == drawn.tobytes()
     kept = TrialRecord.model_validate_json((folder / "record.json").read_text())
     assert kept == record.model_copy(update={"samples_png": ""})
@@ -599,7 +599,7 @@ def test_sample_grids_are_images_by_step_without_those_of_earlier_attempts(room:
     assert names == ["samples~by step+step+200", "samples~by step+step+400"]
     for path in (folder / "images").glob("*.png"):
         with Image.open(path) as image:
-            assert image.size == (256, 256)
+            assert image.size == (3 * 256, 256)
     page = (folder / "samples_by_step.html").read_text()
     assert f"<h1>{run.info.run_name}</h1>" in page
     assert page.index("step 200<") < page.index("step 400<")

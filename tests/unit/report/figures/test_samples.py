@@ -1,5 +1,8 @@
 """tests.unit.report.figures.test_samples"""
 
+import base64
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +51,31 @@ def test_a_sample_grid_is_resized_without_mixing_its_images(mode, side, grid):
     assert (shown[..., 0] == shown[..., 2]).all(), "no colour of the frame within"
     expected = {line * 8 + column for line in range(grid.images) for column in range(grid.images)}
     assert set(np.unique(shown)) == expected | {255}
+
+
+@pytest.mark.parametrize("size", samples.SIZES)
+def test_stacks_are_shown_in_fewer_columns_and_their_digits_stay_square(size):
+    """Of a wide image, every pixel is as wide as high, and the first images are shown whole."""
+    images = np.arange(64, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 24), dtype=np.uint8)
+    images[:, 0, :8] = 255 - np.arange(64, dtype=np.uint8)[:, None]  # of the first digit, the first row
+    content = images.reshape(8, 8, 8, 24).transpose(0, 2, 1, 3).reshape(64, 192)
+    tile = np.asarray(samples.resized(samples.SampleGrid("", Image.fromarray(content), "#FF0000"), size))[..., 1]
+    columns, lines = samples.shown(3, size)
+    assert lines == 3 * columns <= samples.SIDE
+    for index in (line * 8 + column for line in range(lines) for column in range(columns)):
+        bright, dark = (tile == 255 - index).sum(), (tile == index).sum()
+        if index:  # 255 and 0 are also the colours of the background and of the frame
+            side = (bright / 8) ** 0.5
+            assert side == round(side) >= 1
+            assert dark == (8 * 24 - 8) * side**2
+
+
+def test_an_old_sample_grid_of_stacks_is_shown_as_its_digits(suite, mixed):
+    """Its record holds RGB images; the figure cuts stacks of three grey digits."""
+    (record, *_) = (record for record in mixed.values() if record.samples_png)
+    with Image.open(io.BytesIO(base64.b64decode(record.samples_png))) as stored, samples._open(record.samples) as image:
+        assert (stored.mode, stored.size, image.mode, image.size) == ("RGB", (64, 64), "L", (192, 64))
+        assert (np.asarray(image)[:8, 8:16] == np.asarray(stored)[:8, :8, 1]).all(), "green is the second digit"
 
 
 def test_small_images_are_enlarged_into_squares_of_whole_pixels():
