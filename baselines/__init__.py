@@ -33,4 +33,5 @@ NETWORKS = {
     "biggan": "baselines.networks.biggan:BigGAN",
     "compare_gan_resnet": "baselines.networks.compare_gan_resnet:CompareGANResNet",
     "compare_gan_sndcgan": "baselines.networks.compare_gan_sndcgan:CompareGANSNDCGAN",
+    "ssgan_la_line": "baselines.networks.points.ssgan_la_line:SSGANLALine",
 }

@@ -70,13 +70,13 @@ def gradient_norms(
     norm: str = "l2",
     offset: float = 0.0,
 ) -> Tensor:
-    """(N,) norms of the logit's gradient at random interpolates of (N, C, H, W) real and fake images.
+    """(N,) norms of the logit's gradient at random interpolates of (N, ...) real and fake images or points.
 
     `norm`: `l2`, the Euclidean norm (Gulrajani et al. 2017, eq. 3), or `rms`, the root mean square over pixels.
     `offset` is added to the squared norm; a positive one keeps the gradient of the root finite.
     The interpolation weight is uniform on [0, 1), one per image. The result is differentiable.
     """
-    share = random_streams.uniform(rng, len(fake), 1, 1, 1)
+    share = random_streams.uniform(rng, len(fake), *(1 for _ in fake.shape[1:]))
     interpolates = real + share * (fake - real)
     if isinstance(rng, random_streams.SeedStreams):  # torch.autograd.grad does not work inside vmap
         gradient: Tensor = torch.func.grad(lambda images: discriminate(images).logit.sum())(interpolates)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from baselines.common import random_streams
 from baselines.common.random_streams import Rng
+from baselines.common.transformations import ROTATIONS, TransformationSet
 from baselines.networks.base import DiscriminatorOutput, Network
 from baselines.networks.layers.memory_format import has_gradient
 from baselines.networks.layers.spectral_norm import PowerMethod
@@ -35,7 +36,7 @@ class StepInputs(ABC):
     """The inputs of one player's loss in one update.
 
     Attributes:
-        real: (N, C, H, W) real images in the network's image range.
+        real: (N, C, H, W) real images in the network's image range, or (N, D) real points.
         rng: the trial's random stream; every random number of a loss comes from it.
         labels: (N,) manual labels of `real`, -1 where an image has none; None for methods that use no labels.
         logged: a loss may add scalars here that are recorded beside its terms; they must not require a gradient.
@@ -112,6 +113,8 @@ class Method(nn.Module, ABC):
         power_iterations: how many power iterations a discriminator under spectral norm takes in an update of the
             `discriminator`, and of any other player (`generator`). None: every batch has a call of its own, and every
             call takes one iteration.
+        transformations: the set whose indices a self-supervised task predicts, which belongs to the dataset. Methods
+            and their terms are named after rotations, the transformations of images.
     """
 
     title: ClassVar[str]
@@ -130,6 +133,7 @@ class Method(nn.Module, ABC):
     def __init__(self, network: Network, distribution: str, options: Any, num_classes: int = 0) -> None:
         super().__init__()
         self.power_iterations: Mapping[str, int] | None = {"discriminator": 1, "generator": 1}
+        self.transformations: TransformationSet = ROTATIONS
         self.options = options
         self.num_classes = num_classes
         self.latent_dim = network.latent_dim
@@ -202,7 +206,7 @@ class Method(nn.Module, ABC):
         return random_streams.normal(rng, n, self.latent_dim)
 
     def discriminate(self, images: Tensor) -> DiscriminatorOutput:
-        """The discriminator's output for (N, C, H, W) images, or (N, mC, H, W) packs of m images."""
+        """The discriminator's output for (N, C, H, W) images or (N, D) points, or packs: (N, mC, H, W) or (N, mD)."""
         output: DiscriminatorOutput = self.discriminator(images)
         return output
 
@@ -210,7 +214,7 @@ class Method(nn.Module, ABC):
         """The discriminator's prediction of the rotation of real images, for metrics.
 
         Args:
-            images: (N, C, S, S) real images, each rotated by r times 90 degrees; see `rotations`.
+            images: (N, C, S, S) real images, each rotated by r times 90 degrees.
 
         Returns:
             (N, 4) logits of r.

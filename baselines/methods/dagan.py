@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.common import losses, method, rotations
+from baselines.common import losses, method, transformations
 from baselines.networks.base import DiscriminatorOutput, Network, drop_adversarial_head
 
 CODE = "houliangict/ssgan-la@43c307e"
@@ -25,7 +25,7 @@ class DAGANOptions(method.Options):
     """`game`: the adversarial loss. `batches`: which images are rotated, real and fake alike."""
 
     game: losses.GameName = Field(default="hinge", description=f"{CODE} train_fns.py:47-55, :111-114")
-    batches: rotations.WholeBatchRecipe = Field(
+    batches: transformations.WholeBatchRecipe = Field(
         default="each_four_ways", description=f"{CODE} CIFAR-10 scripts: all_T (LA-01)"
     )
 
@@ -44,20 +44,20 @@ class DAGAN(method.Method):
         """`each_one_way` needs a batch size that is divisible by four."""
         del num_classes
         recipe = options.get("batches", cls.Options.model_fields["batches"].default)
-        return rotations.check_batch_size(recipe, batch_size)
+        return transformations.check_batch_size(recipe, batch_size)
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """The adversarial loss on rotated images."""
         latents = self.latents(len(inputs.real), inputs.rng)
         recipe, game = self.options.batches, self.options.game
         if player == "generator":
-            fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
-            (on_fake,) = self.discriminate_batches(fake.images)
+            fake = self.transformations.batch(recipe, self.generator(latents), inputs.rng)
+            (on_fake,) = self.discriminate_batches(fake.samples)
             return {"game": losses.generator_loss(game, self.logit(on_fake, fake.labels))}
         with torch.no_grad():
-            fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
-        real = rotations.rotated_batch(recipe, inputs.real, inputs.rng)
-        on_real, on_fake = self.discriminate_batches(real.images, fake.images)
+            fake = self.transformations.batch(recipe, self.generator(latents), inputs.rng)
+        real = self.transformations.batch(recipe, inputs.real, inputs.rng)
+        on_real, on_fake = self.discriminate_batches(real.samples, fake.samples)
         logits = self.logit(on_real, real.labels), self.logit(on_fake, fake.labels)
         return {"game": losses.discriminator_loss(game, *logits)}
 
@@ -76,7 +76,7 @@ class DAGANMD(DAGAN):
 
     title = "DAGAN-MD"
     about = "GAN on rotated images with a separate real/fake logit for each rotation"
-    task_classes = rotations.NUM_ROTATIONS
+    task_classes = transformations.SIZE
 
     def build_discriminator(self, network: Network) -> nn.Module:
         """A discriminator without a real/fake head."""

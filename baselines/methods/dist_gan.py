@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from baselines.common import losses, method, rotations
+from baselines.common import losses, method, transformations
 from baselines.common.random_streams import Rng
 from baselines.methods import msgan
 from baselines.methods.gan import NO_TASK, Task
@@ -27,7 +27,7 @@ from baselines.networks.base import Network
 
 CODE = "tntrung/msgan@8b8170f msdistgan.py"
 SCRIPTS = "tntrung/msgan@8b8170f, scripts of its ResNet nets"
-BATCHES: rotations.BatchRecipe = "random"  # modules/imutils.py:74-200
+BATCHES: transformations.BatchRecipe = "random"  # modules/imutils.py:74-200
 
 
 class DistGANOptions(method.Options):
@@ -197,22 +197,22 @@ class DistGANSS(DistGAN):
     year = 2019
     about = "Dist-GAN + rotation task, as in MSGAN's code"
     Options = TaskOptions
-    task_classes = rotations.NUM_ROTATIONS
+    task_classes = transformations.SIZE
     has_rotation_head = True
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d CE(C(rotated real), r)."""
         del fake
-        weight, rotated = self.options.weight_d, rotations.rotated_batch(BATCHES, real, rng)
-        return Task((rotated.images,), lambda logits: {"task": weight * cross_entropy(logits, rotated.labels)})
+        weight, rotated = self.options.weight_d, self.transformations.batch(BATCHES, real, rng)
+        return Task((rotated.samples,), lambda logits: {"task": weight * cross_entropy(logits, rotated.labels)})
 
     def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_g |CE(C(rotated fake), r) - CE(C(rotated real), r)|. A weight of 0 draws no random numbers."""
-        return msgan.generator_task("released", self.options.weight_g, BATCHES, real, fake, rng)
+        return msgan.generator_task(self.transformations, "released", self.options.weight_g, BATCHES, real, fake, rng)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The first four class logits; a fifth class, 'fake', is left out."""
-        return rotations.real_rotation_logits(self.discriminate(images).class_logits)
+        return transformations.real_class_logits(self.discriminate(images).class_logits)
 
 
 class DistGANMSOptions(TaskOptions):
@@ -236,14 +236,14 @@ class DistGANMS(DistGANSS):
     title = "Dist-GAN + MS"
     about = "Dist-GAN + multi-class minimax task, as in MSGAN's code: the paper's own method"
     Options = DistGANMSOptions
-    task_classes = rotations.NUM_ROTATIONS + 1
+    task_classes = transformations.SIZE + 1
 
     def discriminator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_d task_D."""
         o = self.options
-        return msgan.discriminator_task(o.fake_class, o.weight_d, BATCHES, real, fake, rng)
+        return msgan.discriminator_task(self.transformations, o.fake_class, o.weight_d, BATCHES, real, fake, rng)
 
     def generator_task(self, real: Tensor, fake: Tensor, rng: Rng) -> Task:
         """weight_g task_G."""
         o = self.options
-        return msgan.generator_task(o.generator_loss, o.weight_g, BATCHES, real, fake, rng)
+        return msgan.generator_task(self.transformations, o.generator_loss, o.weight_g, BATCHES, real, fake, rng)

@@ -29,12 +29,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.common import losses, method, rotations
+from baselines.common import losses, method, transformations
 from baselines.common.random_streams import Rng
+from baselines.common.transformations import BatchRecipe, TransformationSet
 from baselines.methods.gan import NO_TASK, Task
 from baselines.methods.ssgan import SSGAN, SSGANOptions
 
-FAKE = rotations.NUM_ROTATIONS
+FAKE = transformations.SIZE
 PAPER = "arXiv 1911.06997v2"
 SSGAN_LA = "houliangict/ssgan-la@43c307e"
 SCRIPTS = f"{SSGAN_LA} scripts"
@@ -68,14 +69,22 @@ def released(on_fake: Tensor, on_real: Tensor, rotation: Tensor) -> Tensor:
     return (cross_entropy(on_fake, rotation) - cross_entropy(on_real, rotation)).abs()
 
 
-def discriminator_task(fake_class: FakeClass, weight: float, recipe: str, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-    """weight task_D; `recipe` rotates both batches alike if fakes are rotated."""
+def discriminator_task(
+    ways: TransformationSet,
+    fake_class: FakeClass,
+    weight: float,
+    recipe: BatchRecipe,
+    real: Tensor,
+    fake: Tensor,
+    rng: Rng,
+) -> Task:
+    """weight task_D; `recipe` transforms both batches alike if fakes are transformed."""
     if fake_class == "upright":
-        mixed = rotations.mixed_rotations(real, fake, rng)
-        return Task((mixed.images,), lambda logits: {"task": weight * cross_entropy(logits, mixed.labels)})
-    rotated_real, rotated_fake = rotations.rotated_alike(recipe, (real, fake), rng)
+        mixed = ways.mixed(real, fake, rng)
+        return Task((mixed.samples,), lambda logits: {"task": weight * cross_entropy(logits, mixed.labels)})
+    rotated_real, rotated_fake = ways.alike(recipe, (real, fake), rng)
     return Task(
-        (rotated_real.images, rotated_fake.images),
+        (rotated_real.samples, rotated_fake.samples),
         lambda on_real, on_fake: {
             "rotation": weight * cross_entropy(on_real, rotated_real.labels),
             "fake_class": weight * fake_class_loss(on_fake),
@@ -83,17 +92,25 @@ def discriminator_task(fake_class: FakeClass, weight: float, recipe: str, real: 
     )
 
 
-def generator_task(form: GeneratorLoss, weight: float, recipe: str, real: Tensor, fake: Tensor, rng: Rng) -> Task:
-    """weight task_G, on both batches rotated alike by `recipe`. A weight of 0 draws no random numbers."""
+def generator_task(
+    ways: TransformationSet,
+    form: GeneratorLoss,
+    weight: float,
+    recipe: BatchRecipe,
+    real: Tensor,
+    fake: Tensor,
+    rng: Rng,
+) -> Task:
+    """weight task_G, on both batches transformed alike by `recipe`. A weight of 0 draws no random numbers."""
     if weight == 0:
         return NO_TASK
     if form == "eq9":
-        rotated = rotations.rotated_batch(recipe, fake, rng)
-        return Task((rotated.images,), lambda on_fake: {"task": weight * eq9(on_fake, rotated.labels)})
+        rotated = ways.batch(recipe, fake, rng)
+        return Task((rotated.samples,), lambda on_fake: {"task": weight * eq9(on_fake, rotated.labels)})
     loss = {"eq34": eq34, "released": released}[form]
-    rotated_fake, rotated_real = rotations.rotated_alike(recipe, (fake, real), rng)
+    rotated_fake, rotated_real = ways.alike(recipe, (fake, real), rng)
     return Task(
-        (rotated_fake.images, rotated_real.images),
+        (rotated_fake.samples, rotated_real.samples),
         lambda on_fake, on_real: {"task": weight * loss(on_fake, on_real, rotated_real.labels)},
     )
 
@@ -108,7 +125,7 @@ class MSGANOptions(SSGANOptions):
     game: losses.GameName = Field(
         default="non_saturating", description="ours, as for every method; SSGAN-LA's code plays hinge"
     )
-    batches: rotations.BatchRecipe = Field(default="each_one_way", description=f"{SCRIPTS}: no all_T (SS-01)")
+    batches: BatchRecipe = Field(default="each_one_way", description=f"{SCRIPTS}: no all_T (SS-01)")
     weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: d 1.0")
     weight_g: float = Field(default=0.2, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPTS}: g 0.2")
     fake_class: FakeClass = Field(
@@ -127,14 +144,18 @@ class MSGAN(SSGAN):
     year = 2019
     about = "GAN + multi-class minimax task: four rotations of real images and a fifth class for fakes"
     Options = MSGANOptions
-    task_classes = rotations.NUM_ROTATIONS + 1
+    task_classes = transformations.SIZE + 1
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d task_D."""
         o = self.options
-        return discriminator_task(o.fake_class, o.weight_d, o.batches, inputs.real, fake, inputs.rng)
+        return discriminator_task(
+            self.transformations, o.fake_class, o.weight_d, o.batches, inputs.real, fake, inputs.rng
+        )
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g task_G."""
         o = self.options
-        return generator_task(o.generator_loss, o.weight_g, o.batches, inputs.real, fake, inputs.rng)
+        return generator_task(
+            self.transformations, o.generator_loss, o.weight_g, o.batches, inputs.real, fake, inputs.rng
+        )

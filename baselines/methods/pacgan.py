@@ -1,7 +1,8 @@
 """PacGAN: the discriminator takes several images at once, so that it can detect a lack of variety.
 
 Lin et al., "PacGAN: The power of two samples in generative adversarial networks", NeurIPS 2018; fjxmlzn/PacGAN,
-stacked_MNIST_experiments/unrolled_GAN_experiment/D=0.25G/model.py. D sees m images stacked along their channels:
+stacked_MNIST_experiments/unrolled_GAN_experiment/D=0.25G/model.py. D sees m images stacked along their channels,
+or m points as one vector:
 
     L_D = game_D(D(x_1 .. x_m), D(G(z_1) .. G(z_m)))        L_G = game_G(D(G(z_1) .. G(z_m)))
 
@@ -50,10 +51,10 @@ class PacGAN(GAN):
         return network.packed(self.options.packing).discriminator(self.task_classes)
 
     def discriminate_batches(self, *batches: Tensor) -> list[DiscriminatorOutput]:
-        """The output for each of several batches of (N, C, H, W) images, as N / m packs of m neighbours."""
+        """The output for each of several batches of N images or points, as N / m packs of m neighbours."""
         return super().discriminate_batches(*map(self.pack, batches))
 
     def pack(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N / m, mC, H, W)."""
+        """(N, C, H, W) -> (N / m, mC, H, W); points (N, D) -> (N / m, mD)."""
         m = self.options.packing
         return images.reshape(len(images) // m, m * images.shape[1], *images.shape[2:])

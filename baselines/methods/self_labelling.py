@@ -209,7 +209,7 @@ class SelfLabelling(method.Method):
     @torch.no_grad()
     def augmented(self, images: Tensor, rng: Rng) -> Tensor:
         """A: (N, C, H, W) images, rounded to bytes and augmented, in the network's range."""
-        if self.augment is None:
+        if self.augment is None or self.image_range is None:
             return images
         low, high = self.image_range
         pixels = ((to_float32(images) - low) * (WHITE / (high - low))).clamp(0, WHITE).round()

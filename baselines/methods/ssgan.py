@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.common import losses, method, rotations
+from baselines.common import losses, method, transformations
 from baselines.common.random_streams import Rng
 from baselines.methods.gan import GAN, GANOptions, PenalisedGANOptions, Task
 
@@ -34,7 +34,7 @@ class SSGANOptions(PenalisedGANOptions):
     game: losses.GameName = Field(
         default="non_saturating", description="compare_gan's nearest configuration; the paper plays hinge (SS-01)"
     )
-    batches: rotations.BatchRecipe = Field(
+    batches: transformations.BatchRecipe = Field(
         default="quarter_four_ways", description=f"arXiv 1811.11212v2: 16 of 64 images; {CODE}:133-202 (SS-01)"
     )
     weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{CODE}:46-51")
@@ -49,7 +49,7 @@ class SSGAN(GAN):
     year = 2019
     about = "GAN + rotation task: D predicts the rotation of real images, G makes fakes whose rotation D can predict"
     Options: ClassVar[type[GANOptions]] = SSGANOptions
-    task_classes = rotations.NUM_ROTATIONS
+    task_classes = transformations.SIZE
     has_rotation_head = True
 
     @classmethod
@@ -57,25 +57,25 @@ class SSGAN(GAN):
         """Some batch recipes need a batch size that is divisible by four."""
         del num_classes
         recipe = options.get("batches", cls.Options.model_fields["batches"].default)
-        return rotations.check_batch_size(recipe, batch_size)
+        return transformations.check_batch_size(recipe, batch_size)
 
-    def rotated(self, images: Tensor, rng: Rng) -> rotations.RotatedBatch:
-        """The images of the task, rotated by the chosen batch recipe."""
-        return rotations.rotated_batch(self.options.batches, images, rng)
+    def transformed(self, samples: Tensor, rng: Rng) -> transformations.TransformedBatch:
+        """The samples of the task, rotated by the chosen batch recipe; or shifted, if they are points."""
+        return self.transformations.batch(self.options.batches, samples, rng)
 
-    def rotation_task(self, rotated: rotations.RotatedBatch, weight: float) -> Task:
+    def rotation_task(self, batch: transformations.TransformedBatch, weight: float) -> Task:
         """weight CE(C(rotated images), rotation)."""
-        return Task((rotated.images,), lambda logits: {"rotation": weight * cross_entropy(logits, rotated.labels)})
+        return Task((batch.samples,), lambda logits: {"rotation": weight * cross_entropy(logits, batch.labels)})
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d CE(rotation | real)."""
         del fake
-        return self.rotation_task(self.rotated(inputs.real, inputs.rng), self.options.weight_d)
+        return self.rotation_task(self.transformed(inputs.real, inputs.rng), self.options.weight_d)
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g CE(rotation | fake)."""
-        return self.rotation_task(self.rotated(fake, inputs.rng), self.options.weight_g)
+        return self.rotation_task(self.transformed(fake, inputs.rng), self.options.weight_g)
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The first four class logits; a fifth class, 'fake', is left out."""
-        return rotations.real_rotation_logits(self.discriminate(images).class_logits)
+        return transformations.real_class_logits(self.discriminate(images).class_logits)

@@ -23,7 +23,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
-from baselines.common import losses, method, rotations
+from baselines.common import losses, method, transformations
+from baselines.common.transformations import TransformedBatch
 from baselines.methods.gan import GANOptions, Task
 from baselines.methods.ssgan import SSGAN
 from baselines.networks.base import Network, drop_adversarial_head
@@ -52,11 +53,11 @@ DISCRIMINATOR_LOSS: dict[str, ClassLoss] = {"multi_hinge": multi_hinge, "cross_e
 GENERATOR_LOSS: dict[str, ClassLoss] = {"multi_hinge": margin, "cross_entropy": cross_entropy}
 
 
-def discriminator_task(form: str, weight: float, real: rotations.RotatedBatch, fake: rotations.RotatedBatch) -> Task:
+def discriminator_task(form: str, weight: float, real: TransformedBatch, fake: TransformedBatch) -> Task:
     """weight (e(rotated real, 2r) + e(rotated fake, 2r + 1))."""
     class_loss = DISCRIMINATOR_LOSS[form]
     return Task(
-        (real.images, fake.images),
+        (real.samples, fake.samples),
         lambda on_real, on_fake: {
             "joint_real": weight * class_loss(on_real, 2 * real.labels),
             "joint_fake": weight * class_loss(on_fake, 2 * fake.labels + 1),
@@ -64,11 +65,11 @@ def discriminator_task(form: str, weight: float, real: rotations.RotatedBatch, f
     )
 
 
-def generator_task(form: str, weight: float, fake: rotations.RotatedBatch) -> Task:
+def generator_task(form: str, weight: float, fake: TransformedBatch) -> Task:
     """weight (e(rotated fake, 2r) - e(rotated fake, 2r + 1))."""
     class_loss = GENERATOR_LOSS[form]
     return Task(
-        (fake.images,),
+        (fake.samples,),
         lambda scores: {
             "joint_real": weight * class_loss(scores, 2 * fake.labels),
             "joint_fake": -weight * class_loss(scores, 2 * fake.labels + 1),
@@ -80,7 +81,7 @@ class SSGANLAOptions(method.Options):
     """Defaults of the CIFAR-10 script: multi-hinge, every image in all four rotations."""
 
     form: FormName = Field(default="multi_hinge", description=f"{SCRIPT}, losses.py:36-58 (LA-04)")
-    batches: rotations.WholeBatchRecipe = Field(default="each_four_ways", description=f"{SCRIPT}: all_T (LA-01)")
+    batches: transformations.WholeBatchRecipe = Field(default="each_four_ways", description=f"{SCRIPT}: all_T (LA-01)")
 
 
 class SSGANLA(method.Method):
@@ -91,7 +92,7 @@ class SSGANLA(method.Method):
     year = 2021
     about = "eight joint classes of rotation and real/fake, in place of the real/fake loss"
     Options: ClassVar[type[method.Options]] = SSGANLAOptions
-    task_classes = 2 * rotations.NUM_ROTATIONS
+    task_classes = 2 * transformations.SIZE
     has_rotation_head = True
 
     @classmethod
@@ -99,7 +100,7 @@ class SSGANLA(method.Method):
         """`each_one_way` needs a batch size that is divisible by four."""
         del num_classes
         recipe = options.get("batches", cls.Options.model_fields["batches"].default)
-        return rotations.check_batch_size(recipe, batch_size)
+        return transformations.check_batch_size(recipe, batch_size)
 
     def build_discriminator(self, network: Network) -> nn.Module:
         """A discriminator without a real/fake head."""
@@ -111,15 +112,15 @@ class SSGANLA(method.Method):
         form, recipe = self.options.form, self.options.batches
         if player == "discriminator":
             with torch.no_grad():
-                fake = rotations.rotated_batch(recipe, self.generator(latents), inputs.rng)
-            task = discriminator_task(form, 1.0, rotations.rotated_batch(recipe, inputs.real, inputs.rng), fake)
+                fake = self.transformations.batch(recipe, self.generator(latents), inputs.rng)
+            task = discriminator_task(form, 1.0, self.transformations.batch(recipe, inputs.real, inputs.rng), fake)
         else:
-            task = generator_task(form, 1.0, rotations.rotated_batch(recipe, self.generator(latents), inputs.rng))
+            task = generator_task(form, 1.0, self.transformations.batch(recipe, self.generator(latents), inputs.rng))
         return task.loss(*(output.class_logits for output in self.discriminate_batches(*task.images)))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four classes of real images."""
-        return rotations.joint_rotation_logits(self.discriminate(images).class_logits)
+        return transformations.joint_class_logits(self.discriminate(images).class_logits)
 
 
 class SSGANLAPlusOptions(GANOptions):
@@ -127,7 +128,7 @@ class SSGANLAPlusOptions(GANOptions):
 
     game: losses.GameName = Field(default="hinge", description=SCRIPT)
     form: FormName = Field(default="cross_entropy", description=f"{SCRIPT} (LA-04)")
-    batches: rotations.WholeBatchRecipe = Field(default="each_one_way", description=f"{SCRIPT}: no all_T")
+    batches: transformations.WholeBatchRecipe = Field(default="each_one_way", description=f"{SCRIPT}: no all_T")
     weight_d: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: d 1")
     weight_g: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False, description=f"{SCRIPT}: g 1")
 
@@ -140,17 +141,17 @@ class SSGANLAPlus(SSGAN):
     year = 2021
     about = "GAN + the eight joint classes of SSGAN-LA"
     Options = SSGANLAPlusOptions
-    task_classes = 2 * rotations.NUM_ROTATIONS
+    task_classes = 2 * transformations.SIZE
 
     def discriminator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_d (e(rotated real, 2r) + e(rotated fake, 2r + 1))."""
-        rotated_real, rotated_fake = self.rotated(inputs.real, inputs.rng), self.rotated(fake, inputs.rng)
+        rotated_real, rotated_fake = self.transformed(inputs.real, inputs.rng), self.transformed(fake, inputs.rng)
         return discriminator_task(self.options.form, self.options.weight_d, rotated_real, rotated_fake)
 
     def generator_task(self, inputs: method.StepInputs, fake: Tensor) -> Task:
         """weight_g (e(rotated fake, 2r) - e(rotated fake, 2r + 1))."""
-        return generator_task(self.options.form, self.options.weight_g, self.rotated(fake, inputs.rng))
+        return generator_task(self.options.form, self.options.weight_g, self.transformed(fake, inputs.rng))
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """The scores of the four classes of real images."""
-        return rotations.joint_rotation_logits(self.discriminate(images).class_logits)
+        return transformations.joint_class_logits(self.discriminate(images).class_logits)

@@ -1,4 +1,4 @@
-"""The network contract: a family of networks builds the players of a method for images of one shape."""
+"""The network contract: a family of networks builds the players of a method for images or points of one shape."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from baselines.networks.layers.precision import autocast_disabled, to_float32
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # (C, H, W) of an image, (D,) of a point
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -57,17 +57,19 @@ class EncoderWidths(Widths):
 
 
 class Network(ABC):
-    """A family of networks for images of one shape. Every method of it builds a new, initialised module.
+    """A family of networks for images, or points, of one shape. Every method of it builds a new, initialised module.
+
+    Where a docstring says (N, C, H, W) images, a family for points has (N, D) points.
 
     Class attributes:
         about: one line on the family.
         Options: the pydantic model of the family's options.
-        shapes: image shapes (C, H, W) that the family supports.
+        shapes: shapes (C, H, W) of images, or (D,) of points, that the family supports.
         roles: the players and features that it offers: generator, discriminator, encoder, conditions.
-        image_range: range of the generator's images; real images are scaled to it.
+        image_range: range of the generator's images, to which real images are scaled; None for points, which are not.
 
     Args:
-        shape: (C, H, W) of the images, one of `shapes`.
+        shape: (C, H, W) of the images or (D,) of the points, one of `shapes`.
         latent_dim: dimension of the generator's latents.
         options: a validated instance of `Options`.
     """
@@ -76,7 +78,7 @@ class Network(ABC):
     Options: ClassVar[type[NetworkOptions]] = NetworkOptions
     shapes: ClassVar[frozenset[Shape]]
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
-    image_range: ClassVar[tuple[float, float]]
+    image_range: ClassVar[tuple[float, float] | None]
 
     def __init__(self, shape: Shape, latent_dim: int, options: Any) -> None:
         self.shape = shape
@@ -130,7 +132,7 @@ class Network(ABC):
         return drop_adversarial_head(plain.discriminator(num_classes))
 
     def packed(self, images: int) -> "Network":
-        """The family for packs of so many images, stacked along their channels."""
+        """The family for packs of so many images, stacked along their channels, or of so many points, concatenated."""
         return type(self)((images * self.shape[0], *self.shape[1:]), self.latent_dim, self.options)
 
     def encoder(self) -> nn.Module:

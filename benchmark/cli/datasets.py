@@ -61,6 +61,7 @@ def datasets(
     if context.invoked_subcommand is not None:
         _refuse_early_options(context)
         return
+    from benchmark.data.arrays import describe_shape
     from benchmark.diagnostics.doctor import dataset_states, weights_states
 
     data = absolute(data_dir, "--data-dir")
@@ -68,9 +69,9 @@ def datasets(
     if as_json:
         print_json(states | weights)
         return
-    table = Table("dataset", "images", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
+    table = Table("dataset", "shape", "size", "state", "what it is, where it comes from", box=None, pad_edge=False)
     for name, state in (states | weights).items():
-        shape = "weights" if name in weights else "x".join(map(str, state["shape"]))
+        shape = "weights" if name in weights else describe_shape(tuple(state["shape"]))
         about = Text(state["about"]).append(f"\n{state['source']}\n{state['licence']}", style="dim")
         table.add_row(name, shape, state["size"], Text(state["state"], style=COLOURS[state["state"]]), about)
     stdout.print(table)

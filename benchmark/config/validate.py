@@ -10,6 +10,8 @@ from benchmark.core import registry
 from benchmark.core.errors import UserError, did_you_mean
 from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import Measure, TrialSpec
+from benchmark.data.arrays import describe_shape
+from benchmark.data.base import Dataset
 
 
 def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
@@ -55,10 +57,17 @@ def measure_problems(spec: TrialSpec) -> dict[str, str]:
     """The measures that cannot be computed with their options and numbers of images, by label, and why."""
     dataset = registry.datasets[spec.dataset]
     problems = {
-        bound.label: bound.metric.check_config(bound.options, dataset, bound.n_fake)
+        bound.label: _codec_problem(bound.measure, dataset)
+        or bound.metric.check_config(bound.options, dataset, bound.n_fake)
         for bound in bind_metrics(spec.protocol)
     }
     return {label: problem for label, problem in problems.items() if problem}
+
+
+def _codec_problem(measure: Measure, dataset: type[Dataset]) -> str | None:
+    if dataset.is_points and measure.codec != "none":
+        return f"codec '{measure.codec}' changes images, and {dataset.name} holds points; leave out 'codec'"
+    return None
 
 
 def _complete(options: Any, values: Overrides, merged: MergedLayers, key: KeyPath) -> Overrides:
@@ -107,14 +116,14 @@ def _check_samples(measure: Measure, needs_samples: bool, merged: MergedLayers, 
 
 
 def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
-    """Refuse a network that makes other images than the dataset's, or lacks what the method needs."""
+    """Refuse a network that makes other samples than the dataset's, or lacks what the method needs."""
     method, network = registry.methods[spec.method], registry.networks[spec.network]
     shape = registry.datasets[spec.dataset].shape
     with merged.at(("network",)):
         if shape not in network.shapes:
             fitting = sorted(name for name in registry.networks if shape in registry.networks[name].shapes)
             raise UserError(
-                f"network '{spec.network}' does not make {'x'.join(map(str, shape))} images of {spec.dataset};"
+                f"network '{spec.network}' does not make {describe_shape(shape)} of {spec.dataset};"
                 f" fitting: {', '.join(fitting)}"
             )
         if missing := method.roles - network.roles:

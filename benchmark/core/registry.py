@@ -37,6 +37,8 @@ DATASETS = {
     "synthetic_64": "benchmark.data.datasets.synthetic:Synthetic64",
     "synthetic_stacked": "benchmark.data.datasets.synthetic:SyntheticStacked",
     "tiny_imagenet": "benchmark.data.datasets.tiny_imagenet:TinyImageNet",
+    # points
+    "normal_line": "benchmark.data.points.line:NormalLine",
 }
 
 METRICS = {

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.core.spec import content_hash
@@ -15,8 +17,15 @@ from benchmark.data.raw.import_files import RequiredFile
 UNKNOWN_CLASSES = -1
 
 
+class MixtureComponents(NamedTuple):
+    """A mixture of K Gaussians of equal weight: (K, D) centres, and the standard deviation of every coordinate."""
+
+    centres: np.ndarray
+    std: float
+
+
 class Dataset(ABC):
-    """A source of training images.
+    """A source of training images, or of training points.
 
     A subclass sets class attributes and implements `missing_files`, `read` and `write_example_files`. That file and a
     line in the registry are all that a dataset needs: `datasets fetch`, `import`, `prepare` and `verify`, training
@@ -27,7 +36,10 @@ class Dataset(ABC):
         about: one line for listings and reports.
         licence: the terms of use.
         source: the raw files, and where they come from.
-        shape: (C, H, W) of a training image.
+        shape: (C, H, W) of a training image, or (D,) of a point.
+        is_points: whether it holds points. They are stored as float32, and reach losses and metrics unchanged.
+        transformations: the set whose indices self-supervised tasks predict (`baselines.common.transformations`).
+        mixture: of points from a mixture of Gaussians, its components; else None.
         stacked: how many stored images form one training image, as its channels.
         num_fixed_stacks: how many stacks there are, the same for all trials; 0 if stacks are drawn on the fly.
         num_labels: the number of classes of the stored images; 0 if they have no labels, UNKNOWN_CLASSES if only
@@ -50,6 +62,9 @@ class Dataset(ABC):
     licence: ClassVar[str]
     source: ClassVar[str]
     shape: ClassVar[Shape]
+    is_points: ClassVar[bool] = False
+    transformations: ClassVar[Literal["rotations", "shifts"]] = "rotations"
+    mixture: ClassVar[MixtureComponents | None] = None
     stacked: ClassVar[int] = 1
     num_fixed_stacks: ClassVar[int] = 0
     num_labels: ClassVar[int] = 0
@@ -194,7 +209,7 @@ class Dataset(ABC):
 
 
 class BundledDataset(Dataset):
-    """Images that come with an installed package or are generated."""
+    """Images or points that come with an installed package or are generated."""
 
     is_bundled = True
 

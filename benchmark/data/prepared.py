@@ -17,13 +17,13 @@ from filelock import FileLock
 from benchmark import __version__
 from benchmark.core.errors import UserError
 from benchmark.core.files import file_checksum
-from benchmark.data.arrays import ArraySplit, Chunk, PreparedData, Split, StreamSplit
+from benchmark.data.arrays import ArraySplit, Chunk, PreparedData, Split, StreamSplit, stored_dtype
 from benchmark.data.manifest import MANIFEST, read_manifest
 from benchmark.data.raw.download import ProgressCallback
 from benchmark.data.raw.file_states import FileStates, write_states
 
 SPLITS = ("train", "test")
-DTYPES: dict[str, np.dtype[Any]] = {"images": np.dtype(np.uint8), "labels": np.dtype(np.int64)}
+LABELS = np.dtype(np.int64)
 
 
 def write_prepared(
@@ -132,10 +132,10 @@ def _write_split(
     if stream.length == 0:
         raise UserError(f"there are no {name} images; at least one is needed")
     highest = -1
-    image_name, label_name = (f"{name}_{kind}.npy" for kind in DTYPES)
+    image_name, label_name = f"{name}_images.npy", f"{name}_labels.npy"
     with _opened(folder, image_name) as image_file, _opened(folder, label_name) as label_file:
-        image_writer = _HashingWriter(image_file, (stream.length, *stream.shape), DTYPES["images"])
-        label_writer = _HashingWriter(label_file, (stream.length,), DTYPES["labels"])
+        image_writer = _HashingWriter(image_file, (stream.length, *stream.shape), stored_dtype(stream.shape))
+        label_writer = _HashingWriter(label_file, (stream.length,), LABELS)
         for images, labels in counted_chunks(name, stream, progress):
             if images.shape != (len(labels), *stream.shape):
                 raise UserError(f"{name} images are {images.shape[1:]}, expected {stream.shape}")
@@ -177,8 +177,13 @@ def _flush_to_disk(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
+def split_size(shape: tuple[int, ...]) -> int:
+    """The bytes of a split whose images or points are an array of this shape, with their labels."""
+    return math.prod(shape) * stored_dtype(shape[1:]).itemsize + shape[0] * LABELS.itemsize
+
+
 def _check_free_space(folder: Path, splits: dict[str, StreamSplit]) -> None:
-    needed = sum(stream.length * (math.prod(stream.shape) + 8) for stream in splits.values())
+    needed = sum(split_size((stream.length, *stream.shape)) for stream in splits.values())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -241,9 +246,10 @@ def find_damage(path: Path, thorough: bool = False) -> str | None:
     except (OSError, ValueError) as error:
         return f"{path / MANIFEST}: cannot be read ({error}); {remedy}"
     for name, shape in shapes.items():
-        for kind, expected in (("images", shape), ("labels", shape[:1])):
+        expectations = (("images", shape, stored_dtype(shape[1:])), ("labels", shape[:1], LABELS))
+        for kind, expected, dtype in expectations:
             file = path / f"{name}_{kind}.npy"
-            found = _array_shape(file, DTYPES[kind])
+            found = _array_shape(file, dtype)
             if found != expected:
                 return f"{file}: holds {found or 'no complete array'}, expected {expected}; {remedy}"
     if thorough:

@@ -1,4 +1,4 @@
-"""The real images that measurements use: a fixed selection from each split, the same for every trial."""
+"""The real images or points that measurements use: a fixed selection from each split, the same for every trial."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ CHUNK = 500  # images in memory at a time
 
 
 def reference_images(split: ArraySplit, dataset: type[Dataset], n: int) -> Iterator[Tensor]:
-    """n real images in the shape that a GAN sees, in chunks of uint8 (m, C, H, W).
+    """n real images in the shape that a GAN sees, in chunks of uint8 (m, C, H, W), or points, float32 (m, D).
 
     The first n images of a fixed permutation, in stored order; for a stacked dataset, n fixed random stacks.
     """

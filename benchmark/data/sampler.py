@@ -1,4 +1,4 @@
-"""Sampling of training batches from stored images, with their labels.
+"""Sampling of training batches from stored images or points, with their labels.
 
 A random generator on the CPU chooses the images. Where the images are stored and on which device they are needed only
 changes the speed: the same state of the generator gives bit-identical batches.
@@ -20,13 +20,16 @@ GPU_SHARE = 0.5  # share of a GPU's free memory that images may use
 FIXED_STACKS_SEED = 2018
 MASKED_LABELS_SEED = 2019
 
-Range = tuple[float, float]
+Range = tuple[float, float] | None  # of a network's images; None for points, which are not scaled
 Sampling = Literal["with_replacement", "epochs"]
 IndexGenerator = torch.Generator | Epochs
 
 
 class Batch(NamedTuple):
-    """uint8 (N, C, H, W) images and their int64 (N,) labels, -1 for no label; None if labels are not used."""
+    """Stored images, uint8 (N, C, H, W), or points, float32 (N, D).
+
+    `labels` are int64 (N,), -1 for no label; None if labels are not used.
+    """
 
     images: Tensor
     labels: Tensor | None
@@ -65,7 +68,7 @@ def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 class DeviceImages:
-    """uint8 (N, C, H, W) images in the memory of the device; on the CPU the array itself, without a copy."""
+    """Stored images or points in the memory of the device; on the CPU the array itself, without a copy."""
 
     def __init__(self, images: Tensor, indices: IndexSampler, device: torch.device) -> None:
         self.images, self.indices = images.to(device), indices
@@ -77,7 +80,7 @@ class DeviceImages:
 
 
 class PrefetchingImages:
-    """uint8 (N, C, H, W) images in the memory of the host. A thread fetches the next batch during training.
+    """Stored images or points in the memory of the host. A thread fetches the next batch during training.
 
     The thread samples indices, gathers the images into pinned memory and starts their copy to the device in a CUDA
     stream of its own. It uses a copy of the generator: the caller's generator always has the state that it would have
@@ -166,7 +169,7 @@ class _Fetcher:
             buffer.copied.synchronize()
         if len(buffer.memory) != len(indices):
             shape = (len(indices), *self.images.shape[1:])
-            buffer.memory = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
+            buffer.memory = torch.empty(shape, dtype=self.images.dtype, pin_memory=self.stream is not None)
         torch.index_select(self.images, 0, indices, out=buffer.memory)
         return buffer
 
@@ -187,7 +190,7 @@ class ImageSampler:
     100 R + 10 G + B for three digits; it has one only if all its parts do.
 
     Args:
-        images: uint8 (N, C, H, W), such as a memory map. On a CPU only drawn images are read.
+        images: uint8 (N, C, H, W) or float32 (N, D), such as a memory map. On a CPU only drawn images are read.
         stacked: how many stored images form a training image.
         device: where batches are needed.
         labels: (N,) labels of the stored images, -1 for no label; None if labels are not used.
@@ -251,12 +254,16 @@ def mask_labels(labels: np.ndarray, share: float, stacked: int) -> np.ndarray:
 
 
 def to_range(images: Tensor, image_range: Range) -> Tensor:
-    """uint8 images in [0, 255] -> float32 in the network's range."""
+    """uint8 images in [0, 255] -> float32 in the network's range; points as they are."""
+    if image_range is None:
+        return images
     low, high = image_range
     return images.float().mul_((high - low) / 255).add_(low)
 
 
-def to_uint8(images: Tensor, image_range: Range) -> Tensor:
-    """Float images in the network's range -> uint8 in [0, 255], clamped and rounded."""
+def to_stored(images: Tensor, image_range: Range) -> Tensor:
+    """Float images in the network's range -> uint8 in [0, 255], clamped and rounded; points as float32."""
+    if image_range is None:
+        return images.float()
     low, high = image_range
     return images.sub(low).mul_(255 / (high - low)).clamp_(0, 255).round_().to(torch.uint8)

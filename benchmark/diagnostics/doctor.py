@@ -1,6 +1,5 @@
 """`doctor`: the state of this machine, and what each suite lacks to run."""
 
-import math
 import platform
 import shutil
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from benchmark.config.suite import load_suite
 from benchmark.core import environment, registry
 from benchmark.core.errors import UserError
 from benchmark.data.manifest import manifest_of
-from benchmark.data.prepared import SPLITS, find_damage
+from benchmark.data.prepared import SPLITS, find_damage, split_size
 from benchmark.evaluation.extractors.weights import WEIGHTS, Weights
 from benchmark.planning.plan import make_plan
 from benchmark.planning.prerequisites import why_not_ready
@@ -111,7 +110,7 @@ def _size(manifest: dict[str, Any]) -> str:
     if not manifest:
         return ""
     shapes = [manifest[split] for split in SPLITS]
-    size = sum(math.prod(shape) + 8 * shape[0] for shape in shapes)
+    size = sum(split_size(tuple(shape)) for shape in shapes)
     return " + ".join(f"{shape[0]:,}" for shape in shapes) + f"\n{size / 1e6:,.0f} MB"
 
 

@@ -1,4 +1,4 @@
-"""What a protocol does to real and generated 8-bit images before a metric."""
+"""What a protocol does to real and generated 8-bit images before a metric; points have no codec."""
 
 import io
 
@@ -11,7 +11,7 @@ def apply_codec(images: Tensor, codec: str) -> Tensor:
     """The images as a metric sees them.
 
     Args:
-        images: uint8 (N, C, H, W); one channel is grey, three are RGB.
+        images: uint8 (N, C, H, W); one channel is grey, three are RGB. Points (N, D) have the codec `none`.
         codec: `none` returns the images themselves. `jpeg` encodes and decodes with Pillow's defaults, quality 75 and
             chroma halved in both directions; skimage.io.imsave, with which the released codes wrote, gives the same
             pixels (MS-08, MS-09). `min_max` stretches the batch from its own darkest and brightest value to 0 and 255.

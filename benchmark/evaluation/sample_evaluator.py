@@ -56,7 +56,7 @@ class SampleEvaluator:
         return {name: extractor.identity for name, extractor in self.extractors.items()}
 
     def evaluate(self, batches: Iterable[Tensor]) -> EvaluationResult:
-        """Evaluate uint8 (N, C, H, W) batches of samples.
+        """Evaluate batches of samples: uint8 images (N, C, H, W) or float32 points (N, D).
 
         Raises:
             ValueError: there are fewer samples than a measure takes.

@@ -11,7 +11,7 @@ from benchmark.execution.events import Event, RunListener, TrialFinished
 from benchmark.execution.remote_storage import RemoteSync
 from benchmark.store.claims import Claims
 from benchmark.store.record_store import RecordStore
-from benchmark.store.records import TrialRecord, without_samples_png
+from benchmark.store.records import TrialRecord, without_samples
 from benchmark.tracking.mirror import MLflowMirror
 from benchmark.training.checkpoint import Checkpoints, trials_with_checkpoints
 from benchmark.trials.job import Progress
@@ -111,4 +111,4 @@ class ResultSink(RunListener):
         if self.claims:
             self.claims.release(record.trial_id)
         if self.mirror:
-            self.mirror.sync([without_samples_png(record)])  # many records may wait for an unreachable server
+            self.mirror.sync([without_samples(record)])  # many records may wait for an unreachable server

@@ -137,12 +137,12 @@ class SuiteRun:
         return self._on_prepared_images(self._store.read_many(self.suite.specs))
 
     def report_records(self) -> dict[str, TrialRecord]:
-        """The `records` for a report, which shows one sample grid a cell: the others are not read."""
+        """The `records` for a report, which shows the samples of one trial a cell: the others are not read."""
         records = self._on_prepared_images(self._store.read_without_samples(self.suite.specs))
         for cell in self.suite.cells:
             for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
                 record = self._store.read(trial_id)
-                if record and record.samples_png:
+                if record and (record.samples_png or record.points_npy):
                     records[trial_id] = record
                     break
         return records
@@ -290,11 +290,11 @@ class SuiteRun:
                 logger.warning("%s lacks results (%s): the next run uploads them", self._remote.storage.uri, reason)
 
     def _real_samples(self) -> dict[str, bytes]:
-        """A grid of real images, as PNG, for every dataset of the suite that is prepared here."""
+        """A grid of real images, as PNG, for every dataset of images of the suite that is prepared here."""
         grids = {}
         for name in dict.fromkeys(spec.dataset for spec in self.suite.specs.values()):
             dataset = registry.datasets[name]
-            if dataset.is_prepared(self.workspace.data):
+            if dataset.is_prepared(self.workspace.data) and not dataset.is_points:
                 arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
                 batch = images.draw(GRID_IMAGES, torch.Generator().manual_seed(0))

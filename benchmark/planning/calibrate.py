@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.spec import TrialSpec
+from benchmark.data.arrays import stored_dtype
 from benchmark.planning.cost_keys import CostKey, FeatureCostKey, training_cost_key
 from benchmark.planning.plan import Plan
 from benchmark.planning.timings import Timing
@@ -98,8 +99,7 @@ def time_features(data_dir: Path, key: FeatureCostKey, dataset: str, device_name
         forget_peak_memory(device)
         before = peak_memory(device)
         extractor = extractor_class(path, device)
-        rng = np.random.default_rng(0)
-        images = torch.from_numpy(rng.integers(0, 256, (size, *key.shape), dtype=np.uint8)).to(device)
+        images = torch.from_numpy(random_samples((size, *key.shape))).to(device)
         seconds = seconds_per_call(lambda: extractor(apply_codec(images, key.codec)), _synchronise(device))
         peak = peak_memory(device) - before
     kind = key.model_dump(mode="json")
@@ -107,17 +107,21 @@ def time_features(data_dir: Path, key: FeatureCostKey, dataset: str, device_name
 
 
 def random_images(name: str) -> Any:
-    """Random uint8 images and labels, as if a dataset of this shape had been prepared."""
+    """Random images or points, and labels, as if a dataset of this shape had been prepared."""
     from benchmark.core import registry
     from benchmark.data.arrays import ArraySplit, PreparedData
 
     dataset = registry.datasets[name]
-    channels, height, width = dataset.shape
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (NUM_IMAGES, channels // dataset.stacked, height, width), dtype=np.uint8)
+    images = random_samples((NUM_IMAGES, dataset.shape[0] // dataset.stacked, *dataset.shape[1:]))
     labels = np.arange(NUM_IMAGES) % (dataset.num_labels if dataset.num_labels > 0 else NUM_CLASSES)
     split = ArraySplit(images, labels)
     return PreparedData(Path(), split, split, {"dataset": "random", "classes": NUM_CLASSES})
+
+
+def random_samples(shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 images of random pixels (N, C, H, W), or normal points (N, D), as they are stored."""
+    rng, dtype = np.random.default_rng(0), stored_dtype(shape[1:])
+    return rng.integers(0, 256, shape, dtype) if dtype == np.uint8 else rng.standard_normal(shape, dtype)
 
 
 def seconds_per_call(call: Callable[[], Any], synchronise: Callable[[], Any]) -> float:

@@ -18,14 +18,14 @@ class CostKey(FrozenModel):
 
 
 class TrainingCostKey(CostKey):
-    """What a training step and a sample cost. `shape` is (C, H, W); `classes` is the dataset's `num_classes()`."""
+    """What a training step and a sample cost. `classes` is the dataset's `num_classes()`."""
 
     method: str
     options: dict[str, Any]
     network: str
     network_options: dict[str, Any]
     latent: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     stacked: int
     classes: int
     batch_size: int
@@ -41,7 +41,7 @@ class FeatureCostKey(CostKey):
 
     extractor: str
     codec: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
 
 
 def training_cost_key(spec: TrialSpec) -> TrainingCostKey:

@@ -57,7 +57,7 @@ class RecordStore:
         return {trial_id: record for trial_id, record in records if record is not None}
 
     def read_without_samples(self, trial_ids: Iterable[str]) -> dict[str, TrialRecord]:
-        """Like `read_many`, but with `samples_png` empty: most of a record's bytes, which few readers need."""
+        """Like `read_many`, but without samples: most of a record's bytes, which few readers need."""
         existing, records = self._existing(), {}
         for trial_id in trial_ids:
             if trial_id not in existing:

@@ -1,8 +1,11 @@
 """The schema of a trial's record."""
 
 import base64
+import io
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from benchmark.core import registry
@@ -100,6 +103,7 @@ class TrialRecord(FrozenModel):
     events: list[Event] = Field(default_factory=list)
     histograms: dict[str, Histogram] = Field(default_factory=dict)
     samples_png: str = Field(default="", pattern=BASE64)  # base64 of an 8 x 8 grid of samples from fixed latents
+    points_npy: str = Field(default="", pattern=BASE64)  # of a method on points: base64 of samples as a float32 .npy
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -111,6 +115,17 @@ class TrialRecord(FrozenModel):
         """The sample grid as PNG, with the digits of a stack side by side; empty without one."""
         stacked = registry.datasets[self.spec.dataset].stacked
         return side_by_side(base64.b64decode(self.samples_png), stacked, RECORD_COLUMNS)
+
+    @property
+    def sample_points(self) -> np.ndarray | None:
+        """(n, D) samples of the last measurement, float32; None if the method makes images, or if they are damaged."""
+        if not self.points_npy:
+            return None
+        with suppress(ValueError, EOFError):
+            points = np.load(io.BytesIO(base64.b64decode(self.points_npy)), allow_pickle=False)
+            if isinstance(points, np.ndarray) and points.dtype == np.float32 and points.ndim == 2:
+                return points
+        return None
 
 
 class TrialSummary(BaseModel):
@@ -125,6 +140,13 @@ class TrialSummary(BaseModel):
     data: Manifest
 
 
-def without_samples_png(record: TrialRecord) -> TrialRecord:
-    """The record without its sample grid, which is most of its bytes."""
-    return record.model_copy(update={"samples_png": ""})
+def encode_points(points: np.ndarray) -> str:
+    """(n, D) points as a record holds them."""
+    content = io.BytesIO()
+    np.save(content, points.astype(np.float32, copy=False), allow_pickle=False)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def without_samples(record: TrialRecord) -> TrialRecord:
+    """The record without its samples, which are most of its bytes."""
+    return record.model_copy(update={"samples_png": "", "points_npy": ""})

@@ -126,15 +126,17 @@ def metric_points(record: TrialRecord, published: Mapping[str, float]) -> Iterat
 
 
 def trial_artifacts(record: TrialRecord) -> dict[str, bytes]:
-    """File name -> content: the record without its sample grid, the grid as an image, and the environment."""
+    """File name -> content: the record without its samples, the sample grid or points, and the environment."""
     files = {
-        "record.json": record.model_dump_json(indent=1, exclude={"samples_png"}).encode(),
+        "record.json": record.model_dump_json(indent=1, exclude={"samples_png", "points_npy"}).encode(),
         "environment.json": json.dumps(record.environment, indent=1).encode(),
     }
     if record.samples_png:
         content = io.BytesIO()
         upscale(record.samples, SAMPLES_SIDE).save(content, "PNG")
         files["samples.png"] = content.getvalue()
+    if record.points_npy:
+        files["samples.npy"] = base64.b64decode(record.points_npy)
     return files
 
 

@@ -26,7 +26,7 @@ from benchmark.core import registry
 from benchmark.core.errors import UserError
 from benchmark.core.spec import canonical_json, content_hash
 from benchmark.store.record_store import RecordStore
-from benchmark.store.records import TrialRecord, without_samples_png
+from benchmark.store.records import TrialRecord, without_samples
 from benchmark.store.sample_grids import THUMBNAIL_COLUMNS, side_by_side
 from benchmark.store.workspace import Workspace, sample_grid_path
 from benchmark.tracking.fields import (
@@ -106,7 +106,7 @@ class MLflowWriter:
         failures, error = 0, None
         runs: dict[str, list[Any]] = {}
         judgements: Mapping[str, Mapping[str, str]] = {}
-        self._known |= {record.trial_id: without_samples_png(record) for record in records}
+        self._known |= {record.trial_id: without_samples(record) for record in records}
         try:
             self._connect()
             runs = self._runs("trial_id")
@@ -229,7 +229,7 @@ class MLflowWriter:
         """Leave exactly one run of this trial: the newest complete one."""
         cells = self._cells[record.trial_id]
         published = {key: value.value for key, value in published_of(record.spec, cells).items()}
-        numbers = record.model_dump_json(exclude={"samples_png", "histograms"})  # both belong to the same training
+        numbers = record.model_dump_json(exclude={"samples_png", "points_npy", "histograms"})  # of the same training
         digest = hashlib.sha256((numbers + canonical_json(published)).encode()).hexdigest()[:16]
         tags = trial_tags(record, self.suite, cells, judgements)
         end = milliseconds(record.finished)

@@ -13,7 +13,7 @@ from baselines.common.method import EagerStepInputs, Method
 from baselines.networks.layers.memory_format import channels_last
 from benchmark.core.precision import autocast, tf32_mode
 from benchmark.core.spec import REFERENCE_PRECISION, TrialSpec
-from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_uint8
+from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_stored
 from benchmark.training.adam import TensorFlowAdam
 from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
@@ -37,8 +37,8 @@ class Trainer:
     Args:
         spec: the trial.
         method: the method, with initial weights.
-        images: the training images.
-        image_range: lowest and highest pixel value of the network.
+        images: the training images or points.
+        image_range: lowest and highest pixel value of the network; None for points.
         device: where the method is.
         graph_backend: makes what captures updates as graphs, from the generators that they draw from; None: updates
             run eagerly.
@@ -234,9 +234,11 @@ class Trainer:
 
     @torch.no_grad()
     def samples(self, n: int, draw: int = 0) -> Generator[Tensor, None, None]:
-        """Exactly n generated images, in uint8 batches (N, C, H, W). The training is not disturbed.
+        """Exactly n generated samples, in batches: uint8 images (N, C, H, W) or float32 points (N, D).
 
-        The latents depend on `draw` alone. Images are generated in batches of `protocol.sample_batch`: with
+        The training is not disturbed.
+
+        The latents depend on `draw` alone. Samples are generated in batches of `protocol.sample_batch`: with
         `batch_norm: batch` an image depends on its batch, so the last batch is generated in full and cut.
         """
         protocol = self.spec.protocol
@@ -248,7 +250,7 @@ class Trainer:
             for start in range(0, n, protocol.sample_batch):
                 with tf32_mode(REFERENCE_PRECISION, self.device):
                     images = generator(*self.method.generator_input(protocol.sample_batch, latents))
-                yield to_uint8(images, self.image_range)[: n - start]
+                yield to_stored(images, self.image_range)[: n - start]
         finally:
             for name, buffer in generator.named_buffers():
                 buffer.copy_(buffers[name])

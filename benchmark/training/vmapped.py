@@ -9,6 +9,7 @@ numbers are those that it has alone, up to the rounding of sums, which kernels f
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -18,6 +19,7 @@ from baselines.common.random_streams import SeedStreams
 from baselines.networks.layers.memory_format import contiguous_format
 from benchmark.core import registry
 from benchmark.core.precision import autocast, tf32_mode
+from benchmark.data.arrays import stored_dtype
 from benchmark.data.sampler import Batch, to_range
 from benchmark.training.cuda_graphs import GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
@@ -101,7 +103,7 @@ class VmappedTrainer:
         return player.step_means(losses | logged)
 
     def _losses(self, player: Player, batch: Batch, progress: float, make_inputs: MakeInputs) -> tuple[Terms, Terms]:
-        """(S,) of every loss term, and of what the loss logs, on uint8 (S, N, C, H, W) images and (S, N) labels."""
+        """(S,) of every loss term, and of what the loss logs, on stored images (S, N, ...) and (S, N) labels."""
         streams = tuple(trainer.rng for trainer in self.trainers)
 
         def loss(tensors: Any, lane: Tensor, real: Tensor, labels: Tensor | None) -> tuple[Terms, Terms]:
@@ -115,7 +117,7 @@ class VmappedTrainer:
         return terms
 
     def _next_batch(self) -> Batch:
-        """(S, N, C, H, W) images and (S, N) labels, as each trial draws them."""
+        """(S, N, ...) images or points and (S, N) labels, as each trial draws them."""
         n, generators = self.spec.batch_size, [trainer.data_rng for trainer in self.trainers]
         if self.images.is_resident:
             images, labels = self.images.draw(n, *generators)
@@ -137,7 +139,7 @@ class VmappedTrainer:
             self._share_sum(term, self.loss_sums[term])
 
     def dry_run(self) -> None:
-        """Compute every player's gradients once, on black images, and restore everything that changed.
+        """Compute every player's gradients once, on black images or points at 0, and restore everything that changed.
 
         Raises:
             Exception: whatever a loss or its gradient raises where torch lacks kernels for several models. Each trial
@@ -145,8 +147,9 @@ class VmappedTrainer:
         """
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         states = [trainer.rng.get_state() for trainer in self.trainers]
-        shape = (len(self.trainers), self.spec.batch_size, *registry.datasets[self.spec.dataset].shape)
-        images = torch.zeros(shape, dtype=torch.uint8, device=self.device)
+        sample_shape = registry.datasets[self.spec.dataset].shape
+        shape = (len(self.trainers), self.spec.batch_size, *sample_shape)
+        images = torch.from_numpy(np.zeros(shape, stored_dtype(sample_shape))).to(self.device)
         has_labels = self.images.labels is not None
         labels = torch.zeros(shape[:2], dtype=torch.int64, device=self.device) if has_labels else None
         try:

@@ -2,6 +2,7 @@
 
 import torch
 
+from baselines.common.transformations import SETS
 from benchmark.core import registry
 from benchmark.core.spec import TrialSpec
 from benchmark.data.arrays import PreparedData
@@ -30,6 +31,7 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         options = method_class.Options.model_validate(spec.options)
         method = method_class(network, spec.latent.distribution, options, count_classes(dataset, data)).to(device)
     method.power_iterations = None if spec.power_iterations == "one_per_call" else spec.power_iterations.model_dump()
+    method.transformations = SETS[dataset.transformations]
     label_fraction = method_class.label_fraction(spec.options)
     images = ImageSampler(
         data.train.images,

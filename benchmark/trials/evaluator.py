@@ -15,7 +15,7 @@ from benchmark.evaluation.discriminator_evaluator import DiscriminatorEvaluator,
 from benchmark.evaluation.sample_evaluator import EvaluationResult, SampleEvaluator
 from benchmark.training.trainer import Trainer, TrainingDiverged
 from benchmark.trials.job import Job
-from benchmark.trials.samples import GRID_IMAGES
+from benchmark.trials.samples import num_kept
 
 
 class TrialEvaluator:
@@ -29,8 +29,10 @@ class TrialEvaluator:
 
     def __init__(self, job: Job, data: PreparedData, on_batch: Callable[[], None]) -> None:
         self.protocol, self.on_batch = job.spec.protocol, on_batch
+        dataset = registry.datasets[job.spec.dataset]
+        self.num_kept = num_kept(dataset)
         self.sample_evaluator = SampleEvaluator(self.protocol, job.assets, job.device)
-        self.discriminator_evaluator = DiscriminatorEvaluator(self.protocol, registry.datasets[job.spec.dataset], data)
+        self.discriminator_evaluator = DiscriminatorEvaluator(self.protocol, dataset, data)
         self.windows = {output.key: b.measure.averaged for b in bind_metrics(self.protocol) for output in b.outputs}
 
     @property
@@ -39,17 +41,17 @@ class TrialEvaluator:
         return self.protocol.draws if self.protocol.n_fake else 1
 
     def evaluate(self, trainer: Trainer) -> tuple[EvaluationResult, Tensor]:
-        """All metrics, in the order of the protocol, with histograms; and uint8 images for a sample grid.
+        """All metrics, in the order of the protocol, with histograms; and the samples that the record keeps.
 
         Raises:
             TrainingDiverged: if a metric is not finite.
         """
-        result, images = self._evaluate_samples(trainer, max(self.protocol.n_fake, GRID_IMAGES), draw=0)
+        result, kept = self._evaluate_samples(trainer, max(self.protocol.n_fake, self.num_kept), draw=0)
         discriminator = FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
         values = result.values | self.discriminator_evaluator.evaluate(discriminator)
         metrics = {key: values[key] for key in metric_outputs(self.protocol)}
         _raise_if_not_finite(metrics, trainer.step)
-        return EvaluationResult(metrics, result.histograms), images
+        return EvaluationResult(metrics, result.histograms), kept
 
     def redraw(self, trainer: Trainer, draw: int) -> dict[str, float]:
         """The metrics of samples, from other latents. Raises TrainingDiverged if one is not finite."""
@@ -67,19 +69,22 @@ class TrialEvaluator:
         return max(self.windows.values())
 
     def _evaluate_samples(self, trainer: Trainer, n: int, draw: int) -> tuple[EvaluationResult, Tensor]:
-        """The result for n samples, and the first GRID_IMAGES of them."""
+        """The result for n samples, and the first `num_kept` of them."""
         first: list[Tensor] = []
+        missing = self.num_kept
 
         def observed(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            nonlocal missing
             for batch in batches:
-                if sum(map(len, first)) < GRID_IMAGES:
-                    first.append(batch)
+                if missing > 0:
+                    first.append(batch[:missing])
+                    missing -= len(batch)
                 yield batch
                 self.on_batch()
 
         with closing(trainer.samples(n, draw)) as batches:  # closing restores the generator, however this ends
             result = self.sample_evaluator.evaluate(observed(batches))
-        return result, torch.cat(first)[:GRID_IMAGES].cpu()
+        return result, torch.cat(first).cpu()
 
 
 def _raise_if_not_finite(metrics: dict[str, float], step: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.core import registry
 from benchmark.core.files import remove_partial_writes
 from benchmark.data.prepared import open_prepared
-from benchmark.store.records import Cost, Measurement, Status, TrialRecord
+from benchmark.store.records import Cost, Measurement, Status, TrialRecord, encode_points
 from benchmark.store.workspace import sample_grid_path
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
@@ -72,6 +72,7 @@ class TrialRunner:
         self.job, self.report, self.max_step = job, report, max_step
         self.record: TrialRecord | None = None
         self.is_started = self.is_stopped = False
+        self.dataset = registry.datasets[job.spec.dataset]
         self.start_time = self.last_report = stopwatch.clock()
         self.state = TrialState(policy=CheckpointPolicy(Stopwatch(), job.checkpoint_seconds))
         self.note = ""  # events that the next report mentions
@@ -208,14 +209,15 @@ class TrialRunner:
             state.losses = self.trainer.mean_losses()  # waits for the device, so it counts as training
         self._report_and_save()
         with state.watch.phase("measuring"):
-            result, state.grid_images = self.evaluator.evaluate(self.trainer)
+            result, state.samples = self.evaluator.evaluate(self.trainer)
             state.evaluations = [*state.evaluations, result.values][-self.evaluator.longest_window :]
             metrics = self.evaluator.averaged(state.evaluations)
             state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
             state.histograms, state.losses = result.histograms, None
-            names = (self.job.samples, self.job.spec.trial_id, step)
-            grid = partial(write_thumbnails, state.grid_images, self._stacked, *names)
-            self._try_to_write("a sample grid", grid)
+            if not self.dataset.is_points:
+                names = (self.job.samples, self.job.spec.trial_id, step)
+                grid = partial(write_thumbnails, state.samples, self.dataset.stacked, *names)
+                self._try_to_write("a sample grid", grid)
         self._report_and_save()
 
     def _report_and_save(self) -> None:
@@ -223,10 +225,6 @@ class TrialRunner:
         self.report_progress(force=True)
         if self.state.policy.is_due() and not self.is_complete:
             self.save()
-
-    @property
-    def _stacked(self) -> int:
-        return registry.datasets[self.job.spec.dataset].stacked
 
     # --- files ---------------------------------------------------------------------------------------------
 
@@ -295,7 +293,6 @@ class TrialRunner:
 
     def _results(self) -> dict[str, Any]:
         state = self.state
-        images = state.grid_images
         return {
             "history": state.history,
             "redraws": state.redraws,
@@ -304,9 +301,18 @@ class TrialRunner:
             "instruments": self.evaluator.sample_evaluator.identities,
             "data": self.data.manifest,
             "events": list(state.events.by_what.values()),
-            "samples_png": base64.b64encode(sample_grid(images, self._stacked)).decode() if images is not None else "",
             "cost": self._cost(),
+            **self._kept_samples(),
         }
+
+    def _kept_samples(self) -> dict[str, str]:
+        """The samples of the last measurement, as the record holds them."""
+        samples = self.state.samples
+        if samples is None:
+            return {}
+        if self.dataset.is_points:
+            return {"points_npy": encode_points(samples.numpy())}
+        return {"samples_png": base64.b64encode(sample_grid(samples, self.dataset.stacked)).decode()}
 
     def _cost(self) -> Cost:
         seconds = self.state.watch.totals()

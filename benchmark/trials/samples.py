@@ -1,4 +1,4 @@
-"""Sample grids: generated images side by side, as PNG."""
+"""The samples that a record keeps: a grid of generated images, as PNG, or points."""
 
 import io
 from pathlib import Path
@@ -6,12 +6,21 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmark.core.files import write_atomically
+from benchmark.data.base import Dataset
 from benchmark.store.sample_grids import RECORD_COLUMNS, THUMBNAIL_COLUMNS
 from benchmark.store.workspace import sample_grid_path
 
 GRID_IMAGES = RECORD_COLUMNS**2  # in the grid of a record
+POINTS_ON_A_LINE, POINTS = 10_000, 2500  # in a record; on a line, enough for the estimate of a density
 THUMBNAILS = THUMBNAIL_COLUMNS**2  # of them, in the small grid that is written at every evaluation
 THUMBNAIL_HEIGHT = 32  # pixels: smaller images are enlarged, so that a viewer shows more than a stamp
+
+
+def num_kept(dataset: type[Dataset]) -> int:
+    """How many samples of an evaluation are kept for the record."""
+    if not dataset.is_points:
+        return GRID_IMAGES
+    return POINTS_ON_A_LINE if dataset.shape == (1,) else POINTS
 
 
 def sample_grid(images: Tensor, stacked: int = 1, columns: int = RECORD_COLUMNS, height: int = 1) -> bytes:

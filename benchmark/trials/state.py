@@ -36,7 +36,7 @@ class TrialState:
         redraws: metrics of the last measurement, from other latents each.
         histograms: of the last measurement.
         losses: mean losses of a measurement that has not been taken yet.
-        grid_images: uint8 images of the sample grid of the last measurement.
+        samples: those of the last measurement that the record keeps, images or points.
         peak_memory: in MiB, of earlier attempts.
     """
 
@@ -47,7 +47,7 @@ class TrialState:
     redraws: list[dict[str, float]] = field(default_factory=list)
     histograms: dict[str, list[int]] = field(default_factory=dict)
     losses: dict[str, float] | None = None
-    grid_images: Tensor | None = None
+    samples: Tensor | None = None
     peak_memory: float = 0.0
     events: Events = field(default_factory=Events)
 
@@ -76,7 +76,7 @@ class TrialState:
             "redraws": self.redraws,
             "histograms": self.histograms,
             "losses": self.losses,
-            "sheet": self.grid_images,
+            "sheet": self.samples,
             "events": self.events.to_plain(),
             "seconds": self.watch.totals(),
             "took": self.policy.last_cost,
@@ -88,13 +88,13 @@ class TrialState:
         history = [Measurement.model_validate(entry) for entry in saved["history"]]
         events = self.events.merged_after(Events.from_plain(saved["events"]))
         seconds = {key: float(saved["seconds"].get(key, 0.0)) for key in self.watch.seconds}
-        grid_images = None if saved["sheet"] is None else saved["sheet"].cpu()
+        samples = None if saved["sheet"] is None else saved["sheet"].cpu()
         last_cost = float(saved["took"])
         started, redraws, histograms = saved["started"], saved["redraws"], saved["histograms"]
         losses, peak_memory, evaluations = saved["losses"], saved["peak_memory"], saved["evaluations"]
         trainer.restore(saved["trainer"])
         self.started, self.history, self.redraws, self.histograms = started, history, redraws, histograms
-        self.losses, self.grid_images, self.peak_memory, self.events = losses, grid_images, peak_memory, events
+        self.losses, self.samples, self.peak_memory, self.events = losses, samples, peak_memory, events
         self.evaluations = evaluations
         self.watch.seconds, self.policy.last_cost = seconds, last_cost
 

@@ -43,10 +43,16 @@ def test_a_dataset_describes_itself(name, dataset):
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
     for field in (dataset.about, dataset.licence, dataset.source, dataset.variant):
         assert field.strip()
-    channels, height, width = dataset.shape
-    assert channels in (1, 3)
-    assert height == width > 0
-    assert channels % dataset.stacked == 0
+    if dataset.is_points:
+        assert len(dataset.shape) == dataset.stacked == 1
+        assert dataset.transformations == "shifts"
+    else:
+        channels, height, width = dataset.shape
+        assert channels in (1, 3)
+        assert height == width > 0
+        assert channels % dataset.stacked == 0
+        assert dataset.transformations == "rotations"
+        assert dataset.mixture is None
     assert bool(dataset.raw_dir) is bool(dataset.how_to_get) is not dataset.is_bundled
 
 
@@ -59,6 +65,9 @@ def test_the_documentation_lists_it(name, dataset):
     own = [row for row in rows if f"`{name}`" in row[1]]
     assert own, f"add a row about {name} to docs/datasets.md"
     _, _, shape, _, classes, _, folder, *_ = own[0]
+    if dataset.is_points:
+        assert shape.strip() == str(dataset.shape[0])
+        return
     size = "S" if name in ("folder_32", "synthetic_32") or re.search(r"_(48|64)$", name) else dataset.shape[1]
     assert shape.strip() == f"{dataset.shape[0]}, {size}, {size}"
     assert folder.strip() == (f"`{dataset.raw_dir}/`" if dataset.raw_dir else "")
@@ -75,16 +84,19 @@ def test_downloads_are_required_files_with_checksums_and_addresses(dataset):
         assert all(url.startswith("http") and url.endswith(file.name) for url in file.urls)
 
 
-def test_prepared_arrays_are_bytes_with_labels_and_a_manifest(dataset, data_dir, tmp_path):
+def test_prepared_arrays_are_bytes_or_points_with_labels_and_a_manifest(dataset, data_dir, tmp_path):
     path = dataset.prepare(data_dir, tmp_path / "cache")
     prepared = open_prepared(path)
     single = (dataset.shape[0] // dataset.stacked, *dataset.shape[1:])
     for arrays in (prepared.train, prepared.test):
-        assert arrays.images.dtype == np.uint8
+        assert arrays.images.dtype == (np.float32 if dataset.is_points else np.uint8)
         assert arrays.images.shape == (len(arrays.labels), *single)
         assert arrays.labels.dtype == np.int64
         assert len(arrays.labels) > 0
-        assert arrays.images.max() > 200, "the whole range of a byte is used"
+        if dataset.is_points:
+            assert len(np.unique(arrays.images)) > 0.99 * arrays.images.size, "points are not quantised"
+        else:
+            assert arrays.images.max() > 200, "the whole range of a byte is used"
     assert isinstance(prepared.train.images, np.memmap)
     assert prepared.path == path
     assert prepared.manifest["dataset"] == dataset.name
@@ -117,7 +129,7 @@ def test_sampled_images_have_the_declared_shape_and_follow_the_generator(dataset
     images = ImageSampler(prepared.train.images, dataset.stacked, CPU)
     batch, same, different = (images.draw(7, torch.Generator().manual_seed(seed)).images for seed in (0, 0, 1))
     assert batch.shape == (7, *dataset.shape)
-    assert batch.dtype is torch.uint8
+    assert batch.dtype is (torch.float32 if dataset.is_points else torch.uint8)
     assert torch.equal(batch, same)
     assert not torch.equal(batch, different)
 

@@ -120,10 +120,14 @@ def test_network_metadata(network_name):
     network = registry.networks[network_name]
     assert network.about.strip()
     assert network.shapes
-    assert all(len(shape) == 3 and min(shape) > 0 for shape in network.shapes)
+    dimensions = {len(shape) for shape in network.shapes}
+    assert dimensions in ({1}, {3}), "points or images"
+    assert all(min(shape) > 0 for shape in network.shapes)
     assert {"generator", "discriminator"} <= network.roles
-    low, high = network.image_range
-    assert low < high
+    assert (network.image_range is None) is (dimensions == {1})
+    if network.image_range:
+        low, high = network.image_range
+        assert low < high
     model = network.Options
     options = model.model_validate(smallest_options(model))
     assert model.model_validate(json.loads(json.dumps(options.model_dump(mode="json")))) == options
@@ -300,11 +304,12 @@ def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
     shape = registry.datasets[spec.dataset].shape
     latents, *conditions = trainer.method.generator_input(BATCH, trainer.rng)
     images = trainer.method.generator(latents, *conditions)
-    low, high = trainer.image_range
     assert latents.shape == (BATCH, spec.latent.dim)
     assert images.shape == (BATCH, *shape)
-    assert low <= images.min()
-    assert images.max() <= high
+    if trainer.image_range:
+        low, high = trainer.image_range
+        assert low <= images.min()
+        assert images.max() <= high
 
 
 # --- reproducibility ----------------------------------------------------------------------------------------
@@ -366,12 +371,12 @@ def sampled(trainer, n):
     return torch.cat(list(trainer.samples(n)))
 
 
-def test_samples_are_n_byte_images_and_do_not_depend_on_n(sampling_spec):
+def test_samples_are_n_byte_images_or_points_and_do_not_depend_on_n(sampling_spec):
     trainer = advance(trainer_of(sampling_spec), 1)
     many = sampled(trainer, 9)
     for n in (1, 3, 4, 6):
         images = sampled(trainer, n)
-        assert images.dtype is torch.uint8
+        assert images.dtype is (torch.uint8 if trainer.image_range else torch.float32)
         assert images.shape == (n, *registry.datasets[sampling_spec.dataset].shape)
         assert torch.equal(images, many[:n])
 

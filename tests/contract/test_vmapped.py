@@ -20,6 +20,8 @@ FIRST = {(method, network): (method, network, dataset) for method, network, data
 @pytest.fixture(autouse=True)
 def _double(monkeypatch):
     def to_range(images, image_range):
+        if image_range is None:
+            return images.double()
         low, high = image_range
         return images.double() * ((high - low) / 255) + low
 

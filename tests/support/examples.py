@@ -53,7 +53,7 @@ class Images64(Dataset):
 
 
 STAND_INS = (Grey28, Images32, Images48, Images64)
-COMBINED_WITH_ALL = ("stacked_digits", "stacked_mnist")  # small images: all pairs of method and network run on them
+COMBINED_WITH_ALL = ("stacked_digits", "stacked_mnist", "normal_line")  # small: all pairs of method and network
 
 
 class NoFiles32(BundledDataset):
@@ -152,11 +152,12 @@ def spec_of(method: str, network: str, dataset: str, **changes: Any) -> TrialSpe
 
 
 def random_images(dataset: str, n: int = 40) -> PreparedData:
-    """A prepared dataset of the right shape, held in memory, with random pixels."""
+    """A prepared dataset of the right shape, held in memory, with random pixels or normal points."""
     source = registry.datasets[dataset]
     shape = (n, source.shape[0] // source.stacked, *source.shape[1:])
     rng = np.random.default_rng(0)
-    arrays = ArraySplit(rng.integers(0, 256, shape, dtype=np.uint8), np.arange(n) % 10)
+    images = rng.standard_normal(shape, np.float32) if source.is_points else rng.integers(0, 256, shape, dtype=np.uint8)
+    arrays = ArraySplit(images, np.arange(n) % 10)
     return PreparedData(Path(), arrays, arrays, {})
 
 

@@ -38,5 +38,6 @@ def has_gradient(maps: Tensor) -> bool:
 
 
 def channels_last(maps: Tensor) -> Tensor:
-    """The same (N, C, H, W) maps in channels-last memory format."""
-    return maps if is_contiguous_format() else maps.contiguous(memory_format=torch.channels_last)
+    """The same (N, C, H, W) maps in channels-last memory format; (N, D) points as they are."""
+    is_maps = maps.dim() == 4 and not is_contiguous_format()
+    return maps.contiguous(memory_format=torch.channels_last) if is_maps else maps

@@ -108,7 +108,7 @@ class Extractor(ABC):
         """Extract features. Draws no random numbers; the result of an image does not depend on its batch.
 
         Args:
-            images: uint8 (N, C, H, W) in [0, 255].
+            images: uint8 (N, C, H, W) in [0, 255], or float32 (N, D) points.
 
         Returns:
             Features on the extractor's device, in memory that is not reused: metrics keep them.

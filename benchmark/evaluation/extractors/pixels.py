@@ -26,7 +26,7 @@ class Pixels(Extractor):
     @classmethod
     def supports(cls, dataset: type[Dataset]) -> bool:
         """Images of at least 8x8."""
-        return min(dataset.shape[1:]) >= SIDE
+        return not dataset.is_points and min(dataset.shape[1:]) >= SIDE
 
     def __init__(self, path: Path, device: torch.device) -> None:
         del path

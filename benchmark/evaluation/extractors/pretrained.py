@@ -36,7 +36,7 @@ class PretrainedExtractor(Extractor):
     @classmethod
     def supports(cls, dataset: type[Dataset]) -> bool:
         """Colour images, except stacks."""
-        return dataset.shape[0] == 3 and dataset.stacked == 1
+        return not dataset.is_points and dataset.shape[0] == 3 and dataset.stacked == 1
 
     @classmethod
     def missing_message(cls, data_dir: Path) -> str | None:

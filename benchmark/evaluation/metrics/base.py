@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.networks.base import DiscriminatorOutput
 from benchmark.core import registry
 from benchmark.core.spec import FrozenModel, PositiveInt
-from benchmark.data.arrays import PreparedData
+from benchmark.data.arrays import PreparedData, describe_shape
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 
@@ -282,7 +282,7 @@ class SampleMetric(Metric):
             return f"n_real is {options.n_real:,}, but '{cls.name}' {required.why}: it needs at least {required.real:,}"
         extractor = registry.extractors[options.extractor]
         if not extractor.supports(dataset):
-            return f"extractor '{options.extractor}' does not take images of {dataset.name}"
+            return f"extractor '{options.extractor}' does not take {describe_shape(dataset.shape)} of {dataset.name}"
         if cls.needs_logits and not extractor.has_logits:
             able = sorted(name for name in registry.extractors if registry.extractors[name].has_logits)
             return (

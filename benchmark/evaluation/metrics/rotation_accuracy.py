@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from pydantic import Field
 
-from baselines.common import rotations
+from baselines.common.transformations import ROTATIONS
 from benchmark.core.spec import PositiveInt
 from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
@@ -75,8 +75,10 @@ class RotationAccuracy(DiscriminatorMetric):
 
     @classmethod
     def check_config(cls, options: Any, dataset: type[Dataset], n_fake: int) -> str | None:
-        """Rotated images must keep their shape."""
+        """There must be images that keep their shape when they are rotated."""
         del options, n_fake
+        if dataset.is_points:
+            return f"'{cls.name}' rotates images, and {dataset.name} holds points"
         _, height, width = dataset.shape
         return None if height == width else f"'{cls.name}' rotates images, and those of {dataset.name} are not square"
 
@@ -97,8 +99,8 @@ class RotationAccuracy(DiscriminatorMetric):
     def update(self, discriminator: EvaluatedDiscriminator) -> None:
         """Count correct predictions over all images and rotations; of equal logits the first counts."""
         for images in reference_images(self.test, self.dataset, self.n_test):
-            for rotation in range(rotations.NUM_ROTATIONS):
-                logits = discriminator.rotation_logits(rotations.rotate(images, rotation))
+            for rotation in range(ROTATIONS.size):
+                logits = discriminator.rotation_logits(ROTATIONS.apply(images, rotation))
                 self.shown += len(images)
                 self.is_finite = bool(torch.isfinite(logits).all())
                 if not self.is_finite:

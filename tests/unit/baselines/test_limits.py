@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from baselines.common import losses, rotations
+from baselines.common import losses
 from baselines.common.method import EagerStepInputs
+from baselines.common.transformations import TransformedBatch
 from baselines.methods import msgan, ssgan_la
 from baselines.networks.base import DiscriminatorOutput, NetworkOptions
 from benchmark.core import registry
@@ -355,7 +356,7 @@ def one_rotation_scores():
     """Scores (2, 7, 2) of real and fake images, their batches of upright images, and the logits s_0 - s_1 (2, 7)."""
     scores = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(2)).mul(2).requires_grad_()
     upright = torch.zeros(7, dtype=torch.long)
-    return scores, [rotations.RotatedBatch(torch.empty(0), upright)] * 2, scores[..., 0] - scores[..., 1]
+    return scores, [TransformedBatch(torch.empty(0), upright)] * 2, scores[..., 0] - scores[..., 1]
 
 
 @pytest.mark.parametrize(("form", "game"), [("multi_hinge", "hinge"), ("cross_entropy", "non_saturating")])

@@ -11,7 +11,7 @@ from torch import nn
 
 from baselines.common.method import Method
 from benchmark.core.spec import TrialSpec
-from benchmark.data.sampler import ImageSampler, to_range, to_uint8
+from benchmark.data.sampler import ImageSampler, to_range, to_stored
 from benchmark.training.trainer import Trainer, TrainingDiverged, stream_seed
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def test_every_byte_survives_conversion_to_floats_and_back(image_range):
     floats = to_range(bytes_, image_range)
     assert floats.dtype is torch.float32
     assert (floats.min(), floats.max()) == image_range
-    assert torch.equal(to_uint8(floats, image_range), bytes_)
+    assert torch.equal(to_stored(floats, image_range), bytes_)
     assert torch.equal(bytes_.flatten(), torch.arange(256, dtype=torch.uint8)), "the input is left alone"
 
 
@@ -36,13 +36,13 @@ def test_floats_become_bytes_by_clamp_and_round(low, high):
     width = high - low
     floats = torch.tensor([low - 9, low, low + 0.4 / 255 * width, low + 0.6 / 255 * width, high, high + 9])
     before = floats.clone()
-    assert to_uint8(floats, (low, high)).tolist() == [0, 0, 0, 1, 255, 255]
+    assert to_stored(floats, (low, high)).tolist() == [0, 0, 0, 1, 255, 255]
     assert torch.equal(floats, before)
 
 
 @given(value=st.floats(-3, 3, width=32))
 def test_bytes_are_the_nearest_of_256_levels(value):
-    found = to_uint8(torch.tensor([value]), (-1.0, 1.0)).item()
+    found = to_stored(torch.tensor([value]), (-1.0, 1.0)).item()
     levels = np.linspace(-1, 1, 256)
     assert abs(levels[found] - value) <= np.abs(levels - value).min() + 1e-6
 

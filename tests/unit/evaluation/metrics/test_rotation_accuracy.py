@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.common import rotations
+from baselines.common import transformations
 from benchmark.core import registry
 from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
@@ -98,9 +98,9 @@ def test_a_sample_cap_limits_the_images():
 
 def test_heads_are_read_given_that_the_image_is_real():
     five = torch.tensor([[0.0, 1.0, 3.0, 2.0, 9.0]])  # "fake" is most likely
-    assert rotations.real_rotation_logits(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
+    assert transformations.real_class_logits(five).tolist() == [[0.0, 1.0, 3.0, 2.0]]
     eight = torch.tensor([[0.0, 9.0, 4.0, 0.0, 1.0, 9.0, 2.0, 9.0]])  # real and fake alternate
-    assert rotations.joint_rotation_logits(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
+    assert transformations.joint_class_logits(eight).tolist() == [[0.0, 4.0, 1.0, 2.0]]
 
 
 def test_only_the_listed_methods_support_rotation_accuracy():

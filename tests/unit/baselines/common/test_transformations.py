@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baselines.common import rotations
+from baselines.common import transformations
 from baselines.common.method import EagerStepInputs
+from baselines.common.transformations import ROTATIONS, TransformationSet
 from benchmark.core import registry
 from tests.support.stub import build
 
@@ -29,7 +30,7 @@ def marked(n, first=0, size=2):
 def test_rotations_of_two_by_two_pixels_by_hand(rotation, expected):
     """Rotations are counter-clockwise: the right column becomes the top row."""
     image = torch.tensor([[[[1, 2], [3, 4]]]])
-    assert rotations.rotate(image, rotation).tolist() == [[expected]]
+    assert ROTATIONS.apply(image, rotation).tolist() == [[expected]]
 
 
 @given(
@@ -42,7 +43,7 @@ def test_rotations_of_two_by_two_pixels_by_hand(rotation, expected):
 @settings(max_examples=40, deadline=None)
 def test_rotations_equal_numpys(n, channels, size, rotation, seed):
     images = np.random.default_rng(seed).random((n, channels, size, size))
-    found = rotations.rotate(torch.from_numpy(images), rotation).numpy()
+    found = ROTATIONS.apply(torch.from_numpy(images), rotation).numpy()
     np.testing.assert_array_equal(found, np.rot90(images, rotation, axes=(2, 3)))
 
 
@@ -52,8 +53,8 @@ def test_rotations_add_up_modulo_four(rotation):
     image = marked(2, size=3)
     found = image
     for r in rotation:
-        found = rotations.rotate(found, r)
-    assert torch.equal(found, rotations.rotate(image, sum(rotation) % 4))
+        found = ROTATIONS.apply(found, r)
+    assert torch.equal(found, ROTATIONS.apply(image, sum(rotation) % 4))
 
 
 def upright(batch):
@@ -63,17 +64,17 @@ def upright(batch):
 
 def test_each_four_ways_contains_every_image_in_every_rotation_with_its_label():
     images = marked(3)
-    batch = rotations.each_four_ways(images)
+    batch = ROTATIONS.each_four_ways(images)
     assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert torch.equal(upright(batch), images.repeat(4, 1, 1, 1))
-    assert len({str(image.tolist()) for image in batch.images}) == 12
+    assert len({str(image.tolist()) for image in batch.samples}) == 12
 
 
 @pytest.mark.parametrize("n", [4, 8, 64])
 def test_quarter_four_ways_is_the_last_quarter_in_all_four_rotations(n):
     images = marked(n)
-    batch = rotations.quarter_four_ways(images)
-    assert len(batch.images) == len(batch.labels) == n
+    batch = ROTATIONS.quarter_four_ways(images)
+    assert len(batch.samples) == len(batch.labels) == n
     assert batch.labels.tolist() == sorted([0, 1, 2, 3] * (n // 4))
     assert torch.equal(upright(batch), images[3 * n // 4 :].repeat(4, 1, 1, 1))
 
@@ -81,34 +82,33 @@ def test_quarter_four_ways_is_the_last_quarter_in_all_four_rotations(n):
 @pytest.mark.parametrize("n", [4, 8, 64])
 def test_each_one_way_contains_image_i_once_in_rotation_floor_of_4i_over_n(n):
     images = marked(n)
-    batch = rotations.each_one_way(images)
+    batch = ROTATIONS.each_one_way(images)
     assert batch.labels.tolist() == [4 * i // n for i in range(n)]
     assert torch.equal(upright(batch), images)
 
 
 def test_every_recipe_name_has_its_function():
-    assert set(get_args(rotations.BatchRecipe)) == {*rotations.RECIPES, "random"}
-    for name, recipe in rotations.RECIPES.items():
-        found, expected = rotations.rotated_batch(name, marked(8), torch.Generator()), recipe(marked(8))
-        assert torch.equal(found.images, expected.images)
+    for name in set(get_args(transformations.BatchRecipe)) - {"random"}:
+        found, expected = ROTATIONS.batch(name, marked(8), torch.Generator()), getattr(ROTATIONS, name)(marked(8))
+        assert torch.equal(found.samples, expected.samples)
         assert torch.equal(found.labels, expected.labels)
 
 
 def test_a_random_batch_is_a_new_draw_of_n_of_the_4n_rotated_images():
     images, rng = marked(8), torch.Generator().manual_seed(0)
-    batches = [rotations.rotated_batch("random", images, rng) for _ in range(20)]
+    batches = [ROTATIONS.batch("random", images, rng) for _ in range(20)]
     for batch in batches:
-        sources = [source_of(image, images) for image in batch.images]
+        sources = [source_of(image, images) for image in batch.samples]
         assert len(set(sources)) == len(batch.labels) == 8
         assert [rotation for _, rotation in sources] == batch.labels.tolist()
     assert len({str(batch.labels.tolist()) for batch in batches}) > 15
 
 
 def test_only_random_batches_draw_from_the_stream():
-    for name in get_args(rotations.BatchRecipe):
+    for name in get_args(transformations.BatchRecipe):
         rng = torch.Generator().manual_seed(0)
         before = rng.get_state()
-        rotations.rotated_batch(name, marked(8), rng)
+        ROTATIONS.batch(name, marked(8), rng)
         assert torch.equal(rng.get_state(), before) == (name != "random")
 
 
@@ -116,7 +116,7 @@ def test_only_random_batches_draw_from_the_stream():
 @settings(max_examples=40, deadline=None)
 def test_a_draw_is_without_replacement(of, share, seed):
     n = round(of * share)
-    index = rotations.random_indices(torch.Generator().manual_seed(seed), of, n).tolist()
+    index = transformations.random_indices(torch.Generator().manual_seed(seed), of, n).tolist()
     assert len(index) == len(set(index)) == n
     assert set(index) <= set(range(of))
 
@@ -126,18 +126,18 @@ def test_a_draw_is_without_replacement(of, share, seed):
 def test_candidates_are_all_rotated_images_and_the_upright_images(seed, side, n):
     rng = torch.Generator().manual_seed(seed)
     real, fake = torch.rand(2, n, 3, side, side, generator=rng).requires_grad_()
-    every = rotations.each_four_ways(real)
-    images, labels = torch.cat([every.images, fake]), torch.cat([every.labels, torch.full((n,), 4)])
+    every = ROTATIONS.each_four_ways(real)
+    images, labels = torch.cat([every.samples, fake]), torch.cat([every.labels, torch.full((n,), 4)])
     index = torch.randperm(5 * n, generator=rng)[: 3 * n]
-    found = rotations.select_candidates(torch.cat([real, fake]), n, index)
-    assert torch.equal(found.images, images[index])
+    found = ROTATIONS.select_candidates(torch.cat([real, fake]), n, index)
+    assert torch.equal(found.samples, images[index])
     assert torch.equal(found.labels, labels[index])
-    weights = torch.rand(found.images.shape, generator=rng)
-    slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.images, images[index])]
+    weights = torch.rand(found.samples.shape, generator=rng)
+    slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.samples, images[index])]
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other)
     rotated = index[index < 4 * n]
-    assert torch.equal(rotations.select_candidates(real, n, rotated).images, every.images[rotated])
+    assert torch.equal(ROTATIONS.select_candidates(real, n, rotated).samples, every.samples[rotated])
 
 
 ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
@@ -216,33 +216,33 @@ def source_of(image, originals):
 
 @pytest.mark.parametrize("batches", ["quarter_four_ways", "each_one_way", "each_four_ways"])
 def test_ssgan_rotates_real_images_in_the_discriminator_loss_and_fakes_in_the_generator_loss(batches):
-    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    recipe, options = getattr(ROTATIONS, batches), {"batches": batches}
     in_d = discriminator_inputs("ssgan", options, "discriminator")
-    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).images])), "no rotated fakes"
+    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).samples])), "no rotated fakes"
     in_g = discriminator_inputs("ssgan", options, "generator")
-    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).samples]))
 
 
 @pytest.mark.parametrize("batches", ["quarter_four_ways", "each_one_way", "each_four_ways"])
 def test_msgan_rotates_fakes_in_the_discriminator_loss_too(batches):
     """MS-05: SSGAN-LA's form of the task rotates the fakes of the fifth class."""
-    recipe, options = rotations.RECIPES[batches], {"batches": batches}
+    recipe, options = getattr(ROTATIONS, batches), {"batches": batches}
     in_d = discriminator_inputs("msgan", options, "discriminator")
-    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).images, recipe(FAKE).images]))
+    assert same_images(in_d, torch.cat([REAL, FAKE, recipe(REAL).samples, recipe(FAKE).samples]))
     in_g = discriminator_inputs("msgan", options, "generator")
-    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]))
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).samples]))
 
 
 @pytest.mark.parametrize("batches", ["each_one_way", "each_four_ways"])
 @pytest.mark.parametrize("name", ["dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"])
 def test_label_augmentation_and_data_augmentation_rotate_real_and_fake_images_alike(name, batches):
     """Only SSGAN-LA+, which keeps the plain GAN, also uses upright images."""
-    recipe, upright = rotations.RECIPES[batches], name == "ssgan_la_plus"
+    recipe, upright = getattr(ROTATIONS, batches), name == "ssgan_la_plus"
     in_d = discriminator_inputs(name, {"batches": batches}, "discriminator")
-    rotated = torch.cat([recipe(REAL).images, recipe(FAKE).images])
+    rotated = torch.cat([recipe(REAL).samples, recipe(FAKE).samples])
     assert same_images(in_d, torch.cat([REAL, FAKE, rotated]) if upright else rotated)
     in_g = discriminator_inputs(name, {"batches": batches}, "generator")
-    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).images]) if upright else recipe(FAKE).images)
+    assert same_images(in_g, torch.cat([FAKE, recipe(FAKE).samples]) if upright else recipe(FAKE).samples)
     if batches == "each_four_ways" and not upright:
         counts = Counter(source_of(image, REAL)[0] for image in in_d if source_of(image, REAL))
         assert counts == dict.fromkeys(range(8), 4), "each image four times"
@@ -297,13 +297,13 @@ def test_the_generator_compares_the_same_n_of_4n_rotated_real_and_fake_images(na
 
 @pytest.mark.parametrize(("name", "options"), [("dist_gan_ms", TASK), ("msgan", RELEASED)])
 def test_ms_candidates_are_four_rotations_of_every_real_image_and_upright_fakes(name, options, monkeypatch):
-    found, random_indices = [], rotations.random_indices
+    found, random_indices = [], transformations.random_indices
 
     def all_of_them(rng, of, n):
         found.append((of, n))
         return random_indices(rng, of, of)
 
-    monkeypatch.setattr(rotations, "random_indices", all_of_them)
+    monkeypatch.setattr(transformations, "random_indices", all_of_them)
     names_all = {"msgan": [REAL, FAKE], "dist_gan_ms": [REAL, FAKE, FAKE]}[name]
     drawn = without(discriminator_inputs(name, options, "discriminator"), *names_all)
     assert found == [(40, 8)]
@@ -315,14 +315,14 @@ def test_ms_candidates_are_four_rotations_of_every_real_image_and_upright_fakes(
 
 def test_ms_batches_of_64_contain_51_rotated_real_and_13_fake_images_on_average(monkeypatch):
     """The means are 51.2 and 12.8 (2.1), and 12.8 per rotation; over 200 draws their standard error is 0.2."""
-    labels, candidates = [], rotations.select_candidates
+    labels, candidates = [], TransformationSet.select_candidates
 
-    def record(images, n, index):
-        drawn = candidates(images, n, index)
+    def record(self, samples, n, index):
+        drawn = candidates(self, samples, n, index)
         labels.append(drawn.labels)
         return drawn
 
-    monkeypatch.setattr(rotations, "select_candidates", record)
+    monkeypatch.setattr(TransformationSet, "select_candidates", record)
     method, rng = build("dist_gan_ms", TASK), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for _ in range(200):
