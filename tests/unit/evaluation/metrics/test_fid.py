@@ -231,7 +231,7 @@ def test_too_few_images_are_refused_before_a_run(n_fake, n_real):
 
 
 def test_datasets_that_the_extractor_does_not_support_are_refused():
-    assert "does not take images" in FID.check_config(FID.Options(), registry.datasets["stacked_digits"], 100)
+    assert "does not take 3x8x8 images" in FID.check_config(FID.Options(), registry.datasets["stacked_digits"], 100)
 
 
 # --- names and notes -----------------------------------------------------------------------------------
