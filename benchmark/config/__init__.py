@@ -3,4 +3,4 @@ tables.
 """
 
 # The modules that other rooms may import; all others are private to this room.
-PUBLIC = ["cells", "published", "recipes", "schema", "suite"]
+PUBLIC = ["cells", "claims", "published", "recipes", "schema", "suite"]

@@ -113,8 +113,29 @@ class PublishedTable(FrozenModel):
     rows: Annotated[dict[str, PublishedRow], Field(min_length=1)]
 
 
+class PublishedClaim(FrozenModel):
+    """A statement of a paper about an experiment, without a number: only its sign can be tested.
+
+    `sentence`: the statement; words in quotation marks are the paper's, all others ours. `experiment`: what was
+    compared, as far as the source says. `status`: as for a table; an `unverified` claim is shown and never judged.
+    `scale`: whether the source states how long was trained; if it does not, the claim is judged at reduced scales too.
+    `discrepancies`: ids in docs/discrepancies.md.
+    """
+
+    sentence: Words
+    experiment: Words
+    source: Words
+    status: Status
+    scale: Literal["stated", "not_stated"] = "stated"
+    note: str = ""
+    discrepancies: Discrepancies = ()
+
+
 class Paper(FrozenModel):
-    """A publication with tables of published values. A `reproduction` retrains the methods of others."""
+    """A publication with tables of published values, and claims without numbers.
+
+    A `reproduction` retrains the methods of others.
+    """
 
     title: str
     authors: str
@@ -124,6 +145,7 @@ class Paper(FrozenModel):
     kind: Literal["paper", "reproduction"] = "paper"
     note: str = ""
     tables: dict[str, PublishedTable]
+    claims: dict[str, PublishedClaim] = Field(default_factory=dict)
 
 
 class PublishedValue(FrozenModel):
@@ -271,21 +293,34 @@ def reference_rows(paper: Paper, table: str) -> Iterator[PublishedReference]:
 
 @dataclass
 class PublishedTables:
-    """The published tables in a folder of papers; each paper is read once."""
+    """The published tables and claims in a folder of papers; each paper is read once."""
 
     folder: Path
     _papers: dict[str, Paper] = field(default_factory=dict)
 
     def table(self, reference: str) -> tuple[str, PublishedTable]:
         """The citation and the table of `paper/table`. Raises UserError with the nearest name."""
-        paper_name, _, table_name = reference.partition("/")
+        paper, name = self._named(reference)
+        if name not in paper.tables:
+            raise UserError(f"{self._path(reference)} has no table '{name}'; {did_you_mean(name, paper.tables)}")
+        return _citation(paper), paper.tables[name]
+
+    def claim(self, reference: str) -> tuple[str, PublishedClaim]:
+        """The citation and the claim of `paper/claim`. Raises UserError with the nearest name."""
+        paper, name = self._named(reference)
+        if name not in paper.claims:
+            raise UserError(f"{self._path(reference)} has no claim '{name}'; {did_you_mean(name, paper.claims)}")
+        return _citation(paper), paper.claims[name]
+
+    def _named(self, reference: str) -> tuple[Paper, str]:
+        """The paper of `paper/name`, and the name."""
+        paper_name, _, name = reference.partition("/")
         if paper_name not in self._papers:
             self._papers[paper_name] = find_paper(self.folder, paper_name)
-        paper = self._papers[paper_name]
-        if table_name not in paper.tables:
-            path = self.folder / paper_name
-            raise UserError(f"{path}.yaml has no table '{table_name}'; {did_you_mean(table_name, paper.tables)}")
-        return _citation(paper), paper.tables[table_name]
+        return self._papers[paper_name], name
+
+    def _path(self, reference: str) -> Path:
+        return self.folder / f"{reference.partition('/')[0]}.yaml"
 
 
 def _citation(paper: Paper) -> str:
@@ -294,7 +329,7 @@ def _citation(paper: Paper) -> str:
 
 def _omissions(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
     """What a file must say and does not, or says twice in different ways, though each of its keys is valid."""
-    if not paper.tables and not paper.note:
+    if not paper.tables and not paper.claims and not paper.note:
         yield ("tables",), "holds no table; say why in the paper's 'note'"
     for name in paper.tables:
         for published in reference_rows(paper, name):

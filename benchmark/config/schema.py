@@ -1,6 +1,6 @@
 """The schema of a suite file."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
@@ -59,13 +59,56 @@ class RowConfig(FrozenModel):
         return self.model_extra or {}
 
 
+class QuantityConfig(FrozenModel):
+    """One side of a claim: per seed, the mean of an output over some evaluations of a row; the last one by default.
+
+    `row` and `output` are names or lists of them; in an output, `*` stands for any characters. `after` and `up_to`
+    select the evaluations at steps in (after, up_to]. With `every`, this window is repeated every so many steps, while
+    it ends no later than at step `until` (default: the end of training).
+    """
+
+    row: str | list[str] | None = None
+    output: str | list[str] | None = None
+    after: Annotated[int, Field(strict=True, ge=0)] | None = None
+    up_to: PositiveInt | None = None
+    every: PositiveInt | None = None
+    until: PositiveInt | None = None
+
+
+Relation = Literal["greater", "less", "not_greater"]
+Quantifier = Literal["each", "some", "every"]
+PairedTest = Literal["t", "sign"]
+
+
+class ClaimConfig(FrozenModel):
+    """A claim of a paper, and how it is tested on the rows of a table.
+
+    `published` is `paper/claim`. The claim predicts that the left quantity is `greater` than the right one, `less`, or
+    `not_greater`, that is, greater by less than `margin`, in the unit of the output. What the right quantity leaves out
+    (row, output) is that of the left one. If the left one is of several rows or outputs, `quantifier` says whether the
+    claim holds for `some` of them, for `every` one, or is judged for `each` on its own. `test`: over the differences of
+    the seeds, a paired `t` test or the exact `sign` test. `assumptions`: what the paper leaves open and this experiment
+    had to choose, as ids in docs/discrepancies.md or in words; the report shows them beside the verdict.
+    """
+
+    published: str
+    left: QuantityConfig
+    relation: Relation
+    right: QuantityConfig = QuantityConfig()
+    margin: PositiveFloat | None = None
+    quantifier: Quantifier = "each"
+    test: PairedTest = "t"
+    assumptions: list[Annotated[str, Field(min_length=3)]] = Field(default_factory=list)
+    note: str = ""
+
+
 class TableConfig(FrozenModel):
     """A table to reproduce.
 
     `published` is `paper/table`; without it the rows have no published values. `published_as` maps a label to what the
-    row's own `published` would be, for rows that several tables share. Each of several recipes overrides the ones
-    before. `methods` maps a method to what is merged over `defaults` in its rows. `seeds` replaces the suite's, unless
-    the scale has seeds of its own.
+    row's own `published` would be, for rows that several tables share. `claims` maps a name to a claim of a paper and
+    its test on the rows. Each of several recipes overrides the ones before. `methods` maps a method to what is merged
+    over `defaults` in its rows. `seeds` replaces the suite's, unless the scale has seeds of its own.
     """
 
     title: str
@@ -76,6 +119,7 @@ class TableConfig(FrozenModel):
     defaults: Overrides = Field(default_factory=dict)
     methods: dict[str, Overrides] = Field(default_factory=dict)
     published_as: dict[str, str] = Field(default_factory=dict)
+    claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     rows: Annotated[dict[str, RowConfig], Field(min_length=1)]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.config.cells import Cell, build_cells
+from benchmark.config.claims import Claim, build_claims
 from benchmark.config.messages import validate_model
 from benchmark.config.schema import Resources, SuiteFile
 from benchmark.config.yaml_source import read_yaml
@@ -39,6 +40,7 @@ class Suite:
     tolerance: dict[str, float]
     tables: dict[str, str]  # title -> note, in the order of the file
     cells: tuple[Cell, ...]
+    claims: tuple[Claim, ...] = ()
     only: tuple[str, ...] = ()  # the names that `--only` selected; empty for all cells
     max_seeds: int | None = None  # the limit of `--until-decided`; None: every cell has the seeds of the list
 
@@ -89,6 +91,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
     if len({table.title for table in file.tables}) < len(file.tables):
         raise UserError(f"{source.location(('tables',))}: two tables have the same title")
     cells = build_cells(source, file, scale, tuple(range(seeds)) if seeds else None)
+    claims = build_claims(source, file, scale, cells)
     if reduction.rows:
         where = source.location(("scales", scale, "rows"))
         cells = _select(cells, {name: f"{where}: no such row: '{name}'" for name in reduction.rows})
@@ -106,6 +109,7 @@ def load_suite(path: Path, scale: str | None = None, seeds: int | None = None) -
         tolerance=dict(file.tolerance),
         tables={table.title: table.note for table in file.tables},
         cells=cells,
+        claims=_claims_on(cells, claims),
     )
 
 
@@ -117,7 +121,13 @@ def select_cells(suite: Suite, names: Sequence[str]) -> Suite:
     if not names:
         return suite
     cells = _select(suite.cells, {name: f"--only '{name}': no such cell in {suite.path}" for name in names})
-    return replace(suite, cells=cells, only=tuple(names))
+    return replace(suite, cells=cells, claims=_claims_on(cells, suite.claims), only=tuple(names))
+
+
+def _claims_on(cells: tuple[Cell, ...], claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """The claims whose rows are all among the cells."""
+    rows = {(cell.table, cell.row) for cell in cells}
+    return tuple(claim for claim in claims if {(claim.table, row) for row in claim.rows} <= rows)
 
 
 def _select(cells: tuple[Cell, ...], problems: Mapping[str, str]) -> tuple[Cell, ...]:

@@ -216,6 +216,12 @@ class TrialSpec(FrozenModel):
         return tuple(self.model_copy(update={"seed": seed}) for seed in seeds)
 
     @property
+    def evaluation_steps(self) -> tuple[int, ...]:
+        """The steps after which it is evaluated: evenly spaced, the last one always included."""
+        evaluations = self.protocol.evaluations
+        return tuple(round(self.steps * (index + 1) / evaluations) for index in range(evaluations))
+
+    @property
     def name(self) -> str:
         """A short name for people; the start of the trial id makes it unique."""
         return f"{self.method}-{self.network}-seed{self.seed}-{self.trial_id[:6]}"

@@ -52,8 +52,3 @@ def count_classes(dataset: type[Dataset], data: PreparedData) -> int:
     """The number of manual classes of the training images, as the dataset declares or its files show."""
     classes = dataset.num_classes()
     return int(data.manifest.get("classes", 0)) if classes == UNKNOWN_CLASSES else classes
-
-
-def evaluation_steps(steps: int, evaluations: int) -> list[int]:
-    """Evenly spaced steps, the last one always included."""
-    return [round(steps * (index + 1) / evaluations) for index in range(evaluations)]

@@ -16,7 +16,7 @@ from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoints
 from benchmark.training.trainer import Trainer, TrainingDiverged
 from benchmark.trials import stopwatch
-from benchmark.trials.build import build_trainer, evaluation_steps
+from benchmark.trials.build import build_trainer
 from benchmark.trials.evaluator import TrialEvaluator
 from benchmark.trials.job import Job, Progress, ProgressCallback, TimeLimitReached, TrialStopped
 from benchmark.trials.process import failure_message, forget_peak_memory, peak_memory, synchronize, thread_settings
@@ -115,7 +115,7 @@ class TrialRunner:
         remove_partial_writes(self.final_weights_path.parent, self.final_weights_path.name)
         remove_partial_writes(sample_grid_path(job.samples, spec.trial_id, 0).parent, "*.png")
         self.data = open_prepared(job.data, job.checksums)
-        self.evaluation_steps = evaluation_steps(spec.steps, spec.protocol.evaluations)
+        self.evaluation_steps = spec.evaluation_steps
         self.evaluator = TrialEvaluator(job, self.data, on_batch=self.report_progress)
         self.trainer = self._build_trainer()
         # A checkpoint is resumed only with the same data and networks: otherwise its numbers would be a mixture.
