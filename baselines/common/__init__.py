@@ -1,4 +1,5 @@
-"""What methods share: the base class, adversarial losses, rotations, augmentation, random streams, weight average."""
+"""What methods share: the base class, adversarial losses, transformations, augmentation, random streams, weight
+average; and the limit distributions of methods in theory."""
 
 # The modules that other rooms may import; all others are private to this room.
-PUBLIC = ["ema", "losses", "method", "randaugment", "random_streams", "transformations"]
+PUBLIC = ["ema", "limits", "losses", "method", "randaugment", "random_streams", "transformations"]
