@@ -4,6 +4,7 @@
 PUBLIC = [
     "aggregate",
     "compare",
+    "improvement",
     "leaderboard",
     "mode_counts",
     "noise",
