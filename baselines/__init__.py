@@ -34,4 +34,7 @@ NETWORKS = {
     "compare_gan_resnet": "baselines.networks.compare_gan_resnet:CompareGANResNet",
     "compare_gan_sndcgan": "baselines.networks.compare_gan_sndcgan:CompareGANSNDCGAN",
     "ssgan_la_line": "baselines.networks.points.ssgan_la_line:SSGANLALine",
+    "pacgan_plane": "baselines.networks.points.pacgan_plane:PacGANPlane",
+    "dist_gan_plane": "baselines.networks.points.dist_gan_plane:DistGANPlane",
+    "unrolled_plane": "baselines.networks.points.unrolled_plane:UnrolledPlane",
 }

@@ -18,12 +18,15 @@ DATASETS = {
     "celeba": "benchmark.data.datasets.celeba:CelebA",
     "cifar10": "benchmark.data.datasets.cifar:CIFAR10",
     "cifar100": "benchmark.data.datasets.cifar:CIFAR100",
+    "dist_gan_grid": "benchmark.data.points.mixtures:DistGANGrid",
     "folder_32": "benchmark.data.datasets.image_folder:Folder32",
     "folder_48": "benchmark.data.datasets.image_folder:Folder48",
     "folder_64": "benchmark.data.datasets.image_folder:Folder64",
     "imagenet32": "benchmark.data.datasets.imagenet32:ImageNet32",
     "imagenet32_png": "benchmark.data.datasets.imagenet32_png:ImageNet32PNG",
     "mnist": "benchmark.data.datasets.mnist:MNIST",
+    "pacgan_grid": "benchmark.data.points.mixtures:PacGANGrid",
+    "pacgan_ring": "benchmark.data.points.mixtures:PacGANRing",
     "stacked_digits": "benchmark.data.datasets.stacked_digits:StackedDigits",
     "stacked_mnist": "benchmark.data.datasets.stacked_mnist:StackedMNIST",
     "stacked_mnist_60k": "benchmark.data.datasets.stacked_mnist:AllStackedMNIST",
@@ -37,21 +40,28 @@ DATASETS = {
     "synthetic_64": "benchmark.data.datasets.synthetic:Synthetic64",
     "synthetic_stacked": "benchmark.data.datasets.synthetic:SyntheticStacked",
     "tiny_imagenet": "benchmark.data.datasets.tiny_imagenet:TinyImageNet",
+    "unrolled_ring": "benchmark.data.points.mixtures:UnrolledRing",
+    "unrolled_ring_eight": "benchmark.data.points.mixtures:UnrolledRingEight",
     # points
     "normal_line": "benchmark.data.points.line:NormalLine",
 }
 
 METRICS = {
+    "density_peak": "benchmark.evaluation.metrics.points.density_peak:DensityPeak",
     "fid": "benchmark.evaluation.metrics.fid:FID",
     "isc": "benchmark.evaluation.metrics.inception_score:InceptionScore",
     "kid": "benchmark.evaluation.metrics.kid:KID",
     "linear_probe": "benchmark.evaluation.metrics.linear_probe:LinearProbe",
+    "mixture": "benchmark.evaluation.metrics.points.mixture:Mixture",
     "modes": "benchmark.evaluation.metrics.modes:Modes",
+    "point_moments": "benchmark.evaluation.metrics.points.point_moments:PointMoments",
+    "polynomial_mmd": "benchmark.evaluation.metrics.points.polynomial_mmd:PolynomialMMD",
     "prc": "benchmark.evaluation.metrics.precision_recall:PrecisionRecall",
     "rotation_accuracy": "benchmark.evaluation.metrics.rotation_accuracy:RotationAccuracy",
 }
 
 EXTRACTORS = {
+    "coordinates": "benchmark.evaluation.extractors.coordinates:Coordinates",
     "digits": "benchmark.evaluation.extractors.digits:Digits",
     "digits_again": "benchmark.evaluation.extractors.digits:DigitsSecondSeed",
     "digits_third": "benchmark.evaluation.extractors.digits:DigitsThirdSeed",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from benchmark.core import registry
 from benchmark.core.errors import UserError
@@ -40,11 +41,13 @@ class EvaluationAssets(FrozenModel):
     """The files that evaluating a protocol on a dataset needs, which every worker opens.
 
     `extractors`: extractor -> what its `prepare` returned. `references`: label of a measure that compares with real
-    images -> its files.
+    images -> its files. `constants`: label of a measure that must know more of the dataset than its images -> its
+    constants by name, as nested lists.
     """
 
     extractors: dict[str, Path]
     references: dict[str, ReferenceFiles]
+    constants: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def unmeasurable(protocol: Protocol, dataset: type[Dataset], prepared: PreparedData) -> dict[str, str]:
@@ -74,12 +77,14 @@ def prepare_references(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths: dict[str, Path] = {}
     extractors: dict[str, Extractor] = {}
-    references = {}
+    references, constants = {}, {}
     if problems := unmeasurable(protocol, dataset, prepared):
         raise UserError("\n".join(f"{label}: {problem}" for label, problem in problems.items()))
     for bound in bind_metrics(protocol):
         if not issubclass(bound.metric, SampleMetric):
             continue
+        if known := bound.metric.dataset_statistics(bound.options, dataset):
+            constants[bound.label] = {name: array.tolist() for name, array in known.items()}
         name = bound.options.extractor
         if name not in paths:
             paths[name] = registry.extractors[name].prepare(prepared, cache, data_dir)
@@ -88,7 +93,7 @@ def prepare_references(
                 extractors[name] = registry.extractors[name](paths[name], device)
             folder = _prepare_features(bound, extractors[name], dataset, prepared, cache)
             references[bound.label] = ReferenceFiles(folder, _prepare_statistics(bound, bound.metric, folder, device))
-    return EvaluationAssets(extractors=paths, references=references)
+    return EvaluationAssets(extractors=paths, references=references, constants=constants)
 
 
 def _prepare_features(

@@ -44,6 +44,10 @@ class SampleEvaluator:
         for label, files in assets.references.items():
             with np.load(files.statistics) as statistics:
                 self.references[label] = open_reference_features(files.features), dict(statistics)
+        self.constants = {
+            label: {name: np.array(values) for name, values in known.items()}
+            for label, known in assets.constants.items()
+        }
 
     @property
     def metadata(self) -> dict[str, float]:
@@ -86,7 +90,8 @@ class SampleEvaluator:
     def open_metric(self, bound: BoundMetric) -> SampleMetric:
         """An instance of a metric, for one evaluation."""
         assert issubclass(bound.metric, SampleMetric)
-        return bound.metric(bound.options, *self.references.get(bound.label, (None, {})))
+        reference, statistics = self.references.get(bound.label, (None, {}))
+        return bound.metric(bound.options, reference, statistics | self.constants.get(bound.label, {}))
 
 
 @dataclass

@@ -76,6 +76,7 @@ def _fetch_inputs(job: Job, storage: RemoteFiles, checksums: Checksums, cache: P
     assets = EvaluationAssets(
         extractors={name: local(path) for name, path in job.assets.extractors.items()},
         references={name: (local(a), local(b)) for name, (a, b) in job.assets.references.items()},
+        constants=job.assets.constants,
     )
     return job.model_copy(update={"data": local(job.data), "assets": assets})
 

@@ -94,7 +94,7 @@ def test_prepared_arrays_are_bytes_or_points_with_labels_and_a_manifest(dataset,
         assert arrays.labels.dtype == np.int64
         assert len(arrays.labels) > 0
         if dataset.is_points:
-            assert len(np.unique(arrays.images)) > 0.99 * arrays.images.size, "points are not quantised"
+            assert len(np.unique(arrays.images)) > 0.5 * arrays.images.size, "points are not quantised"
         else:
             assert arrays.images.max() > 200, "the whole range of a byte is used"
     assert isinstance(prepared.train.images, np.memmap)

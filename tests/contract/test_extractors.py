@@ -36,6 +36,8 @@ def extractor(extractor_class, dataset, tmp_path_factory):
 @pytest.fixture(scope="module")
 def images(dataset):
     rng = np.random.default_rng(0)
+    if dataset.is_points:
+        return torch.from_numpy(rng.standard_normal((40, *dataset.shape), np.float32))
     return torch.from_numpy(rng.integers(0, 256, (40, *dataset.shape), dtype=np.uint8))
 
 

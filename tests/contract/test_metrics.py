@@ -47,9 +47,10 @@ def chosen(metric_class):
     """The first dataset that ships and extractor without a download that the metric can be measured with."""
     for dataset in (d for d in map(registry.datasets.__getitem__, registry.datasets) if d.is_bundled):
         for name in (n for n in registry.extractors if not registry.extractors[n].needs_download):
-            options = small(metric_class, name)
-            if metric_class.check_config(options, dataset, SAMPLES) is None:
-                return dataset, options
+            with suppress(ValidationError):  # it takes its own extractor only
+                options = small(metric_class, name)
+                if metric_class.check_config(options, dataset, SAMPLES) is None:
+                    return dataset, options
     raise AssertionError("a metric needs a dataset and an extractor with which it can be tried offline")
 
 
@@ -85,7 +86,9 @@ def evaluator(protocol, assets):
 
 
 @pytest.fixture(scope="module")
-def images(dataset):
+def images(dataset, prepared):
+    if dataset.is_points:
+        return torch.from_numpy(np.array(prepared.test.images[:SAMPLES]))
     rng = np.random.default_rng(0)
     return torch.from_numpy(rng.integers(0, 256, (SAMPLES, *dataset.shape), dtype=np.uint8))
 
@@ -185,53 +188,60 @@ def test_it_takes_exactly_n_fake_samples(evaluator, images):
 
 
 def test_it_depends_on_the_images(evaluator, images):
-    assert evaluator.evaluate([images]) != evaluator.evaluate([torch.zeros_like(images)])
+    assert evaluator.evaluate([images]) != evaluator.evaluate([images[:1].expand_as(images).contiguous()])
 
 
 def test_a_second_evaluator_gives_the_same_values(protocol, evaluator, assets, images):
     assert SampleEvaluator(protocol, assets, CPU).evaluate([images]) == evaluator.evaluate([images])
 
 
-def test_it_refuses_to_compute_without_samples(metric_class, options):
-    reference, statistics = None, {}
+def test_it_refuses_to_compute_without_samples(metric_class, options, dataset):
+    reference, statistics = None, metric_class.dataset_statistics(options, dataset)
     if metric_class.needs_reference:
         reference = ReferenceFeatures(np.zeros((SAMPLES, 3), np.float32), np.zeros((SAMPLES, 3), np.float32))
-        statistics = metric_class.reference_statistics(options, reference, CPU)
+        statistics |= metric_class.reference_statistics(options, reference, CPU)
     with pytest.raises(ValueError, match="no samples"):
         metric_class(options, reference, statistics).compute()
 
 
-def some_features(rng, n):
-    """Features and logits of n images of 10 classes."""
+def some_features(rng, n, points):
+    """Features and logits of n images of 10 classes, or n of the points and no logits."""
+    if points is not None:
+        return points[:n], points[:n, :0]
     return [rng.standard_normal((n, width)).astype(np.float32) for width in (3, 10)]
 
 
-def measured_from(metric_class, options, n_fake, n_real):
+def measured_from(metric_class, options, n_fake, n_real, dataset, points):
     """The values over so many generated and real images, from features."""
     rng = np.random.default_rng(0)
-    real = ReferenceFeatures(*some_features(rng, n_real)) if metric_class.needs_reference else None
+    real = ReferenceFeatures(*some_features(rng, n_real, points)) if metric_class.needs_reference else None
     statistics = metric_class.reference_statistics(options, real, CPU) if real else {}
-    metric = metric_class(options, real, statistics)
-    metric.update(Features(*map(torch.from_numpy, some_features(rng, n_fake))))
+    metric = metric_class(options, real, statistics | metric_class.dataset_statistics(options, dataset))
+    metric.update(Features(*map(torch.from_numpy, some_features(rng, n_fake, points))))
     return metric.compute()
 
 
-def test_it_states_exactly_how_many_images_it_needs(metric_class, dataset, options):
+def test_it_states_exactly_how_many_images_it_needs(metric_class, dataset, options, prepared):
     """With as many it is computed; with one fewer of either kind it is refused before a run, and cannot be computed."""
     required = metric_class.required_images(options)
-    assert all(map(math.isfinite, measured_from(metric_class, options, required.generated, required.real).values()))
+    points = np.array(prepared.test.images[:SAMPLES]) if dataset.is_points else None
+
+    def measured(n_fake, n_real):
+        return measured_from(metric_class, options, n_fake, n_real, dataset, points)
+
+    assert all(map(math.isfinite, measured(required.generated, required.real).values()))
     assert metric_class.check_config(options, dataset, required.generated) is None
     problem = metric_class.check_config(options, dataset, required.generated - 1)
     assert f"n_fake is {required.generated - 1:,}, but '{metric_class.name}'" in problem
     with pytest.raises(ValueError, match=r"samples|images"):
-        measured_from(metric_class, options, required.generated - 1, required.real)
+        measured(required.generated - 1, required.real)
     if not metric_class.needs_reference:
         return
     if required.real > 1:
         few = options.model_copy(update={"n_real": required.real - 1})
         assert f"n_real is {required.real - 1:,}, but" in metric_class.check_config(few, dataset, SAMPLES)
         with pytest.raises(ValueError, match=r"samples|images"):
-            measured_from(metric_class, options, required.generated, required.real - 1)
+            measured(required.generated, required.real - 1)
 
 
 def test_prepared_images_must_suffice(metric_class, dataset, options, prepared):

@@ -52,7 +52,11 @@ class Images64(Dataset):
     name, shape, num_labels = "images_64", (3, 64, 64), 10
 
 
-STAND_INS = (Grey28, Images32, Images48, Images64)
+class Points2(Dataset):
+    name, shape, is_points, transformations = "points_2", (2,), True, "shifts"
+
+
+STAND_INS = (Grey28, Images32, Images48, Images64, Points2)
 COMBINED_WITH_ALL = ("stacked_digits", "stacked_mnist", "normal_line")  # small: all pairs of method and network
 
 

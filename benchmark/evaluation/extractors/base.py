@@ -64,7 +64,7 @@ class Extractor(ABC):
     @classmethod
     @abstractmethod
     def supports(cls, dataset: type[Dataset]) -> bool:
-        """Whether it takes images of the dataset's shape."""
+        """Whether it takes images, or points, of the dataset's shape."""
 
     @classmethod
     def missing_message(cls, data_dir: Path) -> str | None:

@@ -228,7 +228,7 @@ class SampleMetric(Metric):
     Args:
         options: the validated options.
         reference: features of the real images; None if `needs_reference` is False.
-        statistics: what `reference_statistics` returned for them; empty if `needs_reference` is False.
+        statistics: what `reference_statistics` returned for them, if `needs_reference`, and `dataset_statistics`.
 
     Attributes:
         needs_reference: whether it compares with real images; its Options then extend `ReferenceOptions`.
@@ -282,7 +282,9 @@ class SampleMetric(Metric):
             return f"n_real is {options.n_real:,}, but '{cls.name}' {required.why}: it needs at least {required.real:,}"
         extractor = registry.extractors[options.extractor]
         if not extractor.supports(dataset):
-            return f"extractor '{options.extractor}' does not take {describe_shape(dataset.shape)} of {dataset.name}"
+            remedy = "; points have the extractor 'coordinates'" if dataset.is_points else ""
+            kind = describe_shape(dataset.shape)
+            return f"extractor '{options.extractor}' does not take {kind} of {dataset.name}{remedy}"
         if cls.needs_logits and not extractor.has_logits:
             able = sorted(name for name in registry.extractors if registry.extractors[name].has_logits)
             return (
@@ -322,6 +324,16 @@ class SampleMetric(Metric):
             Arrays by name, which `__init__` gets as `statistics`.
         """
         del options, reference, device
+        return {}
+
+    @classmethod
+    def dataset_statistics(cls, options: Any, dataset: type[Dataset]) -> Statistics:
+        """What the metric knows of the dataset itself, such as the centres of a mixture; by default nothing.
+
+        Returns:
+            Arrays by name, which `__init__` gets as part of `statistics`.
+        """
+        del options, dataset
         return {}
 
     @abstractmethod

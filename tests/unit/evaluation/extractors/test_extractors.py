@@ -23,7 +23,7 @@ from tests.support.measures import CPU, measured, torch_fidelity, uint8
 
 class Shape:
     def __init__(self, *shape, stacked=1):
-        self.shape, self.stacked = shape, stacked
+        self.shape, self.stacked, self.is_points = shape, stacked, len(shape) == 1
 
 
 # --- pixels --------------------------------------------------------------------------------------------
