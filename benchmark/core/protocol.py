@@ -63,6 +63,19 @@ class BoundMetric(NamedTuple):
         return self.metric.histogram_spec(self.options)
 
     @property
+    def next_task_outputs(self) -> dict[str, str]:
+        """Output key -> the key of the same output on the next task, of a method that is trained on tasks in turn."""
+        return {
+            key + self.suffix: following + self.suffix for key, following in self.metric.next_task_outputs().items()
+        }
+
+    @property
+    def class_outputs(self) -> dict[str, tuple[str, ...]]:
+        """Key of an output of all images -> the keys of the same output of each class alone."""
+        outputs = self.metric.class_outputs(self.options)
+        return {key + self.suffix: tuple(one + self.suffix for one in classes) for key, classes in outputs.items()}
+
+    @property
     def protocol_fields(self) -> dict[str, object]:
         """The measure in the fields of a published protocol; fields without a meaning for it are missing or None."""
         codec = self.measure.codec if self.metric.needs_samples else None

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from benchmark.analysis.points.tables import RealSamples
 from benchmark.config.suite import RunnerName, Suite
 from benchmark.core import registry
 from benchmark.core.errors import ResultsNotStored, UserError
@@ -137,14 +139,15 @@ class SuiteRun:
         return self._on_prepared_images(self._store.read_many(self.suite.specs))
 
     def report_records(self) -> dict[str, TrialRecord]:
-        """The `records` for a report, which shows the samples of one trial a cell: the others are not read."""
+        """The `records` for a report, which shows all samples of points, and the sample grid of one trial a cell."""
         records = self._on_prepared_images(self._store.read_without_samples(self.suite.specs))
         for cell in self.suite.cells:
             for trial_id in (spec.trial_id for spec in cell.specs if spec.trial_id in records):
                 record = self._store.read(trial_id)
                 if record and (record.samples_png or record.points_npy):
                     records[trial_id] = record
-                    break
+                    if not record.points_npy:
+                        break
         return records
 
     def _on_prepared_images(self, records: dict[str, TrialRecord]) -> dict[str, TrialRecord]:
@@ -289,17 +292,20 @@ class SuiteRun:
                 reason = str(error).splitlines()[0]
                 logger.warning("%s lacks results (%s): the next run uploads them", self._remote.storage.uri, reason)
 
-    def _real_samples(self) -> dict[str, bytes]:
-        """A grid of real images, as PNG, for every dataset of images of the suite that is prepared here."""
-        grids = {}
+    def _real_samples(self) -> RealSamples:
+        """A grid of real images, as PNG, or real points, for every dataset of the suite that is prepared here."""
+        samples: dict[str, bytes | np.ndarray] = {}
         for name in dict.fromkeys(spec.dataset for spec in self.suite.specs.values()):
             dataset = registry.datasets[name]
-            if dataset.is_prepared(self.workspace.data) and not dataset.is_points:
+            if dataset.is_prepared(self.workspace.data):
                 arrays = open_prepared(dataset.prepared_dir(self.workspace.data)).train
+                if dataset.is_points:
+                    samples[name] = arrays.images
+                    continue
                 images = ImageSampler(arrays.images, dataset.stacked, torch.device("cpu"))
                 batch = images.draw(GRID_IMAGES, torch.Generator().manual_seed(0))
-                grids[name] = sample_grid(batch.images, dataset.stacked)
-        return grids
+                samples[name] = sample_grid(batch.images, dataset.stacked)
+        return samples
 
     @property
     def _store(self) -> RecordStore:

@@ -13,6 +13,7 @@ from benchmark.core import registry
 from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
 from benchmark.report import text
+from benchmark.report.sections import figures as figure_sections
 from benchmark.report.sections import modes, noise, provenance, published_tables, seeds
 from benchmark.report.sections.published_tables import Footnotes
 from benchmark.report.text import escape_markdown, grid
@@ -37,6 +38,7 @@ def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[st
         "\n".join(_settings(suite, tables)),
         *_figure("leaderboard.png", figures, "Every method, measured and published", _main_caption(rows)),
     ]
+    blocks += figure_sections.sections(figures)
     for title, members in tables.items():
         blocks += [f"## {escape_markdown(title)}", *_table(suite.tables[title], members)]
     blocks += [

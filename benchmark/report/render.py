@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.leaderboard import leaderboard_rows
+from benchmark.analysis.points.tables import RealSamples
 from benchmark.config.suite import Suite
 from benchmark.core.files import write_atomically
 from benchmark.store.records import TrialRecord
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import rich.console
 
 
-def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: Mapping[str, bytes]) -> Path:
+def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: RealSamples) -> Path:
     """Write `leaderboard.md`, `results.csv`, `results.json` and `figures/*.png`; returns the first one's path.
 
     The same records give the same bytes. Figures of earlier reports that this one does not have are removed.
@@ -23,7 +24,7 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
         suite: the suite.
         records: the records so far, by trial id.
         folder: where to write.
-        real: PNG of an 8 x 8 grid of real images, by dataset.
+        real: by dataset, the PNG of an 8 x 8 grid of real images, or real points (n, D).
     """
     from benchmark.report.figures.draw import draw
     from benchmark.report.markdown import leaderboard

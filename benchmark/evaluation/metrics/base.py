@@ -185,6 +185,25 @@ class Metric(ABC):
         return None
 
     @classmethod
+    def next_task_outputs(cls) -> dict[str, str]:
+        """Of a method that is trained on tasks in turn: output key -> the key of the same output on the next task."""
+        return {}
+
+    @classmethod
+    def class_outputs(cls, options: Any) -> dict[str, tuple[str, ...]]:
+        """Key of an output of all images -> the keys of the same output of the images of each class alone."""
+        del options
+        return {}
+
+    @classmethod
+    def covered_modes(
+        cls, options: Any, dataset: type[Dataset], points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The (K, D) modes of a mixture and, bool (K,), whether (n, D) points cover them; None without such a rule."""
+        del options, dataset, points
+        return None
+
+    @classmethod
     def with_sample_cap(cls, options: Any, samples: int) -> Any:
         """The options with at most `samples` images of each kind, for a reduced scale."""
         del samples

@@ -197,12 +197,18 @@ def _panel(output: "Output", members: list[LeaderboardRow], styles: Styles, widt
 
 
 def _curve(row: LeaderboardRow, key: str, style: Style) -> Curve:
-    finished = [_finite(trial, key) for trial in _measured_trials(row) if trial.status == "finished"]
     stopped = [_finite(trial, key) for trial in _measured_trials(row) if trial.status != "finished"]
-    # only steps that every finished seed has: a mean over changing seeds would jump
+    return Curve(style, finished_values(row, key), [training for training in stopped if training])
+
+
+def finished_values(row: LeaderboardRow, key: str) -> dict[int, list[float]]:
+    """The values of all finished seeds by step.
+
+    Only steps that every one of them has: a mean over changing seeds would jump.
+    """
+    finished = [_finite(trial, key) for trial in _measured_trials(row) if trial.status == "finished"]
     steps = sorted(set.intersection(*map(set, finished))) if finished else []
-    means = {step: [training[step] for training in finished] for step in steps}
-    return Curve(style, means, [training for training in stopped if training])
+    return {step: [training[step] for training in finished] for step in steps}
 
 
 def _finite(trial: TrialOutcome, key: str) -> dict[int, float]:

@@ -4,13 +4,14 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.analysis.leaderboard import LeaderboardRow, rows_by_table
+from benchmark.analysis.points.tables import RealSamples
 from benchmark.config.suite import Suite
 from benchmark.report.figures.page import fonts
 from benchmark.report.figures.style import RC
@@ -24,9 +25,10 @@ MISSING_GLYPH = re.compile(r"Glyph (\d+) ")  # matplotlib's warning
 MOST_ROWS = 120  # in one figure: more would be unreadable, and Agg cannot draw more than 65,535 pixels
 
 
-def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) -> dict[str, bytes]:
-    """PNGs by file name, without figures that would show nothing. `real`: sample grids of datasets, as PNG."""
-    from benchmark.report.figures import curves, leaderboard, mode_histograms, samples
+def draw(suite: Suite, rows: list[LeaderboardRow], real: RealSamples) -> dict[str, bytes]:
+    """PNGs by file name, without figures that would show nothing. `real`: of datasets, a grid as PNG, or points."""
+    from benchmark.report.figures import class_losses, curves, leaderboard, mode_histograms, points, samples
+    from benchmark.report.figures import tasks as task_figure
 
     tables = rows_by_table(suite, rows[:MOST_ROWS])
     omits_rows = len(rows) > MOST_ROWS
@@ -36,6 +38,10 @@ def draw(suite: Suite, rows: list[LeaderboardRow], real: Mapping[str, bytes]) ->
         figures = {
             "leaderboard.png": leaderboard.draw_leaderboard(tables, main, banner),
             "besides.png": leaderboard.draw_leaderboard(tables, others, banner) if others else None,
+            "density.png": points.draw_density(tables, real, banner),
+            "scatter.png": points.draw_scatter(tables, real, banner),
+            "tasks.png": task_figure.draw_tasks(tables, banner),
+            "class_losses.png": class_losses.draw_class_losses(tables, banner),
             "curves.png": curves.draw_curves(tables, banner),
             "modes.png": mode_histograms.draw_modes(tables, banner),
             "samples.png": samples.draw_samples(tables, real, banner),

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 DPI = 200
 WIDTH = 8.4  # inches: text keeps its size in a README, which is about 880 pixels wide
+NARROW = 5.6  # inches of a figure with as many pixels and larger text, legible in one column of a printed page
 EDGE = 0.06  # inches of white around everything
 FONT = "DejaVu Sans"  # ships with matplotlib, so that figures are the same on all machines
 # For characters that FONT lacks, if they are installed: Chinese, Japanese, Korean, other scripts, and emoji
@@ -170,26 +171,27 @@ def banner_height(banner: str) -> float:
 
 
 class Page:
-    """A figure of the report's width. `height`: in inches, with the banner. `top`: of everything below the banner."""
+    """A figure of WIDTH * DPI pixels. `height`: in inches, with the banner. `top`: of everything below the banner."""
 
-    def __init__(self, height: float, banner: str, size: float, colour: str) -> None:
+    def __init__(self, height: float, banner: str, size: float, colour: str, width: float = WIDTH) -> None:
         from matplotlib.figure import Figure
 
-        self.height = math.ceil(height * DPI) / DPI
-        self.figure: Figure = Figure(figsize=(WIDTH, self.height), dpi=DPI)
+        dpi = WIDTH * DPI / width
+        self.width, self.height = width, math.ceil(height * dpi) / dpi
+        self.figure: Figure = Figure(figsize=(width, self.height), dpi=dpi)
         self.text(EDGE, EDGE, banner, size, color=colour)
         self.top = EDGE + banner_height(banner)
 
     def text(self, left: float, top: float, content: str, size: float, **style: Any) -> None:
         """Draw a text from its upper left corner. The baselines do not depend on the letters of a line."""
         for line, words in enumerate(content.split("\n") if content else []):
-            position = (left / WIDTH, 1 - (top + (line + BASELINE) * LINE * size) / self.height)
+            position = (left / self.width, 1 - (top + (line + BASELINE) * LINE * size) / self.height)
             self.figure.text(*position, words, fontsize=size, ha="left", va="baseline", **style)
 
     def axes(self, left: float, top: float, width: float, height: float) -> "Axes":
         """Empty axes without a frame, which `ticks.draw_frame` draws."""
         bottom = 1 - (top + height) / self.height
-        axes = self.figure.add_axes((left / WIDTH, bottom, width / WIDTH, height / self.height))
+        axes = self.figure.add_axes((left / self.width, bottom, width / self.width, height / self.height))
         axes.set_axis_off()
         return axes
 
@@ -200,7 +202,7 @@ class Page:
         for index, entries in enumerate(lines):
             x, middle = left, top + (index + 0.5) * LINE * size * LEGEND_LINE
             for entry in entries:
-                xs = [x / WIDTH, (x + SIGN / 2) / WIDTH, (x + SIGN) / WIDTH]
+                xs = [x / self.width, (x + SIGN / 2) / self.width, (x + SIGN) / self.width]
                 ys = [1 - middle / self.height] * 3
                 sign = Line2D(xs, ys, markevery=[1], transform=self.figure.transFigure, **entry.line)
                 self.figure.add_artist(sign)

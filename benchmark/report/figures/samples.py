@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.analysis.leaderboard import LeaderboardRow
+from benchmark.analysis.points.tables import RealSamples
 from benchmark.report.figures import page
 from benchmark.report.figures.page import DPI, EDGE, LINE, WIDTH, Page
 from benchmark.report.figures.style import FAINT, HEAD, INK, SMALL, TITLE, Styles, choose_styles, style_of
@@ -111,9 +112,7 @@ def _caption(grid: SampleGrid, size: GridSize) -> str:
 # --- draw ------------------------------------------------------------------------------------------------
 
 
-def draw_samples(
-    tables: Mapping[str, list[LeaderboardRow]], real: Mapping[str, bytes], banner: str = ""
-) -> "Figure | None":
+def draw_samples(tables: Mapping[str, list[LeaderboardRow]], real: RealSamples, banner: str = "") -> "Figure | None":
     """Per table: real images of its datasets, then samples of each method's first seed; None without samples.
 
     The more sample grids there are, the smaller they are, and the fewer images of each are shown.
@@ -163,10 +162,11 @@ def _draw_band(
         top += _line_height(line, size)
 
 
-def _real(members: list[LeaderboardRow], real: Mapping[str, bytes]) -> Iterator[SampleGrid]:
+def _real(members: list[LeaderboardRow], real: RealSamples) -> Iterator[SampleGrid]:
     names = list(dict.fromkeys(row.spec.dataset for row in members))
     for name in names:
-        image = _open(real.get(name, b""))
+        grid = real.get(name)
+        image = _open(grid) if isinstance(grid, bytes) else None
         if image is not None:
             yield SampleGrid("Real images" if len(names) == 1 else f"Real: {name}", image, FAINT)
 

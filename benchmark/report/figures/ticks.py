@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.report.figures import page
-from benchmark.report.figures.page import DPI, LINE
+from benchmark.report.figures.page import LINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +125,7 @@ def draw_frame(
 
     label_colour, axis_colour, grid_colour = colours
     box: Any = axes.bbox
-    width, height = box.width / DPI, box.height / DPI
+    width, height = box.width / axes.figure.dpi, box.height / axes.figure.dpi
     xs = [_share(position, axes.get_xlim(), False) for position in x_ticks.positions]
     ys = [_share(position, axes.get_ylim(), axes.get_yscale() == "log") for position in y_ticks.positions]
     grid: list[Any] = [[(x, 0), (x, 1)] for x in xs] + [[(0, y), (1, y)] for y in ys]
