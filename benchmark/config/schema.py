@@ -20,8 +20,8 @@ class Resources(FrozenModel):
     `checkpoint_seconds` apart (default: a minute); how large a share of its time they may take is fixed.
 
     On a GPU, `vmap_seeds` seeds of a cell are trained as one model, in one process with the resources of one trial, and
-    each has its own record; with `cuda_graphs` each update is captured as a CUDA graph. `together` and `graphs` are
-    older names of these two.
+    each has its own record. With `graphs` each update is captured as a graph, which computes the same in less time.
+    `together` and `cuda_graphs` are older names of these two.
     """
 
     cpus: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
@@ -32,7 +32,7 @@ class Resources(FrozenModel):
         int, Field(strict=True, gt=0, le=1000, validation_alias=AliasChoices("vmap_seeds", "together"))
     ] = 1
     checkpoint_seconds: PositiveFloat | None = None
-    cuda_graphs: Annotated[bool, Field(strict=True, validation_alias=AliasChoices("cuda_graphs", "graphs"))] = False
+    graphs: Annotated[bool, Field(strict=True, validation_alias=AliasChoices("graphs", "cuda_graphs"))] = False
 
     @property
     def time_limit(self) -> float | None:

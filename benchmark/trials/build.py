@@ -9,17 +9,18 @@ from benchmark.data.arrays import PreparedData
 from benchmark.data.base import UNKNOWN_CLASSES, Dataset
 from benchmark.data.sampler import ImageSampler, mask_labels
 from benchmark.training.cuda_graphs import CudaGraphs
+from benchmark.training.recorded_graphs import RecordedGraphs
 from benchmark.training.trainer import Trainer
 
 
-def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cuda_graphs: bool = False) -> Trainer:
+def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, graphs: bool = False) -> Trainer:
     """A trainer before its first step. Initial weights depend on the trial's seed alone.
 
     Args:
         spec: the trial.
         data: the prepared dataset.
         device: where it trains.
-        cuda_graphs: whether updates are captured as CUDA graphs; has no effect on a CPU.
+        graphs: whether updates are captured as graphs: CUDA graphs on a GPU, recorded ones on a CPU.
     """
     dataset = registry.datasets[spec.dataset]
     network_class, method_class = registry.networks[spec.network], registry.methods[spec.method]
@@ -42,7 +43,7 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, cud
         num_fixed_stacks=dataset.num_fixed_stacks,
         sampling=spec.sampling,
     )
-    backend = CudaGraphs if cuda_graphs and device.type == "cuda" else None
+    backend = (CudaGraphs if device.type == "cuda" else RecordedGraphs) if graphs else None
     return Trainer(
         spec, method, images=images, image_range=network_class.image_range, device=device, graph_backend=backend
     )

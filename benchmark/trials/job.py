@@ -27,7 +27,7 @@ class Job(FrozenModel):
         time_limit: seconds of one attempt; None: no limit.
         checkpoint_seconds: least time between two checkpoints; None: the default of `CheckpointPolicy`.
         vmap_seeds: number of trials, this one included, that are trained as one model and share the time of a step.
-        cuda_graphs: whether updates are captured as CUDA graphs, on a GPU.
+        graphs: whether updates are captured as graphs.
     """
 
     spec: TrialSpec
@@ -40,7 +40,7 @@ class Job(FrozenModel):
     time_limit: float | None = None
     checkpoint_seconds: float | None = None
     vmap_seeds: int = 1
-    cuda_graphs: bool = False
+    graphs: bool = False
     checksums: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -73,7 +73,7 @@ def make_jobs(
             time_limit=resources.time_limit,
             checkpoint_seconds=resources.checkpoint_seconds,
             vmap_seeds=vmap_seeds,
-            cuda_graphs=resources.cuda_graphs,
+            graphs=resources.graphs,
             checksums=datasets[spec.dataset].manifest.get("checksums", {}),
         )
         for key, spec in zip(keys, specs, strict=True)

@@ -254,7 +254,7 @@ class TrialRunner:
             self.record_event(f"{what} could not be written: {reason}")
 
     def _build_trainer(self) -> Trainer:
-        return build_trainer(self.job.spec, self.data, self.job.device, self.job.cuda_graphs)
+        return build_trainer(self.job.spec, self.data, self.job.device, self.job.graphs)
 
     def _resume(self) -> None:
         for saved in self.checkpoints.states(self.job.device):

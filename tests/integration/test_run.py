@@ -436,9 +436,7 @@ print(sorted({{"ray", "mlflow"}} & set(sys.modules)))
 
 def test_the_limits_of_a_suite_reach_every_job(make_run, small_suite):
     run = make_run(
-        small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "cuda_graphs": True})
+        small_suite(resources={"cpus": 2, "checkpoint_seconds": 2.5, "time_limit_hours": 0.5, "graphs": True})
     )
     jobs = run.prepare_jobs(run.plan().todo.values())
-    assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.cuda_graphs) for job in jobs} == {
-        (2, 2.5, 1800.0, True)
-    }
+    assert {(job.cpus, job.checkpoint_seconds, job.time_limit, job.graphs) for job in jobs} == {(2, 2.5, 1800.0, True)}

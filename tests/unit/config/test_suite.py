@@ -374,9 +374,9 @@ def test_self_labelling_accepts_unlabelled_images(small_suite, monkeypatch):
 
 
 @pytest.mark.parametrize("keys", [("vmap_seeds", "cuda_graphs"), ("together", "graphs")])
-def test_resources_have_two_names_for_vmapped_seeds_and_cuda_graphs(small_suite, keys):
+def test_resources_have_two_names_for_vmapped_seeds_and_graphs(small_suite, keys):
     resources = load_suite(small_suite(resources=dict(zip(keys, (3, True), strict=True)))).resources
-    assert (resources.vmap_seeds, resources.cuda_graphs) == (3, True)
+    assert (resources.vmap_seeds, resources.graphs) == (3, True)
 
 
 def test_all_mistakes_are_reported_at_once_and_each_once(small_suite):

@@ -13,6 +13,7 @@ from benchmark.core import registry
 from benchmark.training import checkpoint, cuda_graphs
 from benchmark.training.cuda_graphs import EAGER_UPDATES, GraphedStepInputs
 from benchmark.training.player import Player
+from benchmark.training.recorded_graphs import RecordedGraphs, RefusedError
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials import runner
 from benchmark.trials.build import build_trainer
@@ -28,7 +29,7 @@ from tests.support.examples import (
     switches,
     trainer_of,
 )
-from tests.support.recorded_graph import RecordedGraphs, RefusedError, with_graphs
+from tests.support.recorded_graph import CountingGraphs, with_graphs
 from tests.support.trials import job_in
 
 ALL = [(name, {}) for name in registry.methods]
@@ -240,7 +241,7 @@ def test_an_update_that_cannot_be_captured_runs_eagerly(name):
 def test_the_reason_is_the_first_error():
     """A GPU then raises a second error, because it cannot end the capture."""
 
-    class Spoilt(RecordedGraphs):
+    class Spoilt(CountingGraphs):
         def capture(self, work):
             try:
                 return super().capture(work)
@@ -270,11 +271,14 @@ def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
     assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), graphs.stream) for n in (1, 1, 2)]
 
 
-def test_on_a_cpu_nothing_is_captured():
-    trainer = build_trainer(spec(), random_images("stacked_digits"), CPU, cuda_graphs=True)
-    assert trainer.graphs is None
-    assert trainer.graph_failures == {}
-    assert all(type(group["lr"]) is float for player in trainer.players for group in player.optimizer.param_groups)
+def test_on_a_cpu_a_trial_with_graphs_records_them_and_is_bit_identical():
+    eager, ours = (build_trainer(spec(), random_images("stacked_digits"), CPU, graphs) for graphs in (False, True))
+    assert eager.graphs is None
+    assert all(type(group["lr"]) is float for player in eager.players for group in player.optimizer.param_groups)
+    advance(ours, EVERY)
+    assert isinstance(ours.graphs.backend, RecordedGraphs)
+    assert set(ours.graphs.graphs) == {player.name for player in ours.players}
+    assert_same(ours, advance(eager, EVERY))
 
 
 # --- resuming ------------------------------------------------------------------------------------------
@@ -323,7 +327,7 @@ def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_pat
         return with_losses(with_graphs(build(*arguments)), reads_progress)
 
     monkeypatch.setattr(runner, "build_trainer", with_backend)
-    job = job_in(tmp_path, of, cuda_graphs=True)
+    job = job_in(tmp_path, of, graphs=True)
     notes = []
     record = runner.run_trial(job, lambda progress: notes.append(progress.note))
     assert record.status == "finished", record.error
@@ -340,7 +344,7 @@ def test_a_trial_reports_once_that_updates_are_not_captured(monkeypatch, tmp_pat
 def test_a_capture_does_nothing_and_a_replay_does_it():
     rng, norm, x = torch.Generator().manual_seed(1), nn.BatchNorm1d(3), torch.rand(4, 3)
     before, state = {name: value.clone() for name, value in norm.state_dict().items()}, rng.get_state()
-    terms, replay = RecordedGraphs(rng).capture(lambda: {"x": (norm(x) + torch.rand(4, 3, generator=rng)).sum()})
+    terms, replay = CountingGraphs(rng).capture(lambda: {"x": (norm(x) + torch.rand(4, 3, generator=rng)).sum()})
     assert_equal(dict(norm.state_dict()), before)
     assert torch.equal(rng.get_state(), state)
     for _ in range(2):
@@ -357,7 +361,7 @@ def test_a_capture_does_nothing_and_a_replay_does_it():
 
 def test_a_replay_keeps_the_hosts_numbers():
     times, x = [2.0], torch.ones(3)
-    terms, replay = RecordedGraphs(torch.Generator()).capture(lambda: {"x": x * times[0]})
+    terms, replay = CountingGraphs(torch.Generator()).capture(lambda: {"x": x * times[0]})
     times[0] = 5.0
     replay()
     assert torch.equal(terms["x"], 2 * x)
@@ -372,13 +376,13 @@ def test_a_failed_capture_changes_nothing():
         return {"x": x.sum().item()}
 
     with pytest.raises(RefusedError):
-        RecordedGraphs(rng).capture(work)
+        CountingGraphs(rng).capture(work)
     assert torch.equal(x, torch.ones(3))
     assert torch.equal(rng.get_state(), state)
 
 
 def test_our_moving_average_can_be_captured_and_torchs_cannot():
-    model, backend = nn.BatchNorm1d(2), RecordedGraphs(torch.Generator())
+    model, backend = nn.BatchNorm1d(2), CountingGraphs(torch.Generator())
     ours, theirs = EMA(model, 0.9), torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     for average in (ours, theirs):
         average.update_parameters(model)
