@@ -96,18 +96,32 @@ class Mixture(PointMetric):
         centres, counts = np.unique(np.round(components, 12), axis=0, return_counts=True)
         return {"centres": centres, "weights": counts / counts.sum(), "std": np.asarray(std, dtype=np.float64)}
 
+    @classmethod
+    def covered_modes(
+        cls, options: Any, dataset: type[Dataset], points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The (K, D) different centres, and which of them (n, D) points cover; None if the dataset is no mixture."""
+        if dataset.mixture is None:
+            return None
+        metric = cls(options, None, cls.dataset_statistics(options, dataset))
+        return metric.statistics["centres"], metric.counts(points) >= metric.rule.points
+
     def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, reference, statistics)
         self.rule = RULES[options.rule]
 
     def values(self, points: np.ndarray) -> dict[str, float]:
         """Of (N, D) points."""
-        counts = count_high_quality(points, self.statistics["centres"], float(self.statistics["std"]), self.rule)
+        counts = self.counts(points)
         return {
             "modes_covered": float((counts >= self.rule.points).sum()),
             "high_quality": float(100 * counts.sum() / len(points)),
             "reverse_kl": reverse_kl(counts, self.statistics["weights"]),
         }
+
+    def counts(self, points: np.ndarray) -> np.ndarray:
+        """How many of the (N, D) points are of high quality and nearest to each centre, int64 (K,)."""
+        return count_high_quality(points, self.statistics["centres"], float(self.statistics["std"]), self.rule)
 
 
 def count_high_quality(points: np.ndarray, centres: np.ndarray, std: float, rule: Rule) -> np.ndarray:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, entropy
 
+from benchmark.core import registry
 from benchmark.evaluation.metrics.points.mixture import RULES, Mixture, count_high_quality, reverse_kl
 from tests.support.examples import NoFiles32
 from tests.support.points import Line, Plane, measured_points
@@ -138,3 +139,20 @@ def test_datasets_without_modes_are_refused():
 def test_the_report_states_the_rule():
     assert "3 standard deviations" in Mixture.describe(Mixture.Options(), 2500)
     assert "20 such points" in Mixture.describe(Mixture.Options(rule="dist_gan"), 2000)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_covered_modes_are_those_that_it_counts(rule):
+    """Of the ring with seven modes, of which some samples miss two and visit one too rarely for Dist-GAN's rule."""
+    dataset, options = registry.datasets["unrolled_ring"], Mixture.Options(rule=rule)
+    centres = np.unique(np.round(dataset.mixture.centres, 12), axis=0)
+    points = np.concatenate([np.repeat(centres[2:], 30, axis=0), centres[:1].repeat(5, axis=0)])
+    modes, is_covered = Mixture.covered_modes(options, dataset, points)
+    assert np.array_equal(modes, centres)
+    assert is_covered.tolist() == [rule == "pacgan", False, *[True] * 5]
+    statistics = Mixture.dataset_statistics(options, dataset)
+    assert measured_points(Mixture, points, statistics=statistics, rule=rule)["modes_covered"] == is_covered.sum()
+
+
+def test_a_dataset_that_is_no_mixture_has_no_modes_to_cover():
+    assert Mixture.covered_modes(Mixture.Options(), Line, np.zeros((3, 1))) is None
