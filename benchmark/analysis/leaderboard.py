@@ -25,7 +25,7 @@ from benchmark.config.cells import Cell
 from benchmark.config.published import PublishedValue
 from benchmark.config.suite import Suite
 from benchmark.core import registry
-from benchmark.core.protocol import metric_outputs
+from benchmark.core.protocol import bind_metrics, metric_outputs
 from benchmark.core.spec import TrialSpec
 from benchmark.store.records import Cost, TrialRecord
 
@@ -186,6 +186,14 @@ def rows_by_table(suite: Suite, rows: Iterable[LeaderboardRow]) -> dict[str, lis
 def outputs_of(rows: Iterable[LeaderboardRow]) -> list["Output"]:
     """The metric outputs of some rows, each once, in the order of their first appearance."""
     return list({key: result.output for row in rows for key, result in row.results.items()}.values())
+
+
+def headline_outputs(rows: Iterable[LeaderboardRow]) -> list["Output"]:
+    """The outputs of some rows without details that have no published value: of the next task, or of single classes."""
+    rows = list(rows)
+    details = {key for row in rows for bound in bind_metrics(row.spec.protocol) for key in bound.detail_outputs}
+    published = {key for row in rows for key, result in row.results.items() if result.published}
+    return [output for output in outputs_of(rows) if output.key not in details - published]
 
 
 def best_results(rows: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:

@@ -76,6 +76,11 @@ class BoundMetric(NamedTuple):
         return {key + self.suffix: tuple(one + self.suffix for one in classes) for key, classes in outputs.items()}
 
     @property
+    def detail_outputs(self) -> set[str]:
+        """The keys of outputs that have a figure of their own, beside an output that summarises them."""
+        return {*self.next_task_outputs.values(), *(key for keys in self.class_outputs.values() for key in keys)}
+
+    @property
     def protocol_fields(self) -> dict[str, object]:
         """The measure in the fields of a published protocol; fields without a meaning for it are missing or None."""
         codec = self.measure.codec if self.metric.needs_samples else None

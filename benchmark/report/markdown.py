@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_results, outputs_of, rows_by_table
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_results, headline_outputs, rows_by_table
 from benchmark.analysis.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.analysis.verdicts import VERDICT_MEANINGS
 from benchmark.config.suite import Suite
@@ -125,7 +125,7 @@ def _progress(rows: list[LeaderboardRow]) -> str:
 def _table(note: str, members: list[LeaderboardRow]) -> list[str]:
     """One table of the suite: the metrics with published values, the other metrics, and footnotes."""
     notes, keys = Footnotes(), published_tables.published_keys(members)
-    others = [output for output in outputs_of(members) if output.key not in keys]
+    others = [output for output in headline_outputs(members) if output.key not in keys]
     blocks = [block for key in keys for block in published_tables.compare_with_published(members, key, notes)]
     if keys and others:
         blocks.append("Metrics without a published value:")

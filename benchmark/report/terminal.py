@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.analysis.leaderboard import LeaderboardRow, best_results, outputs_of, rows_by_table
+from benchmark.analysis.leaderboard import LeaderboardRow, best_results, headline_outputs, rows_by_table
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
 from benchmark.report import text
@@ -26,7 +26,7 @@ def terminal_tables(suite: Suite, all_rows: list[LeaderboardRow]) -> list[Table]
 
 
 def _table(title: str, members: list[LeaderboardRow]) -> Table:
-    outputs, best = outputs_of(members), best_results(members)
+    outputs, best = headline_outputs(members), best_results(members)
     table = Table(
         title=Text(text.single_line(title)),
         box=box.SIMPLE_HEAD,

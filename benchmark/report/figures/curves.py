@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.leaderboard import LeaderboardRow, TrialOutcome
+from benchmark.core.protocol import bind_metrics
 from benchmark.report.figures import page
 from benchmark.report.figures.page import EDGE, LINE, WIDTH, LegendEntry, Page
 from benchmark.report.figures.style import (
@@ -134,12 +135,16 @@ def measure(tables: Tables) -> CurvesLayout | None:
     if not shown:
         return None
     styles = choose_styles(tables)
-    outputs = {title: published_first(members) for title, members in shown.items()}
+    outputs = {title: _outputs(members) for title, members in shown.items()}
+    outputs = {title: chosen for title, chosen in outputs.items() if chosen}
+    if not outputs:
+        return None
     n_columns = page.columns(map(len, outputs.values()), COLUMNS)
     title_width = (WIDTH - 2 * EDGE) / n_columns - 2 * GAP
     blocks = []
-    for title, members in shown.items():
-        panels = [_panel(output, members, styles, title_width) for output in outputs[title]]
+    for title, chosen in outputs.items():
+        members = tables[title]
+        panels = [_panel(output, members, styles, title_width) for output in chosen]
         blocks.append(
             Block(
                 page.wrap(title, TITLE, WIDTH - 2 * EDGE, 1, bold=True),
@@ -149,6 +154,13 @@ def measure(tables: Tables) -> CurvesLayout | None:
             )
         )
     return CurvesLayout(blocks, _columns(chain(*(block.rows for block in blocks)), n_columns))
+
+
+def _outputs(members: list[LeaderboardRow]) -> "list[Output]":
+    """Those without a figure of their own: accuracies on tasks in turn have one."""
+    bound = (bound for row in members for bound in bind_metrics(row.spec.protocol))
+    in_turn = {key for metric in bound for key in metric.next_task_outputs}
+    return [output for output in published_first(members) if output.key not in in_turn]
 
 
 def _columns(rows: Iterable[Sequence[CurvePanel]], n_columns: int) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, headline_outputs
 from benchmark.core.protocol import metric_of_output
 from benchmark.report import text
 from benchmark.report.figures import page
@@ -61,7 +61,7 @@ def split(tables: Tables) -> tuple[set[str], set[str]]:
     Other metrics are those of tables with more metrics than columns, unless they have a published value somewhere in
     the suite. A table that would have nothing left in the main figure keeps all its metrics there.
     """
-    keys_of = [{output.key for output in outputs_of(members)} for members in tables.values()]
+    keys_of = [{output.key for output in headline_outputs(members)} for members in tables.values()]
     everything = set[str]().union(*keys_of)
     published = {key for key in everything if any(is_published(members, key) for members in tables.values())}
     others = set[str]().union(*(keys for keys in keys_of if len(keys) > COLUMNS)) - published

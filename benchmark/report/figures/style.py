@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of
+from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, headline_outputs
 from benchmark.core import registry
 from benchmark.core.protocol import bind_metrics
 from benchmark.report import text
@@ -104,7 +104,7 @@ def is_published(members: list[LeaderboardRow], key: str) -> bool:
 
 def published_first(members: list[LeaderboardRow]) -> "list[Output]":
     """The outputs of a table, those with a published value before the others."""
-    return sorted(outputs_of(members), key=lambda output: not is_published(members, output.key))
+    return sorted(headline_outputs(members), key=lambda output: not is_published(members, output.key))
 
 
 def published_legend(

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.collections import PathCollection
 
-from benchmark.report.figures import class_losses, draw
+from benchmark.report.figures import class_losses, curves, draw, leaderboard
 from benchmark.report.figures.style import FAINT, choose_styles, style_of
 from tests.support.figure_contents import clipped, labels, overlapping, texts
 
@@ -83,3 +83,12 @@ def test_no_word_is_clipped_or_covers_another(row, count):
     assert len(figure.axes) == count + 1
     assert not clipped(figure)
     assert not overlapping(figure)
+
+
+def test_losses_of_single_classes_are_in_no_other_figure(row):
+    """A table of ten classes would have ten columns more, and as many panels in two figures."""
+    tables = {"T": [row()]}
+    assert leaderboard.split(tables) == ({"loss"}, set())
+    assert [panel.title for block in curves.measure(tables).blocks for line in block.rows for panel in line] == [
+        "title of loss, % ↑"
+    ]

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.collections import PolyCollection
 
-from benchmark.report.figures import draw, tasks
+from benchmark.report.figures import curves, draw, leaderboard, tasks
 from benchmark.report.figures.style import PALETTE, choose_styles, style_of
 from tests.support.figure_contents import clipped, labels, overlapping, texts
 
@@ -88,3 +88,9 @@ def test_no_word_is_clipped_or_covers_another(experiment_row, count):
     assert not overlapping(figure)
     assert len(figure.axes) == -(-count // tasks.MOST_ROWS)
     assert all(len(labels(axes, side)) > 1 for axes in figure.axes for side in ("x", "y"))
+
+
+def test_accuracies_on_tasks_in_turn_have_one_figure(experiment_row):
+    tables = {"T": [experiment_row("Plain", [history()], **FIELDS)]}
+    assert curves.draw_curves(tables) is None
+    assert leaderboard.split(tables) == ({"turn"}, set())
