@@ -1,6 +1,6 @@
 """Validating: merged values to a trial with every option written out, refusing what could not train."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config.layers import MergedLayers
 from benchmark.config.messages import validate_model
@@ -10,8 +10,9 @@ from benchmark.core import registry
 from benchmark.core.errors import UserError, did_you_mean
 from benchmark.core.protocol import bind_metrics
 from benchmark.core.spec import Measure, TrialSpec
-from benchmark.data.arrays import describe_shape
-from benchmark.data.base import Dataset
+
+if TYPE_CHECKING:  # importing it would load numpy
+    from benchmark.data.base import Dataset
 
 
 def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
@@ -64,7 +65,7 @@ def measure_problems(spec: TrialSpec) -> dict[str, str]:
     return {label: problem for label, problem in problems.items() if problem}
 
 
-def _codec_problem(measure: Measure, dataset: type[Dataset]) -> str | None:
+def _codec_problem(measure: Measure, dataset: "type[Dataset]") -> str | None:
     if dataset.is_points and measure.codec != "none":
         return f"codec '{measure.codec}' changes images, and {dataset.name} holds points; leave out 'codec'"
     return None
@@ -118,12 +119,13 @@ def _check_samples(measure: Measure, needs_samples: bool, merged: MergedLayers, 
 def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
     """Refuse a network that makes other samples than the dataset's, or lacks what the method needs."""
     method, network = registry.methods[spec.method], registry.networks[spec.network]
-    shape = registry.datasets[spec.dataset].shape
+    dataset = registry.datasets[spec.dataset]
+    shape = dataset.shape
     with merged.at(("network",)):
         if shape not in network.shapes:
             fitting = sorted(name for name in registry.networks if shape in registry.networks[name].shapes)
             raise UserError(
-                f"network '{spec.network}' does not make {describe_shape(shape)} of {spec.dataset};"
+                f"network '{spec.network}' does not make {dataset.describe_samples()} of {spec.dataset};"
                 f" fitting: {', '.join(fitting)}"
             )
         if missing := method.roles - network.roles:

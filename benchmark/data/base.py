@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.core.spec import content_hash
-from benchmark.data.arrays import Shape, Split
+from benchmark.data.arrays import Shape, Split, describe_shape
 from benchmark.data.prepared import is_prepared, write_prepared
 from benchmark.data.raw.download import Download, ProgressCallback
 from benchmark.data.raw.file_states import FileStates, differences, read_states
@@ -150,6 +150,11 @@ class Dataset(ABC):
         UNKNOWN_CLASSES if only the raw files tell; the manifest then has it under `classes`.
         """
         return cls.num_labels if cls.num_labels <= 0 else cls.num_labels**cls.stacked
+
+    @classmethod
+    def describe_samples(cls) -> str:
+        """What it holds, in words: `3x32x32 images` or `1-dimensional points`."""
+        return describe_shape(cls.shape)
 
     @classmethod
     def prepared_dir(cls, cache: Path) -> Path:

@@ -3,15 +3,17 @@
 import base64
 import io
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from benchmark.core import registry
 from benchmark.core.spec import FrozenModel, TrialSpec
 from benchmark.data.manifest import Manifest
 from benchmark.store.sample_grids import RECORD_COLUMNS, side_by_side
+
+if TYPE_CHECKING:  # importing it would slow down commands that read no points
+    import numpy as np
 
 MAX_CORES = 2**16  # of one machine
 MAX_BINS = 2**16  # of one histogram
@@ -117,10 +119,12 @@ class TrialRecord(FrozenModel):
         return side_by_side(base64.b64decode(self.samples_png), stacked, RECORD_COLUMNS)
 
     @property
-    def sample_points(self) -> np.ndarray | None:
+    def sample_points(self) -> "np.ndarray | None":
         """(n, D) samples of the last measurement, float32; None if the method makes images, or if they are damaged."""
         if not self.points_npy:
             return None
+        import numpy as np
+
         with suppress(ValueError, EOFError):
             points = np.load(io.BytesIO(base64.b64decode(self.points_npy)), allow_pickle=False)
             if isinstance(points, np.ndarray) and points.dtype == np.float32 and points.ndim == 2:
@@ -140,8 +144,10 @@ class TrialSummary(BaseModel):
     data: Manifest
 
 
-def encode_points(points: np.ndarray) -> str:
+def encode_points(points: "np.ndarray") -> str:
     """(n, D) points as a record holds them."""
+    import numpy as np
+
     content = io.BytesIO()
     np.save(content, points.astype(np.float32, copy=False), allow_pickle=False)
     return base64.b64encode(content.getvalue()).decode()

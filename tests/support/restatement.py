@@ -69,6 +69,11 @@ def rotate(images, r):
     return images
 
 
+def shift(points, k):
+    """T_k(x) = x + 2k on every coordinate, which takes the place of `rotate` on points."""
+    return points + np.full(points.shape, 2 * k)
+
+
 def all_rotations(images):
     labels = [r for r in range(4) for _ in images]
     return np.concatenate([rotate(images, r) for r in range(4)]), np.array(labels)

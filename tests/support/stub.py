@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from baselines.common.method import EagerStepInputs, Method
-from baselines.networks.base import Heads, Network, NetworkOptions
+from baselines.common.transformations import ROTATIONS, SHIFTS
+from baselines.networks.base import Heads, Network, NetworkOptions, Shape
 from baselines.networks.layers.conditional import Conditional, ConditionalSequential, Reshape
 from benchmark.core import registry
 from tests.support import restatement
 
 SHAPE = (2, 3, 3)
-PIXELS, LATENT, FEATURES = 18, 4, 6
+PIXELS, LATENT, FEATURES = prod(SHAPE), 4, 6
 BATCH = 8
 DRAWS = 11  # seed of a loss's random stream
 MANUAL = 3  # manual classes
 
 
 class Stub(Network):
-    """Linear generator and encoder; a discriminator with one tanh layer."""
+    """Linear generator and encoder; a discriminator with one tanh layer. For images or points of any shape."""
 
     about = "for tests"
     shapes = frozenset({SHAPE})
@@ -31,12 +32,13 @@ class Stub(Network):
     image_range = (0.0, 1.0)
 
     def generator(self, num_conditions: int = 0) -> nn.Module:
+        size = prod(self.shape)
         if num_conditions:
-            return ConditionalSequential(nn.Linear(LATENT, PIXELS), Shift(num_conditions), Reshape(*SHAPE))
-        return nn.Sequential(nn.Linear(LATENT, PIXELS), Reshape(*SHAPE))
+            return ConditionalSequential(nn.Linear(LATENT, size), Shift(num_conditions, size), Reshape(*self.shape))
+        return nn.Sequential(nn.Linear(LATENT, size), Reshape(*self.shape))
 
     def encoder(self) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, LATENT))
+        return nn.Sequential(nn.Flatten(), nn.Linear(prod(self.shape), LATENT))
 
     def discriminator(self, task_classes: int, num_conditions: int = 0) -> nn.Module:
         return StubDiscriminator(prod(self.shape), task_classes, num_conditions)
@@ -45,9 +47,9 @@ class Stub(Network):
 class Shift(Conditional):
     """Adds to each image the image of its condition."""
 
-    def __init__(self, num_conditions: int) -> None:
+    def __init__(self, num_conditions: int, size: int) -> None:
         super().__init__()
-        self.images = nn.Embedding(num_conditions, PIXELS)
+        self.images = nn.Embedding(num_conditions, size)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         return x + self.images(condition)
@@ -63,13 +65,14 @@ class StubDiscriminator(nn.Module):
         return self.heads(torch.tanh(self.hidden(x.flatten(1))))
 
 
-def build(name: str, options: dict[str, Any], distribution: str = "uniform") -> Method:
+def build(name: str, options: dict[str, Any], distribution: str = "uniform", shape: Shape = SHAPE) -> Method:
     """A method on the stub networks, in torch's default dtype, with large weights so that hinges clip."""
     method_class = registry.methods[name]
     torch.manual_seed(9)
     method = method_class(
-        Stub(SHAPE, LATENT, NetworkOptions()), distribution, method_class.Options.model_validate(options), MANUAL
+        Stub(shape, LATENT, NetworkOptions()), distribution, method_class.Options.model_validate(options), MANUAL
     )
+    method.transformations = SHIFTS if len(shape) == 1 else ROTATIONS
     with torch.no_grad():
         for name in ("discriminator", "classifier", "teacher"):
             for parameter in getattr(method, name).parameters() if hasattr(method, name) else ():
@@ -79,9 +82,9 @@ def build(name: str, options: dict[str, Any], distribution: str = "uniform") -> 
     return method
 
 
-def real_images() -> Tensor:
-    """BATCH fixed images in [0, 1], in torch's default dtype."""
-    return torch.from_numpy(np.random.default_rng(3).random((BATCH, *SHAPE))).to(torch.get_default_dtype())
+def real_images(shape: Shape = SHAPE) -> Tensor:
+    """BATCH fixed images or points in [0, 1], in torch's default dtype."""
+    return torch.from_numpy(np.random.default_rng(3).random((BATCH, *shape))).to(torch.get_default_dtype())
 
 
 def manual_labels(share: float) -> Tensor | None:
@@ -93,7 +96,7 @@ def manual_labels(share: float) -> Tensor | None:
     return labels
 
 
-def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, np.ndarray]:
+def draws(name: str, player: str, options: Any, distribution: str, shape: Shape = SHAPE) -> dict[str, np.ndarray]:
     """The random numbers of one loss, redrawn in the order in which the methods draw them.
 
     1. latents, by every player; then labels of fakes, by the conditional GAN and by mixtures; 2. interpolation
@@ -122,7 +125,7 @@ def draws(name: str, player: str, options: Any, distribution: str) -> dict[str, 
     arrays = {key: value.numpy() for key, value in drawn.items()}
     arrays = {k: v if v.dtype == np.int64 else v.astype(np.float64) for k, v in arrays.items()}
     if "share" in arrays:
-        arrays["share"] = arrays["share"].reshape(other, 1, 1, 1)
+        arrays["share"] = arrays["share"].reshape(other, *(1 for _ in shape))
     return arrays
 
 
@@ -135,10 +138,11 @@ class Bench:
     player: str
     progress: float = 0.0
     distribution: str = "uniform"
+    shape: Shape = SHAPE
 
     @cached_property
     def method(self) -> Method:
-        return build(self.name, self.options, self.distribution)
+        return build(self.name, self.options, self.distribution, self.shape)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -149,18 +153,19 @@ class Bench:
         return manual_labels(self.method.label_fraction(dict(self.method.options)))
 
     def terms(self) -> dict[str, Tensor]:
-        inputs = EagerStepInputs(real_images(), self.progress, torch.Generator().manual_seed(DRAWS), self.labels)
+        rng = torch.Generator().manual_seed(DRAWS)
+        inputs = EagerStepInputs(real_images(self.shape), self.progress, rng, self.labels)
         return self.method.loss(self.player, inputs)
 
     @cached_property
     def constants(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
         options = self.method.options
-        d = draws(self.name, self.player, options, self.distribution)
+        d = draws(self.name, self.player, options, self.distribution, self.shape)
         if self.labels is not None:
             d["labels"] = self.labels.numpy()
-        return real_images().numpy().astype(np.float64), d, dict(options)
+        return real_images(self.shape).numpy().astype(np.float64), d, dict(options)
 
     def restated(self, arrays: dict[str, np.ndarray] | None = None) -> dict[str, float]:
-        nets = restatement.Nets(self.arrays if arrays is None else arrays, SHAPE)
+        nets = restatement.Nets(self.arrays if arrays is None else arrays, self.shape)
         x, d, options = self.constants
         return restatement.LOSSES[self.name](self.player, nets, x, d, self.progress, options)

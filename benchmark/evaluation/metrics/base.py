@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.networks.base import DiscriminatorOutput
 from benchmark.core import registry
 from benchmark.core.spec import FrozenModel, PositiveInt
-from benchmark.data.arrays import PreparedData, describe_shape
+from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.evaluation.extractors.base import Features
 
@@ -302,7 +302,7 @@ class SampleMetric(Metric):
         extractor = registry.extractors[options.extractor]
         if not extractor.supports(dataset):
             remedy = "; points have the extractor 'coordinates'" if dataset.is_points else ""
-            kind = describe_shape(dataset.shape)
+            kind = dataset.describe_samples()
             return f"extractor '{options.extractor}' does not take {kind} of {dataset.name}{remedy}"
         if cls.needs_logits and not extractor.has_logits:
             able = sorted(name for name in registry.extractors if registry.extractors[name].has_logits)

@@ -35,6 +35,14 @@ def test_standard_methods_equal_their_equations(case, player, dtype):
     assert_restated(Bench(*case, player), dtype)
 
 
+@pytest.mark.parametrize("shape", [(1,), (2,)], ids=["line", "plane"])
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("case", STANDARD, ids=case_id)
+def test_standard_methods_on_points_equal_their_equations_with_shifts(case, player, shape, dtype, monkeypatch):
+    monkeypatch.setattr(restatement, "rotate", restatement.shift)
+    assert_restated(Bench(*case, player, shape=shape), dtype)
+
+
 @pytest.mark.parametrize("case", PENALISED, ids=case_id)
 def test_dist_gan_discriminator_equals_its_equation_throughout_training(case, dtype):
     name, options = case

@@ -1,4 +1,4 @@
-"""Rotations, batch recipes, and the images that the loss of each self-supervised task passes to the discriminator."""
+"""Rotations, shifts, batch recipes, and the images that each self-supervised loss passes to the discriminator."""
 
 from collections import Counter
 from typing import get_args
@@ -12,7 +12,7 @@ from torch import nn
 
 from baselines.common import transformations
 from baselines.common.method import EagerStepInputs
-from baselines.common.transformations import ROTATIONS, TransformationSet
+from baselines.common.transformations import ROTATIONS, SHIFTS, TransformationSet
 from benchmark.core import registry
 from tests.support.stub import build
 
@@ -138,6 +138,39 @@ def test_candidates_are_all_rotated_images_and_the_upright_images(seed, side, n)
         torch.testing.assert_close(one, other)
     rotated = index[index < 4 * n]
     assert torch.equal(ROTATIONS.select_candidates(real, n, rotated).samples, every.samples[rotated])
+
+
+@given(k=st.integers(0, 3), n=st.integers(1, 5), dimensions=st.integers(1, 3), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_shift_k_adds_2k_to_every_coordinate(k, n, dimensions, seed):
+    points = np.random.default_rng(seed).standard_normal((n, dimensions))
+    expected = points + np.array([0, 2, 4, 6])[k]
+    np.testing.assert_array_equal(SHIFTS.apply(torch.from_numpy(points), k).numpy(), expected)
+
+
+@given(seed=st.integers(0, 99), dimensions=st.integers(1, 3), n=st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_candidates_of_points_are_all_shifted_points_and_the_unchanged_ones(seed, dimensions, n):
+    rng = torch.Generator().manual_seed(seed)
+    real, fake = torch.randn(2, n, dimensions, generator=rng).requires_grad_()
+    points = torch.cat([real, real + 2, real + 4, real + 6, fake])
+    index = torch.randperm(5 * n, generator=rng)[: 3 * n]
+    found = SHIFTS.select_candidates(torch.cat([real, fake]), n, index)
+    assert torch.equal(found.samples, points[index])
+    assert torch.equal(found.labels, index // n)
+    weights = torch.rand(found.samples.shape, generator=rng)
+    slopes = [torch.autograd.grad((weights * x.square()).sum(), (real, fake)) for x in (found.samples, points[index])]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_batches_of_points_by_hand():
+    points, rng = torch.arange(4.0).unsqueeze(1), torch.Generator()
+    four_ways = SHIFTS.batch("each_four_ways", points, rng)
+    assert four_ways.samples.flatten().tolist() == [0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 8, 9]
+    assert four_ways.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+    assert SHIFTS.batch("quarter_four_ways", points, rng).samples.flatten().tolist() == [3, 5, 7, 9]
+    assert SHIFTS.batch("each_one_way", points, rng).samples.flatten().tolist() == [0, 3, 6, 9]
 
 
 ON_BATCHES = ["ssgan", "msgan", "dagan", "dagan_md", "ssgan_la", "ssgan_la_plus"]
