@@ -1,6 +1,6 @@
-"""`papers`: the papers with known published values, or one paper's tables, each value with its source."""
+"""`papers`: the papers with known published values, or one paper's tables and claims, each with its source."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from benchmark.cli.logs import print_json, stdout
 from benchmark.cli.options import SUITES, JsonOption, examples
 from benchmark.config.published import (
     Paper,
+    PublishedClaim,
     PublishedReference,
     PublishedTable,
     PublishedValue,
@@ -72,18 +73,18 @@ def values_of(paper: Paper, table: str) -> list[PublishedValue]:
 
 def render_list(papers: dict[str, Paper]) -> Iterator[RenderableType]:
     """All papers, one line each."""
-    grid = Table("name", "year", "tables", "values", UNVERIFIED, "title", box=None, pad_edge=False)
+    grid = Table("name", "year", "tables", "values", UNVERIFIED, "claims", "title", box=None, pad_edge=False)
     for name, paper in papers.items():
         values = [value for table in paper.tables for value in values_of(paper, table)]
         unverified = sum(value.status == "unverified" for value in values)
-        counts = (paper.year, len(paper.tables), len(values), unverified)
+        counts = (paper.year, len(paper.tables), len(values), unverified, len(paper.claims))
         grid.add_row(*map(Text, (name, *map(str, counts), paper.title)))
     yield grid
     yield Text(FOOTNOTE)
 
 
 def render(name: str, paper: Paper) -> Iterator[RenderableType]:
-    """A paper and its tables, each value with its source."""
+    """A paper with its tables and claims, each value and claim with its source."""
     yield Text(f"{paper.title}\n{paper.authors}, {paper.venue} {paper.year}, {paper.url}")
     if paper.note:
         yield Text(paper.note)
@@ -91,6 +92,9 @@ def render(name: str, paper: Paper) -> Iterator[RenderableType]:
         yield Text(f"\n{name}/{key}: {table.title}", style="bold")
         yield _facts(table)
         yield from _values(table, list(reference_rows(paper, key)))
+    for key, claim in paper.claims.items():
+        yield Text(f"\n{name}/{key}, a claim", style="bold")
+        yield _claim_facts(claim)
     if any(value.status == "unverified" for key in paper.tables for value in values_of(paper, key)):
         yield Text(f"\n{FOOTNOTE}")
 
@@ -119,6 +123,24 @@ def _facts(table: PublishedTable) -> Table:
         ("trainings", f"{table.n_seeds} per value" if table.n_seeds else ""),
         ("note", with_discrepancy_ids(table.note, table.discrepancies)),
     ]
+    return _fact_grid(lines)
+
+
+def _claim_facts(claim: PublishedClaim) -> Table:
+    return _fact_grid(
+        [
+            ("sentence", claim.sentence),
+            ("experiment", claim.experiment),
+            ("status", claim.status),
+            ("source", claim.source),
+            ("scale", "" if claim.scale == "stated" else "not stated, so that every scale is judged"),
+            ("note", with_discrepancy_ids(claim.note, claim.discrepancies)),
+        ]
+    )
+
+
+def _fact_grid(lines: Iterable[tuple[str, str]]) -> Table:
+    """A line per fact; those without a value are left out."""
     grid = Table(box=None, show_header=False, pad_edge=False)
     for key, value in lines:
         if value:

@@ -30,6 +30,7 @@ from benchmark.cli.options import (
 from benchmark.store.workspace import Workspace, absolute, require_writable
 
 if TYPE_CHECKING:  # importing it for real would load torch
+    from benchmark.planning.claim_needs import ClaimNeed
     from benchmark.planning.estimate import CellEstimate, Estimate
     from benchmark.planning.plan import Plan
     from benchmark.planning.seed_needs import SeedCost, SeedNeed
@@ -63,7 +64,7 @@ def plan(
 ) -> None:
     """Show what `run` would train, how long it would take, and which data are missing. Trains nothing.
 
-    For every judged cell, it also shows how many more seeds would decide it.
+    For every judged cell and claim, it also shows how many more seeds would decide it.
     """
     limit = limit_of_seeds(until_decided, max_seeds)
     suite_run = open_suite(suite, workspace, data_dir, None, scale, seeds, only)
@@ -75,20 +76,23 @@ def plan(
         require_writable(Workspace.at(workspace).root, "--workspace")
         with stoppable("finished timings are kept, and the same command times the rest"):
             calibrate_plan(made, absolute(data_dir, "--data-dir"))
+    from benchmark.planning.claim_needs import claim_needs
     from benchmark.planning.seed_needs import costs_until_decided, seed_needs
 
-    needs = seed_needs(made, suite_run.workspace)
+    needs, claims = seed_needs(made, suite_run.workspace), claim_needs(made, suite_run.workspace)
     costs = costs_until_decided(made, suite_run.workspace, limit) if limit else None
     if as_json:
         print_json(
             made.as_json()
-            | {"seeds_needed": [need.as_json() for need in needs]}
+            | {"seeds_needed": [need.as_json() for need in needs], "claims": [claim.as_json() for claim in claims]}
             | ({"until_decided": {"expected": vars(costs[0]), "largest": vars(costs[1])}} if costs else {})
         )
         return
     stdout.print(render_plan(made))
     if needs:
         stdout.print(seeds_table(needs))
+    if claims:
+        stdout.print(claims_table(claims))
     if costs and limit:
         stdout.print(*until_decided_lines(costs, limit), sep="\n", highlight=False)
     if made.missing.message:
@@ -203,6 +207,27 @@ def seeds_table(needs: "Sequence[SeedNeed]") -> Group:
         *map(Text, rest),
         *(Text(f"  {count} x {why}") for why, count in reasons.items()),
     )
+
+
+def claims_table(needs: "Sequence[ClaimNeed]") -> Group:
+    """The claims without a decision: their seeds, the fewest that can decide them, and those that probably would."""
+    from benchmark.report.text import single_line
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Table", "Claim"):
+        table.add_column(name, overflow="fold")
+    for name in ("test", "seeds", "fewest to support", "to contradict", "to decide"):
+        table.add_column(name, justify="right")
+    previous = ""
+    for need in needs[:MOST_ROWS]:
+        claim, counts = need.result.claim, need.result.counts
+        names = (claim.table if claim.table != previous else "", claim.name)
+        previous = claim.table
+        numbers = (f"{counts.finished} of {counts.total}", *map(str, need.fewest))
+        enough = "–" if need.enough is None else f"{need.enough:,}"
+        table.add_row(*(Text(single_line(name)) for name in names), claim.test, *numbers, enough)
+    rest = [f"{len(needs) - MOST_ROWS} more; --json lists all"] if len(needs) > MOST_ROWS else []
+    return Group(Text("claims without a decision, and the seeds that they need"), table, *map(Text, rest))
 
 
 def until_decided_lines(costs: "tuple[SeedCost, SeedCost]", max_seeds: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.claims.results import claim_results, results_by_table
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, best_results, headline_outputs, rows_by_table
 from benchmark.analysis.ordering import ORDER_MEANINGS, OrderVerdict
 from benchmark.analysis.verdicts import VERDICT_MEANINGS
@@ -13,8 +14,8 @@ from benchmark.core import registry
 from benchmark.core.protocol import BoundMetric, bind_metrics
 from benchmark.core.spec import Protocol
 from benchmark.report import text
+from benchmark.report.sections import claims, modes, noise, provenance, published_tables, seeds
 from benchmark.report.sections import figures as figure_sections
-from benchmark.report.sections import modes, noise, provenance, published_tables, seeds
 from benchmark.report.sections.published_tables import Footnotes
 from benchmark.report.text import escape_markdown, grid
 
@@ -31,7 +32,7 @@ OTHER_METRICS = "Metrics without a published value, of tables with too many for 
 
 def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[str]) -> str:
     """The whole document. `figures`: file names of the figures in `figures/`."""
-    tables = rows_by_table(suite, rows)
+    tables, judged = rows_by_table(suite, rows), claim_results(suite, rows)
     blocks = [
         f"# {escape_markdown(suite.title)}",
         *(escape_markdown(paragraph) for paragraph in suite.about.split("\n\n") if paragraph.strip()),
@@ -41,9 +42,10 @@ def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[st
     blocks += figure_sections.sections(figures)
     for title, members in tables.items():
         blocks += [f"## {escape_markdown(title)}", *_table(suite.tables[title], members)]
+        blocks += claims.section(results_by_table(judged).get(title, []))
     blocks += [
         "## How to read the tables",
-        "\n".join(_explanations(suite, rows)),
+        "\n".join([*_explanations(suite, rows), *claims.explanations(judged), *provenance.metric_notes(rows)]),
         *_section("## Seeds that would decide", seeds.section(tables, Footnotes())),
         *_section("## Trials without a result", _unsuccessful_trials(rows)),
         *_section("## Other metrics", _figure("besides.png", figures, "The other metrics", OTHER_METRICS)),
@@ -65,7 +67,9 @@ def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[st
 
 def _settings(suite: Suite, tables: dict[str, list[LeaderboardRow]]) -> list[str]:
     about = f" – {escape_markdown(suite.scale_about)}" if suite.scale_about else ""
-    if not any(cell.published for cell in suite.cells):
+    if suite.claims and not any(cell.published for cell in suite.cells):
+        meaning = "reduced: smaller than the published experiments" if suite.is_reduced else "the published experiments"
+    elif not any(cell.published for cell in suite.cells):
         meaning = "no published values are known for these tables"
     elif suite.is_reduced:
         meaning = "reduced: smaller than the published recipes, so nothing is compared with published values"
@@ -231,7 +235,7 @@ def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     lines += [
         f"- **{verdict.value}**: {VERDICT_MEANINGS[verdict]}." for verdict in VERDICT_MEANINGS if verdict in verdicts
     ]
-    return lines + provenance.metric_notes(rows)
+    return lines
 
 
 def _unsuccessful_trials(rows: Sequence[LeaderboardRow]) -> list[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real: RealSamples) -> Path:
     """Write `leaderboard.md`, `results.csv`, `results.json` and `figures/*.png`; returns the first one's path.
 
-    The same records give the same bytes. Figures of earlier reports that this one does not have are removed.
+    A suite with claims also has `claims.csv`. The same records give the same bytes. What earlier reports had and this
+    one does not is removed: figures, and `claims.csv`.
 
     Args:
         suite: the suite.
@@ -26,6 +27,8 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
         folder: where to write.
         real: by dataset, the PNG of an 8 x 8 grid of real images, or real points (n, D).
     """
+    from benchmark.analysis.claims.results import claim_results
+    from benchmark.report.claims_csv import claims_csv
     from benchmark.report.figures.draw import draw
     from benchmark.report.markdown import leaderboard
     from benchmark.report.results_csv import results_csv
@@ -37,6 +40,10 @@ def render(suite: Suite, records: Mapping[str, TrialRecord], folder: Path, real:
         write_atomically(folder / "figures" / name, content)
     write_atomically(folder / "results.csv", _utf8(results_csv(suite, rows)))
     write_atomically(folder / "results.json", _utf8(results_json(suite, rows)))
+    if suite.claims:
+        write_atomically(folder / "claims.csv", _utf8(claims_csv(claim_results(suite, rows))))
+    else:
+        (folder / "claims.csv").unlink(missing_ok=True)
     path = folder / "leaderboard.md"
     write_atomically(path, _utf8(leaderboard(suite, rows, figures)))
     for stale in (folder / "figures").glob("*.png"):

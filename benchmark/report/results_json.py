@@ -5,6 +5,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from benchmark.analysis.claims.power import fewest_seeds, seeds_to_decide
+from benchmark.analysis.claims.results import ClaimResult, SideResult, claim_results, results_by_table
 from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs_of, rows_by_table
 from benchmark.analysis.ordering import MethodPair, table_orders
 from benchmark.config.suite import Suite
@@ -15,6 +17,7 @@ FORMAT = 1  # increases when a key changes its meaning
 
 def results_json(suite: Suite, rows: list[LeaderboardRow]) -> str:
     """The whole file. Numbers have full precision; values that are not finite are null."""
+    claims = results_by_table(claim_results(suite, rows))
     content = {
         "format": FORMAT,
         "suite": suite.name,
@@ -25,7 +28,12 @@ def results_json(suite: Suite, rows: list[LeaderboardRow]) -> str:
         "max_seeds": suite.max_seeds,
         "tolerance": suite.tolerance,
         "tables": [
-            {"title": title, "rows": [_row(row) for row in members], "orders": _orders(members)}
+            {
+                "title": title,
+                "rows": [_row(row) for row in members],
+                "orders": _orders(members),
+                "claims": [_claim(result) for result in claims.get(title, [])],
+            }
             for title, members in rows_by_table(suite, rows).items()
         ],
     }
@@ -112,6 +120,57 @@ def _pair(pair: MethodPair) -> dict[str, Any]:
         "interval_95": gain and gain.interval,
         "rank_test_p_holm": pair.p_value,
         "verdict": pair.verdict and pair.verdict.value,
+    }
+
+
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    claim = result.claim
+    return {
+        "name": claim.name,
+        "reference": claim.reference,
+        "paper": claim.paper,
+        "published": claim.published.model_dump(mode="json"),
+        "relation": claim.relation,
+        "margin": claim.margin,
+        "quantifier": claim.quantifier,
+        "test": claim.test,
+        "assumptions": list(claim.assumptions),
+        "note": claim.note,
+        "seeds": asdict(result.counts),
+        "sides": [_side(side) for side in result.sides],
+        "p_for": result.p_for,
+        "p_against": result.p_against,
+        "fewest_seeds": fewest_seeds(claim)._asdict(),
+        "seeds_to_decide": seeds_to_decide(result),
+        "verdict": result.verdict.value,
+    }
+
+
+def _side(side: SideResult) -> dict[str, Any]:
+    pair = side.pair
+    sides = ((pair.left, side.left), (pair.right, side.right))
+    left, right = (
+        {
+            "row": quantity.row,
+            "output": quantity.output.key,
+            "steps": list(quantity.steps),
+            "by_seed": aggregate.values,
+            "mean": aggregate.mean,
+            "standard_deviation": aggregate.std,
+        }
+        for quantity, aggregate in sides
+    )
+    return {
+        "side": pair.side,
+        "left": left,
+        "right": right,
+        "difference": {
+            "by_seed": side.difference.values,
+            "mean": side.difference.mean,
+            "interval_90": side.interval,
+        },
+        "p_for": side.p_for,
+        "p_against": side.p_against,
     }
 
 

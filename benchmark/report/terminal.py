@@ -4,11 +4,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.analysis.claims.results import ClaimResult, claim_results, results_by_table
+from benchmark.analysis.claims.verdicts import ClaimVerdict
 from benchmark.analysis.leaderboard import LeaderboardRow, best_results, headline_outputs, rows_by_table
 from benchmark.analysis.verdicts import Verdict
 from benchmark.config.suite import Suite
 from benchmark.report import text
-from benchmark.report.sections import seeds
+from benchmark.report.sections import claims, seeds
 
 STYLES = {
     Verdict.REPRODUCED: "green",
@@ -19,10 +21,41 @@ STYLES = {
     Verdict.NOT_RUN: "dim",
 }
 
+CLAIM_STYLES = {
+    ClaimVerdict.SUPPORTED: "green",
+    ClaimVerdict.CONTRADICTED: "yellow",
+    ClaimVerdict.NOT_RUN: "dim",
+}
+
 
 def terminal_tables(suite: Suite, all_rows: list[LeaderboardRow]) -> list[Table]:
-    """One table per table of the suite. They fit on a terminal of 80 columns."""
-    return [_table(title, members) for title, members in rows_by_table(suite, all_rows).items()]
+    """One table per table of the suite, followed by that of its claims. They fit on a terminal of 80 columns."""
+    judged = results_by_table(claim_results(suite, all_rows))
+    tables = []
+    for title, members in rows_by_table(suite, all_rows).items():
+        tables += [_table(title, members), *([_claims(title, judged[title])] if title in judged else [])]
+    return tables
+
+
+def _claims(title: str, results: list[ClaimResult]) -> Table:
+    table = Table(
+        title=Text(f"Claims: {text.single_line(title)}"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("Claim", max_width=30, overflow="fold")
+    table.add_column("Difference", justify="right", overflow="fold")
+    table.add_column("p", justify="right", no_wrap=True)
+    for name in ("Seeds", "Verdict"):
+        table.add_column(name, overflow="fold")
+    for result in results:
+        verdict = Text(result.verdict.value, style=CLAIM_STYLES.get(result.verdict, ""))
+        summary, p = claims.summary(result) or "–", claims.p_words(result.p_for) or "–"
+        table.add_row(Text(text.single_line(result.claim.name)), summary, p, str(result.counts), verdict)
+    table.caption, table.caption_justify = "left - right of the same seed, 90 % interval; p: of the claim", "left"
+    return table
 
 
 def _table(title: str, members: list[LeaderboardRow]) -> Table:

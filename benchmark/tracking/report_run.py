@@ -2,15 +2,20 @@
 
 import base64
 import html
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from benchmark.config.suite import Suite
 from benchmark.store.records import TrialRecord
-from benchmark.tracking.fields import MAX_VALUE
+from benchmark.tracking.fields import MAX_VALUE, safe_key
+
+if TYPE_CHECKING:  # importing it for real would load NumPy
+    from benchmark.analysis.claims.results import ClaimResult
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>{title}</title>
 <style>
@@ -49,7 +54,10 @@ def judgement_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str
 
 
 def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, str]:
-    """The tags of the report's run. `report` identifies the run by the part of the suite that it covers."""
+    """The tags of the report's run. `report` identifies the run by the part of the suite that it covers.
+
+    `claim.<name>` is the verdict on a claim of the suite.
+    """
     part = ", ".join((suite.scale, *suite.only))
     sources = sorted({str(record.environment.get("source", "unknown")) for record in records.values()})
     statuses = Counter(record.status for record in records.values())
@@ -64,12 +72,37 @@ def report_tags(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, s
         "The report is under *Artifacts*: leaderboard.html to read, results.csv for computations.",
         "mlflow.source.name": suite.path.name,
     }
-    return {key: value[:MAX_VALUE] for key, value in tags.items()}
+    tags |= {f"claim.{name}": result.verdict.value for name, result in _claims(suite, records).items()}
+    return {safe_key(key): value[:MAX_VALUE] for key, value in tags.items()}
+
+
+def report_metrics(suite: Suite, records: Mapping[str, TrialRecord]) -> dict[str, float]:
+    """Key -> value, of the metrics of the report's run: p-values of claims, and the difference of each pair."""
+    metrics: dict[str, float | None] = {}
+    for name, result in _claims(suite, records).items():
+        metrics |= {f"claim/{name}/p_for": result.p_for, f"claim/{name}/p_against": result.p_against}
+        for side in result.sides:
+            key = f"claim/{name}/difference"
+            metrics[f"{key}/{side.pair.side}" if side.pair.side else key] = side.difference.mean
+    return {safe_key(key): value for key, value in metrics.items() if value is not None and math.isfinite(value)}
+
+
+def _claims(suite: Suite, records: Mapping[str, TrialRecord]) -> "dict[str, ClaimResult]":
+    """The claims by name; with their table, if the suite has several."""
+    from benchmark.analysis.claims.results import claim_results
+    from benchmark.analysis.leaderboard import leaderboard_rows
+
+    if not suite.claims:
+        return {}
+    results = claim_results(suite, leaderboard_rows(suite, records))
+    tables = {result.claim.table for result in results}
+    return {f"{r.claim.table}: {r.claim.name}" if len(tables) > 1 else r.claim.name: r for r in results}
 
 
 def report_artifacts(folder: Path) -> dict[str, bytes]:
     """File name -> content: the files of a report, and `leaderboard.html`, as MLflow shows Markdown as plain text."""
-    files = {name: (folder / name).read_bytes() for name in ("leaderboard.md", "results.csv")}
+    claims = [path.name for path in folder.glob("claims.csv")]
+    files = {name: (folder / name).read_bytes() for name in ("leaderboard.md", "results.csv", *claims)}
     figures = {f"figures/{path.name}": path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}
     return {"leaderboard.html": _as_html(files["leaderboard.md"].decode(), figures), **files, **figures}
 

@@ -41,7 +41,7 @@ from benchmark.tracking.fields import (
     trial_tags,
     upscale,
 )
-from benchmark.tracking.report_run import judgement_tags, report_artifacts, report_tags
+from benchmark.tracking.report_run import judgement_tags, report_artifacts, report_metrics, report_tags
 
 REPORT = "report"  # in place of a trial id
 GIVE_UP_AFTER = 3  # consecutive failures; the rest of the batch would only wait for an unreachable server
@@ -137,6 +137,7 @@ class MLflowWriter:
         try:
             self._connect()
             tags, files = report_tags(self.suite, self._known), report_artifacts(folder)
+            metrics = report_metrics(self.suite, self._known)
             digest = content_hash({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})[:16]
             end = max((milliseconds(record.finished) for record in self._known.values()), default=0)
             same_part = self._runs("report").get(tags["report"], [])  # of every suite in this experiment
@@ -145,6 +146,7 @@ class MLflowWriter:
                 is None
             ):
                 run_id = self._create_run(end + 1, tags)  # sorts before all trials
+                self._log_metrics(run_id, [(key, value, end + 1, 0) for key, value in metrics.items()])
                 self._log_files(run_id, files)
                 self._complete(run_id, "FINISHED", end + 1, digest)
                 self.written.append(REPORT)
@@ -280,14 +282,12 @@ class MLflowWriter:
             self._client.log_batch(run.info.run_id, tags=changed)
 
     def _log(self, run_id: str, name: str, record: TrialRecord, published: Mapping[str, float]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, Metric, Param
+        from mlflow.entities import Dataset, DatasetInput, Param
 
         params = [Param(key, value) for key, value in trial_params(record).items()]
-        metrics = [Metric(*point) for point in metric_points(record, published)]
         for start in range(0, len(params), PARAMS):
             self._client.log_batch(run_id, params=params[start : start + PARAMS])
-        for start in range(0, len(metrics), METRICS):
-            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS])
+        self._log_metrics(run_id, list(metric_points(record, published)))
         if record.data:
             data = Dataset(record.spec.dataset, content_hash(record.data)[:8], "local", canonical_json(record.data))
             self._client.log_inputs(run_id, [DatasetInput(data, [])])
@@ -296,6 +296,14 @@ class MLflowWriter:
         self._log_files(run_id, trial_artifacts(record) | page)
         for step, png in grids.items():
             self._client.log_image(run_id, upscale(png, STEP_SIDE), key=SAMPLES_KEY, step=step, synchronous=True)
+
+    def _log_metrics(self, run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:
+        """Log points of (key, value, milliseconds since 1970, step)."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(*point) for point in points]
+        for start in range(0, len(metrics), METRICS):
+            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS])
 
     def _sample_grids(self, record: TrialRecord) -> dict[int, bytes]:
         """Step -> sample grid, for the evaluations of the record; other files are of an earlier attempt."""

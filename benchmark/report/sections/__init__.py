@@ -1,4 +1,4 @@
-"""The sections of the page, as blocks of Markdown: published tables, figures, seeds, noise, modes, provenance."""
+"""The sections of the page, as blocks of Markdown: tables, claims, figures, seeds, noise, modes, provenance."""
 
 # The modules that other rooms may import; all others are private to this room.
-PUBLIC = ["figures", "modes", "noise", "provenance", "published_tables", "seeds"]
+PUBLIC = ["claims", "figures", "modes", "noise", "provenance", "published_tables", "seeds"]

@@ -434,6 +434,25 @@ def test_the_pages_of_papers_that_were_read_have_no_dagger(monkeypatch, capsys, 
     assert "†" not in out
 
 
+def test_claims_are_shown_with_sentence_status_and_source(monkeypatch, capsys):
+    monkeypatch.setattr(app.stdout, "_width", 10_000)
+    _, out, _ = command(monkeypatch, capsys, "neurips2019")
+    for key, claim in PAPERS["neurips2019"].claims.items():
+        section = out.split(f"neurips2019/{key}, a claim")[1].split("\nneurips2019/")[0]
+        for words in (
+            claim.sentence,
+            claim.experiment,
+            claim.source,
+            claim.status,
+            claim.note,
+            "every scale is judged",
+        ):
+            assert words in section
+    _, out, _ = command(monkeypatch, capsys, "cvpr2019", "--json")
+    claims = json.loads(out)["claims"]
+    assert claims["forgetting/drop-at-switch"]["sentence"].startswith('"each time the task switches')
+
+
 @pytest.mark.parametrize("width", [80, 120])
 @EVERY
 def test_a_page_fits_the_terminal(monkeypatch, capsys, paper, width):

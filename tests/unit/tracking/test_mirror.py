@@ -34,6 +34,7 @@ from benchmark.tracking.fields import (
 )
 from benchmark.tracking.mirror import MLflowMirror
 from benchmark.tracking.writer import sqlite_uri
+from tests.support.claim_suite import DROP, load_claims, records_of
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 1000
@@ -648,6 +649,23 @@ def test_the_report_is_one_run_with_the_newest_files(room: Room, tmp_path: Path)
     second = publish()
     assert second.info.run_id != first.info.run_id
     assert not [item.path for item in room.client.list_artifacts(second.info.run_id, "figures")]
+
+
+def test_the_run_of_the_report_holds_verdicts_and_p_values_of_claims(room: Room, tmp_path: Path) -> None:
+    suite = load_claims(tmp_path, {"drops": DROP})
+    records = records_of(suite, lambda row, seed, step: {"modes": 100.0 - 5 * (step > 100) + 0.001 * seed * step})
+    for name in ("leaderboard.md", "results.csv", "claims.csv"):
+        (tmp_path / name).write_text("x")
+    mirror = MLflowMirror(suite, room.workspace)
+    mirror.sync(list(records.values()))
+    mirror.submit_report(tmp_path)
+    mirror.close(timeout=None)
+    experiment = room.client.get_experiment_by_name(suite.name).experiment_id
+    (run,) = room.client.search_runs([experiment], "tags.report = 'paper'")
+    assert run.data.tags["claim.drops"] == "supported"
+    assert run.data.metrics["claim/drops/difference"] == pytest.approx(-4.8)
+    assert run.data.metrics["claim/drops/p_for"] < 0.05
+    assert "claims.csv" in {artifact.path for artifact in room.client.list_artifacts(run.info.run_id)}
 
 
 def test_an_unreadable_report_is_an_error_of_the_mirror_only(room: Room, tmp_path: Path) -> None:
