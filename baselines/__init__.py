@@ -20,6 +20,9 @@ METHODS = {
     "conditional_gan": "baselines.methods.conditional_gan:ConditionalGAN",
     "self_labelling": "baselines.methods.self_labelling:SelfLabelling",
     "pacgan": "baselines.methods.pacgan:PacGAN",
+    "one_vs_all": "baselines.methods.one_vs_all:OneVsAll",
+    "rotation_classifier": "baselines.methods.rotation_classifier:RotationClassifier",
+    "rotation_classifier_ms": "baselines.methods.rotation_classifier:MultiClassRotationClassifier",
 }
 
 NETWORKS = {
@@ -37,4 +40,5 @@ NETWORKS = {
     "pacgan_plane": "baselines.networks.points.pacgan_plane:PacGANPlane",
     "dist_gan_plane": "baselines.networks.points.dist_gan_plane:DistGANPlane",
     "unrolled_plane": "baselines.networks.points.unrolled_plane:UnrolledPlane",
+    "patch_cnn": "baselines.networks.classifiers.patch_cnn:PatchCNN",
 }

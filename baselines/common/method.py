@@ -1,7 +1,7 @@
 """The method contract: an ordered list of players and one loss per player.
 
-The training loop is the same for every GAN. For each player in turn it takes a fresh batch, calls the method for that
-player's loss and updates that player. A method's file should read like the paper's equations.
+The training loop is the same for every method. For each player in turn it takes a fresh batch, calls the method for
+that player's loss and updates that player. A method's file should read like the paper's equations.
 """
 
 from abc import ABC, abstractmethod
@@ -85,7 +85,7 @@ class EagerStepInputs(StepInputs):
 
 
 class Method(nn.Module, ABC):
-    """A GAN: its modules, and one loss per player.
+    """A GAN, or a classifier trained beside GANs: its modules, and one loss per player.
 
     Submodules and buffers are the method's whole state; they are saved and restored with the trial.
 
@@ -98,8 +98,11 @@ class Method(nn.Module, ABC):
             of its name, unless `player_modules` says otherwise.
         roles: what the method needs of a network: generator, discriminator, encoder, conditions.
         task_classes: number of logits of the discriminator's class head; 0 for no class head.
-        basis: what the implementation follows, `official-code` or `derived-from-abstract`; a tag of every run.
+        has_generator: whether `generator` is among its modules. If not, nothing is sampled, and `latent_dim` is 0.
+        basis: what the implementation follows, `official-code`, `derived-from-text` or `derived-from-abstract`; a tag
+            of every run.
         has_rotation_head: whether `rotation_logits` is implemented.
+        has_sequential_tasks: whether `sequential_tasks` is implemented.
         is_per_image: whether `discriminate` takes single images; False if it takes packs of them.
         uses_gradient_penalty: whether a loss differentiates the discriminator with respect to its input by default.
 
@@ -125,8 +128,10 @@ class Method(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     roles: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     task_classes: ClassVar[int] = 0
+    has_generator: ClassVar[bool] = True
     basis: ClassVar[str] = "official-code"
     has_rotation_head: ClassVar[bool] = False
+    has_sequential_tasks: ClassVar[bool] = False
     is_per_image: ClassVar[bool] = True
     uses_gradient_penalty: ClassVar[bool] = False
 
@@ -138,7 +143,8 @@ class Method(nn.Module, ABC):
         self.num_classes = num_classes
         self.latent_dim = network.latent_dim
         self.distribution = distribution
-        self.generator = network.generator(self.num_conditions)
+        if self.has_generator:
+            self.generator = network.generator(self.num_conditions)
         self.discriminator = self.build_discriminator(network)
 
     @property
@@ -224,6 +230,14 @@ class Method(nn.Module, ABC):
         """
         del images
         raise NotImplementedError(f"{type(self).__name__} has no rotation head")
+
+    def sequential_tasks(self) -> tuple[int, int]:
+        """The classes of the one-versus-rest tasks of the last update and of the next one, for metrics.
+
+        Raises:
+            NotImplementedError: if `has_sequential_tasks` is False.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not trained on one task after the other")
 
     @cached_property
     def has_batch_norm(self) -> bool:

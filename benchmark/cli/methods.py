@@ -20,6 +20,7 @@ from benchmark.core.errors import UserError
 app = typer.Typer()
 BASIS = {
     "official-code": "the official code",
+    "derived-from-text": "the paper's text; no code of the experiment was published",
     "derived-from-abstract": "the paper's abstract and quoted settings; neither code nor full text was available",
 }
 VALUE, WHERE = 14, 22  # widths in characters that leave room for the sources on a terminal of 100 columns

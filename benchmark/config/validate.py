@@ -33,8 +33,11 @@ def validate_spec(merged: MergedLayers, seed: int) -> TrialSpec:
         where = merged.location(("protocol", "evaluations"))
         raise UserError(f"{where}: {spec.protocol.evaluations} evaluations do not fit in {spec.steps} steps")
     method, network = registry.methods[spec.method], registry.networks[spec.network]
+    if method.has_generator and not spec.latent:
+        raise UserError(f"{merged.location(())}: 'latent' is required")
     spec = spec.model_copy(
-        update={
+        update=({} if method.has_generator else {"latent": None, "average": None})
+        | {
             "options": _complete(method.Options, spec.options, merged, ("options",)),
             "network_options": _complete(network.Options, spec.network_options, merged, ("network_options",)),
             "protocol": spec.protocol.model_copy(update={"measures": measures}),
@@ -136,7 +139,7 @@ def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
             )
     with merged.at(("network_options",)):
         _raise(network.check_config(spec.network_options, method.roles))
-    family = network(shape, spec.latent.dim, network.Options.model_validate(spec.network_options))
+    family = network(shape, spec.latent_dim, network.Options.model_validate(spec.network_options))
     for bound in bind_metrics(spec.protocol):
         with merged.at(("protocol", "measures", bound.label)):
             _raise(bound.metric.check_network(bound.options, family))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # importing these at run time would load torch
 DATASETS = {
     "celeba": "benchmark.data.datasets.celeba:CelebA",
     "cifar10": "benchmark.data.datasets.cifar:CIFAR10",
+    "cifar10_jpeg": "benchmark.data.datasets.cifar_jpeg:CIFAR10JPEG",
     "cifar100": "benchmark.data.datasets.cifar:CIFAR100",
+    "digits": "benchmark.data.datasets.digits:DigitImages",
     "dist_gan_grid": "benchmark.data.points.mixtures:DistGANGrid",
     "folder_32": "benchmark.data.datasets.image_folder:Folder32",
     "folder_48": "benchmark.data.datasets.image_folder:Folder48",
@@ -35,6 +37,7 @@ DATASETS = {
     "stl10_32": "benchmark.data.datasets.stl10:STL10At32",
     "stl10_labelled": "benchmark.data.datasets.stl10:LabelledSTL10",
     "svhn": "benchmark.data.datasets.svhn:SVHN",
+    "synthetic_28": "benchmark.data.datasets.synthetic:Synthetic28",
     "synthetic_32": "benchmark.data.datasets.synthetic:Synthetic32",
     "synthetic_48": "benchmark.data.datasets.synthetic:Synthetic48",
     "synthetic_64": "benchmark.data.datasets.synthetic:Synthetic64",
@@ -53,11 +56,14 @@ METRICS = {
     "kid": "benchmark.evaluation.metrics.kid:KID",
     "linear_probe": "benchmark.evaluation.metrics.linear_probe:LinearProbe",
     "mixture": "benchmark.evaluation.metrics.points.mixture:Mixture",
+    "ms_task_loss": "benchmark.evaluation.metrics.classifiers.task_loss:MSTaskLoss",
     "modes": "benchmark.evaluation.metrics.modes:Modes",
     "point_moments": "benchmark.evaluation.metrics.points.point_moments:PointMoments",
     "polynomial_mmd": "benchmark.evaluation.metrics.points.polynomial_mmd:PolynomialMMD",
     "prc": "benchmark.evaluation.metrics.precision_recall:PrecisionRecall",
     "rotation_accuracy": "benchmark.evaluation.metrics.rotation_accuracy:RotationAccuracy",
+    "ss_task_loss": "benchmark.evaluation.metrics.classifiers.task_loss:SSTaskLoss",
+    "task_accuracy": "benchmark.evaluation.metrics.classifiers.task_accuracy:TaskAccuracy",
 }
 
 EXTRACTORS = {

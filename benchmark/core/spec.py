@@ -162,6 +162,8 @@ class Protocol(FrozenModel):
 class TrialSpec(FrozenModel):
     """One training of one cell with one seed.
 
+    `latent` is None, as is `average`, for a method without a generator.
+
     `power_iterations` matters under spectral norm only. With numbers, all images of an update pass through the
     discriminator in one call, after all but one of the power iterations. `one_per_call` gives every batch a call of its
     own with one iteration, as most codes do: slower, and closest to them.
@@ -175,7 +177,7 @@ class TrialSpec(FrozenModel):
     network: str
     network_options: dict[str, Any] = Field(default_factory=dict, description="the network has none")
     dataset: str
-    latent: Latent
+    latent: Latent | None = Field(default=None, description="the method has no generator")
     steps: PositiveInt
     batch_size: PositiveInt
     discriminator_steps: PositiveInt = Field(default=1, description="ours: as many as the generator's")
@@ -205,6 +207,11 @@ class TrialSpec(FrozenModel):
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop(TRIAL_ID_KEY, None)
         return copied
+
+    @property
+    def latent_dim(self) -> int:
+        """The dimension of the latents; 0 without a generator."""
+        return self.latent.dim if self.latent else 0
 
     @property
     def cell_id(self) -> str:

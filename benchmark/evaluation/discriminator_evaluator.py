@@ -43,6 +43,10 @@ class FrozenDiscriminator:
         """(N, 4) rotation logits of uint8 (N, C, H, W) images, on its device."""
         return torch.cat(list(self._batches(self.method.rotation_logits, images)))
 
+    def sequential_tasks(self) -> tuple[int, int]:
+        """The classes of the tasks of the last update and of the next."""
+        return self.method.sequential_tasks()
+
     def block_maps(self, images: Tensor, block: int) -> Tensor:
         """(N, C', H', W') maps after residual block `block` of uint8 (N, C, H, W) images, on its device."""
         maps: list[Tensor] = []

@@ -61,7 +61,7 @@ def calibrate(plan: Plan, data_dir: Path) -> None:
 
 def format_timing(timing: Timing) -> str:
     """A timing for people."""
-    if not timing.sample_seconds:
+    if "extractor" in timing.kind:
         return f"{1e3 * timing.seconds:.3g} ms per image"
     return f"{1e3 * timing.seconds:.3g} ms per step, {timing.peak_memory_mib:,.0f} MiB"
 
@@ -77,8 +77,9 @@ def time_training(spec: TrialSpec, device_name: str, threads: int) -> Timing:
         trainer = build_trainer(endless, random_images(spec.dataset), device)
         steps = trainer.train_until(ENDLESS)
         seconds = seconds_per_call(lambda: next(steps), _synchronise(device))
-        batch = spec.protocol.sample_batch
-        sampling = seconds_per_call(lambda: list(trainer.samples(batch)), _synchronise(device))
+        batch, sampling = spec.protocol.sample_batch, 0.0
+        if trainer.method.has_generator:
+            sampling = seconds_per_call(lambda: list(trainer.samples(batch)), _synchronise(device))
         peak = peak_memory(device)
     kind = training_cost_key(spec).model_dump(mode="json")
     return Timing(kind=kind, seconds=seconds, sample_seconds=sampling / batch, peak_memory_mib=round(peak, 1))

@@ -52,7 +52,7 @@ def training_cost_key(spec: TrialSpec) -> TrainingCostKey:
         options=spec.options,
         network=spec.network,
         network_options=spec.network_options,
-        latent=spec.latent.dim,
+        latent=spec.latent_dim,
         shape=dataset.shape,
         stacked=dataset.stacked,
         classes=dataset.num_classes(),

@@ -69,7 +69,7 @@ class Trainer:
         self.data_rng = images.generator(stream_seed(spec.seed, "images"))
         self.players = [self._player(name) for name in method.players]
         self.gradients = GradientSwitch(tuple(method.parameters()))
-        self.ema = EMA(method.generator, spec.average.decay) if spec.average else None
+        self.ema = EMA(method.generator, spec.average.decay) if spec.average and method.has_generator else None
         method.train()
         self._wrap_update()
 

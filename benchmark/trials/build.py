@@ -27,10 +27,11 @@ def build_trainer(spec: TrialSpec, data: PreparedData, device: torch.device, gra
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)  # on the CPU, so that every device starts from the same weights
         network = network_class(
-            dataset.shape, spec.latent.dim, network_class.Options.model_validate(spec.network_options)
+            dataset.shape, spec.latent_dim, network_class.Options.model_validate(spec.network_options)
         )
+        distribution = spec.latent.distribution if spec.latent else ""
         options = method_class.Options.model_validate(spec.options)
-        method = method_class(network, spec.latent.distribution, options, count_classes(dataset, data)).to(device)
+        method = method_class(network, distribution, options, count_classes(dataset, data)).to(device)
     method.power_iterations = None if spec.power_iterations == "one_per_call" else spec.power_iterations.model_dump()
     method.transformations = SETS[dataset.transformations]
     label_fraction = method_class.label_fraction(spec.options)

@@ -40,13 +40,17 @@ class TrialEvaluator:
         """The number of sets of samples that are evaluated at the end of the training."""
         return self.protocol.draws if self.protocol.n_fake else 1
 
-    def evaluate(self, trainer: Trainer) -> tuple[EvaluationResult, Tensor]:
+    def evaluate(self, trainer: Trainer) -> tuple[EvaluationResult, Tensor | None]:
         """All metrics, in the order of the protocol, with histograms; and the samples that the record keeps.
+
+        There are no samples if the method has no generator.
 
         Raises:
             TrainingDiverged: if a metric is not finite.
         """
-        result, kept = self._evaluate_samples(trainer, max(self.protocol.n_fake, self.num_kept), draw=0)
+        result, kept = EvaluationResult({}, {}), None
+        if trainer.method.has_generator:
+            result, kept = self._evaluate_samples(trainer, max(self.protocol.n_fake, self.num_kept), draw=0)
         discriminator = FrozenDiscriminator(trainer.method, trainer.image_range, trainer.device)
         values = result.values | self.discriminator_evaluator.evaluate(discriminator)
         metrics = {key: values[key] for key in metric_outputs(self.protocol)}

@@ -214,7 +214,7 @@ class TrialRunner:
             metrics = self.evaluator.averaged(state.evaluations)
             state.history.append(Measurement(step=step, metrics=metrics, losses=state.losses))
             state.histograms, state.losses = result.histograms, None
-            if not self.dataset.is_points:
+            if state.samples is not None and not self.dataset.is_points:
                 names = (self.job.samples, self.job.spec.trial_id, step)
                 grid = partial(write_thumbnails, state.samples, self.dataset.stacked, *names)
                 self._try_to_write("a sample grid", grid)

@@ -79,8 +79,9 @@ def test_method_metadata(method_name):
     assert method.about.strip()
     assert " et al., " in method.paper
     assert 2014 <= method.year <= 2100
-    assert len(set(method.players)) == len(method.players) >= 2
-    assert {"generator", "discriminator"} <= method.roles
+    assert len(set(method.players)) == len(method.players) >= 1 + method.has_generator
+    assert "discriminator" in method.roles
+    assert method.has_generator == ("generator" in method.roles) == ("generator" in method.players)
     assert method.task_classes >= 0
 
 
@@ -123,7 +124,7 @@ def test_network_metadata(network_name):
     dimensions = {len(shape) for shape in network.shapes}
     assert dimensions in ({1}, {3}), "points or images"
     assert all(min(shape) > 0 for shape in network.shapes)
-    assert {"generator", "discriminator"} <= network.roles
+    assert "discriminator" in network.roles
     assert (network.image_range is None) is (dimensions == {1})
     if network.image_range:
         low, high = network.image_range
@@ -142,6 +143,32 @@ def test_a_network_without_encoder_refuses_to_build_one():
         options = network.Options.model_validate(smallest_options(network.Options))
         with pytest.raises(NotImplementedError, match="no encoder"):
             network(next(iter(network.shapes)), 12, options).encoder()
+
+
+def test_a_network_without_generator_refuses_to_build_one():
+    for name in (n for n in registry.networks if "generator" not in registry.networks[n].roles):
+        network = registry.networks[name]
+        options = network.Options.model_validate(smallest_options(network.Options))
+        with pytest.raises(NotImplementedError, match="no generator"):
+            network(next(iter(network.shapes)), 12, options).generator()
+
+
+def test_a_method_has_the_generator_that_it_says_and_latents_for_it(method_name):
+    spec = spec_of(method_name, "mlp", "stacked_digits")
+    if not registry.methods[method_name].has_generator:
+        spec = spec.model_copy(update={"latent": None})
+    method = trainer_of(spec).method
+    assert hasattr(method, "generator") is method.has_generator
+    assert method.latent_dim == (12 if method.has_generator else 0)
+
+
+def test_sequential_tasks_follow_the_number_of_updates(method_name):
+    trainer = trainer_of(spec_of(method_name, "mlp", "stacked_digits"))
+    if not trainer.method.has_sequential_tasks:
+        with pytest.raises(NotImplementedError, match="one task after the other"):
+            trainer.method.sequential_tasks()
+        return
+    assert trainer.method.sequential_tasks() == (0, 0)
 
 
 def test_a_rotation_head_gives_four_finite_logits_per_image(method_name):
@@ -189,7 +216,8 @@ def test_every_player_trains_on_every_network_and_size_that_fit(names, monkeypat
 def train_and_sample(spec):
     losses = advance(trainer_of(spec), 2).mean_losses()
     assert {name.partition("/")[0] for name in losses} == set(registry.methods[spec.method].players)
-    sampled(trainer_of(spec), 4)
+    if registry.methods[spec.method].has_generator:
+        sampled(trainer_of(spec), 4)
 
 
 METHOD_SWITCHES = [(name, *switch) for name in registry.methods for switch in switches(registry.methods[name].Options)]
@@ -212,7 +240,8 @@ def test_every_switch_of_a_method_trains(name, key, value):
 def test_every_switch_of_a_network_trains(name, key, value, monkeypatch):
     register_stand_ins(monkeypatch)
     dataset = next(dataset for _, network, dataset in all_combinations() if network == name)
-    train_and_sample(spec_of("ssgan", name, dataset, network_options=small_options(name) | {key: value}))
+    method = "ssgan" if "generator" in registry.networks[name].roles else "rotation_classifier"
+    train_and_sample(spec_of(method, name, dataset, network_options=small_options(name) | {key: value}))
 
 
 def test_a_loss_is_made_of_finite_scalars_that_depend_on_its_player(spec):
@@ -301,6 +330,8 @@ def test_players_cover_every_parameter_of_the_method(spec):
 
 def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
     trainer = trainer_of(spec)
+    if not trainer.method.has_generator:
+        return
     shape = registry.datasets[spec.dataset].shape
     latents, *conditions = trainer.method.generator_input(BATCH, trainer.rng)
     images = trainer.method.generator(latents, *conditions)
@@ -318,7 +349,8 @@ def test_real_images_and_generated_ones_are_alike_in_shape_and_range(spec):
 def test_another_seed_gives_other_weights_and_other_random_numbers(spec):
     other_spec = spec.model_copy(update={"seed": spec.seed + 1})
     one, other = trainer_of(spec), trainer_of(other_spec)
-    assert differing_names(weights(one.method.generator), weights(other.method.generator))
+    if one.method.has_generator:
+        assert differing_names(weights(one.method.generator), weights(other.method.generator))
     assert differing_names(weights(one.method.discriminator), weights(other.method.discriminator))
     other.method.load_state_dict(one.method.state_dict())
     advance(one, 1)
@@ -349,7 +381,8 @@ def test_a_resumed_training_is_bit_identical_and_leaves_the_global_stream_alone(
 def ways_to_sample():
     """Every method on small networks, and every other network and size with each kind of generator input."""
     chosen = {}
-    for method, network, dataset in COMBINATIONS:
+    generating = [(m, n, d) for m, n, d in COMBINATIONS if registry.methods[m].has_generator]
+    for method, network, dataset in generating:
         way = method if network == "mlp" else registry.methods[method].generator_input
         chosen.setdefault((network, dataset, way), (method, network, dataset))
     return list(chosen.values())

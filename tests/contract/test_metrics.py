@@ -279,11 +279,15 @@ class Pooled:
 
     def discriminate(self, images):
         features, turns = self._features(images), self.rotation_logits(images)
-        return DiscriminatorOutput(features.sum(1), turns, features, features[:, :0])
+        classes = torch.cat([turns, features[:, 4:5]], 1)  # and a fifth, "fake"
+        return DiscriminatorOutput(features.sum(1), classes, features, features[:, :0])
 
     def rotation_logits(self, images):
         self.seen += len(images)
         return self._features(images)[:, :4]
+
+    def sequential_tasks(self):
+        return 0, 1
 
     def _features(self, images):
         assert images.dtype is torch.uint8

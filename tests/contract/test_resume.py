@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from benchmark.core import registry
 from benchmark.core.protocol import metric_outputs
 from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
@@ -52,8 +53,13 @@ class PixelHash:
         return EvaluationResult(numbers, {"modes": list(whole)})
 
 
-@pytest.fixture
-def spec(method_name, monkeypatch):
+SAMPLING = [name for name in registry.methods if registry.methods[name].has_generator]
+CLASSIFIERS = [name for name in registry.methods if not registry.methods[name].has_generator]
+
+
+@pytest.fixture(params=SAMPLING)
+def spec(request, monkeypatch):
+    method_name = request.param
     made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
     prepared = random_images(made.dataset)
     monkeypatch.setattr(runner, "open_prepared", lambda *_: prepared)
@@ -91,19 +97,40 @@ def last(job):
     return {key: value for key, value in state.items() if key not in OF_ONE_ATTEMPT}
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
+def interrupt(spec, places, tmp_path):
+    """The record of a trial that was stopped at every place. All that it leaves equals that of an undisturbed one."""
     whole, parts = job_in(tmp_path / "whole", spec), job_in(tmp_path / "parts", spec)
     undisturbed = runner.run_trial(whole, lambda _: None)
     assert undisturbed.status == "finished", undisturbed.error
-    report, stops, record = stopped_at(PLACES), 0, None
+    report, stops, record = stopped_at(places), 0, None
     while record is None:
         try:
             record = runner.run_trial(parts, report)
         except TrialStopped:
             stops += 1
-    assert stops == len(PLACES)
-    assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
+    assert stops == len(places)
     assert reproducible_fields(record) == reproducible_fields(undisturbed)
     assert [(event.what, event.times) for event in record.events] == [("resumed from a checkpoint", stops)]
     assert_equal(finals(parts), finals(whole))
     assert_equal(last(parts), last(whole))
+    return record
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
+    record = interrupt(spec, PLACES, tmp_path)
+    assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_an_interrupted_classifier_equals_an_uninterrupted_one_and_has_no_samples(name, monkeypatch, tmp_path):
+    """Updates of the task's counter are part of the state: here the task switches between interruptions."""
+    measures = {"task_accuracy": {}} if registry.methods[name].has_sequential_tasks else {"ss_task_loss": {}}
+    options = {"updates_per_task": 3} if name == "one_vs_all" else {}
+    changes = {"latent": None, "options": options, "steps": 5, "discriminator_steps": 2}
+    spec = spec_of(name, "patch_cnn", "digits", protocol={"measures": measures, "evaluations": 2}, **changes)
+    prepared = random_images("digits")
+    monkeypatch.setattr(runner, "open_prepared", lambda *_: prepared)
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)
+    record = interrupt(spec, [(1, False, 1), (2, False, 2), (2, True, 1), (4, True, 1)], tmp_path)
+    assert not record.samples_png
+    assert not list(tmp_path.rglob("*.png"))

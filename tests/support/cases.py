@@ -53,6 +53,12 @@ SELF_LABELLED: list[tuple[str, dict[str, object]]] = [
         {"other_losses": 0.25, "latent_label": "mixture", "game": "non_saturating"},
     )
 ]
+CLASSIFIERS: list[tuple[str, dict[str, object]]] = [
+    ("one_vs_all", {"updates_per_task": 1}),
+    *(("one_vs_all", {"rotation_weight": 0.7, "batches": b}) for b in BATCHES),
+    *(("rotation_classifier", {"batches": b}) for b in BATCHES),
+    *(("rotation_classifier_ms", {"fake_class": k, "batches": b}) for k, b in product((None, 1, 7), BATCHES)),
+]
 TASKS = [(name, {"loss": loss} | WEIGHTS) for name in ("dist_gan_ss", "dist_gan_ms") for loss in DIST_LOSSES]
 TASKS += [("dist_gan_ms", variant | WEIGHTS) for variant in VARIANTS]
 PENALISED = [

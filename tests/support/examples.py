@@ -34,9 +34,13 @@ def smallest_options(model: Any) -> dict[str, Any]:
     return values
 
 
-class Grey28(Dataset):
+class Grey8(Dataset):
     """Stands in for every dataset of its shape, like the classes below: networks and methods depend on nothing else."""
 
+    name, shape, num_labels = "grey_8", (1, 8, 8), 10
+
+
+class Grey28(Dataset):
     name, shape, num_labels = "grey_28", (1, 28, 28), 10
 
 
@@ -56,7 +60,7 @@ class Points2(Dataset):
     name, shape, is_points, transformations = "points_2", (2,), True, "shifts"
 
 
-STAND_INS = (Grey28, Images32, Images48, Images64, Points2)
+STAND_INS = (Grey8, Grey28, Images32, Images48, Images64, Points2)
 COMBINED_WITH_ALL = ("stacked_digits", "stacked_mnist", "normal_line")  # small: all pairs of method and network
 
 

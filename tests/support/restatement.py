@@ -417,6 +417,37 @@ def dist_gan_ms(player, nets, x, d, t, o):
     return terms if player == "encoder" else terms | multi_class(player, nets, x, d, o | {"batches": "random"})
 
 
+# --- classifiers without a generator ------------------------------------------------------------------
+
+
+def one_vs_all(player, nets, x, d, t, o):
+    """-mean [y = 0] log s + [y != 0] log (1 - s) in the first task; + weight CE(rotation | real)."""
+    score, of_class = sigmoid(nets.logit(x)), d["labels"] == 0
+    terms = {"task": -np.mean(np.where(of_class, np.log(score), np.log(1 - score)))}
+    if o["rotation_weight"]:
+        images, rotations = batch(x, o, d.get("order"))
+        terms["rotation"] = o["rotation_weight"] * cross_entropy(nets.classes(images), rotations)
+    return terms
+
+
+def rotation_classifier(player, nets, x, d, t, o):
+    """CE(rotation | real)."""
+    images, rotations = batch(x, o, d.get("order"))
+    return {"rotation": cross_entropy(nets.classes(images), rotations)}
+
+
+def rotation_classifier_ms(player, nets, x, d, t, o):
+    """CE(rotation | real) + CE(fifth class | the rotated images of the generator's class, or all of them)."""
+    images, _ = batch(x, o, d.get("order"))
+    generated = np.full(len(images), True)
+    if o["fake_class"] is not None:
+        tagged = np.broadcast_to(d["labels"].reshape(-1, 1, 1, 1), x.shape)
+        generated = batch(tagged, o, d.get("order"))[0][:, 0, 0, 0] == o["fake_class"]
+    fakes = images[generated]
+    on_fakes = cross_entropy(nets.classes(fakes), np.full(len(fakes), 4)) if len(fakes) else 0.0
+    return rotation_classifier(player, nets, x, d, t, o) | {"fake_class": on_fakes}
+
+
 LOSSES = {
     "gan": gan,
     "wgan_gp": wgan_gp,
@@ -432,6 +463,9 @@ LOSSES = {
     "conditional_gan": conditional_gan,
     "self_labelling": self_labelling,
     "pacgan": pacgan,
+    "one_vs_all": one_vs_all,
+    "rotation_classifier": rotation_classifier,
+    "rotation_classifier_ms": rotation_classifier_ms,
 }
 
 

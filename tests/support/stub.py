@@ -104,6 +104,9 @@ def draws(name: str, player: str, options: Any, distribution: str, shape: Shape 
     the 4N candidates, by Dist-GAN's tasks and `random` batches, or of 5N by a discriminator with upright fakes.
     """
     rng = torch.Generator().manual_seed(DRAWS)
+    if not registry.methods[name].has_generator:
+        order = torch.randperm(4 * BATCH, generator=rng)[:BATCH]
+        return {"order": order.numpy()} if options.batches == "random" else {}
     other = round(BATCH * getattr(options, "other_losses", 1.0))  # images in the self-labelling GAN's other losses
     fakes = other if player == "classifier" else BATCH
     if distribution == "uniform":

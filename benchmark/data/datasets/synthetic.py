@@ -58,6 +58,14 @@ def _images(rng: np.random.Generator, patterns: np.ndarray, n: int) -> ArraySpli
     return ArraySplit((127.5 + 127.5 * noisy).clip(0, 255).astype(np.uint8), labels)
 
 
+class Synthetic28(Synthetic):
+    """In the shape of MNIST."""
+
+    name = "synthetic_28"
+    about = "synthetic 28x28 patterns of 10 classes, for trying things out"
+    shape = (1, 28, 28)
+
+
 class Synthetic32(Synthetic):
     """In the shape of CIFAR-10."""
 

@@ -262,6 +262,11 @@ class SampleMetric(Metric):
     def __init__(self, options: Any, reference: ReferenceFeatures | None, statistics: Statistics) -> None: ...
 
     @classmethod
+    def supports(cls, method: "type[Method]") -> bool:
+        """The method needs a generator."""
+        return method.has_generator
+
+    @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:
         """What is measured, the extractor, and the numbers of generated and real images."""
         extractor = registry.extractors[options.extractor]
@@ -372,6 +377,9 @@ class EvaluatedDiscriminator(Protocol):
 
     def rotation_logits(self, images: Tensor) -> Tensor:
         """(N, 4) logits of the rotations by 0, 90, 180 and 270 degrees, for a method with a rotation head."""
+
+    def sequential_tasks(self) -> tuple[int, int]:
+        """The classes of the tasks of the last update and of the next, for a method with sequential tasks."""
 
     def block_maps(self, images: Tensor, block: int) -> Tensor:
         """The (N, C', H', W') feature maps after residual block `block`, counted from 0."""

@@ -11,7 +11,7 @@ from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import bind_metrics, extractors_used
-from benchmark.core.spec import EMAConfig, Optimizer, TrialSpec
+from benchmark.core.spec import Optimizer, TrialSpec
 from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 from benchmark.store.records import TrialRecord
@@ -43,12 +43,12 @@ def _recipe(spec: TrialSpec) -> dict[str, str]:
         "Options": escape_markdown(_options(spec.options)) or "–",
         "Dataset": escape_markdown(spec.dataset),
         "Network": escape_markdown(network),
-        "Latent": f"{spec.latent.dim} {spec.latent.distribution}",
+        "Latent": f"{spec.latent.dim} {spec.latent.distribution}" if spec.latent else "–",
         "Steps": f"{spec.steps:,}",
         "Batch": f"{spec.batch_size:,}",
         "Discriminator steps": str(spec.discriminator_steps),
         "Optimiser": escape_markdown(_optimizer(spec.optimizer)),
-        "Samples from": _sampled(spec.average),
+        "Samples from": _sampled(spec),
         "Precision": spec.precision,
     }
 
@@ -64,10 +64,10 @@ def _optimizer(optimizer: Optimizer) -> str:
     return "; ".join([adam, *(f"{player}: SGD, Nesterov momentum {m:g}" for player, m in optimizer.nesterov.items())])
 
 
-def _sampled(average: EMAConfig | None) -> str:
-    if average is None:
-        return "the generator"
-    return f"its moving average, decay {average.decay:g} from step {average.start:,}"
+def _sampled(spec: TrialSpec) -> str:
+    if spec.average is None:
+        return "the generator" if registry.methods[spec.method].has_generator else "–"
+    return f"its moving average, decay {spec.average.decay:g} from step {spec.average.start:,}"
 
 
 def metric_notes(rows: Iterable[LeaderboardRow]) -> list[str]:

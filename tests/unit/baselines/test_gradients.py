@@ -6,7 +6,7 @@ Only the player's own parameters vary, so the tests also check what a loss must 
 import numpy as np
 import pytest
 
-from tests.support.cases import PENALISED, SELF_LABELLED, STANDARD, TASKS, case_id
+from tests.support.cases import CLASSIFIERS, PENALISED, SELF_LABELLED, STANDARD, TASKS, case_id
 from tests.support.stub import Bench
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -86,3 +86,8 @@ def test_the_check_itself_notices_a_wrong_weight():
     bench.method.options = bench.method.options.model_copy(update={"weight_g": 0.2001})
     gradient = autograd_gradients(bench)["generator.0.bias"]
     assert not np.allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("case", CLASSIFIERS, ids=case_id)
+def test_gradients_of_classifiers(case):
+    assert_gradients_agree(Bench(*case, "discriminator"), ["discriminator"])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from baselines.common import losses
+from baselines.common import losses, transformations
 from baselines.common.method import EagerStepInputs
 from baselines.common.transformations import TransformedBatch
 from baselines.methods import msgan, ssgan_la
@@ -617,3 +617,74 @@ def test_the_stub_networks_have_the_shapes_that_the_restatement_assumes():
     assert output.features.shape == (BATCH, FEATURES)
     assert output.class_logits.shape == (BATCH, 5)
     assert output.logit.shape == (BATCH,)
+
+
+# --- classifiers without a generator ------------------------------------------------------------------
+
+
+def test_the_task_of_every_update_follows_the_counter():
+    """floor(t / 2) mod 3, in the loss as in what metrics read; a restored method continues where it was."""
+    method = build("one_vs_all", {"updates_per_task": 2})
+    labels, seen = torch.arange(BATCH) % MANUAL, []
+    for t in range(13):
+        last, following = method.sequential_tasks()
+        assert (last, following) == (max(t - 1, 0) // 2 % MANUAL, t // 2 % MANUAL)
+        inputs = EagerStepInputs(real_images(), 0.0, torch.Generator(), labels)
+        target = (labels == following).double()
+        logits = method.discriminate(inputs.real).logit
+        expected = nn.functional.binary_cross_entropy_with_logits(logits, target)
+        torch.testing.assert_close(method.loss("discriminator", inputs)["task"], expected)
+        seen.append(following)
+        method.after_update("discriminator")
+        restored = build("one_vs_all", {"updates_per_task": 2})
+        restored.load_state_dict(method.state_dict())
+        method = restored
+    assert seen == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0]
+
+
+def test_a_task_without_its_class_is_a_constant_target():
+    """mean log(1 + e^s), as for a discriminator that sees nothing but fakes."""
+    method = build("one_vs_all", {})
+    inputs = EagerStepInputs(real_images(), 0.0, torch.Generator(), torch.full((BATCH,), 2))
+    expected = torch.log1p(method.discriminate(real_images()).logit.exp()).mean()
+    torch.testing.assert_close(method.loss("discriminator", inputs)["task"], expected)
+
+
+@pytest.mark.parametrize("batches", BATCHES)
+def test_the_rotation_classifier_has_the_rotation_term_of_ssgan(batches):
+    alone, ssgan = build("rotation_classifier", {"batches": batches}), build("ssgan", {})
+    alone.load_state_dict({k: v for k, v in ssgan.state_dict().items() if k in alone.state_dict()})
+    rotated = transformations.ROTATIONS.batch(batches, real_images(), torch.Generator().manual_seed(DRAWS))
+    task = ssgan.rotation_task(rotated, 1.0)
+    expected = task.loss(ssgan.discriminate(*task.images).class_logits)
+    inputs = EagerStepInputs(real_images(), 0.0, torch.Generator().manual_seed(DRAWS))
+    torch.testing.assert_close(alone.loss("discriminator", inputs), expected)
+
+
+@pytest.mark.parametrize("name", ["rotation_classifier", "ssgan", "msgan"])
+def test_a_point_mass_at_the_most_confident_image_has_no_larger_ss_loss(name):
+    """A minimum is not above a mean: no rotation classifier keeps a generator from collapsing (SSGAN's loss of G)."""
+    for seed in range(20):
+        method = build(name, {})
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+            losses_of_images = torch.stack(
+                [
+                    cross_entropy(method.rotation_logits(turned), torch.full((BATCH,), r), reduction="none")
+                    for r, turned in enumerate(transformations.ROTATIONS.apply(real_images(), r) for r in range(4))
+                ]
+            ).mean(0)
+        on_real, best = losses_of_images.mean(), real_images()[losses_of_images.argmin()]
+        rotated = transformations.ROTATIONS.each_four_ways(best.expand(BATCH, *SHAPE))
+        with torch.no_grad():
+            collapsed = cross_entropy(method.rotation_logits(rotated.samples), rotated.labels)
+        assert collapsed <= on_real + 1e-12
+        assert collapsed < on_real - 1e-6, "the images are not all alike, so it is smaller"
+
+
+def test_equal_logits_of_the_rotation_and_the_fifth_class_cost_the_generator_nothing():
+    logits = torch.randn(BATCH, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(BATCH) % 4
+    logits[:, 4] = logits[torch.arange(BATCH), labels]
+    torch.testing.assert_close(msgan.class_gap(logits, labels), torch.zeros(()))

@@ -6,7 +6,7 @@ import torch
 
 from benchmark.core import registry
 from tests.support import restatement
-from tests.support.cases import DIST_LOSSES, PENALISED, SELF_LABELLED, STANDARD, TASKS, case_id
+from tests.support.cases import CLASSIFIERS, DIST_LOSSES, PENALISED, SELF_LABELLED, STANDARD, TASKS, case_id
 from tests.support.stub import SHAPE, Bench, draws, real_images
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -74,6 +74,11 @@ def test_self_labelling_equals_its_equations(case, player, dtype):
     assert_restated(Bench(*case, player), dtype)
 
 
+@pytest.mark.parametrize("case", CLASSIFIERS, ids=case_id)
+def test_classifiers_equal_their_equations(case, dtype):
+    assert_restated(Bench(*case, "discriminator"), dtype)
+
+
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
 @pytest.mark.parametrize("name", ["gan", "dist_gan"])
 def test_latents_come_from_the_configured_prior(name, distribution, dtype):
@@ -85,7 +90,7 @@ def test_every_registered_method_has_a_restatement():
 
 
 def test_every_registered_method_is_compared_with_its_restatement():
-    compared = {name for group in (STANDARD, SELF_LABELLED, TASKS, PENALISED) for name, _ in group}
+    compared = {name for group in (CLASSIFIERS, STANDARD, SELF_LABELLED, TASKS, PENALISED) for name, _ in group}
     assert compared == set(registry.methods), "list the new method's cases in tests/support/cases.py"
 
 
