@@ -8,7 +8,7 @@ from baselines.common.method import Method
 from baselines.networks.base import Network, drop_adversarial_head
 
 
-class Classifier(Method):
+class ClassifierMethod(Method):
     """One player, the discriminator of a network family, which classifies real images.
 
     Class attributes:

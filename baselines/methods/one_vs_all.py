@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from baselines.common import method, transformations
-from baselines.common.classifier import Classifier
+from baselines.common.classifier import ClassifierMethod
 from baselines.networks.base import Network
 
 PAPER = "arXiv 1811.11212v2"
@@ -36,7 +36,7 @@ class OneVsAllOptions(method.Options):
     )
 
 
-class OneVsAll(Classifier):
+class OneVsAll(ClassifierMethod):
     """One binary head whose task changes, and a rotation head beside it.
 
     Attributes:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.common import method, transformations
-from baselines.common.classifier import Classifier
+from baselines.common.classifier import ClassifierMethod
 from baselines.methods.msgan import FAKE
 
 PAPER = "arXiv 1911.06997v2"
@@ -38,7 +38,7 @@ class RotationClassifierOptions(method.Options):
     )
 
 
-class RotationClassifier(Classifier):
+class RotationClassifier(ClassifierMethod):
     """CE(rotation | real) with a four-way head."""
 
     title = "Rotation classifier"
