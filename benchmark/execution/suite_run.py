@@ -270,7 +270,11 @@ class SuiteRun:
 
     def _execute(self, runner_name: RunnerName, plan: Plan, sink: ResultSink, claims: Claims) -> None:
         """Train the missing trials of the suite, sharing them with other runs on the same workspace."""
-        jobs = self.prepare_jobs(plan.todo.values())
+        starts_ray = runner_name == "ray" and not self.address
+        with cluster.starting_meanwhile() if starts_ray else nullcontext():
+            self._run_jobs(runner_name, self.prepare_jobs(plan.todo.values()), plan, sink, claims)
+
+    def _run_jobs(self, runner_name: RunnerName, jobs: list[Job], plan: Plan, sink: ResultSink, claims: Claims) -> None:
         inputs = self._remote.upload_inputs(jobs) if self._remote else None
         runner = make_runner(runner_name, self.workspace.ray, self.suite.resources.retries, inputs)
         view = LiveView(trial_lines(self.suite, plan.todo), self.console)

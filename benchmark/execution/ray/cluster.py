@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import dropwhile
 from pathlib import Path
@@ -45,6 +46,28 @@ def silence_ray() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report a lost trial ourselves
 
 
+_starting: "Future[subprocess.Popen[bytes]] | None" = None  # a cluster that nobody uses yet
+
+
+@contextmanager
+def starting_meanwhile() -> Iterator[None]:
+    """A context in which a cluster on this machine starts in the background, for `local_cluster` to use.
+
+    A cluster that was not used ends with the context.
+    """
+    global _starting
+    silence_ray()
+    with ThreadPoolExecutor(1, thread_name_prefix="start of Ray") as pool:
+        _starting = pool.submit(_start_local)
+        try:
+            yield
+        finally:
+            if unused := _take_start():
+                with signals_ignored():
+                    if not unused.exception():
+                        _stop_local(unused.result())
+
+
 @contextmanager
 def local_cluster() -> Iterator[bool]:
     """A cluster on this machine that ends with this process, even if it is killed; or the one joined before.
@@ -58,25 +81,48 @@ def local_cluster() -> Iterator[bool]:
     silence_ray()
     import ray
 
-    if ray.is_initialized():
+    start = _take_start()
+    if not start and ray.is_initialized():
         yield False
         return
-    watchdog = None
+    watchdog = start.result() if start else _start_local()
     try:
-        try:
-            with handlers_restored():
-                _init(address="local")
-        except Exception as error:  # of many types: a process was killed, or took too long
-            if problem := start_problem(error):
-                raise UserError(problem) from error
-            raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
-        watchdog = ray_watchdog.watch(_session_folder(), _agent_pids())
         yield True
     finally:
         with signals_ignored():
+            _stop_local(watchdog)
+
+
+def _take_start() -> "Future[subprocess.Popen[bytes]] | None":
+    """The start in the background, if there is one, which is the caller's to end."""
+    global _starting
+    start, _starting = _starting, None
+    return start
+
+
+def _start_local() -> "subprocess.Popen[bytes]":
+    """Start a cluster on this machine. Returns its watchdog; raises as `local_cluster` does."""
+    try:
+        with handlers_restored():
+            _init(address="local")
+        return ray_watchdog.watch(_session_folder(), _agent_pids())
+    except BaseException as error:  # of many types: a process was killed, or took too long
+        import ray
+
+        with signals_ignored():
             ray.shutdown()
-            if watchdog:
-                _close(watchdog)
+        if not isinstance(error, Exception):
+            raise
+        if problem := start_problem(error):
+            raise UserError(problem) from error
+        raise ClusterLost(f"Ray could not be started ({first_line(error)})") from error
+
+
+def _stop_local(watchdog: "subprocess.Popen[bytes]") -> None:
+    import ray
+
+    ray.shutdown()
+    _close(watchdog)
 
 
 @contextmanager
