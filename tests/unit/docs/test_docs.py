@@ -6,17 +6,25 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from benchmark.analysis.claims.verdicts import ClaimVerdict
 from benchmark.analysis.verdicts import Verdict
 from benchmark.cli.app import app
 from benchmark.core.spec import TrialSpec
+from benchmark.report.claims_csv import CLAIM_COLUMNS
 from benchmark.report.results_csv import CSV_COLUMNS
 
 DOCUMENTS = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("reports").rglob("*.md")]
 
 
-def test_every_column_of_the_csv_is_documented():
+@pytest.mark.parametrize("columns", [CSV_COLUMNS, CLAIM_COLUMNS])
+def test_every_column_of_a_csv_is_documented(columns):
     documented = re.findall(r"^\| `([^`]+)` \| (.+) \|$", Path("docs/results.md").read_text(), re.MULTILINE)
-    assert dict(documented).items() >= CSV_COLUMNS.items()
+    assert set(documented) >= columns.items()
+
+
+@pytest.mark.parametrize("word", list(ClaimVerdict))
+def test_every_verdict_on_a_claim_is_explained(word):
+    assert f"| `{word}` |" in Path("docs/results.md").read_text()
 
 
 def test_every_field_of_a_cell_is_documented():
