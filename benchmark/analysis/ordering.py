@@ -195,7 +195,7 @@ def _ranked_method(row: LeaderboardRow, key: str, is_reduced: bool) -> RankedMet
         scores=(*scores, *[-math.inf] * row.counts.diverged),
         is_complete=len(values) + row.counts.diverged == row.counts.total,
         mean=trainings.mean if trainings else math.nan,
-        published=reference.value if reference else None,
+        published=reference.value if reference and not reference.uncertainty.is_theory else None,
         published_spread=(result.published.spread if result.published else None) or 0.0,
         is_comparable=reference is not None and reference.is_comparable and not is_reduced,
     )

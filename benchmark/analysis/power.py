@@ -87,6 +87,8 @@ class CellModel:
         """The verdict that enough seeds make likely."""
         if abs(self.difference) <= self.margin:
             return Verdict.REPRODUCED
+        if self.uncertainty.is_theory:
+            return Verdict.DIFFERENT
         return Verdict.BETTER if (self.difference > 0) == (self.better == "higher") else Verdict.WORSE
 
     @property

@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     REPRODUCED = "reproduced"
     BETTER = "better"
     WORSE = "worse"
+    DIFFERENT = "different"
     INCONCLUSIVE = "inconclusive"
     NO_REFERENCE = "no matched reference"
     REDUCED = "reduced scale"
@@ -36,16 +37,18 @@ class Verdict(StrEnum):
     @property
     def is_decided(self) -> bool:
         """Whether it answers the question if the published value holds."""
-        return self in (Verdict.REPRODUCED, Verdict.BETTER, Verdict.WORSE)
+        return self in (Verdict.REPRODUCED, Verdict.BETTER, Verdict.WORSE, Verdict.DIFFERENT)
 
 
 VERDICT_MEANINGS = {
-    Verdict.REPRODUCED: "equivalent to the published value: the 90 % interval of the difference lies within the"
-    " tolerance (two one-sided tests at 5 % each), and every seed finished",
+    Verdict.REPRODUCED: "equivalent to the published value, or to that in theory: the 90 % interval of the difference"
+    " lies within the tolerance (two one-sided tests at 5 % each), and every seed finished",
     Verdict.BETTER: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
     " none is stated, beyond 0), on the better side, and every seed finished",
     Verdict.WORSE: "the 95 % interval of the difference to the published value lies beyond the tolerance (where"
     " none is stated, beyond 0), on the worse side",
+    Verdict.DIFFERENT: "the 95 % interval of the difference to the value in theory lies beyond the tolerance (where"
+    " none is stated, beyond 0), on either side, and every seed finished",
     Verdict.INCONCLUSIVE: f"fewer than {MIN_SEEDS} seeds, an interval of the difference that contains the edge of"
     " the tolerance (where none is stated, 0), or a seed missing from a result that would otherwise be positive",
     Verdict.NO_REFERENCE: "no value was published for this cell, or only one that is unverified, that was measured"
@@ -124,6 +127,8 @@ class Reference:
         parts += [self.instruments.words] if self.instruments else []
         if self.uncertainty.best_of > 1:
             parts.append(f"expected best of {self.uncertainty.best_of}")
+        elif self.uncertainty.is_theory:
+            parts.append("mean against an exact value")
         else:
             parts.append("prediction interval for one published training" if self.uncertainty.is_single else "mean")
         return "; ".join(parts)
@@ -167,6 +172,9 @@ def judge(
     9. The 95 % interval lies beyond the tolerance on the better side: `better`.
     10. The suite states a tolerance, and the 90 % interval lies within it: `reproduced`.
     11. Otherwise: `inconclusive`.
+
+    Neither side of a value in theory is better: where `better` or `worse` would apply to a complete cell, the verdict
+    is `different`.
     """
     if counts.not_run == counts.total:
         return Verdict.NOT_RUN
@@ -184,6 +192,8 @@ def judge(
         return Verdict.INCONCLUSIVE
     found = verdicts_on(difference.interval, difference.equivalence_interval, difference.margin, better)
     verdict = Verdict(str(found))
+    if reference.uncertainty.is_theory and verdict in (Verdict.BETTER, Verdict.WORSE):
+        verdict = Verdict.DIFFERENT
     return verdict if counts.is_complete or verdict is Verdict.WORSE else Verdict.INCONCLUSIVE
 
 
@@ -229,7 +239,8 @@ def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str
     """Differences between the protocol of a published value and that of the trial's metric output `key`, in words.
 
     The aggregation over trainings is no difference, since the measured side follows it. A best over training needs the
-    same evaluations here as there. The extractor is none of a value that is read with several of its population.
+    same evaluations here as there. The extractor is none of a value that is read with several of its population. A
+    theory need not state a protocol.
     """
     bound, dataset = metric_of_output(spec.protocol, key), registry.datasets[spec.dataset]
     is_best = published.protocol.checkpoint == "best"
@@ -246,7 +257,7 @@ def protocol_mismatches(published: PublishedReference, spec: TrialSpec, key: str
     }
     if judging_instruments(published, spec, key):
         ours["feature_extractor"] = None
-    required = bound.metric.required_fields | {"evaluate_every"}
+    required = set() if published.kind == "theory" else bound.metric.required_fields | {"evaluate_every"}
     stated = {**published.protocol.model_dump(), "dataset": _normalised(published.dataset)}
     return mismatches(stated, ours, required)
 

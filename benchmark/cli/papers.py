@@ -30,6 +30,10 @@ app = typer.Typer()
 FOLDER = SUITES / "papers"
 FOOTNOTE = f"{UNVERIFIED} {UNVERIFIED_MEANING}"
 OVERRIDABLE = ("status", "source", "dataset", "spread_kind", "n_seeds")  # facts of a table that a row may override
+KINDS: dict[str, str] = {
+    "exact": "theory: exact values, derived and not measured",
+    "reading_error": "read from a figure: no number was printed",
+}
 MAX_COLUMNS = 3  # metrics beside each other; 80 columns hold no more
 
 
@@ -115,6 +119,7 @@ def _facts(table: PublishedTable) -> Table:
     completed = table.released_code.missing_from(table.protocol)
     lines = [
         ("dataset", table.dataset),
+        ("kind", KINDS.get(table.spread_kind, "")),
         ("status", table.status),
         ("source", table.source),
         ("protocol", f"stated: {protocol_words(table.protocol.stated) or 'nothing'}"),
@@ -182,7 +187,7 @@ def _own_facts(table: PublishedTable, reference: PublishedReference) -> str:
     facts = [
         row.note,
         *(f"{name} {value}" for name in ("status", "source", "dataset") if (value := own.get(name))),
-        f"± is the {SPREADS[row.spread_kind]}" if own.get("spread_kind", "none") != "none" else "",
+        f"± is the {SPREADS[row.spread_kind]}" if own.get("spread_kind", "none") in SPREADS else "",
         f"{row.n_seeds} trainings" if own.get("n_seeds") else "",
         *_protocol_changes(table, reference),
     ]

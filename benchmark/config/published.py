@@ -1,4 +1,4 @@
-"""Published values, each with its protocol and the place where it was read."""
+"""Published values and values in theory, each with its protocol and the place where it was read or derived."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,10 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Words = Annotated[str, Field(min_length=3)]
 Status = Literal["verified", "unverified"]
-SpreadKind = Literal["training_seeds", "sampling_seeds", "standard_error", "not_stated", "none"]
+SpreadKind = Literal[
+    "training_seeds", "sampling_seeds", "standard_error", "not_stated", "reading_error", "exact", "none"
+]
+ValueKind = Literal["published", "read from a figure", "theory"]
 Aggregation = Literal["mean", "best", "single"]
 Discrepancies = tuple[Annotated[str, Field(pattern=r"^[A-Z]+-\d\d$")], ...]
 
@@ -94,9 +97,10 @@ class PublishedTable(FrozenModel):
     """A table of a paper; its fields hold for every row that does not override them.
 
     `status`: a `verified` value was read in the `source`; an `unverified` one is quoted from memory, so it is shown
-    and marked but gets no verdict. `spread_kind`: what the values' spreads are. `n_seeds`: the trainings behind each
-    value, if known. `protocol`: what the source itself states. `released_code`: what it leaves open and its authors'
-    code settles, read in `released_code_source`. `discrepancies`: ids in docs/discrepancies.md.
+    and marked but gets no verdict. `spread_kind`: what the values' spreads are; `reading_error` for values read off a
+    figure, with the largest error of reading as spread, and `exact` for those of a theory. `n_seeds`: the trainings
+    behind each value, if known. `protocol`: what the source itself states. `released_code`: what it leaves open and its
+    authors' code settles, read in `released_code_source`. `discrepancies`: ids in docs/discrepancies.md.
     """
 
     title: str
@@ -134,7 +138,7 @@ class PublishedClaim(FrozenModel):
 class Paper(FrozenModel):
     """A publication with tables of published values, and claims without numbers.
 
-    A `reproduction` retrains the methods of others.
+    A `reproduction` retrains the methods of others; a `theory` holds exact values, derived and not measured.
     """
 
     title: str
@@ -142,21 +146,23 @@ class Paper(FrozenModel):
     venue: str
     year: int
     url: str
-    kind: Literal["paper", "reproduction"] = "paper"
+    kind: Literal["paper", "reproduction", "theory"] = "paper"
     note: str = ""
     tables: dict[str, PublishedTable]
     claims: dict[str, PublishedClaim] = Field(default_factory=dict)
 
 
 class PublishedValue(FrozenModel):
-    """One published number with everything that its row, or else its table, states.
+    """One number of a paper with everything that its row, or else its table, states.
 
-    `from_code`: the fields of `protocol` that the source leaves open and the code in `released_code_source` settles.
+    `kind`: whether it was printed, read off a figure or derived. `from_code`: the fields of `protocol` that the source
+    leaves open and the code in `released_code_source` settles.
     """
 
     table: str
     row: str
     metric: str
+    kind: ValueKind
     value: float
     spread: float | None
     spread_kind: SpreadKind
@@ -215,6 +221,12 @@ class PublishedReference(FrozenModel):
         return str(self._stated("released_code_source")) if self.from_code else ""
 
     @property
+    def kind(self) -> ValueKind:
+        """What the row's values are."""
+        kinds: dict[SpreadKind, ValueKind] = {"exact": "theory", "reading_error": "read from a figure"}
+        return kinds.get(self._stated("spread_kind"), "published")
+
+    @property
     def n_seeds(self) -> int | None:
         """The number of trainings behind each value, if known."""
         found: int | None = self._stated("n_seeds")
@@ -234,9 +246,10 @@ class PublishedReference(FrozenModel):
             table=self.table.title,
             row=self.row,
             metric=metric,
+            kind=self.kind,
             value=number,
             spread=spread,
-            spread_kind="none" if spread is None else self._stated("spread_kind"),
+            spread_kind="none" if spread is None and self.kind != "theory" else self._stated("spread_kind"),
             protocol=self.protocol,
             from_code=self.from_code,
             released_code_source=self.released_code_source,
@@ -333,6 +346,9 @@ def _omissions(paper: Paper) -> Iterator[tuple[KeyPath, str]]:
         yield ("tables",), "holds no table; say why in the paper's 'note'"
     for name in paper.tables:
         for published in reference_rows(paper, name):
+            if (published.kind == "theory") != (paper.kind == "theory"):
+                problem = f"values are {published.kind}, but the paper's 'kind' is {paper.kind}"
+                yield ("tables", name, "rows", published.row), f"{problem}; 'spread_kind: exact' means theory"
             for key, problem in _omissions_of_row(published):
                 yield ("tables", name, "rows", published.row, *key), problem
 
@@ -341,6 +357,10 @@ def _omissions_of_row(published: PublishedReference) -> Iterator[tuple[KeyPath, 
     for value in published.all_values:
         if value.spread is not None and value.spread_kind == "none":
             yield ("values", value.metric), "has a spread, but 'spread_kind' is none; say what it is"
+        if value.spread is not None and value.kind == "theory":
+            yield ("values", value.metric), "has a spread, but 'spread_kind' is exact"
+        if value.spread is None and value.kind == "read from a figure":
+            yield ("values", value.metric), "was read off a figure; give its largest error as a spread"
     protocol, n_seeds = published.protocol, published.n_seeds
     if not protocol.stated and not (published.table.note or published.note):
         yield ("protocol",), "the protocol states nothing; say in a 'note' what the source says of it"

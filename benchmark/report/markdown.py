@@ -27,7 +27,7 @@ BATCH_NORM = {
     "batch": "the statistics of the batch that it generates, {batch:,} images",
 }
 MAX_ERROR = 400  # characters of an error message; results.csv has the whole message
-OTHER_METRICS = "Metrics without a published value, of tables with too many for the main figure; drawn in the same way."
+OTHER_METRICS = "Metrics without published values, of tables with too many for the main figure; drawn in the same way."
 
 
 def leaderboard(suite: Suite, rows: list[LeaderboardRow], figures: Collection[str]) -> str:
@@ -72,7 +72,8 @@ def _settings(suite: Suite, tables: dict[str, list[LeaderboardRow]]) -> list[str
     elif not any(cell.published for cell in suite.cells):
         meaning = "no published values are known for these tables"
     elif suite.is_reduced:
-        meaning = "reduced: smaller than the published recipes, so nothing is compared with published values"
+        compared = text.reference_values(cell.published.kind for cell in suite.cells if cell.published)
+        meaning = f"reduced: smaller than the published recipes, so nothing is compared with {compared}"
     else:
         meaning = "the full recipe"
     rows = [row for members in tables.values() for row in members]
@@ -132,7 +133,7 @@ def _table(note: str, members: list[LeaderboardRow]) -> list[str]:
     others = [output for output in headline_outputs(members) if output.key not in keys]
     blocks = [block for key in keys for block in published_tables.compare_with_published(members, key, notes)]
     if keys and others:
-        blocks.append("Metrics without a published value:")
+        blocks.append(f"Metrics without {_references(members)}:")
     if others:
         blocks.append(_measured_only(members, others, notes))
     derived = [f"- {text.DERIVED} {text.DERIVED_MEANING}."] if any(row.is_derived for row in members) else []
@@ -187,12 +188,12 @@ def _tolerance(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     stated = [
         f"{escape_markdown(key)} ± {100 * suite.tolerance[key]:g} %" for key in sorted(keys & suite.tolerance.keys())
     ]
-    return [f"- **Tolerance** around the published values: {', '.join(stated)}."] if stated else []
+    return [f"- **Tolerance** around the {_references(rows)}: {', '.join(stated)}."] if stated else []
 
 
 def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     """What the columns, signs and verdicts mean; only those that occur."""
-    results = [result for row in rows for result in row.results.values()]
+    results, kinds = [result for row in rows for result in row.results.values()], published_tables.kinds_of(rows)
     lines = [
         "- **a ± b** is the mean and the sample standard deviation over training seeds, each measured once at the end"
         " of its training unless a rule says otherwise. A single seed has no ±. The best mean of a table is **bold**,"
@@ -205,16 +206,17 @@ def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
     if any(result.difference for result in results):
         lines.append(
             "- **95 % interval** is the t-interval of the measured mean over training seeds, within the range of the"
-            " metric. **Difference** is measured minus published, with its 95 % interval; it is in brackets where the"
-            " two must not be compared. Among many verdicts, some are wrong by chance.\n"
+            f" metric. **Difference** is measured minus {text.reference_word(kinds)}, with its 95 % interval; it is in"
+            " brackets where the two must not be compared. Among many verdicts, some are wrong by chance.\n"
             "- **CV** is the coefficient of variation over trainings, standard deviation / mean."
             f" {noise.LOTTERY}"
         )
     if any(result.rule for result in results):
+        exact = " A *mean against an exact value* has no uncertainty but that of the mean." if "theory" in kinds else ""
         lines.append(
             "- **Rule** says how the measured side follows what was published: *best over training* takes the best"
             " evaluation of each training, *expected best of k* the mean of the best over all subsets of k seeds, and a"
-            " *prediction interval* asks whether one more training of ours could give the published one. **Last"
+            f" *prediction interval* asks whether one more training of ours could give the published one.{exact} **Last"
             " evaluations** is then the plain mean ± standard deviation at the end of training, by one instrument."
         )
     if any(result.aggregate and result.aggregate.sampling_std is not None for result in results):
@@ -222,7 +224,7 @@ def _explanations(suite: Suite, rows: list[LeaderboardRow]) -> list[str]:
             "- **Sampling noise** is the standard deviation of one training's value over repeated sampling from its"
             " generator. It is part of the spread over trainings."
         )
-    if any(result.published for result in results):
+    if set(kinds) - {"theory"}:
         lines.append(
             "- **Order** asks for each pair of methods with comparable published values whether the one published as"
             f" better is better here. *Reproduced*: {ORDER_MEANINGS[OrderVerdict.REPRODUCED]}. *Undecided*:"
@@ -271,8 +273,8 @@ def _curves_caption(rows: list[LeaderboardRow]) -> str:
     )
     if _any_published(rows):
         caption += (
-            " Dashed lines with a diamond are published values in the colour of their method, hollow if unverified or"
-            " of another protocol; those far from the curves are numbers at the edge."
+            f" Dashed lines with a diamond are {_references(rows)} in the colour of their method, hollow if unverified"
+            " or of another protocol; those far from the curves are numbers at the edge."
         )
     bound = (bound for row in rows for bound in bind_metrics(row.spec.protocol))
     if any(not metric.metric.needs_samples for metric in bound):
@@ -295,12 +297,16 @@ def _main_caption(rows: list[LeaderboardRow]) -> str:
         )
     if _any_published(rows):
         caption += (
-            " Diamonds are published values, hollow if unverified or of another protocol; their bars show the spread"
-            " that the source states, which need not be a standard deviation."
+            f" Diamonds are {_references(rows)}, hollow if unverified or of another protocol; their bars show the"
+            " spread that the source states, which need not be a standard deviation."
         )
     if any(not math.isfinite(r.aggregate.mean) for row in rows for r in row.results.values() if r.aggregate):
         caption += " Values that are not finite are omitted."
     return caption
+
+
+def _references(rows: list[LeaderboardRow]) -> str:
+    return text.reference_values(published_tables.kinds_of(rows))
 
 
 def _any_published(rows: list[LeaderboardRow]) -> bool:

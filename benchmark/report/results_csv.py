@@ -36,7 +36,8 @@ CSV_COLUMNS = {
     " of the row; empty for fewer than two",
     "published_<metric>": "one column per metric output: the published value of the cell, empty without one. It may be"
     " unverified or of another protocol: see the leaderboard before comparing",
-    "source": "where the published values were read",
+    "source": "where the published values were read or derived",
+    "published_kind": "what the published values are: `published`, `read from a figure`, or `theory`, which are exact",
 }
 
 
@@ -79,6 +80,7 @@ def _line(suite: Suite, row: LeaderboardRow, trial: TrialOutcome) -> dict[str, o
         "status": trial.status,
         "error": record.error if record else "",
         "device": record.environment.get("device", "") if record else "",
+        "published_kind": row.cell.published.kind if row.cell.published else "",
         "source": "; ".join(dict.fromkeys(value.source for value in published.values() if value)),
     }
     line |= {f"published_{key}": value and value.value for key, value in published.items()}

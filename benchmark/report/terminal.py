@@ -16,6 +16,7 @@ STYLES = {
     Verdict.REPRODUCED: "green",
     Verdict.BETTER: "green",
     Verdict.WORSE: "yellow",
+    Verdict.DIFFERENT: "yellow",
     Verdict.DIVERGED: "red",
     Verdict.FAILED: "red",
     Verdict.NOT_RUN: "dim",
@@ -82,7 +83,9 @@ def _table(title: str, members: list[LeaderboardRow]) -> Table:
 def _caption(members: list[LeaderboardRow]) -> str:
     caption = "mean ± standard deviation over training seeds (how many)"
     if any(row.cell.published for row in members):
-        caption += f"; below: the published value ({text.UNVERIFIED} unverified, never used for a verdict)"
+        word = text.reference_word(row.cell.published.kind for row in members if row.cell.published)
+        below = "the value in theory" if word == "theory" else f"the {word} value"
+        caption += f"; below: {below} ({text.UNVERIFIED} unverified, never used for a verdict)"
     if any(row.is_derived for row in members):
         caption += f"; {text.DERIVED} {text.DERIVED_MEANING}"
     return caption

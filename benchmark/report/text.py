@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from benchmark.config.published import PublishedValue
+from benchmark.config.published import PublishedValue, ValueKind
 
 if TYPE_CHECKING:  # importing them for real would load NumPy, which help texts do not need
     from benchmark.analysis.aggregate import Aggregate, Interval
@@ -21,6 +21,7 @@ SPREADS = {
     "sampling_seeds": "spread over sampling seeds of one training, which is smaller than that over trainings",
     "standard_error": "standard error of the mean",
     "not_stated": "spread, of a kind that the source does not state",
+    "reading_error": "largest error of reading the figure",
 }
 DERIVED_MEANING = (
     "follows the abstract of its paper and quoted settings, because neither code nor full text was available: its"
@@ -90,6 +91,18 @@ def format_variation(result: "MetricResult") -> str:
 def format_published(result: "MetricResult") -> str:
     """The published value and spread with as many decimals as the source gives, and † if unverified."""
     return published_value(result.published) if result.published else ""
+
+
+def reference_word(kinds: Iterable[ValueKind]) -> str:
+    """`theory` for values that are derived, `published` for all others, or both."""
+    words = {"theory" if kind == "theory" else "published": None for kind in kinds}
+    return " or ".join(words) or "published"
+
+
+def reference_values(kinds: Iterable[ValueKind]) -> str:
+    """The same as a noun: `published values`, `values in theory`, or both."""
+    nouns = {"published": "published values", "theory": "values in theory"}
+    return " or ".join(nouns[word] for word in reference_word(kinds).split(" or "))
 
 
 def published_value(value: PublishedValue) -> str:

@@ -79,16 +79,18 @@ def published_of(spec: TrialSpec, cells: Sequence[Cell]) -> dict[str, PublishedV
 
 
 def describe_published(published: PublishedValue) -> str:
-    """A published value in one line: value, spread, status, kind of spread, and source."""
+    """A published value in one line: value, spread, status, kind of spread, and source; `theory` in place of both."""
     spread = "" if published.spread is None else f" ± {published.spread:g}"
     kind = "" if published.spread is None else f" (spread: {published.spread_kind.replace('_', ' ')})"
-    return f"{published.value:g}{spread}, {published.status}{kind}: {published.source}"
+    status = "theory" if published.kind == "theory" else f"{published.status}{kind}"
+    return f"{published.value:g}{spread}, {status}: {published.source}"
 
 
 def _published_suffix(published: PublishedValue | None) -> str:
     if published is None:
         return ""
-    return f" (published {published.value:g}{', unverified' if published.status == 'unverified' else ''})"
+    word = "theory" if published.kind == "theory" else "published"
+    return f" ({word} {published.value:g}{', unverified' if published.status == 'unverified' else ''})"
 
 
 def trial_params(record: TrialRecord) -> dict[str, str]:

@@ -15,6 +15,10 @@ The rule follows from what was published:
   the prediction interval of one more training. That alone is no reproduction, since with three noisy seeds it holds for
   almost every y: `reproduced` requires that the interval lies within the tolerance, as for every other rule, and is
   impossible if one training varies by more than the tolerance allows.
+- *Read off a figure*: the same, plus the variance of the error of reading. The sum has the degrees of freedom of s,
+  although the error is known: with more, an equal method would be `worse` in 4.2 % of cells with three seeds, if the
+  largest error is as large as the spread.
+- *A theory*: the value is exact, and the interval is that of the measured mean alone.
 - *The best of k trainings*: the same for the best of k, see `best_of`.
 - *Read by another instrument of a population*, such as a digit classifier: the variance between J instruments of ours,
   S^2 (1 + 1/J) with J - 1 degrees of freedom, is one more term.
@@ -135,6 +139,7 @@ def _trainings_term(spread: Floats, n: int, uncertainty: PublishedUncertainty) -
     if uncertainty.df is None:
         borrowed = np.square(spread) / uncertainty.trainings if uncertainty.trainings else 0.0
         variance = variance + np.maximum(borrowed, np.square(uncertainty.standard_error))
+        variance = variance + np.square(uncertainty.reading_error)
     return np.sqrt(variance), n - 1
 
 
@@ -155,7 +160,8 @@ def published_half_width(
     if uncertainty.best_of > 1:
         return best_half_width(uncertainty.best_of, EQUIVALENCE_CONFIDENCE) * spread
     borrowed = spread / np.sqrt(uncertainty.trainings) if uncertainty.trainings else 0.0
-    own = max(uncertainty.standard_error, float(borrowed)), np.inf if uncertainty.df is None else uncertainty.df
+    known = float(np.hypot(max(uncertainty.standard_error, float(borrowed)), uncertainty.reading_error))
+    own = known, np.inf if uncertainty.df is None else uncertainty.df
     error, df = satterthwaite(own, *([instruments.term] if instruments else []))
     return float(error * StudentPivot(df).quantile((1 + EQUIVALENCE_CONFIDENCE) / 2))
 

@@ -15,6 +15,8 @@ class PublishedUncertainty:
     `standard_error`: of the value, in the metric's unit, with `df` degrees of freedom. `trainings`: the source states
     no usable spread for a value over m trainings, so the spread s of the measured seeds stands for theirs, and the
     standard error is s / sqrt(m), or `standard_error` if that is larger. `best_of`: the value is the best of k.
+    `reading_error`: the standard deviation of the error of reading a figure. `is_theory`: the value is derived, so that
+    neither side of it is better.
     """
 
     basis: str
@@ -22,6 +24,8 @@ class PublishedUncertainty:
     df: float | None = None
     trainings: int | None = None
     best_of: int = 1
+    reading_error: float = 0.0
+    is_theory: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -30,6 +34,7 @@ class PublishedUncertainty:
 
 
 EXACT = PublishedUncertainty("the published value is exact")
+THEORY = PublishedUncertainty("the value follows from theory and is exact", is_theory=True)
 
 
 def published_uncertainty(
@@ -45,7 +50,13 @@ def published_uncertainty(
     - Without a spread over trainings, the measured one stands for it. If the number of trainings is not stated, it is
       one: the interval is then a prediction interval for one training. (A stated mean is over at least two.)
     - A spread of unknown kind could be a standard error of the value: it is one, unless the measured spread gives more.
+    - A value read off a figure is that of one training, unless a number of trainings is stated. The error of reading
+      is uniform up to the largest one, so its standard deviation is that divided by sqrt(3), and is added.
     """
+    if kind == "exact":
+        return THEORY
+    if kind == "reading_error" and spread is not None:
+        return _read_from_a_figure(spread, seeds or 1)
     if aggregation == "best" and seeds:
         return PublishedUncertainty(
             f"expected best of {seeds}: the mean of the best over all subsets of {seeds} seeds; the published value is"
@@ -75,6 +86,15 @@ def published_uncertainty(
 
 def _single(reason: str) -> PublishedUncertainty:
     return PublishedUncertainty(f"prediction interval for one published training: {reason}", trainings=1)
+
+
+def _read_from_a_figure(largest_error: float, trainings: int) -> PublishedUncertainty:
+    what = "prediction interval for one published training" if trainings == 1 else "the source states no spread"
+    basis = (
+        f"{what}: the value was read off a figure of {_trainings(trainings)}, whose spread is taken to be the measured"
+        f" one, with an error of at most {largest_error:g}, which is counted in"
+    )
+    return PublishedUncertainty(basis, trainings=trainings, reading_error=largest_error / math.sqrt(3))
 
 
 def _stated(kind: SpreadKind, spread: float, seeds: int | None) -> PublishedUncertainty:

@@ -111,13 +111,18 @@ def published_legend(
     results: Iterable[MetricResult], colour: str = INK, linestyle: object = "none"
 ) -> list[LegendEntry]:
     """A filled and a hollow diamond, where they occur."""
-    kinds = {result.reference.is_comparable for result in results if result.reference}
+    drawn = [
+        (result.reference.is_comparable, result.published.kind)
+        for result in results
+        if result.reference and result.published
+    ]
+    word = text.reference_word(kind for _, kind in drawn)
     line = {"color": colour, "marker": "D", "markersize": 4.5, "linestyle": linestyle, "linewidth": 1.0}
-    labels = {True: "published", False: "published, unverified or other protocol"}
+    labels = {True: word, False: f"{word}, unverified or other protocol"}
     return [
         LegendEntry(label, line | {"markerfacecolor": colour if filled else "white"})
         for filled, label in labels.items()
-        if filled in kinds
+        if filled in dict(drawn)
     ]
 
 

@@ -1,7 +1,7 @@
 """Published and measured values side by side: one Markdown table per published metric."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, outputs
 from benchmark.analysis.ordering import MethodPair, OrderVerdict, TableOrder, table_orders
 from benchmark.analysis.rules.difference import Difference
 from benchmark.analysis.verdicts import Verdict
-from benchmark.config.published import PublishedValue, with_discrepancy_ids
+from benchmark.config.published import PublishedValue, ValueKind, with_discrepancy_ids
 from benchmark.report import text
 from benchmark.report.sections.seeds import look_notes
 from benchmark.report.text import escape_markdown, grid
@@ -58,14 +58,21 @@ def compare_with_published(members: Sequence[LeaderboardRow], key: str, notes: F
     rows = [row for row in members if key in row.results]
     output = rows[0].results[key].output
     columns = [_columns(row, row.results.get(key), notes) for row in members]
-    header = [name for name in COLUMNS if name not in OPTIONAL or any(cells[name] for cells in columns)]
-    body = [[cells[name] or "–" for name in header] for cells in columns]
+    names = [name for name in COLUMNS if name not in OPTIONAL or any(cells[name] for cells in columns)]
+    body = [[cells[name] or "–" for name in names] for cells in columns]
+    word = text.reference_word(kinds_of(rows)).capitalize()
+    header = [word if name == "Published" else name for name in names]
     order = table_orders(rows, key)
     return [
         f"**{escape_markdown(output.title)}** {text.ARROWS[output.better]}",
-        grid(header, body, "".join("l" if name in WORDS else "r" for name in header)),
+        grid(header, body, "".join("l" if name in WORDS else "r" for name in names)),
         "\n".join([*_only_published(members, key), *(_order(order) if order else [])]),
     ]
+
+
+def kinds_of(members: Iterable[LeaderboardRow]) -> list[ValueKind]:
+    """The kinds of the published values of some rows."""
+    return [row.cell.published.kind for row in members if row.cell.published]
 
 
 def sources(members: Sequence[LeaderboardRow]) -> list[str]:
@@ -76,7 +83,10 @@ def sources(members: Sequence[LeaderboardRow]) -> list[str]:
         values = [value for output in outputs_of(members) if (value := published.value(output.key))]
         for value in values:
             paper, table, source = map(escape_markdown, (published.paper, value.table, value.source))
-            spreads.setdefault(f"- Published: {paper}, {table}. Read in: {source}.", {})[spread_words(value)] = None
+            origin = f"Published: {paper}, {table}. Read in: {source}"
+            if value.kind == "theory":
+                origin = f"Theory: {paper}, {table}. Derived in: {source}"
+            spreads.setdefault(f"- {origin}.", {})[spread_words(value)] = None
         if values and (remark := with_discrepancy_ids(published.table.note, published.table.discrepancies)):
             remarks[f"- {escape_markdown(remark)}"] = None
     read_in = (source + "".join(meanings) for source, meanings in spreads.items())
@@ -114,7 +124,8 @@ def spread_words(value: PublishedValue) -> str:
 def row_notes(row: LeaderboardRow) -> list[str]:
     """The suite's note on a row, and that of the published row."""
     published = row.cell.published.note if row.cell.published else ""
-    return [note for note in (row.cell.note, f"published: {published}" if published else "") if note]
+    word = text.reference_word(kinds_of([row]))
+    return [note for note in (row.cell.note, f"{word}: {published}" if published else "") if note]
 
 
 def _columns(row: LeaderboardRow, result: MetricResult | None, notes: Footnotes) -> dict[str, str]:
@@ -183,7 +194,8 @@ def _only_published(members: Sequence[LeaderboardRow], key: str) -> list[str]:
     missing = [name for name in of_table[0].table.rows if name not in {reference.row for reference in of_table}]
     values = (of_table[0].model_copy(update={"row": name}).value(key) for name in missing)
     known = [f"{escape_markdown(value.row)} {text.published_value(value)}" for value in values if value]
-    return [f"- Also published there, not trained here: {', '.join(known)}."] if known else []
+    word = "derived" if of_table[0].kind == "theory" else "published"
+    return [f"- Also {word} there, not trained here: {', '.join(known)}."] if known else []
 
 
 def _order(order: TableOrder) -> Iterator[str]:

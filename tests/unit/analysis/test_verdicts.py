@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from benchmark.analysis import verdicts
 from benchmark.analysis.rules.difference import Difference
+from benchmark.analysis.rules.uncertainty import THEORY
 from benchmark.analysis.verdicts import (
     VERDICT_MEANINGS,
     Reference,
@@ -102,6 +103,25 @@ references = st.none() | st.builds(
 )
 directions = st.sampled_from(["higher", "lower"])
 POSITIVE = {Verdict.REPRODUCED, Verdict.BETTER}
+
+
+IN_THEORY = Reference(100.0, is_verified=True, tolerance=0.05, uncertainty=THEORY)
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize(
+    "counts, interval, verdict",
+    [
+        (ALL, (6, 7), "different"),
+        (ALL, (-7, -6), "different"),
+        (ALL, (-1, 1), "reproduced"),
+        (ALL, (4, 6), "inconclusive"),
+        (SeedCounts(finished=3, diverged=1), (6, 7), "inconclusive"),
+        (SeedCounts(finished=2), (6, 7), "inconclusive"),
+    ],
+)
+def test_neither_side_of_a_value_in_theory_is_better(counts, interval, verdict, better):
+    assert judge(counts, difference_of(*interval), IN_THEORY, better, False) == verdict
 
 
 @given(counts, st.none() | differences(), references, directions, st.booleans())

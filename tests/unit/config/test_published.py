@@ -5,11 +5,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
+from baselines.common.limits import limit_density
 from benchmark.analysis.verdicts import protocol_mismatches
 from benchmark.cli import app, papers
 from benchmark.config.published import (
@@ -47,6 +50,9 @@ KNOWN = [
     ("cvpr2019", "transfer-imagenet", "DeepClustering", "linear_probe_best", 41.0, None, True),
     ("cvpr2019", "transfer-imagenet", "SS-GAN (sBN)", "linear_probe_best", 38.3, None, True),
     ("neurips2021", "cifar10", "SSGAN-LA", "fd_inception_torchvision", 5.87, None, False),
+    ("neurips2021", "line", "SSGAN", "density_peak", 0.645, 0.004, True),
+    ("neurips2021", "line", "SSGAN-MS", "density_peak", 0.550, 0.004, True),
+    ("neurips2021", "line", "SSGAN-LA", "density_peak", 0.388, 0.004, True),
     ("neurips2021", "tiny-imagenet", "DAGAN+", "fd_inception_torchvision", 52.54, None, False),
     ("distgan2018", "cifar10-cnn", "Dist-GAN", "fid", 28.23, None, True),
     ("distgan2018", "cifar10-resnet", "Dist-GAN", "fid", 17.61, 0.30, True),
@@ -82,10 +88,10 @@ def values_of(paper):
 
 @EVERY
 def test_every_value_says_where_and_how(paper):
-    place = re.compile(r"\w+/[\w.-]+@[0-9a-f]{7} \S|\w+\.(com|org)/\S|arXiv:\d{4}\.\d{5}")
+    place = re.compile(r"\w+/[\w.-]+@[0-9a-f]{7} \S|\w+\.(com|org)/\S|arXiv:\d{4}\.\d{5}|^docs/\w+\.md")
     for value in values_of(paper):
         assert value.protocol.stated or value.note, value
-        assert (value.spread is None) == (value.spread_kind == "none"), value
+        assert (value.spread is None) == (value.spread_kind in ("none", "exact")), value
         assert (value.status == "unverified") == ("from memory" in value.source), value
         assert value.status == "unverified" or place.search(value.source), value
 
@@ -93,6 +99,7 @@ def test_every_value_says_where_and_how(paper):
 @EVERY
 def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
     bounds = {"modes": (1, 1000), "kl": (0, 6.91), "kid": (0, 0.1), "isc": (1, 30), "fid": (1, 250)}
+    bounds |= {"std": (0.1, 2), "density_peak": (0.1, 1)}
     bounds |= dict.fromkeys(("fd_inception_torchvision", "fid_10k"), bounds["fid"])
     bounds |= {f"linear_probe_{block}": (5, 85) for block in (*(f"block{index}" for index in range(6)), "best")}
     for value in values_of(paper):
@@ -128,9 +135,7 @@ def test_every_value_has_the_protocol_of_its_row():
     assert found["mimicry2020", "cifar10", "SSGAN"].protocol.n_fake == 50_000
     assert found["mimicry2020", "cifar10-reproduced", "SNGAN"].protocol.n_fake == 5_000
     assert found["neurips2021", "cifar10", "SSGAN-LA"].protocol.feature_extractor == "inception_torchvision"
-    assert {v.metric for name, _, v in VALUES if name == "neurips2021"} == {"fd_inception_torchvision"}, (
-        "no FID (LA-02)"
-    )
+    assert "fid" not in {v.metric for name, _, v in VALUES if name == "neurips2021"}, "no FID (LA-02)"
     assert found["cvpr2019", "celeba-hq", "SS-GAN"].protocol.n_fake == 3_000
     best = found["cvpr2019", "cifar10-best", "SS-GAN"]
     assert (best.protocol.aggregation, best.n_seeds) == ("best", 3)
@@ -177,6 +182,24 @@ def test_spread_kind_and_number_of_trainings_are_known():
     assert trainings["sngan2018", "stl10-resnet", "SN-GAN"] == ("training_seeds", None)
 
 
+def test_values_read_off_a_figure_and_values_in_theory_are_kinds_of_their_own():
+    kinds = {(name, key): v.kind for name, key, v in VALUES}
+    assert kinds["neurips2021", "line"] == "read from a figure"
+    assert {name for (name, _), kind in kinds.items() if kind == "theory"} == {"limits2026"}
+    assert {kinds[name, key] for name, key in kinds if name in ("neurips2019", "cvpr2019")} == {"published"}
+
+
+def test_the_values_in_theory_are_those_that_limits_computes():
+    """To the six digits of the file; `tests/unit/baselines/common` checks the computation."""
+    grid = np.arange(-8 * 512, 8 * 512 + 1) / 512
+    methods = {"GAN": "gan", "SSGAN": "ssgan", "SSGAN-MS": "msgan", "SSGAN-LA": "ssgan_la"}
+    for row, method in methods.items():
+        density = limit_density(method, norm.pdf, grid, (0.0, 2.0, 4.0, 6.0))
+        found = {v.metric: v.value for name, _, v in VALUES if name == "limits2026" and v.row == row}
+        moments = np.sqrt(np.trapezoid(density * grid**2, grid))
+        assert found == pytest.approx({"std": moments, "density_peak": density.max()}, abs=2e-6)
+
+
 def test_a_paper_without_figures_says_so():
     assert not PAPERS["icml2021"].tables
     assert "No figure has been read" in PAPERS["icml2021"].note
@@ -194,7 +217,7 @@ PROTOCOL = st.fixed_dictionaries(
         "checkpoint": st.none() | WORD,
     },
 )
-KIND = st.sampled_from(["training_seeds", "sampling_seeds", "standard_error", "not_stated"])
+KIND = st.sampled_from(["reading_error", "training_seeds", "sampling_seeds", "standard_error", "not_stated"])
 FIELDS = {
     "dataset": WORD,
     "status": st.sampled_from(["verified", "unverified"]),
@@ -336,6 +359,21 @@ MISTAKES = {
     "spread of no kind": (
         lambda p, t, r: t.update(spread_kind="none"),
         "tables.t.rows.GAN.values.fid: has a spread, but 'spread_kind' is none",
+        "fid:",
+    ),
+    "theory without a kind": (
+        lambda p, t, r: (t.update(spread_kind="exact"), r.update(values={"fid": 20.0})),
+        "tables.t.rows.GAN: values are theory, but the paper's 'kind' is paper; 'spread_kind: exact' means theory",
+        "GAN:",
+    ),
+    "theory with a spread": (
+        lambda p, t, r: (p.update(kind="theory"), t.update(spread_kind="exact")),
+        "tables.t.rows.GAN.values.fid: has a spread, but 'spread_kind' is exact",
+        "fid:",
+    ),
+    "figure without an error": (
+        lambda p, t, r: (t.update(spread_kind="reading_error"), r.update(values={"fid": 20.0})),
+        "tables.t.rows.GAN.values.fid: was read off a figure; give its largest error as a spread",
         "fid:",
     ),
     "code without a source": (

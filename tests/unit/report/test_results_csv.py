@@ -12,7 +12,7 @@ from benchmark.report.results_csv import CSV_COLUMNS, csv_columns, results_csv
 HEADER = (
     "table,row,trial_id,method,network,dataset,seed,scale,steps,batch_size,status,error,modes,kl,"
     "train_seconds,evaluation_seconds,images_per_second,peak_memory_mib,device,cpus,gpus,"
-    "judged_modes,judged_kl,cv_modes,cv_kl,published_modes,published_kl,source"
+    "judged_modes,judged_kl,cv_modes,cv_kl,published_modes,published_kl,source,published_kind"
 )
 
 

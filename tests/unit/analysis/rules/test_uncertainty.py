@@ -33,6 +33,21 @@ def test_gaps_get_the_reading_with_the_widest_interval(
     assert words in known.basis
 
 
+@pytest.mark.parametrize("seeds, trainings", [(None, 1), (1, 1), (4, 4)])
+def test_a_value_read_off_a_figure_adds_the_error_of_reading_to_the_spread_of_trainings(seeds, trainings):
+    known = published_uncertainty("reading_error", 0.006, seeds, "single" if seeds == 1 else None)
+    assert known.reading_error == pytest.approx(0.006 / 3**0.5)
+    assert (known.standard_error, known.df, known.trainings, known.is_theory) == (0.0, None, trainings, False)
+    assert "read off a figure" in known.basis
+    assert "at most 0.006" in known.basis
+
+
+def test_a_value_in_theory_is_exact():
+    known = published_uncertainty("exact", None)
+    assert (known.standard_error, known.trainings, known.best_of, known.is_theory) == (0.0, None, 1, True)
+    assert "theory" in known.basis
+
+
 def test_the_best_of_several_trainings_is_a_rule_of_its_own():
     known = published_uncertainty("none", None, 3, "best")
     assert (known.best_of, known.is_single) == (3, False)

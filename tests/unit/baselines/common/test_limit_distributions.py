@@ -23,6 +23,9 @@ H = 1 / 8  # of the coarse grid, on which the trapezoidal rule is exact to 1e-12
 GRID = np.arange(-64, 65) * H
 PER_SHIFT = 16  # points of the coarse grid in a shift
 
+FINE_H = 1 / 256  # for densities with kinks
+FINE = np.arange(-8 * 256, 8 * 256 + 1) * FINE_H
+
 # standard deviation and peak of the density, to the digits on which grids of integration of 1/8 and 1/512 agree
 EXACT = {
     "gan": (1.0, 0.39894228),
@@ -133,7 +136,7 @@ def test_ssgan_has_no_mass_beyond_the_points_whose_shift_is_too_ambiguous():
         return edge * weights @ density
 
     edge = brentq(lambda a: mass(a) - 1, 1, 3, xtol=1e-12)
-    assert edge == pytest.approx(1.600003, abs=2e-3)
+    assert edge == pytest.approx(1.600518, abs=1e-6)
     fine = np.arange(-4000, 4001) / 1000
     np.testing.assert_array_equal(limit("ssgan", fine) > 0, np.abs(fine) < edge)
     assert mean_cross_entropy(edge)[0] == pytest.approx(1.122934, abs=1e-6)
@@ -215,6 +218,32 @@ def test_the_limits_have_the_moments_and_peaks_of_the_table(method):
 def test_the_values_of_the_issue_hold(method):
     std, peak = {"ssgan": (0.593, 0.622), "msgan": (0.693, 0.530)}.get(method, (1.000, 0.399))
     assert (round(EXACT[method][0], 3), round(EXACT[method][1], 3)) == (std, peak)
+
+
+def moments(ratio, start):
+    """Standard deviation and peak of p ratio(c), with the c > start that gives mass 1."""
+    p = norm.pdf(FINE)
+    level = brentq(lambda c: np.sum(p * ratio(c)) * FINE_H - 1, start + 1e-6, start + 5)
+    q = p * ratio(level)
+    return np.sqrt(np.sum(q * FINE**2) * FINE_H), q.max()
+
+
+def test_other_games_have_other_limits():
+    """The table of the page's section "What would change the limits"."""
+    s = limits.mean_cross_entropy(norm.pdf, FINE, SHIFTS)
+    for weight, expected in ((1.0, (0.593, 0.622)), (0.5, (0.720, 0.527)), (0.2, (0.865, 0.454))):
+        found = moments(lambda c, w=weight: np.expm1(np.maximum(c - w * s, 0)), weight * s.min())
+        assert found == pytest.approx(expected, abs=5e-4)
+
+    # min over q of E_q[log(q / (p + q)) + s]: with c < s everywhere, q = p / (exp(s - c) - 1)
+    saturating = moments(lambda c: 1 / np.expm1(s + c), -s.min())
+    assert saturating == pytest.approx((0.667, 0.622), abs=5e-4)
+
+    # min over q of E_q[log(1 + q / p) + s], differentiated through q / p as well: g(r) + s = c with
+    ratios = np.concatenate([[0], np.geomspace(1e-6, 10, 20_000)])
+    derivative = np.log1p(ratios) + ratios / (1 + ratios)
+    through = moments(lambda c: np.interp(c - s, derivative, ratios), s.min())
+    assert through == pytest.approx((0.675, 0.561), abs=5e-4)
 
 
 def test_a_kernel_density_of_ten_thousand_points_reads_the_peak_to_about_one_percent():
