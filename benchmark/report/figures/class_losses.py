@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 1.5  # inches of a panel
+ONLY_CLASS = "fake_class"  # the option of a classifier that is trained against one simulated generator
 MOST_LABELS = 20  # classes; of more, no class is labelled
 SEED = 5  # square points of the dot of one seed
 FULL: dict[str, Any] = {"color": INK, "linewidth": 1.3}
@@ -26,17 +27,17 @@ ABOVE: dict[str, Any] = MEAN | {"color": FAINT, "markerfacecolor": "white"}
 
 
 class ClassLosses(NamedTuple):
-    """The losses of the finished seeds of a row: of the full set, and of each class alone."""
+    """The losses of finished seeds: of the full set, and of each class alone, by the number of the class."""
 
     row: LeaderboardRow
     title: str
     full: list[float]
-    classes: list[list[float]]
+    classes: dict[int, list[float]]
 
     @property
-    def is_below(self) -> list[bool]:
-        """Of each class, whether its mean is below that of the full set."""
-        return [fmean(losses) < fmean(self.full) for losses in self.classes]
+    def below(self) -> set[int]:
+        """The classes whose mean is below that of the full set."""
+        return {number for number, losses in self.classes.items() if fmean(losses) < fmean(self.full)}
 
 
 def draw_class_losses(tables: Tables, banner: str = "") -> "Figure | None":
@@ -45,28 +46,59 @@ def draw_class_losses(tables: Tables, banner: str = "") -> "Figure | None":
     `banner`: a line at the top.
     """
     styles = choose_styles(tables)
-    groups = ((title, [one for row in members for one in class_losses(row)]) for title, members in tables.items())
+    groups = ((title, class_losses(members)) for title, members in tables.items())
     return draw_groups([_group(title, panels, styles) for title, panels in groups if panels], banner)
 
 
-def class_losses(row: LeaderboardRow) -> list[ClassLosses]:
-    """The losses at the end of the finished trials of a row, for each metric that has those of single classes."""
+def class_losses(members: list[LeaderboardRow]) -> list[ClassLosses]:
+    """The losses at the end of finished trials, for each metric that has those of single classes.
+
+    A classifier that is trained against one simulated generator judges this one alone. Rows that differ in nothing but
+    the class of this generator are then one panel, and each gives the loss of its class.
+    """
+    found: dict[object, ClassLosses] = {}
+    for row in sorted(members, key=lambda row: _only_class(row) is not None):  # those of the full set first
+        titles = {key: output.title for key, output in metric_outputs(row.spec.protocol).items()}
+        pairs = (pair for bound in bind_metrics(row.spec.protocol) for pair in bound.class_outputs.items())
+        for full, classes in pairs:
+            numbers, only = dict(enumerate(classes)), _only_class(row)
+            if _simulates_one_generator(row):
+                numbers = {} if only is None else {only: classes[only]}
+            by_class = {number: losses for number, key in numbers.items() if (losses := _last(row, key))}
+            identity = (full, _shared_spec(row) if _simulates_one_generator(row) else row.label)
+            if only is not None and identity in found:
+                found[identity].classes.update(by_class)
+            elif only is None and (losses := _last(row, full)):
+                found.setdefault(identity, ClassLosses(row, titles[full], losses, by_class))
+    return [losses for losses in found.values() if losses.classes]
+
+
+def _last(row: LeaderboardRow, key: str) -> list[float]:
+    """The last values of an output, of all finished seeds."""
     records = [trial.record for trial in row.trials if trial.record and trial.status == "finished"]
-    outputs = metric_outputs(row.spec.protocol)
-    found = []
-    for full, classes in (pair for bound in bind_metrics(row.spec.protocol) for pair in bound.class_outputs.items()):
-        measured = [record.metrics for record in records if {full, *classes} <= record.metrics.keys()]
-        if measured:
-            by_class = [[metrics[key] for metrics in measured] for key in classes]
-            found.append(ClassLosses(row, outputs[full].title, [metrics[full] for metrics in measured], by_class))
-    return found
+    return [record.metrics[key] for record in records if key in record.metrics]
+
+
+def _simulates_one_generator(row: LeaderboardRow) -> bool:
+    """Whether the method has an option for the only class that the generator makes; None stands for all classes."""
+    return isinstance(row.spec.options.get(ONLY_CLASS, ""), int | None)
+
+
+def _only_class(row: LeaderboardRow) -> int | None:
+    return row.spec.options[ONLY_CLASS] if _simulates_one_generator(row) else None
+
+
+def _shared_spec(row: LeaderboardRow) -> str:
+    """A hash of all that the rows of one panel share."""
+    options = {name: value for name, value in row.spec.options.items() if name != ONLY_CLASS}
+    return row.spec.model_copy(update={"seed": 0, "options": options}).trial_id
 
 
 def _group(title: str, shown: list[ClassLosses], styles: Styles) -> PanelGroup:
     legend = [LegendEntry("full test set", FULL)]
-    if any(any(losses.is_below) for losses in shown):
+    if any(losses.below for losses in shown):
         legend.append(LegendEntry("class with a smaller loss", MEAN | {"color": INK}))
-    if not all(all(losses.is_below) for losses in shown):
+    if any(losses.below < losses.classes.keys() for losses in shown):
         legend.append(LegendEntry("other class", ABOVE))
     return PanelGroup(
         title=title,
@@ -80,14 +112,15 @@ def _group(title: str, shown: list[ClassLosses], styles: Styles) -> PanelGroup:
 
 
 def _panel(losses: ClassLosses, colour: str) -> PlotPanel:
-    n = len(losses.classes)
-    positions = list(range(n)) if n <= MOST_LABELS else []
-    seeds = len(losses.full)
+    n, last, seeds = len(losses.classes), max(losses.classes), len(losses.full)
+    positions = sorted(losses.classes) if n <= MOST_LABELS else []
     return PlotPanel(
         title=f"{single_line(losses.row.label) or '(no name)'}: {losses.title} ↓",
-        note=f"{sum(losses.is_below)} of {n} classes smaller, {seeds} seed{'s' * (seeds > 1)}",
-        x_limits=(-0.7, n - 0.3),
-        y_limits=axis_limits((*losses.full, *(value for values in losses.classes for value in values)), margin=0.1),
+        note=f"{len(losses.below)} of {n} classes smaller, {seeds} seed{'s' * (seeds > 1)}",
+        x_limits=(-0.7, last + 0.7),
+        y_limits=axis_limits(
+            (*losses.full, *(value for values in losses.classes.values() for value in values)), margin=0.1
+        ),
         x_ticks=Ticks(list(map(float, positions)), list(map(str, positions))),
         draw=partial(_draw, losses=losses, colour=colour),
     )
@@ -98,7 +131,8 @@ def _draw(axes: "Axes", losses: ClassLosses, colour: str) -> None:
 
     axes.axhspan(min(losses.full), max(losses.full), color=BAND, linewidth=0, zorder=1)
     axes.axhline(fmean(losses.full), **FULL, zorder=2)
-    for position, (values, is_below) in enumerate(zip(losses.classes, losses.is_below, strict=True)):
+    for position, values in losses.classes.items():
+        is_below = position in losses.below
         shade = colour if is_below else FAINT
         axes.scatter([position] * len(values), values, s=SEED, c=shade, alpha=0.5, linewidths=0, zorder=3)
         mean = MEAN | {"color": colour} if is_below else ABOVE

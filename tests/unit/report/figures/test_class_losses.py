@@ -70,10 +70,27 @@ def test_methods_are_side_by_side_and_the_classes_below_are_counted(row):
     assert [labels(axes, "x") for axes in figure.axes] == [["0", "1", "2"]] * 2
 
 
-def test_only_finished_trials_with_all_losses_count(row, experiment_row):
-    partial = row("Partial", records=[{20: {"loss": 1.0}}])
+def test_only_finished_trials_with_losses_count(row, experiment_row):
+    partial = row("Partial", records=[{20: {"loss_1": 1.0}}, {20: {}}])
     other = experiment_row("Other", [{5: {"turn": 1.0}}], dataset="two_classes")
     assert class_losses.draw_class_losses({"T": [row("Stopped", status="failed"), partial, other]}) is None
+
+
+def test_classifiers_of_one_generator_each_are_one_panel(row):
+    """Each judges its own generator; what it says of the others does not count."""
+    rows = [
+        row("collapsed to 2", records=[record(9.0, 9.0, 9.0, 0.7)], options={"fake_class": 2}),
+        row("all classes", records=[record(1.0, 0.0, 0.0, 0.0)], options={"fake_class": None}),
+        row("collapsed to 0", records=[record(9.0, 1.4, 9.0, 9.0)], options={"fake_class": 0}),
+        row("collapsed to 1, longer", records=[record(9.0, 9.0, 9.0, 9.0)], options={"fake_class": 1}, steps=7),
+    ]
+    (losses,) = class_losses.class_losses(rows)
+    assert (losses.row.label, losses.full, losses.classes) == ("all classes", [1.0], {2: [0.7], 0: [1.4]})
+    assert losses.below == {2}
+    (axes,) = class_losses.draw_class_losses({"T": rows}).axes
+    assert [(position, mean) for position, mean, *_ in means(axes)] == [(2, 0.7), (0, 1.4)]
+    assert labels(axes, "x") == ["0", "2"]
+    assert class_losses.draw_class_losses({"T": rows[1:2]}) is None, "its own classifier says nothing of the others"
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
