@@ -85,9 +85,12 @@ def _group(title: str, members: list[LeaderboardRow], styles: Styles) -> PanelGr
         LegendEntry(row_label(row, SMALL, NAME, 1), {"color": colour, "linewidth": 1.6})
         for row, colour in zip(rows, colours, strict=True)
     ]
+    entries.append(LegendEntry("next task", SWITCH | {"linewidth": 1.0}))
+    if switches(rows[0]).cycles:
+        entries.append(LegendEntry("next cycle", CYCLE))
     return PanelGroup(
         title=title,
-        legend=[*entries, LegendEntry("next task", SWITCH | {"linewidth": 1.0}), LegendEntry("next cycle", CYCLE)],
+        legend=entries,
         panels=panels,
         most_columns=1,
         height=HEIGHT,

@@ -56,6 +56,11 @@ class TaskAccuracy(DiscriminatorMetric):
         return tuple(Output.percentage(key, title) for key, title in zip(KEYS, TITLES, strict=True))
 
     @classmethod
+    def next_task_outputs(cls) -> dict[str, str]:
+        """The last two outputs are the first two on the next task."""
+        return dict(zip(KEYS[:2], KEYS[2:], strict=True))
+
+    @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:
         """What is measured, and on how many images."""
         del n_fake

@@ -59,13 +59,17 @@ class SSTaskLoss(DiscriminatorMetric):
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
         """The loss of all images, and that of each class."""
-        titles = {cls.name: cls.title} | {
-            f"{cls.name}_class{k}": f"{cls.title}, class {k} alone" for k in range(options.classes)
-        }
+        (classes,) = cls.class_outputs(options).values()
+        titles = {cls.name: cls.title} | {key: f"{cls.title}, class {k} alone" for k, key in enumerate(classes)}
         return tuple(
             Output(key=key, title=title, better="lower", decimals=3, minimum=cls.minimum)
             for key, title in titles.items()
         )
+
+    @classmethod
+    def class_outputs(cls, options: Any) -> dict[str, tuple[str, ...]]:
+        """The loss of all images, and that of each class."""
+        return {cls.name: tuple(f"{cls.name}_class{k}" for k in range(options.classes))}
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:

@@ -94,3 +94,11 @@ def test_accuracies_on_tasks_in_turn_have_one_figure(experiment_row):
     tables = {"T": [experiment_row("Plain", [history()], **FIELDS)]}
     assert curves.draw_curves(tables) is None
     assert leaderboard.split(tables) == ({"turn"}, set())
+
+
+def test_a_single_cycle_has_no_sign_of_a_second(experiment_row):
+    row = experiment_row("Plain", [history()], **FIELDS | {"options": {"updates_per_task": 20}})
+    assert tasks.switches(row) == ([20], [])
+    words = texts(tasks.draw_tasks({"T": [row]}))
+    assert "next task" in words
+    assert "next cycle" not in words
