@@ -126,8 +126,8 @@ class TrialRecord(FrozenModel):
         import numpy as np
 
         with suppress(ValueError, EOFError):
-            points = np.load(io.BytesIO(base64.b64decode(self.points_npy)), allow_pickle=False)
-            if isinstance(points, np.ndarray) and points.dtype == np.float32 and points.ndim == 2:
+            points = np.lib.format.read_array(io.BytesIO(base64.b64decode(self.points_npy)), allow_pickle=False)
+            if points.dtype == np.float32 and points.ndim == 2:
                 return points
         return None
 

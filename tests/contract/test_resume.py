@@ -9,9 +9,9 @@ from benchmark.core import registry
 from benchmark.core.protocol import metric_outputs
 from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
-from benchmark.trials import evaluator, runner
+from benchmark.trials import evaluator, runner, samples
 from benchmark.trials.job import TrialStopped
-from tests.support.examples import CPU, assert_equal, random_images, spec_of
+from tests.support.examples import CPU, all_combinations, assert_equal, random_images, spec_of
 from tests.support.trials import job_in
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
@@ -55,17 +55,19 @@ class PixelHash:
 
 SAMPLING = [name for name in registry.methods if registry.methods[name].has_generator]
 CLASSIFIERS = [name for name in registry.methods if not registry.methods[name].has_generator]
+ON_A_LINE = [names for names in all_combinations() if names[2] == "normal_line" and names[0] in SAMPLING]
 
 
-@pytest.fixture(params=SAMPLING)
+@pytest.fixture(params=[*((name, "mlp", "stacked_digits") for name in SAMPLING), *ON_A_LINE], ids="-".join)
 def spec(request, monkeypatch):
-    method_name = request.param
-    made = spec_of(method_name, "mlp", "stacked_digits", **CHANGES)
+    on_images = request.param[1] == "mlp"
+    made = spec_of(*request.param, **(CHANGES if on_images else CHANGES | {"network_options": {}}))
     prepared = random_images(made.dataset)
     monkeypatch.setattr(runner, "open_prepared", lambda *_: prepared)
     monkeypatch.setattr(evaluator, "SampleEvaluator", PixelHash)
     monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.0)  # a report after every step and every batch of samples
-    monkeypatch.setattr(evaluator, "GRID_IMAGES", 12)
+    for kept in ("GRID_IMAGES", "POINTS_ON_A_LINE"):
+        monkeypatch.setattr(samples, kept, 12)
     return made
 
 
@@ -119,6 +121,10 @@ def interrupt(spec, places, tmp_path):
 def test_interrupted_and_resumed_equals_uninterrupted(spec, tmp_path):
     record = interrupt(spec, PLACES, tmp_path)
     assert record.metrics["modes"] == record.histograms["modes"][0], "not of a redraw"
+    if spec.dataset == "normal_line":
+        assert record.sample_points.shape == (12, 1)
+    else:
+        assert record.samples_png
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

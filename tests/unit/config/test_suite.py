@@ -368,6 +368,32 @@ def test_a_method_or_network_unfit_for_the_dataset_is_refused(small_suite, monke
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"network": "mlp"}, "'mlp' does not make 1-dimensional points of normal_line; fitting: ssgan_la_line"),
+        ({"dataset": "stacked_digits"}, "network 'ssgan_la_line' does not make 3x8x8 images of stacked_digits"),
+        (
+            {"measure": {"codec": "jpeg"}},
+            "codec 'jpeg' changes images, and normal_line holds points; leave out 'codec'",
+        ),
+        ({"measure": {"metric": "fid", "options": {"extractor": "pixels"}}}, "'pixels' does not take 1-dimensional"),
+        ({"measure": {"metric": "fid"}}, "extractor 'inception' does not take 1-dimensional points of normal_line"),
+        ({"measure": {"metric": "rotation_accuracy", "n_fake": None}}, "rotates images, and normal_line holds points"),
+        ({"measure": {"metric": "linear_probe", "n_fake": None}}, "needs images of a few classes, and normal_line has"),
+        ({"method": "conditional_gan"}, "'conditional_gan' needs conditions, which network 'ssgan_la_line' lacks"),
+        ({"method": "dist_gan"}, "method 'dist_gan' needs encoder, which network 'ssgan_la_line' lacks"),
+    ],
+)
+def test_what_does_not_fit_points_is_refused_with_a_reason(small_suite, changes, expected):
+    measure = {"metric": "point_moments", "n_fake": 100} | changes.get("measure", {})
+    measure = {key: value for key, value in measure.items() if value is not None}
+    cell = {"dataset": "normal_line", "network": "ssgan_la_line", "network_options": {}}
+    cell |= {key: value for key, value in changes.items() if key in cell}
+    cell["protocol"] = {"measures": {measure["metric"]: measure}, "evaluations": 1}
+    assert expected in message(small_suite(**with_default(**cell) | only(changes.get("method", "ssgan"))))
+
+
 def test_self_labelling_accepts_unlabelled_images(small_suite, monkeypatch):
     monkeypatch.setitem(DATASETS, "unlabelled", f"{__name__}:Unlabelled")
     monkeypatch.setattr(Modes, "check_config", classmethod(lambda *_: None))

@@ -27,6 +27,7 @@ from benchmark.data.sampler import (
     fits_on_device,
     mask_labels,
     to_range,
+    to_stored,
 )
 from tests.support.examples import advance, assert_equal, spec_of, trainer_of
 
@@ -148,6 +149,24 @@ def test_prefetched_images_equal_resident_ones_over_many_draws(size, stacked, fi
     ours, theirs = rng(), rng()
     for _ in range(40):
         assert_same_draw(resident, gather, size, ours, theirs)
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_prefetched_points_equal_resident_ones_and_are_the_stored_numbers(size):
+    points = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    resident, gather = both(points)
+    ours, theirs = rng(), rng()
+    for _ in range(10):
+        assert_same_draw(resident, gather, size, ours, theirs)
+    batch, indices = resident.draw(size, ours)
+    assert batch.numpy().tobytes() == points[indices].tobytes()
+
+
+def test_points_are_not_scaled():
+    points = torch.tensor([[-1e30, 1e-30, 300.5]])
+    assert torch.equal(to_range(points, None), points)
+    assert torch.equal(to_stored(points, None), points)
+    assert to_stored(points.double(), None).dtype is torch.float32
 
 
 # what may happen between draws: another size, another use of the generator, a state that was saved before

@@ -1,7 +1,10 @@
 """Records on disk: they round-trip, plans read only part of them, and damage is reported."""
 
+import base64
+import io
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.spec import TrialSpec
 from benchmark.store import record_store
 from benchmark.store.record_store import RecordStore
-from benchmark.store.records import TrialRecord, TrialSummary
+from benchmark.store.records import TrialRecord, TrialSummary, encode_points, without_samples
 from tests.conftest import SMALL
 
 SPEC = TrialSpec.model_validate({**SMALL["defaults"], "method": "gan", "seed": 0})
@@ -38,6 +41,30 @@ def test_records_with_histograms_round_trip(tmp_path_factory, histograms):
         SPEC.trial_id: written.model_copy(update={"samples_png": ""})
     }
     assert store.summaries([SPEC.trial_id]) == {SPEC.trial_id: TrialSummary.model_validate(written.model_dump())}
+
+
+@pytest.mark.parametrize("shape", [(0, 1), (1, 1), (10_000, 1), (2500, 2)])
+def test_points_round_trip_bit_identically_and_are_read_only_on_demand(store, shape):
+    points = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    store.write(record(points_npy=encode_points(points)))
+    read = store.read(SPEC.trial_id).sample_points
+    assert read.dtype == np.float32
+    assert read.tobytes() == points.tobytes()
+    assert read.shape == shape
+    assert store.read_without_samples([SPEC.trial_id])[SPEC.trial_id] == record()
+    assert without_samples(store.read(SPEC.trial_id)) == record()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])
+def test_damaged_points_are_none(content):
+    assert record(points_npy=base64.b64encode(content).decode()).sample_points is None
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, np.float32), np.zeros((3, 1)), np.array([[None]], dtype=object)])
+def test_arrays_that_are_no_float32_points_are_none(array):
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=True)
+    assert record(points_npy=base64.b64encode(content.getvalue()).decode()).sample_points is None
 
 
 def test_a_record_of_an_earlier_version_has_no_histograms(store):
