@@ -261,6 +261,12 @@ def test_the_grid_of_evaluation_may_be_any():
         np.testing.assert_allclose(limit(method, coarse), limit(method, fine)[::1000], atol=1e-7)
 
 
+@pytest.mark.parametrize("method, expected", [("ssgan", 0.5914), ("msgan", 0.6910), ("gan", 0.9971)])
+def test_the_limit_of_data_with_the_deviation_of_the_sample(method, expected):
+    q = limits.limit_density(method, lambda x: norm.pdf(x, scale=0.99713), FINE, SHIFTS)
+    assert np.sqrt(np.sum(q * FINE**2) * FINE_H) == pytest.approx(expected, abs=1e-4)
+
+
 def test_an_unknown_method_has_no_limit():
     assert limits.limit_density("wgan_gp", norm.pdf, GRID, SHIFTS) is None
 
