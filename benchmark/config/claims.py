@@ -235,7 +235,8 @@ def _with_sides(pairs: list[PairedQuantities]) -> Iterator[PairedQuantities]:
     """The comparisons, each with the names that tell it from the others."""
     rows, outputs = {pair.left.row for pair in pairs}, {pair.left.output.key for pair in pairs}
     for pair in pairs:
-        names = ([pair.left.row] if len(rows) > 1 else []) + ([pair.left.output.title] if len(outputs) > 1 else [])
+        title = pair.left.output.title.removesuffix(", %")
+        names = ([pair.left.row] if len(rows) > 1 else []) + ([title] if len(outputs) > 1 else [])
         yield replace(pair, side=", ".join(names))
 
 

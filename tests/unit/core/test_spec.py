@@ -229,3 +229,12 @@ def test_a_trial_is_immutable():
 
 def test_the_name_contains_method_network_seed_and_the_start_of_the_id():
     assert spec().name == f"ssgan-mlp-seed0-{spec().trial_id[:6]}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "expected"),
+    [(10, 1, (10,)), (10, 4, (2, 5, 8, 10)), (3, 3, (1, 2, 3)), (100, 3, (33, 67, 100))],
+)
+def test_evaluations_are_evenly_spaced_and_end_with_the_training(steps, evaluations, expected):
+    protocol = {**LITERAL["protocol"], "evaluations": evaluations}
+    assert spec(steps=steps, protocol=protocol).evaluation_steps == expected
