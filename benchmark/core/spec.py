@@ -42,12 +42,35 @@ class Latent(FrozenModel):
     distribution: Literal["uniform", "normal"]
 
 
+class StepDecay(FrozenModel):
+    """A staircase: a learning rate lr becomes lr factor^floor(n / every).
+
+    n counts training `steps`, or the `updates` of all players together, as a step counter that TensorFlow optimisers
+    share does (DG-03). It is read at the beginning of a training step.
+    """
+
+    factor: Annotated[float, Field(strict=True, gt=0, le=1)]
+    every: PositiveInt
+    counted: Literal["steps", "updates"]
+
+    def factor_at(self, steps: int, updates_per_step: int) -> float:
+        """The factor after so many training steps, in each of which the players make so many updates together."""
+        n = steps * (updates_per_step if self.counted == "updates" else 1)
+        return float(self.factor ** (n // self.every))
+
+
+ScheduleOrName = Annotated[
+    Annotated[StepDecay, Tag("is-numbers")] | Annotated[Literal["constant", "linear", "capped_linear"], Tag("is-name")],
+    Discriminator(lambda value: "is-name" if isinstance(value, str) else "is-numbers"),  # so only one is reported
+]
+
+
 class Optimizer(FrozenModel):
     """Adam for every player but those in `nesterov`: SGD with this Nesterov momentum trains them.
 
     `player_lr` gives single players their own learning rate. `schedule` says how a learning rate lr depends on the
     share t of the training done: `constant`; `linear`, lr (1 - t); or `capped_linear`, lr min(1 - t, 1/2), which is
-    the effective schedule of MSGAN's ResNet recipe (MS-04).
+    the effective schedule of MSGAN's ResNet recipe (MS-04); or a `StepDecay`.
 
     `epsilon` says whose Adam it is (TF-01): `pytorch` adds `eps` to the bias-corrected root of the second moment,
     `tensorflow` to the uncorrected one, as TensorFlow 1 does. They differ where early gradients are tiny.
@@ -59,12 +82,22 @@ class Optimizer(FrozenModel):
     epsilon: Literal["pytorch", "tensorflow"] = Field(default="pytorch", description="Kingma & Ba 2015, Algorithm 1")
     player_lr: dict[str, PositiveFloat] = Field(default_factory=dict, description="ours: all players use lr")
     nesterov: dict[str, Momentum] = Field(default_factory=dict, description="ours: Adam trains all players")
-    schedule: Literal["constant", "linear", "capped_linear"] = Field(default="constant", description="ours: no decay")
+    schedule: ScheduleOrName = Field(default="constant", description="ours: no decay")
 
-    def lr_at(self, player: str, progress: float) -> float:
-        """The learning rate of a player when the share `progress` of the training is done, in [0, 1)."""
-        remaining = 1 - progress
-        factor = {"constant": 1.0, "linear": remaining, "capped_linear": min(remaining, 0.5)}[self.schedule]
+    def lr_at(self, player: str, progress: float, steps: int = 0, updates_per_step: int = 1) -> float:
+        """The learning rate of a player.
+
+        Args:
+            player: the player's name.
+            progress: the share of the training that is done, in [0, 1).
+            steps: the number of training steps done.
+            updates_per_step: the number of updates of all players in a training step.
+        """
+        if isinstance(self.schedule, StepDecay):
+            factor = self.schedule.factor_at(steps, updates_per_step)
+        else:
+            remaining = 1 - progress
+            factor = {"constant": 1.0, "linear": remaining, "capped_linear": min(remaining, 0.5)}[self.schedule]
         return factor * self.player_lr.get(player, self.lr)
 
 

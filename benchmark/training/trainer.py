@@ -77,7 +77,7 @@ class Trainer:
         """One step of training: the updates of every player, each on a batch of its own."""
         progress = self.progress
         for player in self.players:
-            player.set_lr(self.spec.optimizer.lr_at(player.name, progress))
+            player.set_lr(self.lr_of(player.name))
             for _ in range(player.updates_per_step):
                 batch = self.images.draw(self.spec.batch_size, self.data_rng)
                 terms = self.run_update(player, batch, progress)  # `update`, or its CUDA graph
@@ -114,6 +114,11 @@ class Trainer:
         while self.step < step:
             self.train_step()
             yield self.step
+
+    def lr_of(self, player: str) -> float:
+        """The learning rate of a player in the step that comes next."""
+        updates = sum(player.updates_per_step for player in self.players)
+        return self.spec.optimizer.lr_at(player, self.progress, self.step, updates)
 
     @property
     def progress(self) -> float:

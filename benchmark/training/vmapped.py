@@ -74,7 +74,7 @@ class VmappedTrainer:
         """One step of training of every trial, as `Trainer.train_step`."""
         progress = self.trainers[0].progress
         for player in self.players:
-            player.set_lr(self.spec.optimizer.lr_at(player.name, progress))
+            player.set_lr(self.trainers[0].lr_of(player.name))
             for _ in range(player.updates_per_step):
                 terms = self.run_update(player, self._next_batch(), progress)
                 self._accumulate(terms)

@@ -11,7 +11,7 @@ from benchmark.config.cells import Cell
 from benchmark.config.suite import Suite
 from benchmark.core import registry
 from benchmark.core.protocol import bind_metrics, extractors_used
-from benchmark.core.spec import Optimizer, TrialSpec
+from benchmark.core.spec import Optimizer, StepDecay, TrialSpec
 from benchmark.report import text
 from benchmark.report.text import escape_markdown, grid
 from benchmark.store.records import TrialRecord
@@ -59,9 +59,16 @@ def _options(options: dict[str, Any]) -> str:
 
 def _optimizer(optimizer: Optimizer) -> str:
     rates = [f"lr {optimizer.lr:g}", *(f"{player} {lr:g}" for player, lr in optimizer.player_lr.items())]
-    schedule = "" if optimizer.schedule == "constant" else f", {optimizer.schedule} schedule"
+    schedule = "" if optimizer.schedule == "constant" else f", {_schedule(optimizer.schedule)}"
     adam = f"Adam, {', '.join(rates)}, β {optimizer.betas[0]:g} and {optimizer.betas[1]:g}{schedule}"
     return "; ".join([adam, *(f"{player}: SGD, Nesterov momentum {m:g}" for player, m in optimizer.nesterov.items())])
+
+
+def _schedule(schedule: StepDecay | str) -> str:
+    if isinstance(schedule, str):
+        return f"{schedule} schedule"
+    players = " of all players" if schedule.counted == "updates" else ""
+    return f"× {schedule.factor:g} every {schedule.every:,} {schedule.counted}{players}"
 
 
 def _sampled(spec: TrialSpec) -> str:

@@ -69,6 +69,12 @@ KNOWN = [
     ("mimicry2020", "cifar10", "SNGAN", "kid", 0.0125, 0.0001, True),
     ("mimicry2020", "stl10", "WGAN-GP", "isc", 8.55, 0.02, True),
     ("mimicry2020", "cifar10-reproduced", "SNGAN", "fid", 23.90, 0.20, True),
+    ("pacgan2018", "ring", "GAN", "modes_covered", 6.3, 0.5, True),
+    ("pacgan2018", "ring", "PacGAN2", "high_quality", 95.6, 2.0, True),
+    ("pacgan2018", "grid", "PacGAN3", "reverse_kl", 0.06, 0.02, True),
+    ("pacgan2018", "grid", "ALI", "modes_covered", 24.1, 0.4, True),
+    ("veegan2017", "ring", "Unrolled GAN", "high_quality", 35.6, None, True),
+    ("veegan2017", "grid", "VEEGAN", "modes_covered", 24.6, None, True),
     ("pacgan2018", "stacked-mnist-k4", "Unrolled GAN, 10 steps", "modes", 327.2, 74.67, True),
     ("pacgan2018", "stacked-mnist-veegan", "PacDCGAN4", "kl", 0.07, 0.005, True),
     ("veegan2017", "stacked-mnist", "VEEGAN", "modes", 150.0, None, True),
@@ -101,6 +107,7 @@ def test_every_value_is_of_a_metric_and_of_data_with_a_name(paper):
     bounds = {"modes": (1, 1000), "kl": (0, 6.91), "kid": (0, 0.1), "isc": (1, 30), "fid": (1, 250)}
     bounds |= {"std": (0.1, 2), "density_peak": (0.1, 1)}
     bounds |= dict.fromkeys(("fd_inception_torchvision", "fid_10k"), bounds["fid"])
+    bounds |= {"modes_covered": (1, 25), "high_quality": (0, 100), "reverse_kl": (0, 3.22)}
     bounds |= {f"linear_probe_{block}": (5, 85) for block in (*(f"block{index}" for index in range(6)), "best")}
     for value in values_of(paper):
         assert value.dataset in {*registry.datasets, *OTHER_DATA}, value

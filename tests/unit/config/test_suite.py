@@ -254,6 +254,12 @@ def only(method, **changes):
             with_default(optimizer={"lr": 1e-3, "betas": [0, 0.9], "schedule": "capped"}),
             ["optimizer.schedule", "'capped'", "capped_linear"],
         ),
+        (
+            with_default(
+                optimizer={"lr": 1e-3, "betas": [0, 0.9], "schedule": {"factor": 2, "every": 1, "counted": "step"}}
+            ),
+            ["optimizer.schedule.factor", "less than or equal to 1", "optimizer.schedule.counted", "'steps'"],
+        ),
         (only("pacgan", batch_size=9), ["batch_size 9 is not divisible by the packing, 2"]),
         (only("pacgan", options={"packing": 0}), ["options.packing", "0", "greater than or equal to 1"]),
         (

@@ -177,6 +177,13 @@ def test_every_field_is_part_of_the_identity(path, value):
     assert changed(path, value).trial_id != spec().trial_id
 
 
+def test_a_staircase_has_an_identity_of_its_own_and_a_named_schedule_keeps_its():
+    stairs = {"factor": 0.9, "every": 10_000, "counted": "updates"}
+    ids = {changed("optimizer.schedule", stairs | change).trial_id for change in ({}, {"counted": "steps"})}
+    assert len({*ids, spec().trial_id}) == 3
+    assert spec().model_dump(mode="json")["optimizer"]["schedule"] == "constant"
+
+
 def test_all_single_changes_have_distinct_ids():
     ids = {changed(path, value).trial_id for path, value in CHANGES.items()}
     assert len(ids) == len(CHANGES)

@@ -139,6 +139,21 @@ def test_learning_rates_follow_the_schedule(schedule, factors):
     np.testing.assert_allclose(seen, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("counted", "every", "exponents"),
+    [("updates", 10, [0, 0, 1, 2, 2]), ("steps", 2, [0, 0, 1, 1, 2]), ("updates", 7, [0, 1, 2, 3, 4])],
+)
+def test_a_staircase_counts_steps_or_the_updates_of_all_players(counted, every, exponents):
+    """DG-03: with one update of the encoder, five of the discriminator and one of the generator a step counts seven."""
+    schedule = {"factor": 0.9, "every": every, "counted": counted}
+    optimizer = {"lr": 0.01, "betas": [0.3, 0.8], "schedule": schedule, "player_lr": {"generator": 0.1}}
+    t = trainer(optimizer=optimizer, steps=5, discriminator_steps=5)
+    seen = []
+    for _ in t.train_until(5):
+        seen.append([player.optimizer.param_groups[0]["lr"] for player in t.players])
+    np.testing.assert_allclose(seen, [[0.01 * 0.9**e, 0.01 * 0.9**e, 0.1 * 0.9**e] for e in exponents], rtol=1e-12)
+
+
 @pytest.mark.parametrize(("schedule", "moved"), [("constant", 4.0), ("linear", 2.5), ("capped_linear", 1.75)])
 def test_updates_follow_the_schedule(schedule, moved):
     """The gradient's sign never changes, and Adam without memory moves by the learning rate: the sum over 4 steps."""

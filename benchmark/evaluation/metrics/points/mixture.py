@@ -14,7 +14,8 @@ which are 2 sqrt(2) deviations, and a mode with fewer than 20 such points is mis
 
 The reverse KL is KL(q ‖ p) in nats, with q the shares of the modes among the *high-quality* points and p the modes'
 weights: log K - H(q) if the K modes weigh the same. PacGAN's code logs H(q) ("entropy of coverage") and no reverse KL;
-that the paper's value follows from it is our reading (X-14).
+that the paper's value follows from it is our reading (X-14). Without any high-quality point q is undefined, and the
+value is the largest that the KL can have, log K, so that a trial may begin with a generator that covers nothing.
 """
 
 import math
@@ -136,7 +137,9 @@ def count_high_quality(points: np.ndarray, centres: np.ndarray, std: float, rule
 
 
 def reverse_kl(counts: np.ndarray, weights: np.ndarray) -> float:
-    """KL in nats from the shares of (K,) counts to the modes' weights; NaN if all counts are 0."""
+    """KL in nats from the shares of (K,) counts to the modes' weights; its largest value if all counts are 0."""
     from scipy.special import rel_entr
 
-    return float(rel_entr(counts / counts.sum(), weights).sum()) if counts.any() else math.nan
+    if not counts.any():
+        return -math.log(weights.min())
+    return float(rel_entr(counts / counts.sum(), weights).sum())

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark.analysis.leaderboard import leaderboard_rows, rows_by_table
-from benchmark.core.spec import EMAConfig
+from benchmark.core.spec import EMAConfig, StepDecay
 from benchmark.report.sections import provenance
 from benchmark.store.records import Event
 
@@ -32,6 +32,14 @@ def test_schedule_and_average_are_stated(suite):
     recipe = provenance._recipe(changed)
     assert recipe["Optimiser"].endswith("β 0.5 and 0.9, capped\\_linear schedule")
     assert recipe["Samples from"] == "its moving average, decay 0.9999 from step 10,000"
+
+
+def test_a_staircase_says_what_it_counts(suite):
+    spec = leaderboard_rows(suite, {})[0].spec
+    for counted, words in (("updates", "10,000 updates of all players"), ("steps", "10,000 steps")):
+        schedule = StepDecay(factor=0.9, every=10_000, counted=counted)
+        changed = spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"schedule": schedule})})
+        assert provenance._recipe(changed)["Optimiser"].endswith(f"β 0.5 and 0.9, × 0.9 every {words}")
 
 
 def test_players_that_adam_does_not_train_are_named(suite):

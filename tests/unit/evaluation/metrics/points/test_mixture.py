@@ -112,10 +112,13 @@ def test_the_reverse_kl_equals_scipys(counts):
     assert reverse_kl(counts, weights) == pytest.approx(entropy(counts, weights), rel=1e-9, abs=1e-12)
 
 
-def test_without_good_points_the_kl_is_unknown():
-    values = measured([[1.0, 1.0], [math.nan, 0.0]])
-    assert (values["modes_covered"], values["high_quality"]) == (0, 0)
-    assert math.isnan(values["reverse_kl"])
+def test_without_good_points_the_kl_is_that_of_the_worst_generator():
+    """With one mode of twenty-five covered it is log 25, and no other histogram has more."""
+    nothing, one = measured([[1.0, 1.0], [math.nan, 0.0]]), measured([[0.0, 0.0]])
+    assert (nothing["modes_covered"], nothing["high_quality"]) == (0, 0)
+    assert nothing["reverse_kl"] == pytest.approx(one["reverse_kl"]) == pytest.approx(math.log(25))
+    weights = np.array([0.5, 0.3, 0.2])
+    assert reverse_kl(np.zeros(3, int), weights) == pytest.approx(reverse_kl(np.array([0, 0, 7]), weights))
 
 
 def test_each_point_counts_once_even_between_two_centres():
