@@ -93,7 +93,9 @@ class SubprocessSide:
 
     def __init__(self, spec: "SideSpec", threads: int, processes: int = 1) -> None:
         self.seeds = spec.seeds * processes
-        self._processes = [ProcessPoolExecutor(1, get_context("spawn")) for _ in range(processes)]
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["perf.step"])  # torch is imported once
+        self._processes = [ProcessPoolExecutor(1, context) for _ in range(processes)]
         for process in self._processes:
             process.submit(_build_in_subprocess, spec, threads).result()
 

@@ -1,5 +1,7 @@
 """Small options, trials, images and raw files with which every plug-in can be tested."""
 
+import itertools
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -92,21 +94,34 @@ def small_options(network: str) -> dict[str, Any]:
     return smallest_options(model) | (widths if issubclass(model, Widths) else {})
 
 
-def combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit, with a selection of those with stand-ins."""
-    return fitting([registry.datasets[name] for name in COMBINED_WITH_ALL]) + stand_in_combinations()
+def combinations(*, every_size: bool = True) -> list[tuple[str, str, str]]:
+    """Every (method, network, dataset) whose roles and image shapes fit, with a selection of those with stand-ins.
+
+    Without `every_size`, stand-ins of the smallest images of each network only: for what does not depend on their size.
+    """
+    small = fitting([registry.datasets[name] for name in COMBINED_WITH_ALL])
+    return small + stand_in_combinations(every_size=every_size)
 
 
-def all_combinations() -> list[tuple[str, str, str]]:
-    """Every (method, network, dataset) whose roles and image shapes fit, stand-ins included."""
-    return fitting([*(registry.datasets[name] for name in COMBINED_WITH_ALL), *STAND_INS])
+def paired_combinations() -> list[tuple[str, str, str]]:
+    """(method, network, dataset), stand-ins included, in which every two that fit meet, preferably on small images."""
+    datasets = [*(registry.datasets[name] for name in COMBINED_WITH_ALL), *STAND_INS]
+    pixels = {dataset.name: prod(dataset.shape) for dataset in datasets}
+    met: set[tuple[str, str]] = set()
+    selected = []
+    for names in sorted(fitting(datasets), key=lambda names: pixels[names[2]]):
+        pairs = set(itertools.combinations(names, 2))
+        if pairs - met:
+            selected.append(names)
+            met |= pairs
+    return selected
 
 
-def stand_in_combinations() -> list[tuple[str, str, str]]:
+def stand_in_combinations(*, every_size: bool = True) -> list[tuple[str, str, str]]:
     """For every network, a few combinations that cover each set of roles that it has and each shape of a stand-in.
 
-    The largest set is combined with the smallest shape. Each set of roles is represented by the method with the
-    most classes, so that every head is trained.
+    The largest set is combined with the smallest shape, and the smallest set with the shapes that are left over. Each
+    set of roles is represented by the method with the most classes, so that every head is trained.
     """
     by_classes = sorted(registry.methods, key=lambda name: registry.methods[name].task_classes)
     chosen = {registry.methods[name].roles: name for name in by_classes}  # the last one remains
@@ -115,8 +130,12 @@ def stand_in_combinations() -> list[tuple[str, str, str]]:
         roles, shapes = registry.networks[network].roles, registry.networks[network].shapes
         methods = [chosen[needed] for needed in sorted(chosen, key=len, reverse=True) if needed <= roles]
         datasets = [dataset.name for dataset in STAND_INS if dataset.shape in shapes]
+        if not every_size:
+            datasets = datasets[:1]
         pairs = max(len(methods), len(datasets)) if datasets else 0
-        selected += [(methods[i % len(methods)], network, datasets[i % len(datasets)]) for i in range(pairs)]
+        left_over = len(datasets) - len(methods)
+        padded = methods + methods[-1:] * left_over
+        selected += [(padded[i], network, datasets[i % len(datasets)]) for i in range(pairs)]
     return selected
 
 

@@ -3,17 +3,20 @@
 A column names a table of the file and a metric, or what the paper prints; `-` is an empty cell.
 """
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from benchmark.analysis.verdicts import protocol_mismatches
-from benchmark.config.published import find_paper, reference_rows
+from benchmark.config.published import find_paper as read_paper
+from benchmark.config.published import reference_rows
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.protocol import metric_outputs
 
 FOLDER = Path("suites/papers")
+find_paper = cache(read_paper)
 
 MSGAN_TABLE_1 = """
 row                  | cifar10-cnn: fid | stl10-cnn: fid | cifar10-resnet: fid | stl10-resnet: fid

@@ -16,9 +16,15 @@ def synthetic(request):
     return registry.datasets[request.param]
 
 
-@pytest.fixture(scope="module")
-def splits(synthetic, tmp_path_factory):
-    return synthetic.read(tmp_path_factory.mktemp("nothing"))
+@pytest.fixture(scope="session")
+def every_split(tmp_path_factory):
+    """name -> what reading this dataset returns."""
+    return {name: registry.datasets[name].read(tmp_path_factory.mktemp("nothing")) for name in SYNTHETIC}
+
+
+@pytest.fixture
+def splits(synthetic, every_split):
+    return every_split[synthetic.name]
 
 
 def test_synthetic_datasets_say_that_they_are_synthetic(synthetic):
@@ -27,14 +33,14 @@ def test_synthetic_datasets_say_that_they_are_synthetic(synthetic):
     assert synthetic.is_bundled
 
 
-def test_synthetic_images_are_reproducible_and_have_distinct_checksums(synthetic, splits, tmp_path):
+def test_synthetic_images_are_reproducible_and_have_distinct_checksums(synthetic, splits, every_split, tmp_path):
     train, test, sources = splits
     again = synthetic.read(tmp_path)
     assert np.array_equal(again[0].images, train.images)
     assert np.array_equal(again[1].images, test.images)
     assert again[2] == sources
     assert not set(map(bytes, train.images)) & set(map(bytes, test.images)), "what is held out is not trained on"
-    others = [registry.datasets[name].read(tmp_path)[2] for name in SYNTHETIC if name != synthetic.name]
+    others = [every_split[name][2] for name in SYNTHETIC if name != synthetic.name]
     assert sources not in others
 
 
