@@ -140,6 +140,7 @@ def stand_in_combinations(*, every_size: bool = True) -> list[tuple[str, str, st
 
 
 def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
+    """(method, network, dataset) whose roles and shapes fit, with labels for methods that learn from labels."""
     return [
         (method, network, dataset.name)
         for method in registry.methods
@@ -147,6 +148,10 @@ def fitting(datasets: list[type[Dataset]]) -> list[tuple[str, str, str]]:
         for dataset in datasets
         if registry.methods[method].roles <= registry.networks[network].roles
         and dataset.shape in registry.networks[network].shapes
+        and (
+            dataset.num_classes()
+            or not registry.methods[method].label_fraction(smallest_options(registry.methods[method].Options))
+        )
     ]
 
 
