@@ -43,7 +43,7 @@ KEPT = "results and checkpoints are kept, and the same command continues"
 @app.command(
     epilog=examples(
         "run suites/quickstart.yaml",
-        "run suites/quickstart.yaml --only K/8/MSGAN --seeds 5",
+        "run suites/quickstart.yaml --only Line/SSGAN --seeds 10",
         "run suites/neurips2019.yaml --until-decided --max-seeds 10",
     )
 )

@@ -97,8 +97,10 @@ def test_main_prints_tables_and_writes_all_numbers(small_suite, tmp_path, monkey
     assert torch.get_num_threads() == threads
 
 
-def test_the_suite_is_the_quickstart_with_other_steps_and_seeds(tmp_path):
+def test_the_suite_holds_the_quickstarts_digits_with_other_steps_and_seeds(tmp_path):
     overhead.write_suite(tmp_path / "suite.yaml", 7, 2)
     suite, quickstart = load_suite(tmp_path / "suite.yaml"), load_suite(overhead.QUICKSTART)
     assert {spec.steps for spec in suite.specs.values()} == {7}
-    assert len(suite.specs) == 2 * len(quickstart.cells)
+    digits = [cell for cell in quickstart.cells if cell.specs[0].dataset == "stacked_digits"]
+    assert [cell.specs[0].method for cell in suite.cells] == [cell.specs[0].method for cell in digits]
+    assert len(suite.specs) == 2 * len(digits)
