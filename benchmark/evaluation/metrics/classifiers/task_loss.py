@@ -13,7 +13,7 @@ class alone always has a loss that is not larger. A comparison says more if each
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -41,10 +41,16 @@ FAKE = ROTATIONS.size
 
 
 class TaskLossOptions(MetricOptions):
-    """The first `n_test` labelled images of a fixed shuffle of the held-out ones, or all; and the number of classes."""
+    """The first `n_test` labelled images of a fixed shuffle of the held-out ones, or all; and the number of classes.
+
+    `generator_class`: the class that the generator makes whose loss is the first output; null for all classes.
+    """
 
     n_test: PositiveInt | None = Field(default=None, description="arXiv 1911.06997v2, figure 3: the full test set")
     classes: PositiveInt = Field(default=10, description="arXiv 1911.06997v2, figure 3: CIFAR-10")
+    generator_class: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        default=None, description="arXiv 1911.06997v2, figure 3: a good generator makes all classes"
+    )
 
 
 class SSTaskLoss(DiscriminatorMetric):
@@ -58,9 +64,10 @@ class SSTaskLoss(DiscriminatorMetric):
 
     @classmethod
     def outputs(cls, options: Any) -> tuple[Output, ...]:
-        """The loss of all images, and that of each class."""
-        (classes,) = cls.class_outputs(options).values()
-        titles = {cls.name: cls.title} | {key: f"{cls.title}, class {k} alone" for k, key in enumerate(classes)}
+        """The loss of the generator's images, and that of each class."""
+        titles = {cls.name: cls.title} | {
+            f"{cls.name}_class{k}": f"{cls.title}, class {k} alone" for k in range(options.classes)
+        }
         return tuple(
             Output(key=key, title=title, better="lower", decimals=3, minimum=cls.minimum)
             for key, title in titles.items()
@@ -68,14 +75,18 @@ class SSTaskLoss(DiscriminatorMetric):
 
     @classmethod
     def class_outputs(cls, options: Any) -> dict[str, tuple[str, ...]]:
-        """The loss of all images, and that of each class."""
-        return {cls.name: tuple(f"{cls.name}_class{k}" for k in range(options.classes))}
+        """The loss of all images -> those of each class; none if the generator makes one class only."""
+        key, *classes = (output.key for output in cls.outputs(options))
+        return {key: tuple(classes)} if options.generator_class is None else {}
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:
         """What is measured, and on how many images."""
         del n_fake
-        return f"{cls.about}, on {image_count(options.n_test)} held-out images and on those of each class"
+        images = f"{image_count(options.n_test)} held-out images"
+        if options.generator_class is not None:
+            images = f"those of {images} that are of class {options.generator_class}"
+        return f"{cls.about}, on {images}, and on those of each class"
 
     @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
@@ -109,6 +120,8 @@ class SSTaskLoss(DiscriminatorMetric):
             return f"'{cls.name}' needs images of a few classes, and {dataset.name} has none"
         if 0 < dataset.num_classes() != options.classes:
             return f"classes is {options.classes}, and {dataset.name} has {dataset.num_classes()}"
+        if options.generator_class is not None and options.generator_class >= options.classes:
+            return f"generator_class is {options.generator_class}, and the last class is {options.classes - 1}"
         return None
 
     @classmethod
@@ -118,7 +131,7 @@ class SSTaskLoss(DiscriminatorMetric):
 
     def __init__(self, options: Any, dataset: type[Dataset], prepared: PreparedData) -> None:
         del dataset
-        self.test, self.classes = prepared.test, options.classes
+        self.test, self.classes, self.generator_class = prepared.test, options.classes, options.generator_class
         self.indices = labelled_indices(prepared.test, options.n_test)
         self.values: dict[str, float] = {}
 
@@ -126,9 +139,9 @@ class SSTaskLoss(DiscriminatorMetric):
         """Compute the loss of every image, and its means."""
         losses = torch.cat(list(self._losses(discriminator)))
         labels = torch.from_numpy(self.test.labels[self.indices])
-        self.values = {self.name: float(losses.mean())} | {
-            f"{self.name}_class{k}": float(losses[labels == k].mean()) for k in range(self.classes)
-        }
+        of_class = [float(losses[labels == k].mean()) for k in range(self.classes)]
+        generated = float(losses.mean()) if self.generator_class is None else of_class[self.generator_class]
+        self.values = {self.name: generated} | {f"{self.name}_class{k}": loss for k, loss in enumerate(of_class)}
 
     def compute(self) -> dict[str, float]:
         """The losses in nats; not finite where some logits are not."""
