@@ -3,7 +3,7 @@
 The self-supervised task is to tell by which of K evenly spaced shifts a point was moved, every loss has weight 1, every
 point takes part in all K shifts, and the generator's loss is the non-saturating one; `msgan` plays Eqs. 8 and 9 of its
 paper, `ssgan_la` the cross-entropy. With data density p and generator density q, the limit is the minimiser over all
-densities of a strictly convex functional, so there is exactly one (derived in docs/limit_distributions.md):
+densities of a strictly convex functional, so there is at most one (derived in docs/limit_distributions.md):
 
     gan        2 KL((p + q) / 2 | p)                                   q = p
     ssgan      2 KL((p + q) / 2 | p) + E_q[s]                          q = p max(0, exp(c - s) - 1)
