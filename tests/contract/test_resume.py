@@ -11,7 +11,7 @@ from benchmark.evaluation.sample_evaluator import EvaluationResult
 from benchmark.training import checkpoint
 from benchmark.trials import evaluator, runner, samples
 from benchmark.trials.job import TrialStopped
-from tests.support.examples import CPU, all_combinations, assert_equal, random_images, spec_of
+from tests.support.examples import CPU, assert_equal, fitting, random_images, spec_of
 from tests.support.trials import job_in
 
 OF_ITS_OWN_TIME = {"started", "finished", "cost", "environment", "events"}
@@ -55,7 +55,7 @@ class PixelHash:
 
 SAMPLING = [name for name in registry.methods if registry.methods[name].has_generator]
 CLASSIFIERS = [name for name in registry.methods if not registry.methods[name].has_generator]
-ON_A_LINE = [names for names in all_combinations() if names[2] == "normal_line" and names[0] in SAMPLING]
+ON_A_LINE = [names for names in fitting([registry.datasets["normal_line"]]) if names[0] in SAMPLING]
 
 
 @pytest.fixture(params=[*((name, "mlp", "stacked_digits") for name in SAMPLING), *ON_A_LINE], ids="-".join)
