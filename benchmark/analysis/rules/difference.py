@@ -16,8 +16,8 @@ The rule follows from what was published:
   almost every y: `reproduced` requires that the interval lies within the tolerance, as for every other rule, and is
   impossible if one training varies by more than the tolerance allows.
 - *Read off a figure*: the same, plus the variance of the error of reading. The sum has the degrees of freedom of s,
-  although the error is known: with more, an equal method would be `worse` in 4.2 % of cells with three seeds, if the
-  largest error is as large as the spread.
+  although the error is known: with more, a method at the edge of the tolerance would be `worse` in 4.2 % of cells with
+  three seeds, if the largest error is as large as the spread.
 - *A theory*: the value is exact, and the interval is that of the measured mean alone.
 - *The best of k trainings*: the same for the best of k, see `best_of`.
 - *Read by another instrument of a population*, such as a digit classifier: the variance between J instruments of ours,
