@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmark.execution.events import Event, RunListener, TrialFinished
 from benchmark.execution.remote_storage import RemoteSync
-from benchmark.store.claims import Claims
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord, without_samples
+from benchmark.store.trial_claims import TrialClaims
 from benchmark.tracking.mirror import MLflowMirror
 from benchmark.training.checkpoint import Checkpoints, trials_with_checkpoints
 from benchmark.trials.job import Progress
@@ -37,7 +37,7 @@ class ResultSink(RunListener):
     store: RecordStore
     mirror: MLflowMirror | None = None
     checkpoints: Path | None = None
-    claims: Claims | None = None
+    claims: TrialClaims | None = None
     remote: RemoteSync | None = None
     pending: dict[str, TrialRecord] = field(default_factory=dict)  # records that are not stored yet
     store_error: str = ""  # why the disk refused them

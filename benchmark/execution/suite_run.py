@@ -31,9 +31,9 @@ from benchmark.planning.looks import record_looks, require_judged, with_due_look
 from benchmark.planning.plan import Plan, make_plan
 from benchmark.planning.prerequisites import require_room
 from benchmark.report import render as report
-from benchmark.store.claims import Claims
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import TrialRecord
+from benchmark.store.trial_claims import TrialClaims
 from benchmark.store.workspace import Workspace, require_writable
 from benchmark.tracking.mirror import MLflowMirror
 from benchmark.trials.job import Job
@@ -197,7 +197,7 @@ class SuiteRun:
             self.workspace.create()
             if forgotten := record_looks(self.suite, self.workspace):
                 logger.info("cells judged by a fixed list of seeds again, no longer by repeated looks: %d", forgotten)
-            claims = Claims(self.workspace.claims)
+            claims = TrialClaims(self.workspace.trial_claims)
             sink = ResultSink(
                 store=self._store,
                 mirror=mirror,
@@ -257,7 +257,7 @@ class SuiteRun:
                 with suppress(OSError):
                     self.workspace.root.rmdir()
 
-    def _clean_up(self, plan: Plan, sink: ResultSink, claims: Claims) -> None:
+    def _clean_up(self, plan: Plan, sink: ResultSink, claims: TrialClaims) -> None:
         """Remove what killed runs left: files of Ray Tune, claims, and checkpoints of trials that are finished."""
         scratch.sweep(self.workspace.ray)
         claims.remove_dead()
@@ -268,13 +268,15 @@ class SuiteRun:
         if mirror:
             mirror.sync(self._store.read_without_samples(self.suite.specs).values())
 
-    def _execute(self, runner_name: RunnerName, plan: Plan, sink: ResultSink, claims: Claims) -> None:
+    def _execute(self, runner_name: RunnerName, plan: Plan, sink: ResultSink, claims: TrialClaims) -> None:
         """Train the missing trials of the suite, sharing them with other runs on the same workspace."""
         starts_ray = runner_name == "ray" and not self.address
         with cluster.starting_meanwhile() if starts_ray else nullcontext():
             self._run_jobs(runner_name, self.prepare_jobs(plan.todo.values()), plan, sink, claims)
 
-    def _run_jobs(self, runner_name: RunnerName, jobs: list[Job], plan: Plan, sink: ResultSink, claims: Claims) -> None:
+    def _run_jobs(
+        self, runner_name: RunnerName, jobs: list[Job], plan: Plan, sink: ResultSink, claims: TrialClaims
+    ) -> None:
         inputs = self._remote.upload_inputs(jobs) if self._remote else None
         runner = make_runner(runner_name, self.workspace.ray, self.suite.resources.retries, inputs)
         view = LiveView(trial_lines(self.suite, plan.todo), self.console)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.execution.events import RunListener, TrialFinished
-from benchmark.store.claims import Claims
 from benchmark.store.record_store import RecordStore
 from benchmark.store.records import FileVersion
+from benchmark.store.trial_claims import TrialClaims
 from benchmark.trials.job import Job
 
 POLL_SECONDS = 2.0  # between two checks of what other runs do
@@ -30,7 +30,7 @@ class WorkSharing:
     """
 
     jobs: Sequence[Job]
-    claims: Claims
+    claims: TrialClaims
     store: RecordStore
     planned_versions: Mapping[str, FileVersion]
     listener: RunListener

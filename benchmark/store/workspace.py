@@ -43,7 +43,7 @@ class Workspace:
         return self.root / "samples"
 
     @property
-    def claims(self) -> Path:
+    def trial_claims(self) -> Path:
         """Which run trains which trial, while runs are active."""
         return self.root / "claims"
 

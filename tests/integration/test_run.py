@@ -17,8 +17,8 @@ from benchmark.cli import app
 from benchmark.core.errors import UserError
 from benchmark.execution.runners import InProcessRunner
 from benchmark.execution.suite_run import SuiteRun
-from benchmark.store.claims import Claims
 from benchmark.store.records import TrialRecord
+from benchmark.store.trial_claims import TrialClaims
 from benchmark.store.workspace import Workspace
 from benchmark.trials import make_jobs
 from tests.conftest import SMALL
@@ -55,11 +55,11 @@ def test_a_run_trains_every_trial_and_a_second_one_none(make_run):
 def test_a_run_without_anything_to_train_clears_the_claims_of_a_dead_one(make_run):
     first = make_run()
     train(first)
-    dead = replace(Claims(first.workspace.claims).run, name="dead", born="1")
-    first.workspace.claims.mkdir()
-    (first.workspace.claims / "dead.pulse").write_text(json.dumps(asdict(dead)))
+    dead = replace(TrialClaims(first.workspace.trial_claims).run, name="dead", born="1")
+    first.workspace.trial_claims.mkdir()
+    (first.workspace.trial_claims / "dead.pulse").write_text(json.dumps(asdict(dead)))
     train(first)
-    assert not first.workspace.claims.exists()
+    assert not first.workspace.trial_claims.exists()
 
 
 def test_vmapped_seeds_have_a_record_each(make_run, small_suite, monkeypatch, tmp_path):

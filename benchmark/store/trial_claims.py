@@ -1,4 +1,4 @@
-"""Claims: two runs on one workspace divide the trials between them.
+"""Claims on trials: two runs on one workspace divide the trials between them. `config.claims` holds claims of papers.
 
 Before a run trains a trial, it claims it: it creates `<trial_id>.claim`, which only one run can do. It removes the file
 when the record is stored. While a run is alive, it counts up in a file of its own, `<name>.pulse`. Clocks of two
@@ -55,7 +55,7 @@ class RunIdentity:
 UNKNOWN = RunIdentity(name="unknown", host="an unknown machine", pid=0, place="", born="")
 
 
-class Claims:
+class TrialClaims:
     """The claims of all runs in one folder, as one run sees them."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ class Claims:
         self._pulses: dict[str, tuple[bytes, float]] = {}  # run name -> its last pulse, and when that was first seen
 
     @contextmanager
-    def heartbeating(self) -> Iterator["Claims"]:
+    def heartbeating(self) -> Iterator["TrialClaims"]:
         """Inside, other runs see this one as alive. On exit all its claims are released."""
         self.remove_dead()
         stop = threading.Event()

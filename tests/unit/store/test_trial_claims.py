@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from benchmark.execution import work_sharing
-from benchmark.store import claims
-from benchmark.store.claims import STALE_SECONDS, Claims, RunIdentity
+from benchmark.store import trial_claims
+from benchmark.store.trial_claims import STALE_SECONDS, RunIdentity, TrialClaims
 from benchmark.trials import runner
 from tests.support.runs import suite_run
 
@@ -25,13 +25,13 @@ def folder(tmp_path):
 
 def elsewhere(folder, **fields):
     """The claims of a run on another machine."""
-    made = Claims(folder)
+    made = TrialClaims(folder)
     made.run = replace(made.run, place="another boot", host="node7", **fields)
     return made
 
 
 def test_the_first_run_to_claim_a_trial_holds_it(folder):
-    one, other = Claims(folder), Claims(folder)
+    one, other = TrialClaims(folder), TrialClaims(folder)
     assert one.acquire(A)
     assert not other.acquire(A)
     assert other.acquire(B)
@@ -43,14 +43,14 @@ def test_the_first_run_to_claim_a_trial_holds_it(folder):
 
 
 def test_a_run_releases_only_its_own_claims(folder):
-    one, other = Claims(folder), Claims(folder)
+    one, other = TrialClaims(folder), TrialClaims(folder)
     one.acquire(A)
     other.release(A)
     assert not other.acquire(A)
 
 
 def test_a_finished_run_leaves_no_files(folder):
-    with Claims(folder).heartbeating() as made:
+    with TrialClaims(folder).heartbeating() as made:
         made.acquire(A)
         made.acquire(B)
         assert len(list(folder.glob("*.claim"))) == 2
@@ -60,62 +60,62 @@ def test_a_finished_run_leaves_no_files(folder):
 def test_a_dead_process_of_this_machine_loses_its_claims(folder):
     child = os.fork()
     if child == 0:
-        Claims(folder).acquire(A)
+        TrialClaims(folder).acquire(A)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # and it stays a zombie
     assert list(folder.glob("*.claim"))
-    assert Claims(folder).acquire(A), "a zombie is dead too"
+    assert TrialClaims(folder).acquire(A), "a zombie is dead too"
     os.waitpid(child, 0)
 
 
 def test_a_process_id_that_is_used_again_is_another_process(folder):
-    one = Claims(folder)
+    one = TrialClaims(folder)
     one.run = replace(one.run, name="before", born="1")
     one.acquire(A)
-    assert Claims(folder).acquire(A)
+    assert TrialClaims(folder).acquire(A)
 
 
 def test_claims_of_dead_runs_are_removed(folder):
-    dead = Claims(folder)
+    dead = TrialClaims(folder)
     dead.run = replace(dead.run, name="dead", born="1")
     dead.acquire(A)
-    with Claims(folder).heartbeating():
+    with TrialClaims(folder).heartbeating():
         assert not list(folder.glob("*.claim"))
 
 
 def test_pulses_of_dead_processes_of_this_machine_are_removed(folder):
     child = os.fork()
     if child == 0:
-        with Claims(folder).heartbeating():
+        with TrialClaims(folder).heartbeating():
             while not list(folder.glob("*.pulse")):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     (dead,) = folder.glob("*.pulse")
     there, broken = folder / f"{elsewhere(folder).run.name}.pulse", folder / "broken.pulse"
-    there.write_bytes(dead.read_bytes().replace(json.dumps(Claims(folder).run.place).encode(), b'"another boot"'))
+    there.write_bytes(dead.read_bytes().replace(json.dumps(TrialClaims(folder).run.place).encode(), b'"another boot"'))
     broken.write_text('{"name": "br')
-    with Claims(folder).heartbeating() as living:
+    with TrialClaims(folder).heartbeating() as living:
         own = folder / f"{living.run.name}.pulse"
         while not own.exists():
             time.sleep(0.01)
-        Claims(folder).remove_dead()
+        TrialClaims(folder).remove_dead()
         assert set(folder.iterdir()) == {own, there, broken}
     there.unlink()
     broken.unlink()
-    Claims(folder).remove_dead()
+    TrialClaims(folder).remove_dead()
     assert not folder.exists()
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [1e6]
-    monkeypatch.setattr(claims, "monotonic", lambda: now[0])
+    monkeypatch.setattr(trial_claims, "monotonic", lambda: now[0])
     return now
 
 
 def test_a_remote_run_is_alive_while_its_pulse_changes(folder, clock):
-    there, here = elsewhere(folder), Claims(folder)
+    there, here = elsewhere(folder), TrialClaims(folder)
     there.acquire(A)
     pulse = folder / f"{there.run.name}.pulse"
     for beat in range(10):
@@ -131,7 +131,7 @@ def test_a_remote_run_is_alive_while_its_pulse_changes(folder, clock):
 
 def test_a_remote_run_without_a_pulse_is_dead_after_a_wait(folder, clock):
     elsewhere(folder).acquire(A)
-    here = Claims(folder)
+    here = TrialClaims(folder)
     assert not here.acquire(A)
     clock[0] += STALE_SECONDS
     assert here.acquire(A)
@@ -140,7 +140,7 @@ def test_a_remote_run_without_a_pulse_is_dead_after_a_wait(folder, clock):
 def test_a_damaged_claim_holds_until_it_is_stale(folder, clock):
     folder.mkdir()
     (folder / f"{A}.claim").write_bytes(json.dumps(asdict(RunIdentity.this())).encode()[:20])
-    here = Claims(folder)
+    here = TrialClaims(folder)
     assert not here.acquire(A)
     clock[0] += STALE_SECONDS
     assert here.acquire(A)
@@ -148,8 +148,8 @@ def test_a_damaged_claim_holds_until_it_is_stale(folder, clock):
 
 def test_only_one_of_two_runs_takes_over_a_dead_claim(folder, clock):
     elsewhere(folder).acquire(A)
-    one, other = Claims(folder), Claims(folder)
-    dead = claims._read_identity(folder / f"{A}.claim")
+    one, other = TrialClaims(folder), TrialClaims(folder)
+    dead = trial_claims._read_identity(folder / f"{A}.claim")
     assert not one.acquire(A)
     clock[0] += STALE_SECONDS
     assert one.acquire(A)
@@ -160,7 +160,7 @@ def test_only_one_of_two_runs_takes_over_a_dead_claim(folder, clock):
 
 def test_a_run_that_cannot_write_claims_trains_without(tmp_path):
     (tmp_path / "claims").write_text("a file")
-    made = Claims(tmp_path / "claims")
+    made = TrialClaims(tmp_path / "claims")
     with made.heartbeating():
         assert made.acquire(A)
     assert made.write_error in ("Not a directory", "File exists")
