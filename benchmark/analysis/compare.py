@@ -29,6 +29,7 @@ class ComparisonVerdict(StrEnum):
     NO_DIFFERENCE = "no difference seen"
     A_BETTER = "A better"
     B_BETTER = "B better"
+    DIFFERENT = "different"
     UNDECIDED = "undecided"
     TOO_FEW_SEEDS = "too few seeds"
     NOT_COMPARABLE = "measured differently"
@@ -41,6 +42,7 @@ COMPARISON_MEANINGS = {
     " a smaller difference may exist",
     ComparisonVerdict.A_BETTER: "the interval lies entirely on A's better side",
     ComparisonVerdict.B_BETTER: "the interval lies entirely on B's better side",
+    ComparisonVerdict.DIFFERENT: "the interval excludes 0, and methods are not ranked by this metric",
     ComparisonVerdict.UNDECIDED: "the interval excludes 0, but a seed of the better side diverged or failed",
     ComparisonVerdict.TOO_FEW_SEEDS: f"fewer than {MIN_SEEDS} seeds finished on a side",
     ComparisonVerdict.NOT_COMPARABLE: "the datasets or the protocols of the metric differ",
@@ -213,7 +215,10 @@ def _verdict(key: str, a: LeaderboardRow, b: LeaderboardRow, interval: Interval 
     low, high = interval
     if low <= 0 <= high:
         return ComparisonVerdict.NO_DIFFERENCE
-    b_wins = (low > 0) == (a.results[key].output.better == "higher")
+    output = a.results[key].output
+    if not output.is_ranked:
+        return ComparisonVerdict.DIFFERENT
+    b_wins = (low > 0) == (output.better == "higher")
     counts = (b if b_wins else a).counts
     if counts.diverged or counts.failed:
         return ComparisonVerdict.UNDECIDED

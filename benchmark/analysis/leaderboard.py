@@ -199,11 +199,11 @@ def headline_outputs(rows: Iterable[LeaderboardRow]) -> list["Output"]:
 def best_results(rows: Iterable[LeaderboardRow]) -> set[tuple[str, str]]:
     """(row label, metric output) of the best means of a table, compared as printed; all of several equal ones.
 
-    Outputs that fewer than two rows have a value of have no best.
+    Outputs that fewer than two rows have a value of, or by which methods are not ranked, have no best.
     """
     best: set[tuple[str, str]] = set()
     rows = list(rows)
-    for output in outputs_of(rows):
+    for output in (output for output in outputs_of(rows) if output.is_ranked):
         means = {
             row.label: round(result.aggregate.mean, output.decimals)
             for row in rows

@@ -117,12 +117,14 @@ class TableOrder:
 
 
 def table_orders(rows: Sequence[LeaderboardRow], key: str) -> TableOrder | None:
-    """Compare the rows of one table in the metric output `key`; None if fewer than two rows have seeds.
+    """Compare the rows of one table in the metric output `key`.
+
+    None if fewer than two rows have seeds, or if methods are not ranked by this output.
 
     Published orders are judged under the conditions of published values: verified, of the same protocol, and not at a
     reduced scale.
     """
-    measured = [row for row in rows if key in row.results]
+    measured = [row for row in rows if key in row.results and row.results[key].output.is_ranked]
     is_reduced = any(row.results[key].verdict is Verdict.REDUCED for row in measured)
     methods = [_ranked_method(row, key, is_reduced) for row in measured]
     if sum(bool(method.scores) for method in methods) < 2:

@@ -23,6 +23,7 @@ STYLES = {
     ComparisonVerdict.IDENTICAL: "green",
     ComparisonVerdict.A_BETTER: "cyan",
     ComparisonVerdict.B_BETTER: "cyan",
+    ComparisonVerdict.DIFFERENT: "cyan",
     ComparisonVerdict.UNDECIDED: "yellow",
 }
 COLUMNS, ALIGN = ["Row", "Metric", "A", "B", "B − A", "Verdict"], "llrrrl"
@@ -100,7 +101,7 @@ def _table(title: str, pairs: list[MatchedCells]) -> Table:
 
 def _cells(metric: MetricComparison) -> list[str]:
     """Metric, A, B, their difference, and the verdict."""
-    name = f"{metric.output.key} {text.ARROWS[metric.output.better]}"
+    name = metric.output.key + text.arrow(metric.output)
     return [name, _side(metric.a), _side(metric.b), _difference(metric), metric.verdict.value]
 
 

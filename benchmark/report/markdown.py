@@ -143,7 +143,7 @@ def _table(note: str, members: list[LeaderboardRow]) -> list[str]:
 
 def _measured_only(members: list[LeaderboardRow], outputs: "list[Output]", notes: Footnotes) -> str:
     best = best_results(members)
-    header = ["Method", *(f"{escape_markdown(o.title)} {text.ARROWS[o.better]}" for o in outputs), "Seeds"]
+    header = ["Method", *(escape_markdown(o.title) + text.arrow(o) for o in outputs), "Seeds"]
     body = [
         [
             escape_markdown(text.label(row)) + notes.mark(*published_tables.row_notes(row)),

@@ -60,7 +60,7 @@ def _result(result: MetricResult) -> dict[str, Any]:
     aggregate, judged, difference = result.aggregate, result.judged, result.difference
     return {
         "title": result.output.title,
-        "better": result.output.better,
+        "better": result.output.better if result.output.is_ranked else None,
         "measured": aggregate
         and {
             "by_seed": aggregate.values,

@@ -70,7 +70,7 @@ def _table(title: str, members: list[LeaderboardRow]) -> Table:
     )
     table.add_column("Method", max_width=26, overflow="fold")
     for output in outputs:
-        table.add_column(f"{output.key} {text.ARROWS[output.better]}", justify="right", overflow="fold")
+        table.add_column(output.key + text.arrow(output), justify="right", overflow="fold")
     for name in ("Verdict", "Cost"):
         table.add_column(name, overflow="fold")
     for row in members:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:  # importing them for real would load NumPy, which help texts 
     from benchmark.analysis.aggregate import Aggregate, Interval
     from benchmark.analysis.leaderboard import LeaderboardRow, MetricResult, TotalCost
     from benchmark.analysis.rules.difference import Difference
+    from benchmark.evaluation.metrics.base import Output
 
-ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = {"higher": " ↑", "lower": " ↓"}
 UNVERIFIED = "†"
 UNVERIFIED_MEANING = "unverified: not read in a named source; shown, but never used for a verdict"
 DERIVED = "‡"
@@ -53,6 +54,11 @@ def grid(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> st
 def label(row: "LeaderboardRow") -> str:
     """The name of a row, with ‡ if its method is implemented without code or full text."""
     return single_line(row.label) + (DERIVED if row.is_derived else "")
+
+
+def arrow(output: "Output") -> str:
+    """` ↑` or ` ↓`, the better direction; empty for an output by which methods are not ranked."""
+    return ARROWS[output.better] if output.is_ranked else ""
 
 
 def truncate(text: str, length: int) -> str:

@@ -39,6 +39,8 @@ class Output:
         decimals: how many decimals the report shows.
         minimum: the smallest possible value.
         maximum: the largest possible value.
+        is_ranked: whether methods are ranked by it. If not, as for a mean, `better` means nothing: reports show no
+            arrow, no best value and no order of methods.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Output:
     decimals: int
     minimum: float = -math.inf
     maximum: float = math.inf
+    is_ranked: bool = True
 
     @classmethod
     def percentage(cls, key: str, name: str) -> "Output":

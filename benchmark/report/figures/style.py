@@ -92,8 +92,8 @@ def row_label(row: LeaderboardRow, size: float, inches: float, lines: int = 2) -
 
 
 def panel_title(output: "Output", inches: float) -> str:
-    """The metric's name in at most two lines, followed by the arrow of the good direction."""
-    arrow = f" {text.ARROWS[output.better]}"
+    """The metric's name in at most two lines, followed by the arrow of the good direction, if there is one."""
+    arrow = text.arrow(output)
     return page.wrap(output.title, HEAD, inches - page.width(arrow, HEAD), 2) + arrow
 
 

@@ -118,7 +118,7 @@ def _panel(output: "Output", part: Sequence[tuple[LeaderboardRow, str]]) -> Plot
         return None
     rows = [row for row, _ in part]
     return PlotPanel(
-        title=page.wrap(output.title, HEAD, INSIDE - 1, 1) + f" {text.ARROWS[output.better]}",
+        title=page.wrap(output.title, HEAD, INSIDE - 1, 1) + text.arrow(output),
         x_limits=(0.0, float(max(row.spec.steps for row in rows))),
         y_limits=axis_limits(value for curve in curves for value in (*curve.low, *curve.high)),
         draw=partial(_draw, curves=curves, switches=switches(rows[0])),

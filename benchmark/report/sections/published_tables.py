@@ -64,7 +64,7 @@ def compare_with_published(members: Sequence[LeaderboardRow], key: str, notes: F
     header = [word if name == "Published" else name for name in names]
     order = table_orders(rows, key)
     return [
-        f"**{escape_markdown(output.title)}** {text.ARROWS[output.better]}",
+        f"**{escape_markdown(output.title)}**{text.arrow(output)}",
         grid(header, body, "".join("l" if name in WORDS else "r" for name in names)),
         "\n".join([*_only_published(members, key), *(_order(order) if order else [])]),
     ]

@@ -5,14 +5,18 @@ import io
 import math
 import shutil
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from benchmark.analysis.leaderboard import best_results, leaderboard_rows, outputs_of, rows_by_table
+from benchmark.analysis.ordering import table_orders
 from benchmark.config.suite import load_suite
 from benchmark.core.errors import UserError
+from benchmark.evaluation.metrics.points.point_moments import PointMoments
 from benchmark.report.markdown import leaderboard
 from benchmark.report.results_csv import results_csv
+from benchmark.report.text import arrow
 from benchmark.store.records import Cost, Measurement
 
 
@@ -285,6 +289,18 @@ def test_the_best_is_by_direction_and_printed_digits(suite, make_record, specs_o
     assert best_results(members) == {("GAN", "modes"), ("SSGAN", "modes"), ("SSGAN", "kl")}
     assert best_results(members[:1]) == set()
     assert [output.key for output in outputs_of(members)] == ["modes", "kl"]
+    assert arrow(outputs_of(members)[1]) == " ↓"
+
+
+def test_methods_are_not_ranked_by_a_mean(suite, all_finished):
+    members = rows_by_table(suite, leaderboard_rows(suite, all_finished(suite)))["Checked"]
+    assert table_orders(members, "kl") is not None
+    for row in members:
+        row.results["kl"] = replace(row.results["kl"], output=replace(row.results["kl"].output, is_ranked=False))
+    assert {key for _, key in best_results(members)} == {"modes"}
+    assert table_orders(members, "kl") is None
+    assert arrow(members[0].results["kl"].output) == ""
+    assert [output.is_ranked for output in PointMoments.outputs(PointMoments.Options())] == [False, True]
 
 
 # --- published rows that override their table ------------------------------------------------------------

@@ -21,7 +21,7 @@ class PointMoments(PointMetric):
         """Mean and standard deviation. Collapse makes the deviation smaller; no mean is better than another."""
         del options
         return (
-            Output(key="mean", title="mean", better="lower", decimals=3),
+            Output(key="mean", title="mean", better="lower", decimals=3, is_ranked=False),
             Output(key="std", title="standard deviation", better="higher", decimals=3, minimum=0),
         )
 
