@@ -37,7 +37,7 @@ from benchmark.core.precision import tf32_mode
 from benchmark.core.spec import REFERENCE_PRECISION, Precision, TrialSpec
 from benchmark.data.sampler import to_range
 from benchmark.planning import calibrate
-from benchmark.training.cuda_graphs import EAGER_UPDATES
+from benchmark.training.graphs import EAGER_UPDATES
 from benchmark.training.trainer import Trainer
 from benchmark.training.vmapped import VmappedTrainer
 from benchmark.trials.build import build_trainer

@@ -56,7 +56,7 @@ class StepInputs(ABC):
     def schedule_weight(self, weight: Callable[[float], float]) -> float | Tensor:
         """The value of `weight(progress)`.
 
-        Losses use this method rather than `progress`: in a captured CUDA graph the result is a scalar tensor that is
+        Losses use this method rather than `progress`: in a captured graph the result is a scalar tensor that is
         refilled before every replay, where a float would be frozen at its value during capture.
         """
 

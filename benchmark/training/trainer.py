@@ -15,7 +15,7 @@ from benchmark.core.precision import autocast, tf32_mode
 from benchmark.core.spec import REFERENCE_PRECISION, TrialSpec
 from benchmark.data.sampler import Batch, ImageSampler, Range, to_range, to_stored
 from benchmark.training.adam import TensorFlowAdam
-from benchmark.training.cuda_graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
+from benchmark.training.graphs import GraphBackend, GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
 
 EVALUATION_SEED = 2020  # of the latents of samples
@@ -80,7 +80,7 @@ class Trainer:
             player.set_lr(self.lr_of(player.name))
             for _ in range(player.updates_per_step):
                 batch = self.images.draw(self.spec.batch_size, self.data_rng)
-                terms = self.run_update(player, batch, progress)  # `update`, or its CUDA graph
+                terms = self.run_update(player, batch, progress)  # `update`, or its graph
                 self._accumulate(terms)
         self.finish_step()
 

@@ -21,7 +21,7 @@ from benchmark.core import registry
 from benchmark.core.precision import autocast, tf32_mode
 from benchmark.data.arrays import stored_dtype
 from benchmark.data.sampler import Batch, to_range
-from benchmark.training.cuda_graphs import GraphedUpdates, MakeInputs, Update
+from benchmark.training.graphs import GraphedUpdates, MakeInputs, Update
 from benchmark.training.player import GradientSwitch, Player, Terms
 from benchmark.training.trainer import Trainer
 

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from baselines.networks.layers.spectral_norm import PowerMethod
 from benchmark.core import registry
-from benchmark.training import checkpoint, cuda_graphs
+from benchmark.training import checkpoint, graphs
 from benchmark.training import trainer as trainer_module
 from benchmark.training.trainer import stream_seed
 from benchmark.training.vmapped import VmappedTrainer
@@ -213,7 +213,7 @@ def state(trainer):
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_captured_updates_are_bit_identical(setting, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
+    monkeypatch.setattr(graphs, "EAGER_UPDATES", 1)
     of = spec(power_iterations=setting)
     captured, eager = advance(with_graphs(trainer_of(of)), 4), advance(trainer_of(of), 4)
     assert captured.graph_failures == {}

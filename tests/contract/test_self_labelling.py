@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.training import checkpoint, cuda_graphs
+from benchmark.training import checkpoint, graphs
 from tests.support.examples import CPU, advance, assert_equal, spec_of, trainer_of
 from tests.support.recorded_graph import with_graphs
 
@@ -47,7 +47,7 @@ def test_a_resumed_training_is_bit_identical(tmp_path):
 
 
 def test_captured_training_is_bit_identical(monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
+    monkeypatch.setattr(graphs, "EAGER_UPDATES", 1)
     captured = advance(with_graphs(trainer_of(spec())), 4)
     assert captured.graph_failures == {}
     assert_equal(state(captured), state(advance(trainer_of(spec()), 4)))

@@ -10,8 +10,9 @@ from torch import nn
 from baselines.common.ema import EMA
 from baselines.methods.dist_gan import DistGAN
 from benchmark.core import registry
-from benchmark.training import checkpoint, cuda_graphs
-from benchmark.training.cuda_graphs import EAGER_UPDATES, GraphedStepInputs
+from benchmark.training import checkpoint, graphs
+from benchmark.training.cuda_graphs import CudaGraphs
+from benchmark.training.graphs import EAGER_UPDATES, GraphedStepInputs
 from benchmark.training.player import Player
 from benchmark.training.recorded_graphs import RecordedGraphs, RefusedError
 from benchmark.training.vmapped import VmappedTrainer
@@ -106,7 +107,7 @@ def test_captured_training_of_vmapped_seeds_is_bit_identical(case):
 
 @pytest.mark.parametrize("case", SWITCHED, ids=called)
 def test_captured_training_with_every_switch_is_bit_identical(case, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
+    monkeypatch.setattr(graphs, "EAGER_UPDATES", 1)
     ours = captured(spec(case, discriminator_steps=1), 3)
     assert ours.graph_failures == {}
     assert_same(ours, advance(trainer_of(spec(case, discriminator_steps=1)), 3))
@@ -115,7 +116,7 @@ def test_captured_training_with_every_switch_is_bit_identical(case, monkeypatch)
 @pytest.mark.parametrize("combination", stand_in_combinations(every_size=False), ids="-".join)
 def test_captured_training_of_every_network_is_bit_identical(combination, monkeypatch):
     register_stand_ins(monkeypatch)
-    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
+    monkeypatch.setattr(graphs, "EAGER_UPDATES", 1)
     ours = captured(spec_of(*combination), 3)
     assert ours.graph_failures == {}
     assert_same(ours, advance(trainer_of(spec_of(*combination)), 3))
@@ -123,7 +124,7 @@ def test_captured_training_of_every_network_is_bit_identical(combination, monkey
 
 @pytest.mark.parametrize("method", ["ssgan", "dist_gan_ms", "self_labelling"])
 def test_captured_training_in_bfloat16_is_bit_identical(method, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "EAGER_UPDATES", 1)
+    monkeypatch.setattr(graphs, "EAGER_UPDATES", 1)
     of = spec((method, {}), precision="bfloat16")
     ours = captured(of, 3)
     assert ours.graph_failures == {}
@@ -135,7 +136,7 @@ def test_captured_training_in_bfloat16_is_bit_identical(method, monkeypatch):
 def test_captured_training_on_a_gpu_is_bit_identical(case, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     prepared, gpu = random_images("stacked_digits"), torch.device("cuda")
-    ours, eager = (advance(build_trainer(spec(case), prepared, gpu, graphs), EVERY) for graphs in (True, False))
+    ours, eager = (advance(build_trainer(spec(case), prepared, gpu, graphed), EVERY) for graphed in (True, False))
     assert ours.graph_failures == {}
     assert set(ours.graphs.graphs) == {player.name for player in ours.players}
     assert_same(ours, eager)
@@ -176,9 +177,7 @@ def test_a_stale_learning_rate_is_noticed(monkeypatch):
 
 
 def test_stale_images_are_noticed(monkeypatch):
-    monkeypatch.setattr(
-        cuda_graphs.GraphedUpdate, "__call__", lambda self, drawn, progress: self.replay() or self.terms
-    )
+    monkeypatch.setattr(graphs.GraphedUpdate, "__call__", lambda self, drawn, progress: self.replay() or self.terms)
     ours, eager = captured(spec(), EVERY), advance(trainer_of(spec()), EVERY)
     assert ours.mean_losses() != eager.mean_losses()
 
@@ -258,21 +257,21 @@ def test_graphs_of_a_gpu_share_their_pool_until_a_capture_fails(monkeypatch):
     cuda.graph_pool_handle.side_effect = [(0, 1), (0, 2)]
     monkeypatch.setattr(torch, "cuda", cuda)
     rng = torch.Generator()
-    graphs = cuda_graphs.CudaGraphs(rng)
-    with graphs.warmup_stream():
+    backend = CudaGraphs(rng)
+    with backend.warmup_stream():
         pass
     graph = cuda.CUDAGraph.return_value
-    assert graphs.capture(lambda: {}) == ({}, graph.replay)
+    assert backend.capture(lambda: {}) == ({}, graph.replay)
     graph.register_generator_state.assert_called_once_with(rng)
     cuda.graph.return_value.__exit__.return_value = None
     with pytest.raises(ZeroDivisionError):
-        graphs.capture(lambda: 1 / 0)
-    graphs.capture(lambda: {})
-    assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), graphs.stream) for n in (1, 1, 2)]
+        backend.capture(lambda: 1 / 0)
+    backend.capture(lambda: {})
+    assert [call.args for call in cuda.graph.call_args_list] == [(graph, (0, n), backend.stream) for n in (1, 1, 2)]
 
 
 def test_on_a_cpu_a_trial_with_graphs_records_them_and_is_bit_identical():
-    eager, ours = (build_trainer(spec(), random_images("stacked_digits"), CPU, graphs) for graphs in (False, True))
+    eager, ours = (build_trainer(spec(), random_images("stacked_digits"), CPU, graphed) for graphed in (False, True))
     assert eager.graphs is None
     assert all(type(group["lr"]) is float for player in eager.players for group in player.optimizer.param_groups)
     advance(ours, EVERY)
