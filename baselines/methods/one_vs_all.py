@@ -74,7 +74,8 @@ class OneVsAll(ClassifierMethod):
             return "the dataset has a single class, and the task is to tell each class from all others"
         if not options.get("rotation_weight"):
             return None
-        return transformations.check_batch_size(options.get("batches", "quarter_four_ways"), batch_size)
+        recipe = options.get("batches", cls.Options.model_fields["batches"].default)
+        return transformations.check_batch_size(recipe, batch_size)
 
     def loss(self, player: str, inputs: method.StepInputs) -> dict[str, Tensor]:
         """The binary loss of the current task, plus the rotation loss."""

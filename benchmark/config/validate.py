@@ -126,23 +126,26 @@ def _check_network(spec: TrialSpec, merged: MergedLayers) -> None:
     shape = dataset.shape
     with merged.at(("network",)):
         if shape not in network.shapes:
-            fitting = sorted(name for name in registry.networks if shape in registry.networks[name].shapes)
-            raise UserError(
-                f"network '{spec.network}' does not make {dataset.describe_samples()} of {spec.dataset};"
-                f" fitting: {', '.join(fitting)}"
-            )
+            made = dataset.describe_samples()
+            raise UserError(f"network '{spec.network}' does not make {made} of {spec.dataset}; {_fitting(spec)}")
         if missing := method.roles - network.roles:
-            fitting = sorted(name for name in registry.networks if method.roles <= registry.networks[name].roles)
-            raise UserError(
-                f"method '{spec.method}' needs {' and '.join(sorted(missing))}, which network '{spec.network}' lacks;"
-                f" fitting: {', '.join(fitting)}"
-            )
+            needed = " and ".join(sorted(missing))
+            problem = f"method '{spec.method}' needs {needed}, which network '{spec.network}' lacks"
+            raise UserError(f"{problem}; {_fitting(spec)}")
     with merged.at(("network_options",)):
         _raise(network.check_config(spec.network_options, method.roles))
     family = network(shape, spec.latent_dim, network.Options.model_validate(spec.network_options))
     for bound in bind_metrics(spec.protocol):
         with merged.at(("protocol", "measures", bound.label)):
             _raise(bound.metric.check_network(bound.options, family))
+
+
+def _fitting(spec: TrialSpec) -> str:
+    """The networks that would suit the dataset and the method, for messages. It imports them all."""
+    roles, shape = registry.methods[spec.method].roles, registry.datasets[spec.dataset].shape
+    families = {name: registry.networks[name] for name in sorted(registry.networks)}
+    names = [name for name, family in families.items() if shape in family.shapes and roles <= family.roles]
+    return f"fitting: {', '.join(names) or 'none'}"
 
 
 def _check_method(spec: TrialSpec, merged: MergedLayers) -> None:

@@ -130,7 +130,7 @@ def _write_split(
     Sequential writes turn a full disk into an error; writing to a memory map would crash instead.
     """
     if stream.length == 0:
-        raise UserError(f"there are no {name} images; at least one is needed")
+        raise UserError(f"there are no {name} {_samples(stream)}; at least one is needed")
     highest = -1
     image_name, label_name = f"{name}_images.npy", f"{name}_labels.npy"
     with _opened(folder, image_name) as image_file, _opened(folder, label_name) as label_file:
@@ -138,7 +138,7 @@ def _write_split(
         label_writer = _HashingWriter(label_file, (stream.length,), LABELS)
         for images, labels in counted_chunks(name, stream, progress):
             if images.shape != (len(labels), *stream.shape):
-                raise UserError(f"{name} images are {images.shape[1:]}, expected {stream.shape}")
+                raise UserError(f"{name} {_samples(stream)} are {images.shape[1:]}, expected {stream.shape}")
             image_writer.append(images)
             label_writer.append(labels)
             highest = max(highest, int(labels.max(initial=-1)))
@@ -170,6 +170,10 @@ class _HashingWriter:
     def checksum(self) -> str:
         """SHA-256 of everything written so far."""
         return self.digest.hexdigest()
+
+
+def _samples(stream: StreamSplit) -> str:
+    return "points" if len(stream.shape) == 1 else "images"
 
 
 def _flush_to_disk(file: IO[Any]) -> None:

@@ -62,7 +62,7 @@ def calibrate(plan: Plan, data_dir: Path) -> None:
 def format_timing(timing: Timing) -> str:
     """A timing for people."""
     if "extractor" in timing.kind:
-        return f"{1e3 * timing.seconds:.3g} ms per image"
+        return f"{1e3 * timing.seconds:.3g} ms per sample"
     return f"{1e3 * timing.seconds:.3g} ms per step, {timing.peak_memory_mib:,.0f} MiB"
 
 

@@ -17,7 +17,7 @@ THUMBNAIL_HEIGHT = 32  # pixels: smaller images are enlarged, so that a viewer s
 
 
 def num_kept(dataset: type[Dataset]) -> int:
-    """How many samples of an evaluation are kept for the record."""
+    """How many samples of an evaluation a record keeps: the images of its grid, or enough points for figures."""
     if not dataset.is_points:
         return GRID_IMAGES
     return POINTS_ON_A_LINE if dataset.shape == (1,) else POINTS
