@@ -59,7 +59,7 @@ from perf.roofline import (
 
 PLAIN = "plain"
 STEPS = 10**6  # of the trials, which are never trained to their end
-GRAPHS = ", graphs"  # suffix of the name of a side with CUDA graphs
+GRAPHS = ", graphs"  # suffix of the name of a side whose updates are captured
 COPY_MIB = 256
 DEFAULTS: dict[str, list[Precision]] = {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "tf32", "bfloat16"]}
 
