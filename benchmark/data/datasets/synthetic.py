@@ -64,6 +64,7 @@ class Synthetic28(Synthetic):
     name = "synthetic_28"
     about = "synthetic 28x28 patterns of 10 classes, for trying things out"
     shape = (1, 28, 28)
+    has_digits = True
 
 
 class Synthetic32(Synthetic):

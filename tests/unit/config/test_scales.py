@@ -17,7 +17,6 @@ from benchmark.data.base import Dataset
 
 SUITES = sorted(Path("suites").glob("*.yaml"))
 SCALES = [(path, scale) for path in SUITES for scale in yaml.safe_load(path.read_text())["scales"]]
-SYNTHETIC = [name for name in registry.datasets if registry.datasets[name].is_synthetic]
 
 
 @cache
@@ -181,8 +180,7 @@ def test_a_scale_on_synthetic_images_has_no_published_value(path, scale):
     if synthetic:
         assert suite.is_reduced
         assert all(cell.published is None for cell in suite.cells)
-        points = {name for name in registry.datasets if registry.datasets[name].is_points}  # are drawn everywhere
-        assert {spec.dataset for spec in suite.specs.values()} <= {*SYNTHETIC, *points}
+        assert all(registry.datasets[spec.dataset].is_bundled for spec in suite.specs.values())
     else:
         published = {(cell.table, cell.row): cell.published for cell in largest(path).cells}
         assert all(cell.published == published[cell.table, cell.row] for cell in suite.cells)

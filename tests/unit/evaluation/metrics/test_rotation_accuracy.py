@@ -12,7 +12,8 @@ from benchmark.data.arrays import ArraySplit, PreparedData
 from benchmark.evaluation.metrics.rotation_accuracy import RotationAccuracy, RotationOptions
 
 Synthetic32 = registry.datasets["synthetic_32"]
-WITH_ROTATION_HEAD = {"ssgan", "msgan", "ssgan_la", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"}
+GANS_WITH_ROTATION_HEAD = {"ssgan", "msgan", "ssgan_la", "ssgan_la_plus", "dist_gan_ss", "dist_gan_ms"}
+WITH_ROTATION_HEAD = GANS_WITH_ROTATION_HEAD | {"rotation_classifier", "rotation_classifier_ms"}
 
 
 # --- known answers -------------------------------------------------------------------------------------
