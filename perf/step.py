@@ -94,7 +94,8 @@ class SubprocessSide:
     def __init__(self, spec: "SideSpec", threads: int, processes: int = 1) -> None:
         self.seeds = spec.seeds * processes
         context = get_context("forkserver")
-        context.set_forkserver_preload(["perf.step"])  # torch is imported once
+        # Imported once: torch, and what torch's optimisers import when the first is built, which takes seconds.
+        context.set_forkserver_preload(["perf.step", "torch._dynamo"])
         self._processes = [ProcessPoolExecutor(1, context) for _ in range(processes)]
         for process in self._processes:
             process.submit(_build_in_subprocess, spec, threads).result()

@@ -158,7 +158,8 @@ def _synchronise(device: Any) -> Callable[[], Any]:
 def in_subprocess(task: TimingTask, *arguments: Any) -> Timing:
     """The timing that the task returns in a process of its own, or one whose `error` says why there is none."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.planning.calibrate", "benchmark.trials.runner"])
+    # torch's optimisers import torch._dynamo when the first is built, which takes seconds.
+    context.set_forkserver_preload(["benchmark.planning.calibrate", "benchmark.trials.runner", "torch._dynamo"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run_task, args=(sender, task, arguments), daemon=True)
     process.start()

@@ -108,7 +108,7 @@ def test_the_lag_of_joined_calls_is_that_of_separate_ones():
     """The measure of perf/spectral_norm.py, on a narrow network with a high learning rate, over fewer steps."""
     optimizer = {"lr": 2e-3, "betas": [0.0, 0.9]}
     ways = ({"discriminator": 1, "generator": 1}, SEVERAL, "one_per_call")
-    once, several, separate = (sigma_lag(make_trainer(way, 4, 8, optimizer=optimizer), 3, 10)["mean"] for way in ways)
+    once, several, separate = (sigma_lag(make_trainer(way, 4, 4, optimizer=optimizer), 3, 6)["mean"] for way in ways)
     assert 1 - several < 0.75 * (1 - once)
     assert abs(several - separate) < 0.5 * (several - once)
 

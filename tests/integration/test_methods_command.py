@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,20 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from benchmark.cli import app, methods
+from benchmark.config import recipes as recipes_module
 from benchmark.config.recipes import NOT_STATED, cell_constants, recipes_of
 from benchmark.config.suite import load_suite
 from benchmark.core import registry
 from benchmark.core.errors import UserError
 
 SUITES = Path("suites")
+load_once = cache(load_suite)
 LOCATION = re.compile(r"(suites/\S+\.yaml:\d+|default)")
+
+
+@pytest.fixture(autouse=True)
+def _every_suite_is_loaded_once(monkeypatch):
+    monkeypatch.setattr(recipes_module, "load_suite", load_once)
 
 
 def command(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
@@ -53,7 +61,7 @@ def method_name(request):
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_constants_are_the_whole_trial_but_seed_and_version(path):
-    for cell in load_suite(path).cells:
+    for cell in load_once(path).cells:
         trial = cell.specs[0].model_dump(mode="json", exclude={"seed", "version"})
         assert {key: constant.value for key, constant in cell_constants(cell).items()} == dict(leaves(trial))
 

@@ -122,7 +122,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sources=JSON)
 def test_any_sources_are_read_or_refused_with_a_message(tmp_path, sources):
     path = tmp_path / "fuzzed.yaml"

@@ -156,14 +156,18 @@ def test_operations_have_their_groups(operation, group):
     assert roofline.group_of(operation) == group
 
 
-@pytest.mark.parametrize("processes", [[], ["--processes", "1"]])
-def test_main_prints_tables_and_writes_all_numbers(processes, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "choice, precisions",
+    [([], {"float32", "bfloat16"}), (["--processes", "1", "--precisions", "bfloat16"], {"bfloat16"})],
+    ids=["one process", "a process for each side"],
+)
+def test_main_prints_tables_and_writes_all_numbers(choice, precisions, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(step, "COPY_MIB", 1)
     quick = ["--turns", "2", "--batch", "4", "--width", "2", "--threads", "1", "--limit-size", "32"]
     threads = torch.get_num_threads()
-    result = step.main(["--case", "ssgan_resnet32", *quick, *processes, "--json", str(tmp_path / "out.json")])
+    result = step.main(["--case", "ssgan_resnet32", *quick, *choice, "--json", str(tmp_path / "out.json")])
     assert json.loads((tmp_path / "out.json").read_text()) == json.loads(json.dumps(result))
-    sides = {step.PLAIN, "float32", "bfloat16"}
+    sides = {step.PLAIN, *precisions}
     assert set(result["seconds"]) == set(result["profiles"]) == set(result["summary"]) == sides
     assert all(len(values) == 2 and min(values) > 0 for values in result["seconds"].values())
     assert all(sum(shares.values()) == pytest.approx(1) for shares in result["profiles"].values())
