@@ -1,9 +1,13 @@
-"""Fixtures for tests that train: an untrained digit classifier, prepared digits, a checkpoint after every step."""
+"""Fixtures for tests that train: digit classifiers, prepared digits, a checkpoint after every step."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from benchmark.data.datasets.stacked_digits import StackedDigits
+from benchmark.data.prepared import open_prepared
 from benchmark.evaluation.extractors.digits import DigitClassifier, Digits
 from benchmark.evaluation.references import EvaluationAssets
 from benchmark.trials import runner, stopwatch
@@ -16,6 +20,23 @@ def untrained_classifier(tmp_path_factory):
     torch.manual_seed(0)
     torch.save({"state": DigitClassifier(8).state_dict(), "accuracy": 0.5, "size": 8}, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder of this run of pytest, the same for all workers of xdist."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_classifier(shared_folder):
+    """The weights file of the digit classifier, trained as the harness trains it, once for all workers."""
+    digits = open_prepared(StackedDigits.prepare(shared_folder, shared_folder / "data"))
+    with FileLock(shared_folder / "classifier.lock"):
+        return Digits.prepare(digits, shared_folder / "instruments", Path())
 
 
 @pytest.fixture

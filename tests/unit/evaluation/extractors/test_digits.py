@@ -50,33 +50,27 @@ def digits(tmp_path_factory):
     return open_prepared(StackedDigits.prepare(tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("data")))
 
 
-@pytest.fixture(scope="session")
-def classifier_path(digits, tmp_path_factory):
-    """The classifier, trained once a session in a folder that contract/test_metrics.py uses too."""
-    return Digits.prepare(digits, tmp_path_factory.getbasetemp() / "instruments", Path())
-
-
-def test_the_classifier_is_right_in_97_per_cent_of_held_out_digits(classifier_path, digits):
-    model, stated = load_classifier(classifier_path, CPU)
+def test_the_classifier_is_right_in_97_per_cent_of_held_out_digits(trained_classifier, digits):
+    model, stated = load_classifier(trained_classifier, CPU)
     images = scale_to_unit(torch.from_numpy(np.array(digits.test.images)))
     right = (model(images).argmax(1).numpy() == digits.test.labels).mean()
     assert stated == pytest.approx(right)
     assert stated >= 0.97
-    assert Digits(classifier_path, CPU).metadata == {"classifier_accuracy": stated}
+    assert Digits(trained_classifier, CPU).metadata == {"classifier_accuracy": stated}
 
 
-def test_a_loaded_classifier_is_frozen(classifier_path):
-    model, _ = load_classifier(classifier_path, CPU)
+def test_a_loaded_classifier_is_frozen(trained_classifier):
+    model, _ = load_classifier(trained_classifier, CPU)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
 
 
-def test_stacks_of_held_out_digits_are_assigned_to_their_modes(classifier_path, digits):
+def test_stacks_of_held_out_digits_are_assigned_to_their_modes(trained_classifier, digits):
     """With an accuracy of 97 % a digit, at least nine triples in ten are right."""
     index = np.random.default_rng(0).integers(len(digits.test.labels), size=(500, 3))
     images = torch.from_numpy(digits.test.images[index.ravel()].reshape(500, 3, 8, 8))
     expected = digits.test.labels[index] @ [100, 10, 1]
-    assert (Digits(classifier_path, CPU)(images).logits.argmax(1).numpy() == expected).mean() >= 0.9
+    assert (Digits(trained_classifier, CPU)(images).logits.argmax(1).numpy() == expected).mean() >= 0.9
 
 
 @pytest.fixture
