@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.analysis.aggregate import Floats
 from benchmark.analysis.claims.paired_tests import LEVEL, predicted_excess
 from benchmark.analysis.claims.quantifiers import corrections
-from benchmark.analysis.claims.results import ClaimResult
+from benchmark.analysis.claims.results import ClaimResult, common_differences
 from benchmark.analysis.claims.verdicts import ClaimVerdict
 from benchmark.analysis.verdicts import MIN_SEEDS
 from benchmark.config.claims import Claim
@@ -47,8 +47,7 @@ def seeds_to_decide(result: ClaimResult) -> int | None:
     claim = result.claim
     if result.verdict is not ClaimVerdict.INCONCLUSIVE or result.p_for is None or math.isnan(result.p_for):
         return None
-    differences = np.array([list(side.difference.values.values()) for side in result.sides])
-    excess = predicted_excess(differences, claim.edge, claim.relation)
+    excess = predicted_excess(common_differences(result.sides), claim.edge, claim.relation)
     effects = _effect_sizes(excess) if claim.test == "t" else (excess > 0).mean(axis=-1) - 0.5
     effect = float(effects.max() if claim.quantifier == "some" else effects.min())
     factor = corrections(len(result.sides), claim.quantifier)[effect <= 0]

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from benchmark.analysis.aggregate import Aggregate, Interval, mean_interval
+import numpy as np
+
+from benchmark.analysis.aggregate import Aggregate, Floats, Interval, mean_interval
 from benchmark.analysis.claims.paired_tests import LEVEL, p_values
 from benchmark.analysis.claims.quantifiers import combine
 from benchmark.analysis.claims.verdicts import ClaimVerdict, judge_claim
@@ -151,14 +153,26 @@ def _values(quantity: Quantity, trials: Mapping[int, TrialOutcome]) -> dict[int,
 def _tested(
     claim: Claim, sides: Sequence[SideResult], finished: int
 ) -> tuple[tuple[SideResult, ...], float | None, float | None]:
-    """The sides with their p-values, and those of the claim; none if a side lacks a finished seed or has only one."""
-    if len(sides) < len(claim.comparisons) or min(side.difference.n for side in sides) < max(2, finished):
+    """The sides with their p-values, and those of the claim, over the seeds that all sides have.
+
+    None of them if there are fewer than two such seeds, or if a side lacks one of the `finished` seeds.
+    """
+    if len(sides) < len(claim.comparisons):
         return tuple(sides), None, None
-    differences = [list(side.difference.values.values()) for side in sides]
+    differences = common_differences(sides)
+    if differences.shape[1] < max(2, finished):
+        return tuple(sides), None, None
     p_for, p_against = p_values(differences, claim.edge, claim.relation, claim.test)
     pairs = zip(sides, p_for.tolist(), p_against.tolist(), strict=True)
     combined = combine(p_for, p_against, claim.quantifier)
     return tuple(replace(side, p_for=p, p_against=q) for side, p, q in pairs), float(combined[0]), float(combined[1])
+
+
+def common_differences(sides: Sequence[SideResult]) -> Floats:
+    """(sides, n): left - right of every side, at the n seeds that all sides have."""
+    first, *others = (side.difference.values for side in sides)
+    seeds = [seed for seed in first if all(seed in other for other in others)]
+    return np.array([[side.difference.values[seed] for seed in seeds] for side in sides])
 
 
 def _significant(p: Sequence[float | None]) -> list[bool]:

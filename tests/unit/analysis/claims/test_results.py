@@ -3,6 +3,7 @@
 import pytest
 
 from benchmark.analysis.claims.paired_tests import LEVEL
+from benchmark.analysis.claims.power import seeds_to_decide
 from benchmark.analysis.claims.results import claim_results, results_by_table
 from benchmark.analysis.claims.verdicts import CLAIM_VERDICT_MEANINGS, ClaimVerdict, judge_claim
 from benchmark.analysis.leaderboard import leaderboard_rows
@@ -116,6 +117,18 @@ def test_a_seed_that_is_missing_on_one_row_leaves_the_claim_open(tmp_path, statu
     assert (result.counts.finished, result.counts.total) == (4, 5)
     assert getattr(result.counts, status or "not_run") == 1
     assert result.sides[0].difference.n == 4
+
+
+def test_rows_with_different_numbers_of_seeds_are_tested_on_those_that_all_have(tmp_path):
+    """As in a report on a suite that is still running."""
+    left = {"row": ["Plain", "Rotated"], "output": "modes", "after": 100, "up_to": 200}
+    changes = {"left": left, "quantifier": "every"}
+    result = judged(tmp_path, changes, without={("Rotated", 2), ("Rotated", 4)})
+    assert [side.difference.n for side in result.sides] == [5, 3]
+    assert (result.verdict, result.counts.finished) == (ClaimVerdict.INCONCLUSIVE, 3)
+    of_three = judged(tmp_path, changes, without={(row, seed) for row in left["row"] for seed in (2, 4)})
+    assert result.p_for == of_three.p_for
+    assert seeds_to_decide(result) == seeds_to_decide(of_three)
 
 
 def test_nothing_measured_is_not_run(tmp_path):
