@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 1.5  # inches of a panel
-ONLY_CLASS = "fake_class"  # the option of a classifier that is trained against one simulated generator
+ONLY_CLASS = "fake_class"  # the option of a classifier that is trained against one simulated generator,
+JUDGED_CLASS = "generator_class"  # and that of the metric which judges this generator
 MOST_LABELS = 20  # classes; of more, no class is labelled
 SEED = 5  # square points of the dot of one seed
 FULL: dict[str, Any] = {"color": INK, "linewidth": 1.3}
@@ -91,7 +92,12 @@ def _only_class(row: LeaderboardRow) -> int | None:
 def _shared_spec(row: LeaderboardRow) -> str:
     """A hash of all that the rows of one panel share."""
     options = {name: value for name, value in row.spec.options.items() if name != ONLY_CLASS}
-    return row.spec.model_copy(update={"seed": 0, "options": options}).trial_id
+    measures = {
+        label: measure.model_copy(update={"options": measure.options | {JUDGED_CLASS: None}})
+        for label, measure in row.spec.protocol.measures.items()
+    }
+    protocol = row.spec.protocol.model_copy(update={"measures": measures})
+    return row.spec.model_copy(update={"seed": 0, "options": options, "protocol": protocol}).trial_id
 
 
 def _group(title: str, shown: list[ClassLosses], styles: Styles) -> PanelGroup:

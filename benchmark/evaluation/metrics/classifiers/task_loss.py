@@ -75,9 +75,9 @@ class SSTaskLoss(DiscriminatorMetric):
 
     @classmethod
     def class_outputs(cls, options: Any) -> dict[str, tuple[str, ...]]:
-        """The loss of all images -> those of each class; none if the generator makes one class only."""
+        """The loss of the generator -> those of each class."""
         key, *classes = (output.key for output in cls.outputs(options))
-        return {key: tuple(classes)} if options.generator_class is None else {}
+        return {key: tuple(classes)}
 
     @classmethod
     def describe(cls, options: Any, n_fake: int) -> str:

@@ -1,10 +1,15 @@
 """The figure of losses of single classes highlights the classes below the full set."""
 
+from pathlib import Path
+
 import pytest
 from matplotlib.collections import PathCollection
 
+from benchmark.analysis.leaderboard import leaderboard_rows
+from benchmark.config.suite import load_suite
 from benchmark.report.figures import class_losses, curves, draw, leaderboard
 from benchmark.report.figures.style import FAINT, choose_styles, style_of
+from tests.support.claim_suite import records_of
 from tests.support.figure_contents import clipped, labels, overlapping, texts
 
 LONG = "A very long name of a method that nobody can read at once"
@@ -109,3 +114,20 @@ def test_losses_of_single_classes_are_in_no_other_figure(row):
     assert [panel.title for block in curves.measure(tables).blocks for line in block.rows for panel in line] == [
         "title of loss, % ↑"
     ]
+
+
+def test_the_suite_of_collapsed_generators_has_a_panel_for_ss_and_one_for_ms():
+    """Each row of one class under MS gives the loss of its class to the panel of all classes."""
+
+    def value(row, seed, step):
+        base = 10.0 * float(row.removeprefix("MS ")) if row.startswith("MS ") else -1.0
+        suffixes = ("", *(f"_class{number}" for number in range(10)))
+        keys = [f"{loss}_task_loss{suffix}" for loss in ("ss", "ms") for suffix in suffixes]
+        return dict.fromkeys(keys, base + seed)
+
+    suite = load_suite(Path("suites/collapsed_generator.yaml"))
+    rows = [row for row in leaderboard_rows(suite, records_of(suite, value)) if row.table == "MNIST"]
+    ss, ms = class_losses.class_losses(rows)
+    assert (ss.row.label, sorted(ss.classes)) == ("SS", list(range(10)))
+    assert (ms.row.label, ms.full) == ("MS", [-1.0, 0.0, 1.0, 2.0, 3.0])
+    assert ms.classes == {number: [10.0 * number + seed for seed in range(5)] for number in range(10)}

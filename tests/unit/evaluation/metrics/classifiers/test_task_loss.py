@@ -89,7 +89,6 @@ def test_a_collapsed_generator_has_the_loss_of_its_class(metric_class):
     options = TaskLossOptions(classes=CLASSES)
     key, *classes = (output.key for output in metric_class.outputs(options))
     assert metric_class.class_outputs(options) == {key: tuple(classes)}
-    assert metric_class.class_outputs(options.model_copy(update={"generator_class": 1})) == {}
 
 
 def test_what_cannot_be_measured_is_refused():
