@@ -407,6 +407,21 @@ class DiscriminatorMetric(Metric):
         """Evaluate the discriminator on the metric's real images."""
 
 
+class HeldOutMetric(DiscriminatorMetric):
+    """A metric of the discriminator on held-out images, of which its option `n_test` takes so many; None for all."""
+
+    @classmethod
+    def describe(cls, options: Any, n_fake: int) -> str:
+        """What is measured, and on how many images."""
+        del n_fake
+        return f"{cls.about}, on {image_count(options.n_test)} held-out images"
+
+    @classmethod
+    def with_sample_cap(cls, options: Any, samples: int) -> Any:
+        """The options with at most `samples` held-out images."""
+        return options.model_copy(update={"n_test": min(options.n_test or samples, samples)})
+
+
 def image_count(n: int | None) -> str:
     """A number of images in words: `all` for None."""
     return "all" if n is None else f"{n:,}"

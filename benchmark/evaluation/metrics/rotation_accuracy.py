@@ -18,11 +18,10 @@ from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import reference_images
 from benchmark.evaluation.metrics.base import (
-    DiscriminatorMetric,
     EvaluatedDiscriminator,
+    HeldOutMetric,
     MetricOptions,
     Output,
-    image_count,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class RotationOptions(MetricOptions):
     n_test: PositiveInt | None = Field(default=None, description="ours: all held-out images")
 
 
-class RotationAccuracy(DiscriminatorMetric):
+class RotationAccuracy(HeldOutMetric):
     """The share of correctly recognised rotations, in per cent."""
 
     name = "rotation_accuracy"
@@ -49,12 +48,6 @@ class RotationAccuracy(DiscriminatorMetric):
         return (Output.percentage("rotation_accuracy", "rotation accuracy"),)
 
     @classmethod
-    def describe(cls, options: Any, n_fake: int) -> str:
-        """What is measured, and on how many images."""
-        del n_fake
-        return f"{cls.about}, on {image_count(options.n_test)} held-out images"
-
-    @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
         """The accuracy of guessing."""
         del options, n_fake
@@ -62,11 +55,6 @@ class RotationAccuracy(DiscriminatorMetric):
             "Rotation accuracy": "every held-out image is shown in all four rotations, so chance is 25 %. Only methods"
             " whose discriminator has a rotation head have one; it says nothing about generated images."
         }
-
-    @classmethod
-    def with_sample_cap(cls, options: Any, samples: int) -> Any:
-        """The options with at most `samples` held-out images."""
-        return options.model_copy(update={"n_test": min(options.n_test or samples, samples)})
 
     @classmethod
     def supports(cls, method: "type[Method]") -> bool:

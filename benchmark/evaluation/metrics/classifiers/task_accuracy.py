@@ -21,11 +21,10 @@ from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import labelled_indices
 from benchmark.evaluation.metrics.base import (
-    DiscriminatorMetric,
     EvaluatedDiscriminator,
+    HeldOutMetric,
     MetricOptions,
     Output,
-    image_count,
 )
 from benchmark.evaluation.metrics.classifiers.held_out import missing_classes
 
@@ -42,7 +41,7 @@ class TaskAccuracyOptions(MetricOptions):
     n_test: PositiveInt | None = Field(default=None, description="ours: all held-out images that have a label")
 
 
-class TaskAccuracy(DiscriminatorMetric):
+class TaskAccuracy(HeldOutMetric):
     """Accuracy and balanced accuracy on the tasks of the last and of the next update, in per cent."""
 
     name = "task_accuracy"
@@ -61,12 +60,6 @@ class TaskAccuracy(DiscriminatorMetric):
         return dict(zip(KEYS[:2], KEYS[2:], strict=True))
 
     @classmethod
-    def describe(cls, options: Any, n_fake: int) -> str:
-        """What is measured, and on how many images."""
-        del n_fake
-        return f"{cls.about}, on {image_count(options.n_test)} held-out images"
-
-    @classmethod
     def notes(cls, options: Any, n_fake: int) -> dict[str, str]:
         """The accuracy of guessing, and what the next task is."""
         del options, n_fake
@@ -75,11 +68,6 @@ class TaskAccuracy(DiscriminatorMetric):
             " balanced accuracy of 50 %. The next task is the one of the next update, the same as the last except when"
             " the task switches; a table's values are those at the end of the training, where it does."
         }
-
-    @classmethod
-    def with_sample_cap(cls, options: Any, samples: int) -> Any:
-        """The options with at most `samples` held-out images."""
-        return options.model_copy(update={"n_test": min(options.n_test or samples, samples)})
 
     @classmethod
     def supports(cls, method: "type[Method]") -> bool:

@@ -26,8 +26,8 @@ from benchmark.data.arrays import PreparedData
 from benchmark.data.base import Dataset
 from benchmark.data.reference import CHUNK, labelled_indices
 from benchmark.evaluation.metrics.base import (
-    DiscriminatorMetric,
     EvaluatedDiscriminator,
+    HeldOutMetric,
     MetricOptions,
     Output,
     image_count,
@@ -53,7 +53,7 @@ class TaskLossOptions(MetricOptions):
     )
 
 
-class SSTaskLoss(DiscriminatorMetric):
+class SSTaskLoss(HeldOutMetric):
     """The loss of the rotation task, over all images and over those of each class."""
 
     name = "ss_task_loss"
@@ -97,11 +97,6 @@ class SSTaskLoss(DiscriminatorMetric):
             " one classifier the loss of all images is the weighted mean over the classes, so some class alone always"
             " has a loss that is not larger."
         }
-
-    @classmethod
-    def with_sample_cap(cls, options: Any, samples: int) -> Any:
-        """The options with at most `samples` held-out images."""
-        return options.model_copy(update={"n_test": min(options.n_test or samples, samples)})
 
     @classmethod
     def supports(cls, method: "type[Method]") -> bool:
